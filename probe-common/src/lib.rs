@@ -1,0 +1,11 @@
+//! The contract between the eBPF programs and the agent.
+//!
+//! One `#[repr(C)]` struct per event, in [`record`]; what is handed down to the programs, in
+//! [`config`]; every way an event can be lost, in [`loss`]. Nothing here allocates, and nothing here
+//! interprets: the programs fill these structs, the agent's `event` module reads them.
+
+#![no_std]
+
+pub mod config;
+pub mod loss;
+pub mod record;
