@@ -22,7 +22,7 @@ pub enum Watch {
 pub struct TransitionCookie {
     /// What is to be seen.
     pub watch: Watch,
-    /// The register with the header, numbered as x86-64 encodes it (0 RAX … 15 R15).
+    /// The register with the header: its place in the kernel's `pt_regs`, in words.
     pub header: u8,
     /// The register with the new state word, numbered alike.
     pub new: u8,
@@ -53,8 +53,8 @@ impl TransitionCookie {
                 2 => Watch::Abort,
                 _ => Watch::PollEnd,
             },
-            header: (cookie >> 8) as u8 & 15,
-            new: (cookie >> 16) as u8 & 15,
+            header: (cookie >> 8) as u8 & 31,
+            new: (cookie >> 16) as u8 & 31,
             caller: if caller == Self::NO_CALLER { None } else { Some(caller) },
         }
     }

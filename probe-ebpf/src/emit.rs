@@ -1,0 +1,87 @@
+//! Writing records: a number, a clock, a ring buffer for each CPU.
+
+use aya_ebpf::{
+    btf_maps::{ArrayOfMaps, PerCpuArray, RingBuf},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::btf_map,
+    programs::ProbeContext,
+};
+use probe_common::{
+    loss::Loss,
+    record::{Head, Kind},
+};
+
+use crate::regs;
+
+/// One ring buffer for each CPU, so that CPUs never wait for each other's lock. The agent makes them.
+#[btf_map]
+static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
+
+/// How many records each CPU has tried to write.
+#[btf_map]
+static ATTEMPTS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// How often each [`Loss`] happened.
+#[btf_map]
+static LOST: PerCpuArray<u64, { Loss::ALL.len() }> = PerCpuArray::new();
+
+/// The agent drains on a timer: a wake-up would be paid by the target's thread.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L6207>
+const NO_WAKEUP: u64 = 1;
+
+/// Counts a loss.
+#[inline(always)]
+pub fn lost(loss: Loss) {
+    if let Some(count) = LOST.get_ptr_mut(loss as u32) {
+        add(count);
+    }
+}
+
+/// Takes a number for an event that must be missed, so that the hole shows.
+#[inline(always)]
+pub fn missed(loss: Loss) {
+    if loss.leaves_gap()
+        && let Some(attempts) = ATTEMPTS.get_ptr_mut(0)
+    {
+        add(attempts);
+    }
+    lost(loss);
+}
+
+/// The next record's head: its number first, then the clock. The agent relies on that order.
+#[inline(always)]
+fn head(ctx: &ProbeContext, kind: Kind, flags: u8) -> Option<Head> {
+    let seq = add(ATTEMPTS.get_ptr_mut(0)?);
+    Some(Head {
+        // SAFETY: a helper without preconditions.
+        time: unsafe { bpf_ktime_get_ns() },
+        seq,
+        sp: regs::stack_pointer(ctx),
+        tid: bpf_get_current_pid_tgid() as u32,
+        // SAFETY: a helper without preconditions.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        kind: kind as u8,
+        flags,
+    })
+}
+
+/// Writes the record that `fill` makes of the head.
+#[inline(always)]
+pub fn emit<R: 'static>(ctx: &ProbeContext, kind: Kind, flags: u8, fill: impl FnOnce(Head) -> R) {
+    let Some(head) = head(ctx, kind, flags) else { return };
+    let Some(ring) = RINGS.get(u32::from(head.cpu)) else { return lost(Loss::NoRing) };
+    match ring.reserve_untyped::<R>(0) {
+        Some(mut slot) => {
+            slot.write(fill(head));
+            slot.submit(NO_WAKEUP);
+        }
+        None => lost(Loss::RingFull),
+    }
+}
+
+/// Adds one, and returns what was there: another program may interrupt this one on the same CPU.
+#[inline(always)]
+fn add(count: *mut u64) -> u64 {
+    // SAFETY: `count` points into a map's value, which outlives the program's run.
+    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(count, 1) }
+}

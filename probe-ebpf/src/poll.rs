@@ -1,0 +1,43 @@
+//! Hooks at the entries of functions in a task's vtable, and at a panic's start.
+
+use aya_ebpf::{macros::uprobe, programs::ProbeContext};
+use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
+
+use crate::{
+    emit::{emit, missed},
+    regs, target,
+};
+
+/// At the entry of `raw::poll`.
+#[uprobe]
+pub fn poll_start(ctx: ProbeContext) -> u32 {
+    match target::task(regs::first_argument(&ctx)) {
+        Ok((task, state)) => emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state }),
+        Err(loss) => missed(loss),
+    }
+    0
+}
+
+/// At the entry of `raw::shutdown`.
+#[uprobe]
+pub fn shutdown(ctx: ProbeContext) -> u32 {
+    match target::task(regs::first_argument(&ctx)) {
+        Ok((task, state)) => emit(&ctx, Kind::Shutdown, 0, |head| Shutdown { head, task, state }),
+        Err(loss) => missed(loss),
+    }
+    0
+}
+
+/// Where a panic starts to unwind.
+#[uprobe]
+pub fn panic_start(ctx: ProbeContext) -> u32 {
+    emit(&ctx, Kind::Panic, 0, |head| Panic { head });
+    0
+}
+
+/// Where `raw::poll` returns.
+#[uprobe]
+pub fn poll_exit(ctx: ProbeContext) -> u32 {
+    emit(&ctx, Kind::PollExit, 0, |head| PollExit { head });
+    0
+}

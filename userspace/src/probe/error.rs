@@ -1,0 +1,79 @@
+//! What the kernel refused.
+
+use thiserror::Error;
+
+/// What the kernel refused, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// A capability is missing.
+    #[error("not permitted to {what}: {missing}; run asyncscope as root (sudo)")]
+    NotPermitted {
+        /// What was tried.
+        what: String,
+        /// The capabilities that are missing.
+        missing: String,
+    },
+    /// The verifier refused a program.
+    #[error("the kernel refused the eBPF program {program}: {why}\nThis is a fault of asyncscope on this kernel; please report it. The verifier's last words:\n{log}")]
+    Verifier {
+        /// The program.
+        program: &'static str,
+        /// The error.
+        why: String,
+        /// The end of the verifier's log.
+        log: String,
+    },
+    /// The kernel lacks something, or a resource ran out.
+    #[error("cannot {what}: {why}; `asyncscope doctor` tells what this kernel lacks")]
+    Kernel {
+        /// What was tried.
+        what: String,
+        /// The error.
+        why: String,
+    },
+}
+
+impl ProbeError {
+    /// An error of the kernel, or the capability that it wants.
+    pub(super) fn kernel(what: &str, error: &std::io::Error) -> Self {
+        if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) {
+            return Self::NotPermitted { what: what.to_owned(), missing: missing_capabilities() };
+        }
+        Self::Kernel { what: what.to_owned(), why: error.to_string() }
+    }
+
+    /// An error that aya reports, with all its causes, cut to what can be read.
+    pub(super) fn aya(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        const LEN_MAX: usize = 2000;
+        let mut source = Some(error);
+        let mut why = String::new();
+        while let Some(cause) = source {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>()
+                && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+            {
+                return Self::kernel(what, io);
+            }
+            why = format!("{why}{}{cause}", if why.is_empty() { "" } else { ": " });
+            source = cause.source();
+        }
+        let cut = why.char_indices().nth(LEN_MAX).map_or(why.len(), |(at, _)| at);
+        why.truncate(cut);
+        Self::Kernel { what: what.to_owned(), why }
+    }
+}
+
+/// Which of the capabilities that attaching takes this process lacks.
+pub(crate) fn missing_capabilities() -> String {
+    // https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/capability.h
+    const NEEDED: [(u64, &str); 3] = [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE")];
+    const ADMIN: u64 = 21;
+    let effective = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |status| status.capeff);
+    let lacks = |bit: u64| effective & 1 << bit == 0;
+    let missing: Vec<&str> = NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect();
+    match missing.as_slice() {
+        [] => "a security module or the kernel's lockdown forbids it".to_owned(),
+        [one] => format!("{one} is missing"),
+        several => format!("{} are missing", several.join(", ")),
+    }
+}

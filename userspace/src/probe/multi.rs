@@ -1,0 +1,137 @@
+//! Hooks by `uprobe_multi`: one link carries all hooks of a program, and detaches as quickly as one.
+
+use std::{
+    ffi::CString,
+    os::{fd::AsRawFd as _, fd::OwnedFd, unix::ffi::OsStrExt as _},
+};
+
+use super::{
+    ProbeError, Watched,
+    load::Loaded,
+    syscall::{Command, bpf},
+};
+use crate::target::plan::{Placement, Program};
+
+/// `BPF_PROG_TYPE_KPROBE`
+const PROGRAM_TYPE: u32 = 2;
+/// `BPF_TRACE_UPROBE_MULTI`
+const ATTACH_TYPE: u32 = 48;
+/// Up to 6.9, the kernel's filter by process misses all threads but the first.
+/// <https://github.com/torvalds/linux/commit/46ba0e49b64232adac35a2bc892f1710c5b0fb7f>
+const FIRST_GOOD: (u64, u64) = (6, 10);
+const LOG_LEN: usize = 64 << 10;
+
+/// A program and its link; dropping them removes the hooks.
+#[derive(Debug)]
+pub(super) struct Attached {
+    _link: OwnedFd,
+    _program: OwnedFd,
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads here.
+#[repr(C)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+}
+const _: () = assert!(size_of::<ProgLoad>() == 72);
+
+/// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads for `uprobe_multi`.
+#[repr(C)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    path: u64,
+    offsets: u64,
+    ref_ctr_offsets: u64,
+    cookies: u64,
+    cnt: u32,
+    multi_flags: u32,
+    pid: u32,
+    padding: u32,
+}
+const _: () = assert!(size_of::<LinkCreate>() == 64);
+
+/// Whether this kernel has `uprobe_multi`, with a filter that sees all threads of a process.
+pub(super) fn is_supported() -> bool {
+    procfs::sys::kernel::Version::current().is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD)
+}
+
+/// Has the kernel verify the program.
+pub(super) fn load(loaded: &Loaded, program: Program) -> Result<OwnedFd, ProbeError> {
+    let instructions = loaded.instructions(program.name())?;
+    let mut name = [0; 16];
+    name.iter_mut().zip(program.name().bytes().take(15)).for_each(|(to, from)| *to = from);
+    let mut log = Vec::new();
+    let attempt = |log: &mut Vec<u8>| {
+        let mut attributes = ProgLoad {
+            prog_type: PROGRAM_TYPE,
+            insn_cnt: instructions.len() as u32,
+            insns: instructions.as_ptr() as u64,
+            license: c"Dual MIT/GPL".as_ptr() as u64,
+            log_level: u32::from(!log.is_empty()),
+            log_size: log.len() as u32,
+            log_buf: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
+            kern_version: 0,
+            prog_flags: 0,
+            prog_name: name,
+            prog_ifindex: 0,
+            expected_attach_type: ATTACH_TYPE,
+        };
+        // SAFETY: the instructions, the licence and the log outlive the call, with the lengths stated.
+        unsafe { bpf(Command::ProgLoad, &mut attributes) }
+    };
+    let error = match attempt(&mut log) {
+        Ok(program) => return Ok(program),
+        Err(error) => error,
+    };
+    if error.raw_os_error() == Some(libc::EPERM) {
+        return Err(ProbeError::kernel("load eBPF programs", &error));
+    }
+    log.resize(LOG_LEN, 0);
+    attempt(&mut log).map_err(|error| ProbeError::Verifier { program: program.name(), why: error.to_string(), log: last_words(&log) })
+}
+
+fn last_words(log: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(log).trim_end_matches('\0').to_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+/// Loads the program and arms its hooks.
+pub(super) fn attach(loaded: &Loaded, watched: &Watched, program: Program, placements: &[&Placement]) -> Result<Attached, ProbeError> {
+    let program_fd = load(loaded, program)?;
+    let path = CString::new(watched.executable.as_os_str().as_bytes()).unwrap_or_default();
+    let offsets: Vec<u64> = placements.iter().map(|placement| placement.offset.0).collect();
+    let cookies: Vec<u64> = placements.iter().map(|placement| placement.cookie).collect();
+    let mut attributes = LinkCreate {
+        prog_fd: program_fd.as_raw_fd() as u32,
+        target_fd: 0,
+        attach_type: ATTACH_TYPE,
+        flags: 0,
+        path: path.as_ptr() as u64,
+        offsets: offsets.as_ptr() as u64,
+        ref_ctr_offsets: 0,
+        cookies: cookies.as_ptr() as u64,
+        cnt: offsets.len() as u32,
+        multi_flags: 0,
+        pid: watched.pid,
+        padding: 0,
+    };
+    // SAFETY: the path and both arrays outlive the call, with the lengths stated.
+    let link = unsafe { bpf(Command::LinkCreate, &mut attributes) };
+    let link = link.map_err(|error| ProbeError::kernel(&format!("attach the hooks of {}", program.name()), &error))?;
+    Ok(Attached { _link: link, _program: program_fd })
+}

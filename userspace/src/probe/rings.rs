@@ -1,0 +1,52 @@
+//! A ring buffer for each CPU.
+
+use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
+
+use super::{ProbeError, load::Loaded};
+
+/// The shortest record takes this many bytes of a ring, its own header included.
+const RECORD_MIN: u32 = 40;
+
+/// The ring buffers.
+#[derive(Debug)]
+pub(super) struct Rings {
+    rings: Vec<Ring>,
+    /// No more records than a full ring holds are taken from one ring at a time, so that a busy CPU
+    /// cannot hold up the others.
+    at_a_time: u32,
+    _by_cpu: ArrayOfMaps<MapData, MapData>,
+}
+
+struct Ring(RingBuf<MapData>);
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
+impl Rings {
+    /// Makes one for each CPU that is online.
+    pub(super) fn create(loaded: &mut Loaded, bytes: u32) -> Result<Self, ProbeError> {
+        let failed = |error: aya::maps::MapError| ProbeError::aya("create the ring buffers", &error);
+        let mut by_cpu: ArrayOfMaps<MapData, MapData> = loaded.take_map("RINGS")?.try_into().map_err(failed)?;
+        let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
+        let mut rings = Vec::new();
+        for cpu in cpus {
+            let definition = aya_obj::Map::new_from_params(aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes, 0);
+            let map = MapData::create(definition, "asyncscope_ring", None).map_err(failed)?;
+            by_cpu.set(cpu, &map, 0).map_err(failed)?;
+            rings.push(Ring(Map::RingBuf(map).try_into().map_err(failed)?));
+        }
+        Ok(Self { rings, at_a_time: bytes / RECORD_MIN, _by_cpu: by_cpu })
+    }
+
+    pub(super) fn drain(&mut self, sink: &mut dyn FnMut(&[u8])) {
+        for Ring(ring) in &mut self.rings {
+            for _ in 0..self.at_a_time {
+                let Some(record) = ring.next() else { break };
+                sink(&record);
+            }
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Discovery: from an executable to a plan of hooks. Structure first; symbols confirm, and name.
+
+use std::collections::{BTreeSet, HashMap};
+
+use iced_x86::Register;
+use probe_common::config::{EntryCookie, SpawnCookie, TransitionCookie, Watch};
+
+use super::{
+    addr::ElfAddr,
+    builder::Builder,
+    elf::Elf,
+    names::{self, demangled},
+    plan::{Plan, Program},
+    version,
+    vtables::{self, Vtable},
+    x86_64::{
+        bind,
+        code::Code,
+        entry,
+        flow::{self, Exchange, Flow},
+        place_in_pt_regs, waker,
+    },
+};
+use crate::facts::{Driver, DriverCode, TaskKind, TaskType};
+
+/// The header is the first argument.
+const FIRST: u8 = 1;
+
+/// Finds all that there is to be seen in the executable.
+///
+/// # Errors
+///
+/// A sentence, where there is no tokio in it.
+pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
+    let vtables = vtables::scan(elf);
+    if vtables.is_empty() {
+        return Err(nothing_found(elf));
+    }
+    let code = Code::new(elf);
+    let symbols = Symbols::new(elf);
+    let polls = Flows::of(&code, vtables.iter().map(|vtable| vtable.poll));
+    let mut builder = Builder::new(elf);
+    poll_starts(&mut builder, &code, &vtables);
+    poll_ends(&mut builder, &code, &symbols, &polls, &vtables);
+    shutdowns(&mut builder, &code, &vtables);
+    wakes(&mut builder, &code, &symbols, &polls);
+    aborts(&mut builder, &code, &symbols);
+    spawns(&mut builder, &code, &symbols);
+    panics(&mut builder, &code, &symbols);
+    let types = types(elf, &code, &polls, &vtables);
+    let poll_code = poll_code(&code, &polls, &vtables, &types);
+    let drivers = drivers(&symbols);
+    let Builder { placements, hooks, .. } = builder;
+    Ok(Plan { vtables, types, placements, hooks, drivers, tokio: version::find(elf), poll_code })
+}
+
+fn nothing_found(elf: &Elf<'_>) -> String {
+    let has_rust = elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
+    let what = if has_rust { "a Rust program" } else { "a program" };
+    format!(
+        "is {what} in which no tokio was found: none of its {} functions with unwind information stand in a table \
+         of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
+         each task type",
+        elf.functions().len()
+    )
+}
+
+/// Function symbols by demangled name.
+struct Symbols(Vec<(String, ElfAddr, u64)>);
+
+impl Symbols {
+    fn new(elf: &Elf<'_>) -> Self {
+        let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
+        let symbols = elf.symbols().iter().filter(|symbol| relevant(symbol.name));
+        Self(symbols.map(|symbol| (demangled(symbol.name), symbol.address, symbol.len)).collect())
+    }
+
+    fn are_missing(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The functions whose name ends with one of these.
+    fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
+        let found = self.0.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
+        let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
+        addresses.into_iter().collect()
+    }
+
+    fn name_at(&self, address: ElfAddr) -> Option<&str> {
+        self.0.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
+    }
+}
+
+/// The flow from each function, once.
+struct Flows(HashMap<ElfAddr, Flow>);
+
+impl Flows {
+    fn of(code: &Code<'_, '_>, roots: impl Iterator<Item = ElfAddr>) -> Self {
+        let roots: BTreeSet<ElfAddr> = roots.collect();
+        Self(roots.into_iter().map(|root| (root, flow::follow(code, root, FIRST))).collect())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.0.values()
+    }
+}
+
+fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {
+    for vtable in vtables {
+        match entry::cheapest(code, vtable.poll, Register::RDI) {
+            Some(at) => builder.place(Program::PollStart, &at, 0, "poll-start", "task vtable by shape: raw::poll"),
+            None => builder.missing("poll-start", &format!("the poll function at {:#x} cannot be decoded", vtable.poll.0)),
+        }
+    }
+}
+
+fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows, vtables: &[Vtable]) {
+    let mut unproved = BTreeSet::new();
+    for vtable in vtables {
+        let Some(flow) = polls.0.get(&vtable.poll) else { continue };
+        let before = builder.placements.len();
+        let ends: Vec<&Exchange> = flow.exchanges.values().filter(|exchange| !exchange.starts_running).collect();
+        for exchange in &ends {
+            transition(builder, exchange, Watch::PollEnd, "poll-end", "exchange of the state word in raw::poll");
+        }
+        if ends.is_empty() && builder.placements.len() == before {
+            unproved.insert(vtable.poll);
+        }
+        for exchange in flow::follow(code, vtable.shutdown, FIRST).exchanges.values() {
+            transition(builder, exchange, Watch::PollEnd, "poll-end", "exchange of the state word in raw::shutdown");
+        }
+    }
+    if unproved.is_empty() {
+        return;
+    }
+    if poll_ends_by_symbol(builder, code, symbols) {
+        return;
+    }
+    for poll in unproved {
+        let Some(flow) = polls.0.get(&poll) else { continue };
+        for exit in flow.exits.values() {
+            builder.place(Program::PollExit, exit, 0, "poll-end", "return of raw::poll: whether the task is done is not seen");
+        }
+    }
+}
+
+/// In unoptimised builds the exchange is several calls away, but the transitions are functions.
+fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
+    let mut found = 0;
+    let names = [("::transition_to_idle", EntryCookie::Idle), ("::transition_to_complete", EntryCookie::Complete)];
+    for (name, cookie) in names {
+        for function in symbols.ending(&[name]) {
+            let Some(at) = entry::cheapest(code, function, Register::RDI) else { continue };
+            builder.place(Program::TransitionEntry, &at, cookie as u64, "poll-end", "symbol; state foretold from the entry");
+            found += 1;
+        }
+    }
+    found >= names.len()
+}
+
+fn transition(builder: &mut Builder<'_, '_>, exchange: &Exchange, watch: Watch, sees: &str, how: &str) {
+    let (Some(header), Some(new)) = (place_in_pt_regs(exchange.header), place_in_pt_regs(exchange.new)) else { return };
+    let cookie = TransitionCookie { watch, header, new, caller: exchange.caller };
+    builder.place(Program::Transition, &exchange.after, cookie.pack(), sees, how);
+}
+
+fn shutdowns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {
+    for vtable in vtables {
+        if let Some(at) = entry::cheapest(code, vtable.shutdown, Register::RDI) {
+            builder.place(Program::Shutdown, &at, 0, "shutdown", "task vtable by shape: raw::shutdown");
+        }
+    }
+}
+
+fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows) {
+    let mentioned: Vec<Vec<ElfAddr>> = polls.iter().map(|flow| flow.mentioned.clone()).collect();
+    let by_shape = waker::find(code.elf, &mentioned);
+    let by_symbol = symbols.ending(&["::task::waker::wake_by_val", "::task::waker::wake_by_ref"]);
+    let functions = match (by_shape, by_symbol.as_slice()) {
+        (Some(waker), _) if symbols.are_missing() || [waker.wake_by_val, waker.wake_by_ref].iter().all(|f| by_symbol.contains(f)) => {
+            vec![waker.wake_by_val, waker.wake_by_ref]
+        }
+        (Some(waker), [_, ..]) => {
+            let named = symbols.name_at(waker.wake_by_val).unwrap_or("no symbol");
+            return builder.missing("wake", &format!("the waker vtable found by shape at {:#x} disagrees with the symbols ({named})", waker.address.0));
+        }
+        (None, [_, ..]) => by_symbol,
+        _ => return builder.missing("wake", "no waker vtable that the poll functions share, and no symbols"),
+    };
+    for function in functions {
+        wake(builder, code, function);
+    }
+}
+
+fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
+    let flow = flow::follow(code, function, FIRST);
+    for exchange in flow.exchanges.values() {
+        transition(builder, exchange, Watch::Wake, "wake", "exchange of the state word in the waker's function");
+    }
+    if flow.exchanges.is_empty()
+        && let Some(at) = entry::cheapest(code, function, Register::RDI)
+    {
+        builder.place(Program::TransitionEntry, &at, EntryCookie::Wake as u64, "wake", "waker's function; state foretold from its entry");
+    }
+}
+
+fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
+    let functions = symbols.ending(&["::remote_abort", "::transition_to_notified_and_cancel"]);
+    if functions.is_empty() {
+        return builder.missing("abort", "no symbol of RawTask::remote_abort: when an abort makes a task ready is not seen");
+    }
+    for function in functions {
+        let flow = flow::follow(code, function, FIRST);
+        for exchange in flow.exchanges.values() {
+            transition(builder, exchange, Watch::Abort, "abort", "exchange of the state word in remote_abort");
+        }
+        if flow.exchanges.is_empty()
+            && let Some(at) = entry::cheapest(code, function, Register::RDI)
+        {
+            builder.place(Program::TransitionEntry, &at, EntryCookie::Abort as u64, "abort", "symbol; state foretold from the entry");
+        }
+    }
+}
+
+fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
+    let by_symbol = symbols.ending(&["::bind_inner"]);
+    let by_shape: Vec<ElfAddr> = bind::find(code.elf).into_iter().filter(|function| !symbols.is_local_list(*function)).collect();
+    let how = if by_symbol.is_empty() { "OwnedTasks::bind_inner by what it does to the header" } else { "symbol and what it does to the header" };
+    let functions = if symbols.are_missing() { by_shape.clone() } else { by_symbol };
+    for function in &functions {
+        if by_shape.contains(function) {
+            spawn(builder, code, *function, SpawnCookie::Owned, how);
+        } else {
+            spawn(builder, code, *function, SpawnCookie::Owned, "symbol alone");
+        }
+    }
+    if functions.is_empty() {
+        builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
+    }
+    named_spawns(builder, code, symbols, "::Spawner::spawn_task", SpawnCookie::Blocking, "parents of blocking tasks are unknown");
+    named_spawns(builder, code, symbols, "::task::local::Shared::schedule", SpawnCookie::Local, "parents of LocalSet's tasks are unknown");
+}
+
+impl Symbols {
+    /// `LocalOwnedTasks` has the same signature; its tasks are seen in `LocalSet`'s queue.
+    fn is_local_list(&self, function: ElfAddr) -> bool {
+        self.0.iter().any(|(name, address, _)| *address == function && name.contains("LocalOwnedTasks"))
+    }
+}
+
+fn named_spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, name: &str, way: SpawnCookie, without: &str) {
+    let functions = symbols.ending(&[name]);
+    for function in &functions {
+        spawn(builder, code, *function, way, "symbol");
+    }
+    if functions.is_empty() {
+        builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
+    }
+}
+
+fn spawn(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr, way: SpawnCookie, how: &str) {
+    match entry::cheapest(code, function, Register::RSI) {
+        Some(at) => builder.place(Program::Spawn, &at, way as u64, "spawn", how),
+        None => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
+    }
+}
+
+fn panics(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
+    let functions = symbols.ending(&["::rust_panic", "rust_panic"]);
+    for function in &functions {
+        if let Some(at) = entry::cheapest(code, *function, Register::RSP) {
+            builder.place(Program::PanicStart, &at, 0, "panic", "symbol rust_panic");
+        }
+    }
+    if functions.is_empty() {
+        builder.missing("panic", "no symbol rust_panic: a task that panics looks like one that completes");
+    }
+}
+
+fn types(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
+    let mut types: Vec<TaskType> = vtables.iter().map(|vtable| named_type(elf, code, polls, vtable)).collect();
+    share_kinds(vtables, &mut types);
+    types
+}
+
+fn named_type(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> TaskType {
+    // The functions that only tear down mention no other task's type; the poll function may.
+    let around = |root: ElfAddr| -> BTreeSet<ElfAddr> {
+        let flow = flow::follow(code, root, FIRST);
+        flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
+    };
+    let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
+    let mut found = roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
+    if found.is_none() {
+        let poll = polls.0.get(&vtable.poll).map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect());
+        found = poll.map(|addresses| names::of_type(elf, &addresses));
+    }
+    let named = found.unwrap_or_default();
+    let pretty: BTreeSet<(String, bool)> = named.futures.iter().map(|future| names::future(future)).collect();
+    let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
+    let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
+    let name = match names.as_slice() {
+        [] => format!("task#{:x}", vtable.address.0),
+        [one] => one.clone(),
+        several => several.join(" | "),
+    };
+    if names.len() == 1 {
+        names.clear();
+    }
+    TaskType { vtable: vtable.address.0, name, folded: names, kind: named.kind, runtime }
+}
+
+/// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.
+fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
+    let mut kinds: HashMap<ElfAddr, BTreeSet<&'static str>> = HashMap::new();
+    let name = |kind| match kind {
+        TaskKind::Spawned => "spawned",
+        TaskKind::Local => "local",
+        TaskKind::Blocking => "blocking",
+        TaskKind::Unknown => "unknown",
+    };
+    for (vtable, ty) in vtables.iter().zip(&*types).filter(|(_, ty)| ty.kind != TaskKind::Unknown) {
+        kinds.entry(vtable.schedule).or_default().insert(name(ty.kind));
+    }
+    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+        let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) else { continue };
+        ty.kind = match known.first().copied() {
+            Some("spawned") => TaskKind::Spawned,
+            Some("local") => TaskKind::Local,
+            Some("blocking") => TaskKind::Blocking,
+            _ => TaskKind::Unknown,
+        };
+    }
+}
+
+/// The code a thread is in while it polls a task that is not the runtime's own: the poll function and
+/// those that it becomes by jumping on.
+fn poll_code(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], types: &[TaskType]) -> Vec<(ElfAddr, u64)> {
+    let watched = vtables.iter().zip(types).filter(|(_, ty)| !ty.runtime);
+    let functions: BTreeSet<ElfAddr> =
+        watched.filter_map(|(vtable, _)| polls.0.get(&vtable.poll)).flat_map(|flow| flow.tail.iter().copied()).collect();
+    functions.into_iter().filter_map(|start| Some((start, code.elf.function_at(start)?.len))).collect()
+}
+
+/// Code of the runtime's drivers, by symbol.
+fn drivers(symbols: &Symbols) -> Vec<DriverCode> {
+    let rules: [(&str, Driver); 6] = [
+        ("::scheduled_io::ScheduledIo::wake", Driver::Io),
+        ("::process_at_time", Driver::Time),
+        ("::time::Driver::park_internal", Driver::Time),
+        ("::defer::Defer::wake", Driver::Deferred),
+        ("::Context::park_yield", Driver::Deferred),
+        ("::Context::park_internal", Driver::Deferred),
+    ];
+    let known = |driver| rules.iter().any(|&(name, of)| of == driver && !symbols.ending(&[name]).is_empty());
+    // Where the others are no functions of their own they may be inlined into the worker's parking.
+    let certain = known(Driver::Io) && known(Driver::Time);
+    let mut drivers: Vec<DriverCode> = symbols
+        .0
+        .iter()
+        .filter_map(|(name, address, len)| {
+            let (_, driver) = rules.iter().find(|(ending, _)| name.ends_with(ending))?;
+            let sure = *driver != Driver::Deferred || certain || name.ends_with("::Defer::wake");
+            sure.then(|| DriverCode { start: address.0, end: address.0.saturating_add(*len), driver: *driver })
+        })
+        .collect();
+    drivers.sort_by_key(|code| (code.start, code.end));
+    drivers.dedup();
+    drivers
+}

@@ -1,0 +1,276 @@
+//! An ELF64 executable for x86-64: what its segments, relocations, symbols and unwind table say.
+//!
+//! The file is hostile input: every access is checked, and nothing is allocated by a size it states.
+
+use gimli::{BaseAddresses, CieOrFde, EhFrame, EndianSlice, LittleEndian, UnwindSection as _};
+use object::{
+    LittleEndian as LE,
+    elf::{self, FileHeader64, ProgramHeader64},
+    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _},
+    read::{Object as _, ObjectSection as _, ObjectSymbol as _},
+};
+
+use super::addr::{ElfAddr, FileOffset};
+
+/// The file, read.
+#[derive(Debug)]
+pub struct Elf<'data> {
+    data: &'data [u8],
+    segments: Vec<Segment>,
+    /// Where relative relocations put which address, by place.
+    relocated: Vec<(u64, u64)>,
+    functions: Vec<Function>,
+    symbols: Vec<Symbol<'data>>,
+    position_independent: bool,
+    /// Where the file states its program headers to be in memory.
+    pub program_headers: ElfAddr,
+    /// The GNU build id in hexadecimal.
+    pub build_id: Option<String>,
+}
+
+/// A loaded stretch of the file.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    address: u64,
+    offset: u64,
+    size: u64,
+    executable: bool,
+}
+
+/// A function with an entry in `.eh_frame`: where instructions surely start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its first instruction.
+    pub start: ElfAddr,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// A function's symbol, as mangled.
+#[derive(Clone, Copy, Debug)]
+pub struct Symbol<'data> {
+    /// The function's first instruction.
+    pub address: ElfAddr,
+    /// The function's length in bytes; 0 if the file does not say.
+    pub len: u64,
+    /// The name as in the file.
+    pub name: &'data str,
+}
+
+impl<'data> Elf<'data> {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: what the file is, where it is no ELF64 executable for this machine.
+    pub fn parse(data: &'data [u8]) -> Result<Self, String> {
+        if !data.starts_with(&elf::ELFMAG) {
+            return Err("is not an ELF file; asyncscope watches native Linux programs".to_owned());
+        }
+        let file = ElfFile64::<LE>::parse(data)
+            .map_err(|error| format!("is not a 64-bit little-endian ELF file that can be read ({error})"))?;
+        let header = file.elf_header();
+        if header.e_machine(LE) != elf::EM_X86_64 {
+            return Err(format!("is built for machine {}, not for x86-64", header.e_machine(LE)));
+        }
+        let segments = segments(&file);
+        let program_headers = program_headers(header, &file, &segments);
+        let relocated = relocated(&file);
+        let functions = functions(&file, &segments);
+        Ok(Self {
+            data,
+            relocated,
+            functions,
+            symbols: symbols(&file),
+            position_independent: header.e_type(LE) == elf::ET_DYN,
+            program_headers,
+            build_id: file.build_id().ok().flatten().map(hexadecimal),
+            segments,
+        })
+    }
+
+    /// The bytes that the file has for the memory from `address` on, at most `len` of them.
+    #[must_use]
+    pub fn bytes(&self, address: ElfAddr, len: u64) -> &'data [u8] {
+        let Some((segment, into)) = self.segment(address) else { return &[] };
+        let Some(start) = segment.offset.checked_add(into) else { return &[] };
+        let end = start.saturating_add(len.min(segment.size - into)).min(self.data.len() as u64);
+        self.data.get(start as usize..end as usize).unwrap_or(&[])
+    }
+
+    /// The word that the file has for this address, not regarding relocations.
+    #[must_use]
+    pub fn word(&self, address: ElfAddr) -> Option<u64> {
+        self.bytes(address, 8).try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// The pointer that will stand at this address once the program is loaded.
+    #[must_use]
+    pub fn pointer(&self, address: ElfAddr) -> Option<ElfAddr> {
+        match self.relocated.binary_search_by_key(&address.0, |&(place, _)| place) {
+            Ok(found) => Some(ElfAddr(self.relocated[found].1)),
+            Err(_) if self.position_independent => None,
+            Err(_) => self.word(address).map(ElfAddr),
+        }
+    }
+
+    /// Every place that may hold a pointer, in order.
+    pub fn pointer_places(&self) -> Box<dyn Iterator<Item = ElfAddr> + '_> {
+        if self.position_independent {
+            return Box::new(self.relocated.iter().map(|&(place, _)| ElfAddr(place)));
+        }
+        let data = self.segments.iter().filter(|segment| !segment.executable);
+        Box::new(data.flat_map(|segment| {
+            let first = segment.address.next_multiple_of(8);
+            (first..segment.address.saturating_add(segment.size)).step_by(8).map(ElfAddr)
+        }))
+    }
+
+    /// The function that starts here.
+    #[must_use]
+    pub fn function_at(&self, address: ElfAddr) -> Option<Function> {
+        let found = self.functions.binary_search_by_key(&address, |function| function.start).ok()?;
+        Some(self.functions[found])
+    }
+
+    /// All functions of the unwind table, by address.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// All function symbols, by address; several may share one.
+    #[must_use]
+    pub fn symbols(&self) -> &[Symbol<'data>] {
+        &self.symbols
+    }
+
+    /// The symbols of the function that starts here.
+    #[must_use]
+    pub fn symbols_at(&self, address: ElfAddr) -> &[Symbol<'data>] {
+        let first = self.symbols.partition_point(|symbol| symbol.address < address);
+        let after = self.symbols.partition_point(|symbol| symbol.address <= address);
+        &self.symbols[first..after]
+    }
+
+    /// Where the instruction at this address is in the file, which is how the kernel wants it named.
+    #[must_use]
+    pub fn file_offset(&self, address: ElfAddr) -> Option<FileOffset> {
+        let (segment, into) = self.segment(address)?;
+        if segment.executable { Some(FileOffset(segment.offset.checked_add(into)?)) } else { None }
+    }
+
+    /// The file's bytes of each segment that is not executable.
+    pub fn read_only_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
+        self.segments.iter().filter(|segment| !segment.executable).map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
+    }
+
+    fn segment(&self, address: ElfAddr) -> Option<(Segment, u64)> {
+        self.segments.iter().find_map(|segment| {
+            let into = address.0.checked_sub(segment.address)?;
+            (into < segment.size).then_some((*segment, into))
+        })
+    }
+}
+
+fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
+    let loaded = file.elf_program_headers().iter().filter(|header| header.p_type(LE) == elf::PT_LOAD);
+    loaded
+        .map(|header: &ProgramHeader64<LE>| Segment {
+            address: header.p_vaddr(LE),
+            offset: header.p_offset(LE),
+            size: header.p_filesz(LE),
+            executable: header.p_flags(LE) & elf::PF_X == elf::PF_X,
+        })
+        .collect()
+}
+
+fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments: &[Segment]) -> ElfAddr {
+    let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_PHDR);
+    let offset = header.e_phoff(LE);
+    let derived = || segments.iter().find(|segment| segment.offset <= offset && offset - segment.offset < segment.size);
+    match (stated, derived()) {
+        (Some(stated), _) => ElfAddr(stated.p_vaddr(LE)),
+        (None, Some(segment)) => ElfAddr(segment.address.wrapping_add(offset - segment.offset)),
+        (None, None) => ElfAddr(offset),
+    }
+}
+
+/// Relocations that put an address of this file somewhere: relative ones, packed or not, and those by
+/// a symbol that the file defines itself.
+fn relocated(file: &ElfFile64<'_, LE>) -> Vec<(u64, u64)> {
+    let mut places = Vec::new();
+    for section in file.elf_section_table().iter() {
+        if let Ok(Some((entries, link))) = section.rela(LE, file.data()) {
+            let symbols = file.elf_section_table().symbol_table_by_index(LE, file.data(), link).ok();
+            places.extend(entries.iter().filter_map(|entry| {
+                let addend = entry.r_addend.get(LE) as u64;
+                let target = match entry.r_type(LE, false) {
+                    elf::R_X86_64_RELATIVE => addend,
+                    elf::R_X86_64_64 | elf::R_X86_64_GLOB_DAT => {
+                        let symbol = symbols.as_ref()?.symbol(entry.symbol(LE, false)?).ok()?;
+                        let defined = symbol.st_shndx.get(LE) != elf::SHN_UNDEF;
+                        defined.then(|| symbol.st_value.get(LE).wrapping_add(addend))?
+                    }
+                    _ => return None,
+                };
+                Some((entry.r_offset.get(LE), target))
+            }));
+        }
+        if let Ok(Some(packed)) = section.relr(LE, file.data()) {
+            let word = |place: u64| {
+                let segment = segments(file).into_iter().find(|s| place.wrapping_sub(s.address) < s.size)?;
+                let at = (segment.offset.checked_add(place - segment.address)?) as usize;
+                file.data().get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_le_bytes)
+            };
+            places.extend(packed.filter_map(|place| Some((place, word(place)?))));
+        }
+    }
+    places.sort_unstable();
+    places.dedup_by_key(|&mut (place, _)| place);
+    places
+}
+
+fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
+    let Some(section) = file.section_by_name(".eh_frame") else { return Vec::new() };
+    let Ok(data) = section.data() else { return Vec::new() };
+    let eh_frame = EhFrame::new(data, LittleEndian);
+    let mut bases = BaseAddresses::default().set_eh_frame(section.address());
+    if let Some(text) = file.section_by_name(".text") {
+        bases = bases.set_text(text.address());
+    }
+    let in_code = |start: u64, len: u64| {
+        segments.iter().any(|s| s.executable && start >= s.address && start.saturating_add(len) <= s.address.saturating_add(s.size))
+    };
+    let mut functions = Vec::new();
+    let mut entries = eh_frame.entries(&bases);
+    while let Ok(Some(entry)) = entries.next() {
+        let CieOrFde::Fde(partial) = entry else { continue };
+        let parsed = partial.parse(|section: &EhFrame<EndianSlice<'_, LittleEndian>>, bases, offset| {
+            section.cie_from_offset(bases, offset)
+        });
+        let Ok(fde) = parsed else { continue };
+        if fde.len() > 0 && in_code(fde.initial_address(), fde.len()) {
+            functions.push(Function { start: ElfAddr(fde.initial_address()), len: fde.len() });
+        }
+    }
+    functions.sort_unstable_by_key(|function| (function.start, function.len));
+    functions.dedup_by_key(|function| function.start);
+    functions
+}
+
+fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
+    let functions = file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_definition());
+    let mut symbols: Vec<_> = functions
+        .filter_map(|symbol| {
+            let name = symbol.name().ok()?;
+            Some(Symbol { address: ElfAddr(symbol.address()), len: symbol.size(), name })
+        })
+        .collect();
+    symbols.sort_by_key(|symbol| (symbol.address, symbol.name));
+    symbols
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

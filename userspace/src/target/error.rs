@@ -1,0 +1,57 @@
+//! Why a target cannot be watched: each a sentence that says what happened and what to do.
+
+use thiserror::Error;
+
+/// Why a target cannot be watched.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// There is no such process.
+    #[error("there is no process {0}: check the pid with `ps -p {0}`")]
+    NoSuchProcess(u32),
+    /// No process has that name.
+    #[error("there is no process named {0:?}: give its pid, or its name as in /proc/<pid>/comm")]
+    NoSuchName(String),
+    /// Several processes have that name.
+    #[error("{} processes are named {name:?}; give one pid of:{}", list.len(), listed(list))]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Their ids and executables.
+        list: Vec<(u32, String)>,
+    },
+    /// The process is a zombie or a kernel thread: it has no executable.
+    #[error("process {0} has no executable (it is a kernel thread, or has already ended)")]
+    NoExecutable(u32),
+    /// The process ended while it was looked at.
+    #[error("process {0} ended while asyncscope was attaching to it")]
+    Ended(u32),
+    /// The kernel refused.
+    #[error("not permitted to look at process {pid}: {missing}; run asyncscope as root (sudo)")]
+    NotPermitted {
+        /// The process.
+        pid: u32,
+        /// What is missing.
+        missing: String,
+    },
+    /// The executable is nothing that can be watched.
+    #[error("{file}: {why}")]
+    NotWatchable {
+        /// The file.
+        file: String,
+        /// What it is, and what was expected.
+        why: String,
+    },
+    /// The file could not be read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The error.
+        source: std::io::Error,
+    },
+}
+
+fn listed(list: &[(u32, String)]) -> String {
+    list.iter().map(|(pid, exe)| format!("\n  {pid}  {}", exe.escape_debug())).collect()
+}

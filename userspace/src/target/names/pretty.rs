@@ -1,0 +1,105 @@
+//! A future's type as a person would say it: `svc::fetch_user`, not
+//! `svc::fetch_user::{{closure}}`.
+
+/// A name longer than this is cut: frames have to be read.
+const LEN_MAX: usize = 200;
+const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
+/// Blocking tasks that run a worker of the multi-thread scheduler: at its start, and in place of a
+/// worker that blocks.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/scheduler/multi_thread/worker.rs#L330-L460>
+const WORKERS: [&str; 2] = [
+    "tokio::runtime::scheduler::multi_thread::worker::Launch::launch",
+    "tokio::runtime::scheduler::multi_thread::worker::maybe_move_runtime",
+];
+
+/// A demangled future type's name, and whether it is a worker of the runtime.
+#[must_use]
+pub fn future(demangled: &str) -> (String, bool) {
+    let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
+    if let Some(body) = blocking {
+        let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
+        let name = if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(body))) };
+        return (name, worker);
+    }
+    (cut(path(demangled)), false)
+}
+
+fn path(ty: &str) -> String {
+    if ty.contains("alloc::boxed::Box<dyn ") && ty.contains("future::Future") && ty.starts_with("core::pin::Pin<") {
+        return "boxed future".to_owned();
+    }
+    let short = without_function_generics(ty).replace("{{closure}}", "{closure}");
+    // The body of an `async fn` is a closure of the function's; that of a block is one more inside.
+    let body = short.strip_suffix("::{closure}").or_else(|| short.strip_suffix("::{closure#0}")).unwrap_or(&short);
+    if body == "axum::serve::handle_connection::{closure}" {
+        return "axum::serve connection".to_owned();
+    }
+    body.to_owned()
+}
+
+/// Drops the generic arguments of functions and methods (`f<T>::{{closure}}` → `f::{{closure}}`), and keeps
+/// those of a type that the name ends with (`Timeout<svc::f>`).
+fn without_function_generics(ty: &str) -> String {
+    let Some(open) = ty.find('<').filter(|&open| open > 0) else { return ty.to_owned() };
+    let Some(close) = matching(ty, open) else { return ty.to_owned() };
+    let (before, inside, after) = (&ty[..open], &ty[open + 1..close], &ty[close + 1..]);
+    if after.starts_with("::") {
+        return format!("{}{}", before.trim_end_matches("::"), without_function_generics(after));
+    }
+    let wrapper = before.trim_end_matches("::").rsplit("::").next().unwrap_or(before);
+    format!("{wrapper}<{}>{after}", path(inside))
+}
+
+/// Where the bracket at `open` closes.
+fn matching(text: &str, open: usize) -> Option<usize> {
+    let (mut depth, mut before) = (0u32, ' ');
+    for (at, character) in text[open..].char_indices() {
+        match character {
+            '<' => depth += 1,
+            '>' if before == '-' => {}
+            '>' if depth == 1 => return Some(open + at),
+            '>' => depth -= 1,
+            _ => {}
+        }
+        before = character;
+    }
+    None
+}
+
+fn cut(name: String) -> String {
+    match name.char_indices().nth(LEN_MAX) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_it_as_a_person_would() {
+        let check = |ty: &str, name: &str| assert_eq!(future(ty), (name.to_owned(), false));
+        check("svc::fetch_user::{{closure}}", "svc::fetch_user");
+        check("svc::main::{{closure}}::{{closure}}", "svc::main::{closure}");
+        check("svc::generic<svc::T>::{{closure}}", "svc::generic");
+        check("tokio::runtime::blocking::task::BlockingTask<svc::page::{{closure}}::{{closure}}>", "blocking svc::page::{closure}");
+        check("core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future+Output = ()+core::marker::Send>>", "boxed future");
+        check("axum::serve::handle_connection<L,M>::{{closure}}::{{closure}}", "axum::serve connection");
+        check("tokio::time::timeout::Timeout<svc::f::{{closure}}>", "Timeout<svc::f>");
+        check("<svc::A as svc::B>::c::{{closure}}", "<svc::A as svc::B>::c");
+        check("svc::Plain", "svc::Plain");
+        check("broken<", "broken<");
+    }
+
+    #[test]
+    fn knows_the_runtimes_workers() {
+        let launch = "tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::multi_thread::worker::Launch::launch::{{closure}}>";
+        assert_eq!(future(launch), ("tokio worker".to_owned(), true));
+    }
+
+    #[test]
+    fn cuts_long_names() {
+        assert_eq!(future(&"é".repeat(500)).0.chars().count(), LEN_MAX + 1);
+    }
+}

@@ -1,0 +1,252 @@
+//! Where a task's state word is exchanged: a task's header followed from a function's argument through
+//! registers, the stack and calls, to every `lock cmpxchg` on its first word.
+//!
+//! What is found here decides only where a probe sits, and every such place is the start of a decoded
+//! instruction: a wrong conclusion loses events or costs a trap, it cannot harm. The programs check
+//! again, at every hit, that the word belongs to a known task.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
+
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
+
+use super::{
+    code::{Body, Code, Target, loaded_address},
+    values::Values,
+};
+use crate::target::addr::ElfAddr;
+
+/// Calls are followed this deep.
+const DEPTH_MAX: u8 = 5;
+/// No more functions than this are followed from one root.
+const FUNCTIONS_MAX: usize = 256;
+
+/// The instruction after an exchange of a task's state word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where it is.
+    pub after: Instruction,
+    /// The register with the header's address.
+    pub header: Register,
+    /// The register with the new state word.
+    pub new: Register,
+    /// Where the outermost function's return address is, in bytes above the stack pointer.
+    pub caller: Option<u16>,
+    /// Whether the new word is made by clearing the three lowest bits first, as only the transition to
+    /// RUNNING does.
+    pub starts_running: bool,
+}
+
+/// What was found from one root.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// The exchanges, by address of the instruction after.
+    pub exchanges: BTreeMap<u64, Exchange>,
+    /// Instructions by which the root returns: `ret`, and jumps that leave for code that is not followed.
+    pub exits: BTreeMap<u64, Instruction>,
+    /// The functions that were reached with the header as an argument, the root first.
+    pub reached: Vec<ElfAddr>,
+    /// The root, and the functions that it becomes by jumping on.
+    pub tail: Vec<ElfAddr>,
+    /// All functions that these call, and static addresses that they load.
+    pub mentioned: Vec<ElfAddr>,
+    visited: HashSet<(ElfAddr, u8)>,
+    /// Exchanges that were seen with different registers on different ways, and so are not used.
+    doubtful: HashSet<u64>,
+}
+
+/// Follows the header, passed as these arguments (bit 0: the first), from the root's entry.
+#[must_use]
+pub fn follow(code: &Code<'_, '_>, root: ElfAddr, arguments: u8) -> Flow {
+    let mut flow = Flow::default();
+    flow.function(code, root, Values::at_entry(arguments, Some(0)), 0, true);
+    for address in std::mem::take(&mut flow.doubtful) {
+        flow.exchanges.remove(&address);
+    }
+    flow
+}
+
+impl Flow {
+    /// `is_root`: a return from this function is one from the root.
+    fn function(&mut self, code: &Code<'_, '_>, start: ElfAddr, entry: Values, depth: u8, is_root: bool) {
+        if depth > DEPTH_MAX || self.visited.len() >= FUNCTIONS_MAX || !self.visited.insert((start, entry.arguments())) {
+            return;
+        }
+        let Some(body) = code.body(start) else { return };
+        self.reached.push(start);
+        if is_root {
+            self.tail.push(start);
+        }
+        let states = states(code, &body, entry);
+        for (instruction, values) in body.instructions.iter().zip(&states) {
+            let Some(values) = values else { continue };
+            if let Some(address) = loaded_address(code.elf, instruction) {
+                self.mentioned.push(address);
+            }
+            self.exchange(&body, instruction, values);
+            self.leave(code, &body, instruction, values, depth, is_root);
+        }
+    }
+
+    fn exchange(&mut self, body: &Body, instruction: &Instruction, values: &Values) {
+        let on_header = instruction.mnemonic() == Mnemonic::Cmpxchg
+            && instruction.has_lock_prefix()
+            && instruction.op0_kind() == OpKind::Memory
+            && instruction.memory_index() == Register::None
+            && instruction.memory_displacement64() == 0
+            && instruction.op1_register().is_gpr64()
+            && values.holds_header(instruction.memory_base());
+        if !on_header {
+            return;
+        }
+        let Some(index) = body.index_of(instruction.next_ip()) else { return };
+        if body.is_jumped_to(instruction.next_ip()) {
+            return; // it runs without the exchange before it, too
+        }
+        let exchange = Exchange {
+            after: body.instructions[index],
+            header: instruction.memory_base(),
+            new: instruction.op1_register(),
+            caller: values.sp.and_then(|sp| u16::try_from(-i64::from(sp)).ok()),
+            starts_running: starts_running(body, index - 1),
+        };
+        self.note(exchange);
+    }
+
+    fn note(&mut self, exchange: Exchange) {
+        let known = self.exchanges.entry(exchange.after.ip()).or_insert(exchange);
+        if known.header != exchange.header {
+            self.doubtful.insert(exchange.after.ip());
+        }
+        if known.caller != exchange.caller {
+            known.caller = None;
+        }
+    }
+
+    /// Follows calls and jumps out of the function.
+    fn leave(&mut self, code: &Code<'_, '_>, body: &Rc<Body>, instruction: &Instruction, values: &Values, depth: u8, is_root: bool) {
+        let (call, leaves) = match instruction.flow_control() {
+            FlowControl::Call | FlowControl::IndirectCall => (true, true),
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => (false, !body.contains(instruction.near_branch_target())),
+            FlowControl::IndirectBranch => (false, instruction.op0_kind() == OpKind::Memory),
+            FlowControl::Return => {
+                if is_root {
+                    self.exits.insert(instruction.ip(), *instruction);
+                }
+                return;
+            }
+            _ => return,
+        };
+        if !leaves {
+            return;
+        }
+        let arguments = values.arguments();
+        let target = code.target(instruction);
+        if let Target::Known(address) = target {
+            self.mentioned.push(address);
+        }
+        match target {
+            Target::Known(address) if arguments != 0 && code.body(address).is_some() => {
+                let sp = if call { values.sp.and_then(|sp| sp.checked_sub(8)) } else { values.sp };
+                let is_root = is_root && !call;
+                self.function(code, address, Values::at_entry(arguments, sp), depth + 1, is_root);
+            }
+            _ if is_root && !call => {
+                self.exits.insert(instruction.ip(), *instruction);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the straight-line code before the exchange at `index` masks the three lowest bits away.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L104-L133>
+fn starts_running(body: &Body, index: usize) -> bool {
+    let new = body.instructions[index].op1_register();
+    let before = body.instructions[..index].iter().rev();
+    before.take_while(|instruction| instruction.flow_control() == FlowControl::Next).take(8).any(|instruction| {
+        instruction.mnemonic() == Mnemonic::And
+            && instruction.op0_kind() == OpKind::Register
+            && instruction.op0_register() == new
+            && instruction.op1_kind() != OpKind::Register
+            && instruction.op1_kind() != OpKind::Memory
+            && instruction.immediate(1) as i64 == !7
+    })
+}
+
+/// What is known before each instruction; `None` for code that was not reached.
+fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
+    let mut states: Vec<Option<Values>> = vec![None; body.instructions.len()];
+    let mut info = InstructionInfoFactory::new();
+    let mut elsewhere: Option<Values> = None;
+    let mut work = vec![(0, entry)];
+    let mut from = 0;
+    loop {
+        while let Some((index, values)) = work.pop() {
+            run(code, body, index, values, &mut states, &mut work, &mut elsewhere, &mut info);
+        }
+        // Code that no jump reaches is the target of a jump table or a landing pad: what all indirect
+        // jumps and all calls leave intact holds there.
+        let unreached = states[from..].iter().position(Option::is_none);
+        let (Some(on), Some(values)) = (unreached, elsewhere.clone()) else { return states };
+        from += on;
+        work.push((from, values));
+    }
+}
+
+/// Runs straight on from one instruction, until what is known there is known already.
+#[expect(clippy::too_many_arguments, reason = "the worklist's whole state, private to this file")]
+fn run(
+    code: &Code<'_, '_>,
+    body: &Body,
+    mut index: usize,
+    mut values: Values,
+    states: &mut [Option<Values>],
+    work: &mut Vec<(usize, Values)>,
+    elsewhere: &mut Option<Values>,
+    info: &mut InstructionInfoFactory,
+) {
+    while let Some(state) = states.get_mut(index) {
+        match state {
+            None => *state = Some(values.clone()),
+            Some(known) => {
+                if !known.meet(&values) {
+                    return;
+                }
+                values = known.clone();
+            }
+        }
+        let instruction = &body.instructions[index];
+        match instruction.flow_control() {
+            FlowControl::Next => values.step(instruction, info),
+            FlowControl::Call | FlowControl::IndirectCall => {
+                values.after_call();
+                meet_into(elsewhere, &values);
+            }
+            FlowControl::ConditionalBranch => work.extend(body.index_of(instruction.near_branch_target()).map(|to| (to, values.clone()))),
+            FlowControl::UnconditionalBranch => {
+                work.extend(body.index_of(instruction.near_branch_target()).map(|to| (to, values)));
+                return;
+            }
+            FlowControl::IndirectBranch => {
+                if code.target(instruction) == Target::Unknown {
+                    meet_into(elsewhere, &values);
+                }
+                return;
+            }
+            _ => return,
+        }
+        index += 1;
+    }
+}
+
+fn meet_into(known: &mut Option<Values>, values: &Values) {
+    match known {
+        Some(known) => {
+            known.meet(values);
+        }
+        None => *known = Some(values.clone()),
+    }
+}
