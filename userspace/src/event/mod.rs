@@ -1,8 +1,12 @@
 //! Typed events in time order: what the probe's records say, before anyone interprets it.
 //!
-//! No I/O and no clock: [`decode`] turns bytes into events, [`order`] merges the CPUs' streams.
+//! No I/O and no clock: [`decode`] turns bytes into events and [`encode`] events into bytes, [`order`]
+//! merges the CPUs' streams.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod decode;
+pub mod encode;
 pub mod order;
 
 /// One thing that happened.

@@ -1,0 +1,180 @@
+//! Bytes to events.
+//!
+//! The bytes may come from a file that anyone wrote: every record is judged by its kind and its exact
+//! length, and no value in it can make decoding fail.
+
+use probe_common::record::{self, Head, Kind, flags};
+use zerocopy::FromBytes;
+
+use super::encode::{self, GAP, THREAD_AT_REST, THREAD_NAME};
+use super::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There are fewer bytes than every record has.
+    #[error("a record of {len} bytes is shorter than the {} that each starts with", size_of::<Head>())]
+    Short {
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// The record's kind is none that is known here.
+    #[error("no record has the kind {kind}")]
+    UnknownKind {
+        /// [`Head::kind`].
+        kind: u8,
+    },
+    /// The length is not that of the record's kind.
+    #[error("a record of kind {kind} has {expected} bytes, not {len}")]
+    Length {
+        /// [`Head::kind`].
+        kind: u8,
+        /// The length of such a record in bytes.
+        expected: usize,
+        /// How many bytes there are.
+        len: usize,
+    },
+}
+
+/// The event in one record, which is all of `bytes`.
+///
+/// Flags that the event has no place for are ignored: PREDICTED at the end of a poll, and all that are
+/// not known.
+///
+/// # Errors
+/// If the bytes are too few for a [`Head`], the kind is unknown, or the length is not the kind's.
+pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let (head, _) =
+        Head::read_from_prefix(bytes).map_err(|_| DecodeError::Short { len: bytes.len() })?;
+    let what = match Kind::from_u8(head.kind) {
+        Some(kind) => of_probe(kind, head, bytes)?,
+        None => of_agent(head, bytes)?,
+    };
+    Ok(Event { at: at(head), what })
+}
+
+fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
+    Ok(match kind {
+        Kind::PollStart => {
+            let record::PollStart { task, state, .. } = exact(head, bytes)?;
+            What::PollStart {
+                task: task_ref(task),
+                state: State(state),
+            }
+        }
+        Kind::PollEnd => {
+            let record::PollEnd { task, old, new, .. } = exact(head, bytes)?;
+            What::PollEnd {
+                task: task_ref(task),
+                old: State(old),
+                new: State(new),
+            }
+        }
+        Kind::Wake => wake(exact(head, bytes)?),
+        Kind::Abort => {
+            let record::Abort { task, old, new, .. } = exact(head, bytes)?;
+            let predicted = has(head, flags::PREDICTED);
+            What::Abort {
+                task: task_ref(task),
+                old: State(old),
+                new: State(new),
+                predicted,
+            }
+        }
+        Kind::Spawn => {
+            let record::Spawn {
+                task,
+                state,
+                caller,
+                ..
+            } = exact(head, bytes)?;
+            What::Spawn {
+                task: task_ref(task),
+                state: State(state),
+                caller,
+                way: way(head),
+            }
+        }
+        Kind::Shutdown => {
+            let record::Shutdown { task, state, .. } = exact(head, bytes)?;
+            What::Shutdown {
+                task: task_ref(task),
+                state: State(state),
+            }
+        }
+        Kind::Panic => exact(head, bytes).map(|_: record::Panic| What::Panic)?,
+        Kind::PollExit => exact(head, bytes).map(|_: record::PollExit| What::PollExit)?,
+    })
+}
+
+fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
+    Ok(match head.kind {
+        GAP => {
+            let encode::Gap { since, lost, .. } = exact(head, bytes)?;
+            What::Gap { since, lost }
+        }
+        THREAD_NAME => {
+            let encode::ThreadName { name, .. } = exact(head, bytes)?;
+            What::ThreadName {
+                name: encode::thread_name(&name),
+            }
+        }
+        THREAD_AT_REST => exact(head, bytes).map(|_: Head| What::ThreadAtRest)?,
+        kind => return Err(DecodeError::UnknownKind { kind }),
+    })
+}
+
+fn exact<T: FromBytes>(head: Head, bytes: &[u8]) -> Result<T, DecodeError> {
+    T::read_from_bytes(bytes).map_err(|_| DecodeError::Length {
+        kind: head.kind,
+        expected: size_of::<T>(),
+        len: bytes.len(),
+    })
+}
+
+fn wake(record: record::Wake) -> What {
+    What::Wake {
+        task: task_ref(record.task),
+        old: State(record.old),
+        new: State(record.new),
+        caller: record.caller,
+        owned: !has(record.head, flags::UNOWNED),
+        predicted: has(record.head, flags::PREDICTED),
+    }
+}
+
+fn at(head: Head) -> At {
+    At {
+        time: head.time,
+        cpu: head.cpu,
+        seq: head.seq,
+        tid: head.tid,
+        sp: head.sp,
+    }
+}
+
+fn task_ref(task: record::Task) -> TaskRef {
+    let id = (task.id != 0).then_some(TaskId(task.id));
+    TaskRef {
+        header: task.header,
+        id,
+        vtable: id.map_or(0, |_| task.vtable),
+    }
+}
+
+fn has(head: Head, flag: u8) -> bool {
+    head.flags & flag != 0
+}
+
+fn way(head: Head) -> SpawnWay {
+    if has(head, flags::BLOCKING) {
+        SpawnWay::Blocking
+    } else if has(head, flags::LOCAL) {
+        SpawnWay::Local
+    } else {
+        SpawnWay::Owned
+    }
+}
+
+#[cfg(test)]
+mod tests;
