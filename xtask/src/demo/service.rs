@@ -1,0 +1,126 @@
+//! The demo service and its load, as processes that do not outlive the demo.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::process::root;
+
+/// A child that is killed where the demo ends early.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// The running service.
+#[derive(Debug)]
+pub(super) struct Service {
+    process: Process,
+    pages: SocketAddr,
+}
+
+/// The running load.
+#[derive(Debug)]
+pub(super) struct Load(Process);
+
+#[derive(Deserialize)]
+struct Listening {
+    pages: SocketAddr,
+}
+
+impl Service {
+    /// Starts it, and waits until it listens.
+    pub(super) fn start(truth: &Path) -> Result<Self> {
+        let mut process = Process::start(demo_service().arg("serve").arg("--truth").arg(truth))?;
+        let line = process
+            .lines
+            .next()
+            .context("the demo service ended before it listened")??;
+        let json = line
+            .strip_prefix("listening ")
+            .context("the demo service does not say where it listens")?;
+        let Listening { pages } = serde_json::from_str(json)?;
+        Ok(Self { process, pages })
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Starts to load it.
+    pub(super) fn load(&self, time: Duration) -> Result<Load> {
+        let (addr, seconds) = (self.pages.to_string(), time.as_secs().to_string());
+        let load = [
+            "load",
+            "--addr",
+            &addr,
+            "--seconds",
+            &seconds,
+            "--concurrency",
+            "8",
+        ];
+        Ok(Load(Process::start(demo_service().args(load))?))
+    }
+
+    /// Ends it by SIGTERM; the truth it tells.
+    pub(super) fn stop(self) -> Result<Vec<String>> {
+        let pid = i32::try_from(self.pid())?;
+        // SAFETY: sends a signal to a child of ours that has not been waited for: no other process
+        // can have its id.
+        let sent = unsafe { libc::kill(pid, libc::SIGTERM) };
+        ensure!(sent == 0, "the demo service cannot be ended");
+        self.process.finish("the demo service")
+    }
+}
+
+impl Load {
+    /// Waits for its end; what it says of itself.
+    pub(super) fn end(self) -> Result<String> {
+        Ok(self.0.finish("the load")?.join(" "))
+    }
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the demo service could not be started")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("the demo service has no output")?;
+        Ok(Self {
+            child,
+            lines: BufReader::new(stdout).lines(),
+        })
+    }
+
+    /// Its remaining output.
+    fn finish(mut self, name: &str) -> Result<Vec<String>> {
+        let lines = self.lines.by_ref().collect::<std::io::Result<_>>()?;
+        let status: ExitStatus = self.child.wait()?;
+        ensure!(status.success(), "{name} failed: {status}");
+        Ok(lines)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail where it has ended and been waited for, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn demo_service() -> Command {
+    Command::new(root().join("target/release/demo-service"))
+}

@@ -1,0 +1,56 @@
+//! The project's chores, each a command: `cargo xtask WORD`. CI says the same words.
+#![expect(
+    clippy::print_stdout,
+    reason = "a chore's answer goes to standard output"
+)]
+
+mod check;
+mod demo;
+mod ebpf;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's chores")]
+struct Args {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Format, lints, licences and advisories, documentation.
+    Check,
+    /// Build what the tests need in release, then run all of them; the live ones need root.
+    Test(test::Options),
+    /// Profile the demo service as a user would, and compare with what it measured itself. Needs root.
+    Demo,
+    /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
+    SetupEbpf,
+    /// Build the eBPF object from source, and put it in place.
+    BuildEbpf(ebpf::Options),
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = ebpf::as_rustc_wrapper() {
+        return code;
+    }
+    let done = match Args::parse().word {
+        Word::Check => check::run(),
+        Word::Test(options) => test::run(&options),
+        Word::Demo => demo::run(),
+        Word::SetupEbpf => ebpf::setup(),
+        Word::BuildEbpf(options) => ebpf::build(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
