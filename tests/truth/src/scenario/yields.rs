@@ -1,0 +1,57 @@
+//! Tasks that hand the worker back by themselves: `yield_now` and the coop budget.
+
+use anyhow::Result;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::{consume_budget, yield_now};
+
+use super::work::join_all;
+use super::{Deadline, current_thread_runtime, multi_thread_runtime};
+use crate::log;
+use crate::spawn::spawn;
+
+pub(super) fn run(deadline: Deadline) -> Result<()> {
+    while deadline.open() {
+        round(&current_thread_runtime()?);
+        round(&multi_thread_runtime(4)?);
+    }
+    Ok(())
+}
+
+fn round(runtime: &Runtime) {
+    runtime.block_on(async {
+        join_all((0..20).map(|_| spawn(yields()))).await;
+        join_all((0..10).map(|_| spawn(always_ready()))).await;
+        join_all((0..10).map(|_| spawn(budget()))).await;
+    });
+}
+
+async fn yields() {
+    for _ in 0..50 {
+        yield_now().await;
+    }
+}
+
+/// A channel that always has something: only the budget stops the poll.
+async fn always_ready() {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    for n in 0..1000_u64 {
+        if sender.send(n).is_err() {
+            log::wrong("the channel closed");
+        }
+    }
+    drop(sender);
+    let mut received = 0_u64;
+    while receiver.recv().await.is_some() {
+        received += 1;
+    }
+    if received != 1000 {
+        log::wrong("the channel lost messages");
+    }
+}
+
+async fn budget() {
+    for _ in 0..1000 {
+        consume_budget().await;
+    }
+}
