@@ -40,7 +40,7 @@ impl TransitionCookie {
             Some(offset) => offset,
             None => Self::NO_CALLER,
         };
-        self.watch as u64 | (self.header as u64) << 8 | (self.new as u64) << 16 | (caller as u64) << 32
+        self.watch as u64 | ((self.header as u64) << 8) | ((self.new as u64) << 16) | ((caller as u64) << 32)
     }
 
     /// Unpacks the cookie; an unknown `watch` reads as [`Watch::PollEnd`].

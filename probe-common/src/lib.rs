@@ -5,6 +5,10 @@
 //! interprets: the programs fill these structs, the agent's `event` module reads them.
 
 #![no_std]
+#![cfg_attr(
+    feature = "user",
+    expect(missing_debug_implementations, reason = "the types that zerocopy derives have none")
+)]
 
 pub mod config;
 pub mod loss;

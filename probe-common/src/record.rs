@@ -207,5 +207,5 @@ pub mod state {
     /// One reference; the count fills the rest of the word.
     pub const REF_ONE: u64 = 64;
     /// The state word of a new task.
-    pub const INITIAL: u64 = 3 * REF_ONE | JOIN_INTEREST | NOTIFIED;
+    pub const INITIAL: u64 = (3 * REF_ONE) | JOIN_INTEREST | NOTIFIED;
 }

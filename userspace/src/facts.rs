@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything known about the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// The process.
     pub process: Process,
@@ -28,6 +29,7 @@ pub struct Facts {
 
 /// A process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Process {
     /// Its id, as the agent sees it.
     pub pid: u32,
@@ -41,6 +43,7 @@ pub struct Process {
 
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Moment {
     /// Nanoseconds of `CLOCK_MONOTONIC`, as events have them.
     pub monotonic_ns: u64,
@@ -50,6 +53,7 @@ pub struct Moment {
 
 /// A task type: a future and the scheduler it runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskType {
     /// Where its vtable lies in the target's memory. This is the type's key.
     pub vtable: u64,
@@ -66,7 +70,7 @@ pub struct TaskType {
 }
 
 /// What runs a task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
     /// A scheduler's workers (`tokio::spawn`).

@@ -6,7 +6,6 @@ use probe_common::loss::Loss;
 use super::{ProbeError, load::Loaded};
 
 /// The maps of counters.
-#[derive(Debug)]
 pub(super) struct Counters {
     attempts: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
@@ -29,6 +28,12 @@ impl Losses {
     pub fn missing_from(&self, cpu: usize) -> u64 {
         let leave_gaps = self.0.iter().filter(|(loss, _)| loss.leaves_gap());
         leave_gaps.filter_map(|(_, by_cpu)| by_cpu.get(cpu)).sum()
+    }
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counters")
     }
 }
 

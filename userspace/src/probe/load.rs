@@ -1,6 +1,10 @@
 //! The eBPF object: its maps, and its programs' instructions.
 
-use std::{borrow::Cow, env, fs, os::fd::AsRawFd as _};
+use std::{
+    borrow::Cow,
+    env, fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -73,7 +77,7 @@ impl Loaded {
 fn descriptor(map: &Map) -> Option<i32> {
     match map {
         Map::Array(map) | Map::HashMap(map) | Map::PerCpuArray(map) | Map::ArrayOfMaps(map) | Map::RingBuf(map) | Map::PerCpuHashMap(map) => {
-            Some(map.fd().as_raw_fd())
+            Some(map.fd().as_fd().as_raw_fd())
         }
         _ => None,
     }

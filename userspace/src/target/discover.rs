@@ -312,24 +312,14 @@ fn named_type(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable
 
 /// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.
 fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
-    let mut kinds: HashMap<ElfAddr, BTreeSet<&'static str>> = HashMap::new();
-    let name = |kind| match kind {
-        TaskKind::Spawned => "spawned",
-        TaskKind::Local => "local",
-        TaskKind::Blocking => "blocking",
-        TaskKind::Unknown => "unknown",
-    };
+    let mut kinds: HashMap<ElfAddr, BTreeSet<TaskKind>> = HashMap::new();
     for (vtable, ty) in vtables.iter().zip(&*types).filter(|(_, ty)| ty.kind != TaskKind::Unknown) {
-        kinds.entry(vtable.schedule).or_default().insert(name(ty.kind));
+        kinds.entry(vtable.schedule).or_default().insert(ty.kind);
     }
     for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
-        let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) else { continue };
-        ty.kind = match known.first().copied() {
-            Some("spawned") => TaskKind::Spawned,
-            Some("local") => TaskKind::Local,
-            Some("blocking") => TaskKind::Blocking,
-            _ => TaskKind::Unknown,
-        };
+        if let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) {
+            ty.kind = known.first().copied().unwrap_or_default();
+        }
     }
 }
 

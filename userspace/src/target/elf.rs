@@ -6,7 +6,7 @@ use gimli::{BaseAddresses, CieOrFde, EhFrame, EndianSlice, LittleEndian, UnwindS
 use object::{
     LittleEndian as LE,
     elf::{self, FileHeader64, ProgramHeader64},
-    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _},
+    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _},
     read::{Object as _, ObjectSection as _, ObjectSymbol as _},
 };
 
