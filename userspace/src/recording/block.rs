@@ -2,6 +2,9 @@
 
 use std::io;
 
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use super::error::DamageKind;
 
 pub(super) const HEAD_LEN: usize = 20;
@@ -44,34 +47,37 @@ pub(super) struct BlockHead {
     raw_len: u32,
 }
 
+/// A block's head as it lies in the file.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct RawHead {
+    magic: [u8; 4],
+    kind: u8,
+    codec: u8,
+    zero: [u8; 2],
+    raw_len: U32,
+    stored_len: U32,
+    crc: U32,
+}
+
+const _: () = assert!(size_of::<RawHead>() == HEAD_LEN);
+
 impl BlockHead {
     /// Reads a head; [`BlockHead::is_intact`] checks the checksum.
     pub(super) fn parse(bytes: &[u8; HEAD_LEN]) -> Result<Self, DamageKind> {
-        let [
-            m0,
-            m1,
-            m2,
-            m3,
+        let RawHead {
+            magic,
             kind,
             codec,
-            z0,
-            z1,
-            r0,
-            r1,
-            r2,
-            r3,
-            s0,
-            s1,
-            s2,
-            s3,
-            ..,
-        ] = *bytes;
-        if [m0, m1, m2, m3] != MAGIC || [z0, z1] != [0, 0] {
+            zero,
+            raw_len,
+            stored_len,
+            crc: _,
+        } = zerocopy::transmute!(*bytes);
+        if magic != MAGIC || zero != [0; 2] {
             return Err(DamageKind::NoBlock);
         }
-        let raw_len = u32::from_le_bytes([r0, r1, r2, r3]);
-        let stored_len = u32::from_le_bytes([s0, s1, s2, s3]);
-        let limit = limit(kind);
+        let (raw_len, stored_len, limit) = (raw_len.get(), stored_len.get(), limit(kind));
         if raw_len > limit || stored_len > raw_len {
             return Err(DamageKind::Lengths {
                 raw_len,
@@ -136,14 +142,20 @@ pub(super) fn append(kind: u8, raw: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
     } else {
         (PLAIN, raw)
     };
-    let head = out.len();
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[kind, codec, 0, 0]);
-    out.extend_from_slice(&raw_len.to_le_bytes());
     // Never longer than `raw`, whose length fits.
-    out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
-    let crc = checksum(&out[head..], stored);
-    out.extend_from_slice(&crc);
+    let stored_len = U32::new(stored.len() as u32);
+    let raw_len = U32::new(raw_len);
+    let mut head = RawHead {
+        magic: MAGIC,
+        kind,
+        codec,
+        zero: [0; 2],
+        raw_len,
+        stored_len,
+        crc: U32::ZERO,
+    };
+    head.crc = checksum(&head.as_bytes()[..CRC_AT], stored).into();
+    out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(stored);
     Ok(())
 }
