@@ -7,4 +7,5 @@
 pub mod event;
 pub mod facts;
 pub mod probe;
+pub mod recording;
 pub mod target;

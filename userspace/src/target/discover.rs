@@ -14,7 +14,7 @@ use super::{
     version,
     vtables::{self, Vtable},
     x86_64::{
-        bind,
+        abort, bind,
         code::Code,
         entry,
         flow::{self, Exchange, Flow},
@@ -205,20 +205,21 @@ fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
 }
 
 fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
-    let functions = symbols.ending(&["::remote_abort", "::transition_to_notified_and_cancel"]);
-    if functions.is_empty() {
-        return builder.missing("abort", "no symbol of RawTask::remote_abort: when an abort makes a task ready is not seen");
+    let exchanges = abort::find(code);
+    for exchange in &exchanges {
+        transition(builder, exchange, Watch::Abort, "abort", "exchange of the state word by its constants");
     }
-    for function in functions {
-        let flow = flow::follow(code, function, FIRST);
-        for exchange in flow.exchanges.values() {
-            transition(builder, exchange, Watch::Abort, "abort", "exchange of the state word in remote_abort");
-        }
-        if flow.exchanges.is_empty()
-            && let Some(at) = entry::cheapest(code, function, Register::RDI)
-        {
+    if !exchanges.is_empty() {
+        return;
+    }
+    let functions = symbols.ending(&["::transition_to_notified_and_cancel"]);
+    for function in &functions {
+        if let Some(at) = entry::cheapest(code, *function, Register::RDI) {
             builder.place(Program::TransitionEntry, &at, EntryCookie::Abort as u64, "abort", "symbol; state foretold from the entry");
         }
+    }
+    if functions.is_empty() {
+        builder.missing("abort", "no code that sets CANCELLED and NOTIFIED: either nothing aborts, or when an abort makes a task ready is not seen");
     }
 }
 
@@ -295,7 +296,13 @@ fn named_type(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable
         let poll = polls.0.get(&vtable.poll).map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect());
         found = poll.map(|addresses| names::of_type(elf, &addresses));
     }
-    let named = found.unwrap_or_default();
+    let mut named = found.unwrap_or_default();
+    if named.kind == TaskKind::Unknown {
+        named.kind = polls.0.get(&vtable.poll).map_or(TaskKind::Unknown, |flow| {
+            let addresses = flow.reached.iter().chain(&flow.mentioned).copied().collect();
+            names::kind_of(elf, &addresses, &named.futures)
+        });
+    }
     let pretty: BTreeSet<(String, bool)> = named.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();

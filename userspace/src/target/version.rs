@@ -4,7 +4,7 @@ use super::elf::Elf;
 
 /// The version, where exactly one is mentioned.
 #[must_use]
-pub fn find(elf: &Elf<'_>) -> Option<String> {
+pub(super) fn find(elf: &Elf<'_>) -> Option<String> {
     let mut versions = elf.read_only_data().flat_map(mentions).collect::<Vec<_>>();
     versions.sort_unstable();
     versions.dedup();

@@ -4,4 +4,4 @@ mod pretty;
 mod symbols;
 
 pub use pretty::future;
-pub use symbols::{Named, demangled, of_type};
+pub use symbols::{Named, demangled, kind_of, of_type};

@@ -43,8 +43,23 @@ pub fn of_type(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>) -> Named {
     };
     let ranked = RANKS.iter().map(|types| arguments(types)).find(|found| !found.is_empty()).unwrap_or_default();
     let futures: BTreeSet<String> = ranked.iter().filter_map(|arguments| arguments.first().cloned()).collect();
-    let kinds: BTreeSet<_> = ranked.iter().map(|arguments| kind(arguments)).collect();
-    Named { futures, kind: if kinds.len() == 1 { kinds.into_iter().next().unwrap_or_default() } else { TaskKind::Unknown } }
+    Named { futures, kind: only(ranked.iter().map(|arguments| kind(arguments)).collect()) }
+}
+
+/// What runs tasks of these futures, by the symbols at these addresses that name both.
+#[must_use]
+pub fn kind_of(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>, futures: &BTreeSet<String>) -> TaskKind {
+    let symbols = addresses.iter().flat_map(|&address| elf.symbols_at(address));
+    let arguments = symbols.flat_map(|symbol| {
+        let name = demangled(symbol.name);
+        RANKS[0].iter().filter_map(move |ty| generic_arguments(&name, ty)).collect::<Vec<_>>()
+    });
+    let named = arguments.filter(|arguments| arguments.first().is_some_and(|future| futures.contains(future)));
+    only(named.map(|arguments| kind(&arguments)).collect())
+}
+
+fn only(kinds: BTreeSet<TaskKind>) -> TaskKind {
+    if kinds.len() == 1 { kinds.into_iter().next().unwrap_or_default() } else { TaskKind::Unknown }
 }
 
 fn kind(arguments: &[String]) -> TaskKind {

@@ -178,67 +178,75 @@ fn starts_running(body: &Body, index: usize) -> bool {
 
 /// What is known before each instruction; `None` for code that was not reached.
 fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
-    let mut states: Vec<Option<Values>> = vec![None; body.instructions.len()];
-    let mut info = InstructionInfoFactory::new();
-    let mut elsewhere: Option<Values> = None;
-    let mut work = vec![(0, entry)];
+    let mut walk = Walk { code, body, info: InstructionInfoFactory::new(), states: vec![None; body.instructions.len()], elsewhere: None };
+    walk.from(0, entry, 0);
     let mut from = 0;
-    loop {
-        while let Some((index, values)) = work.pop() {
-            run(code, body, index, values, &mut states, &mut work, &mut elsewhere, &mut info);
-        }
-        // Code that no jump reaches is the target of a jump table or a landing pad: what all indirect
-        // jumps and all calls leave intact holds there.
-        let unreached = states[from..].iter().position(Option::is_none);
-        let (Some(on), Some(values)) = (unreached, elsewhere.clone()) else { return states };
+    // Code that no jump reaches is the target of a jump table or a landing pad: what all indirect jumps
+    // and all calls leave intact holds there. Where it joins other code, that code is known better.
+    for round in 1.. {
+        let unreached = walk.states[from..].iter().position(Option::is_none);
+        let (Some(on), Some(values)) = (unreached, walk.elsewhere.clone()) else { break };
         from += on;
-        work.push((from, values));
+        walk.from(from, values, round);
     }
+    walk.states.into_iter().map(|state| state.map(|(values, _)| values)).collect()
 }
 
-/// Runs straight on from one instruction, until what is known there is known already.
-#[expect(clippy::too_many_arguments, reason = "the worklist's whole state, private to this file")]
-fn run(
-    code: &Code<'_, '_>,
-    body: &Body,
-    mut index: usize,
-    mut values: Values,
-    states: &mut [Option<Values>],
-    work: &mut Vec<(usize, Values)>,
-    elsewhere: &mut Option<Values>,
-    info: &mut InstructionInfoFactory,
-) {
-    while let Some(state) = states.get_mut(index) {
-        match state {
-            None => *state = Some(values.clone()),
-            Some(known) => {
-                if !known.meet(&values) {
+/// One function's walk.
+struct Walk<'a, 'e, 'data> {
+    code: &'a Code<'e, 'data>,
+    body: &'a Body,
+    info: InstructionInfoFactory,
+    /// What is known before each instruction, and in which round it was reached first.
+    states: Vec<Option<(Values, usize)>>,
+    /// What every call and every jump through a table leaves intact.
+    elsewhere: Option<Values>,
+}
+
+impl Walk<'_, '_, '_> {
+    fn from(&mut self, index: usize, values: Values, round: usize) {
+        let mut work = vec![(index, values)];
+        while let Some((index, values)) = work.pop() {
+            self.straight_on(index, values, round, &mut work);
+        }
+    }
+
+    /// Runs until what is known is known already.
+    fn straight_on(&mut self, mut index: usize, mut values: Values, round: usize, work: &mut Vec<(usize, Values)>) {
+        while let Some(state) = self.states.get_mut(index) {
+            match state {
+                None => *state = Some((values.clone(), round)),
+                Some((_, first)) if *first < round => return,
+                Some((known, _)) => {
+                    if !known.meet(&values) {
+                        return;
+                    }
+                    values = known.clone();
+                }
+            }
+            let instruction = &self.body.instructions[index];
+            let jump = || self.body.index_of(instruction.near_branch_target());
+            match instruction.flow_control() {
+                FlowControl::Next => values.step(instruction, &mut self.info),
+                FlowControl::Call | FlowControl::IndirectCall => {
+                    values.after_call();
+                    meet_into(&mut self.elsewhere, &values);
+                }
+                FlowControl::ConditionalBranch => work.extend(jump().map(|to| (to, values.clone()))),
+                FlowControl::UnconditionalBranch => {
+                    work.extend(jump().map(|to| (to, values)));
                     return;
                 }
-                values = known.clone();
-            }
-        }
-        let instruction = &body.instructions[index];
-        match instruction.flow_control() {
-            FlowControl::Next => values.step(instruction, info),
-            FlowControl::Call | FlowControl::IndirectCall => {
-                values.after_call();
-                meet_into(elsewhere, &values);
-            }
-            FlowControl::ConditionalBranch => work.extend(body.index_of(instruction.near_branch_target()).map(|to| (to, values.clone()))),
-            FlowControl::UnconditionalBranch => {
-                work.extend(body.index_of(instruction.near_branch_target()).map(|to| (to, values)));
-                return;
-            }
-            FlowControl::IndirectBranch => {
-                if code.target(instruction) == Target::Unknown {
-                    meet_into(elsewhere, &values);
+                FlowControl::IndirectBranch => {
+                    if self.code.target(instruction) == Target::Unknown {
+                        meet_into(&mut self.elsewhere, &values);
+                    }
+                    return;
                 }
-                return;
+                _ => return,
             }
-            _ => return,
+            index += 1;
         }
-        index += 1;
     }
 }
 

@@ -1,6 +1,7 @@
 //! All that knows x86-64 instructions: decoding, following a task's header through registers, and
 //! which instructions the kernel emulates. Another machine is another module like this one.
 
+pub mod abort;
 pub mod bind;
 pub mod code;
 pub mod entry;
