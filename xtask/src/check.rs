@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::process::{self, cargo, on_path};
+use crate::process::{self, cargo, on_path, root};
 
 const PROBE: &str = "probe-ebpf/Cargo.toml";
 
@@ -37,14 +37,9 @@ fn licences_and_advisories() -> Result<()> {
         return Ok(());
     }
     for manifest in ["Cargo.toml", PROBE] {
-        process::run(cargo().args([
-            "deny",
-            "--manifest-path",
-            manifest,
-            "check",
-            "--config",
-            "deny.toml",
-        ]))?;
+        let mut deny = cargo();
+        deny.args(["deny", "--manifest-path", manifest, "check", "--config"]);
+        process::run(deny.arg(root().join("deny.toml")))?;
     }
     Ok(())
 }
