@@ -132,6 +132,7 @@ fn races(runtime: &Runtime) {
         for n in 0..100 {
             let task = Arc::new(spawn(async {
                 loop {
+                    spin(Duration::from_micros(3));
                     yield_now().await;
                 }
             }));

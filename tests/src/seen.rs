@@ -1,0 +1,231 @@
+//! What the agent saw: its JSON lines.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// Everything the agent saw. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The first line.
+    pub recording: Recording,
+    /// By id.
+    pub tasks: BTreeMap<u64, SeenTask>,
+    /// Every poll, by task, in time order.
+    pub polls: BTreeMap<u64, Vec<SeenPoll>>,
+    /// Every spawn.
+    pub spawns: Vec<SeenSpawn>,
+    /// Every wake.
+    pub wakes: Vec<SeenWake>,
+    /// Every gap.
+    pub gaps: Vec<SeenGap>,
+}
+
+/// The recording as a whole.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Recording {
+    /// When the hooks were armed.
+    pub armed: Armed,
+    /// When it ended.
+    pub end_ns: u64,
+    /// Its sums.
+    pub totals: Totals,
+}
+
+/// The moment of arming.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Armed {
+    /// On the clock of the events.
+    pub monotonic_ns: u64,
+}
+
+/// A recording's sums.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Totals {
+    /// Tasks.
+    pub tasks: u64,
+    /// Polls.
+    pub polls: u64,
+    /// Spawns.
+    pub spawns: u64,
+    /// Gaps.
+    pub gaps: u64,
+    /// Events lost.
+    pub lost: u64,
+    /// Polls whose end was not seen.
+    pub polls_unended: u64,
+}
+
+/// Who or what spawned or woke a task.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// Another task.
+    Task(u64),
+    /// A thread outside of every task.
+    Root(Root),
+    /// Not known, and why.
+    Unknown(String),
+    /// A driver of the runtime.
+    Runtime(Option<String>),
+    /// The task itself, by a deferred wake.
+    Own(bool),
+    /// A thread that is none of the runtime's.
+    Thread(u32),
+}
+
+/// A thread as the root of its spawns.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Root {
+    /// Its id in the initial pid namespace.
+    pub thread: u32,
+}
+
+/// One task.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenTask {
+    /// Its id.
+    pub task: u64,
+    /// Its type's name.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// `spawned`, `local`, `blocking` or `unknown`.
+    pub task_kind: String,
+    /// Whether it is the runtime's own.
+    pub runtime: bool,
+    /// Who spawned it.
+    pub parent: Actor,
+    /// When it was spawned, if that was seen.
+    pub born_ns: Option<u64>,
+    /// When anything of it was seen first.
+    pub first_seen_ns: u64,
+    /// Its end, if it was seen.
+    pub end: Option<SeenEnd>,
+    /// Its polls.
+    pub polls: u64,
+    /// Time inside polls.
+    pub running_ns: u64,
+    /// Time ready.
+    pub ready_ns: u64,
+    /// Time waiting.
+    pub waiting_ns: u64,
+}
+
+/// A task's end.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenEnd {
+    /// When.
+    pub time_ns: u64,
+    /// `completed`, `cancelled`, `panicked` or `aborted-while-running`.
+    pub how: String,
+}
+
+/// One poll.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenPoll {
+    /// The task.
+    pub task: u64,
+    /// The thread.
+    pub thread: u32,
+    /// Its start.
+    pub start_ns: u64,
+    /// Its end, if it was seen.
+    pub end_ns: Option<u64>,
+}
+
+/// One spawn.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenSpawn {
+    /// The new task.
+    pub task: u64,
+    /// Who spawned it.
+    pub parent: Actor,
+    /// When.
+    pub time_ns: u64,
+    /// On which thread.
+    pub thread: u32,
+}
+
+/// One wake.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenWake {
+    /// The woken task.
+    pub task: u64,
+    /// Who woke it.
+    pub by: Actor,
+}
+
+/// Events missing on one CPU.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenGap {
+    /// How many.
+    pub lost: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Line {
+    Recording(Recording),
+    Task(SeenTask),
+    Poll(SeenPoll),
+    Spawn(SeenSpawn),
+    Wake(SeenWake),
+    Gap(SeenGap),
+    #[serde(other)]
+    Other,
+}
+
+impl Seen {
+    /// Reads a file of JSON lines.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or a line is not as `docs/json.md` has it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("no {}", path.display()))?;
+        Self::parse(BufReader::new(file))
+    }
+
+    /// Reads JSON lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seen::read`].
+    pub fn parse(lines: impl BufRead) -> Result<Self> {
+        let mut seen = Self::default();
+        for (number, line) in lines.lines().enumerate() {
+            let line = line?;
+            let parsed = serde_json::from_str(&line)
+                .with_context(|| format!("line {}: {line}", number + 1))?;
+            ensure!(
+                (number == 0) == matches!(parsed, Line::Recording(_)),
+                "the recording is not line 1"
+            );
+            seen.take(parsed)?;
+        }
+        Ok(seen)
+    }
+
+    fn take(&mut self, line: Line) -> Result<()> {
+        match line {
+            Line::Recording(recording) => self.recording = recording,
+            Line::Task(task) => {
+                let id = task.task;
+                ensure!(
+                    self.tasks.insert(id, task).is_none(),
+                    "task {id} has two lines"
+                );
+            }
+            Line::Poll(poll) => self.polls.entry(poll.task).or_default().push(poll),
+            Line::Spawn(spawn) => self.spawns.push(spawn),
+            Line::Wake(wake) => self.wakes.push(wake),
+            Line::Gap(gap) => self.gaps.push(gap),
+            Line::Other => {}
+        }
+        Ok(())
+    }
+}
