@@ -1,0 +1,65 @@
+//! Gaps: what missing events put in doubt.
+//!
+//! A gap is known only at its end. Until then, events of other CPUs were taken for the whole story,
+//! though a thread may have been on the CPU with the gap in between: whatever was concluded since
+//! the gap began is taken back. Whatever stood then is doubtful from now on, by its epoch.
+
+use super::Graph;
+use super::task::{Parent, Why};
+use super::wake::WakeBy;
+
+/// A stretch of time in which events of one CPU are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The CPU.
+    pub cpu: u16,
+    /// The time of the last event before it, in nanoseconds.
+    pub since_ns: u64,
+    /// The time of the first event after it.
+    pub until_ns: u64,
+    /// How many events are missing.
+    pub lost: u64,
+}
+
+/// Conclusions that a later gap may take back: time and index, oldest first. One that was taken
+/// back leaves, so that each is looked at once however many gaps there are.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    pub(super) spawns: Vec<(u64, usize)>,
+    pub(super) polls: Vec<(u64, usize)>,
+    pub(super) wakes: Vec<(u64, usize)>,
+}
+
+impl Graph {
+    pub(super) fn gap(&mut self, cpu: u16, since: u64, lost: u64) {
+        let since_ns = since.min(self.now);
+        self.epoch += 1;
+        self.totals.gaps += 1;
+        self.totals.lost = self.totals.lost.saturating_add(lost);
+        self.gaps.push(Gap {
+            cpu,
+            since_ns,
+            until_ns: self.now,
+            lost,
+        });
+        self.take_back(since_ns);
+    }
+
+    fn take_back(&mut self, since: u64) {
+        while let Some(child) = pop_since(&mut self.fresh.spawns, since) {
+            self.tasks[child].parent = Parent::Unknown(Why::Gap);
+        }
+        while let Some(poll) = pop_since(&mut self.fresh.polls, since) {
+            self.polls[poll].doubtful = true;
+        }
+        while let Some(wake) = pop_since(&mut self.fresh.wakes, since) {
+            self.wakes[wake].by = WakeBy::Unknown(Why::Gap);
+        }
+    }
+}
+
+fn pop_since(fresh: &mut Vec<(u64, usize)>, since: u64) -> Option<usize> {
+    fresh
+        .pop_if(|(time, _)| *time >= since)
+        .map(|(_, index)| index)
+}

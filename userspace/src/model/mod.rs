@@ -1,0 +1,244 @@
+//! The task graph: who spawned whom, who woke whom, and where each task's time went.
+//!
+//! [`Graph::apply`] takes events in time order and cannot fail: what an event leaves open is a value
+//! in the graph ([`Why`], [`How::Unknown`], [`Outcome::Unknown`]), never a guess. No clock, no I/O, no
+//! names but those of threads.
+//!
+//! Every thread has a stack of frames, one for each `raw::poll` or `Vtable::shutdown` it is inside
+//! of. What a task does is seen only as "this happened on that thread", so the innermost frame says
+//! who did it. A frame goes when its end is seen, or when the thread's stack pointer shows that its
+//! function has returned.
+//!
+//! Every task is in one [`Phase`] at a time from the moment it is first seen until its end, so its
+//! times add up to its lifetime exactly.
+
+mod ancestry;
+mod frames;
+mod gap;
+mod poll;
+mod setup;
+mod spawn;
+mod task;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod wake;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use ancestry::{Ancestry, MAX_ANCESTRY};
+pub use gap::Gap;
+pub use poll::{Outcome, Poll};
+pub use setup::{Detail, Setup};
+pub use task::{Birth, End, How, Parent, Phase, Task, Times, Why};
+pub use wake::{Did, Wake, WakeBy};
+
+use crate::event::{Event, TaskId, TaskRef, What};
+use frames::Reach;
+use gap::Fresh;
+use thread::Thread;
+
+/// The task graph.
+#[derive(Debug)]
+pub struct Graph {
+    setup: Setup,
+    /// The newest time seen, in nanoseconds; never goes back, whatever the events say.
+    now: u64,
+    /// The number of gaps so far. What was learnt in an earlier epoch is doubtful.
+    epoch: u64,
+    finished: bool,
+    tasks: Vec<Task>,
+    index: HashMap<TaskId, usize>,
+    threads: HashMap<u32, Thread>,
+    names: BTreeMap<u32, String>,
+    polls: Vec<Poll>,
+    wakes: Vec<Wake>,
+    gaps: Vec<Gap>,
+    fresh: Fresh,
+    totals: Totals,
+}
+
+/// Sums over a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Polls whose start was seen.
+    pub polls: u64,
+    /// Polls whose end was not seen.
+    pub polls_unended: u64,
+    /// Wakes of tasks in the graph.
+    pub wakes: u64,
+    /// Spawns seen.
+    pub spawns: u64,
+    /// Stretches of time in which a CPU's events are missing.
+    pub gaps: u64,
+    /// Events missing in those.
+    pub lost: u64,
+    /// Wakes that say nothing of any task in the graph.
+    pub stale_wakes: u64,
+    /// Ends of polls whose start was not seen.
+    pub unmatched_poll_ends: u64,
+}
+
+impl Graph {
+    /// An empty graph.
+    #[must_use]
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            setup: setup.clone(),
+            now: setup.armed_ns,
+            epoch: 0,
+            finished: false,
+            tasks: Vec::new(),
+            index: HashMap::new(),
+            threads: HashMap::new(),
+            names: BTreeMap::new(),
+            polls: Vec::new(),
+            wakes: Vec::new(),
+            gaps: Vec::new(),
+            fresh: Fresh::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes the next event. After [`Graph::finish`] it does nothing.
+    pub fn apply(&mut self, event: &Event) {
+        if self.finished {
+            return;
+        }
+        self.now = self.now.max(event.at.time);
+        let at = &event.at;
+        if let Some(reach) = Reach::of(&event.what) {
+            self.settle(at, reach);
+        }
+        match &event.what {
+            What::PollStart { task, state } => self.poll_start(at, task, *state),
+            What::PollEnd { task, old, new } => self.poll_end(at, task, *old, *new),
+            What::Wake { .. } => self.wake(event),
+            What::Abort { task, old, new, .. } => self.abort(task, *old, *new),
+            What::Spawn {
+                task, state, way, ..
+            } => self.spawn(at, task, *state, *way),
+            What::Shutdown { task, state } => self.shutdown(at, task, *state),
+            What::Panic => self.panic(at.tid),
+            What::PollExit => self.poll_exit(at.tid),
+            What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
+            What::ThreadName { name } => {
+                self.names.insert(at.tid, name.clone());
+            }
+            What::ThreadAtRest => self.at_rest(at.tid),
+        }
+    }
+
+    /// Closes the graph at `end_ns` (`CLOCK_MONOTONIC`), or at its newest event if that is later.
+    pub fn finish(&mut self, end_ns: u64) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        self.now = self.now.max(end_ns);
+        self.close_all();
+        for task in &mut self.tasks {
+            task.charge(self.now);
+        }
+    }
+
+    /// What the graph was told before the first event.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The newest time in the graph, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.now
+    }
+
+    /// All tasks in the order in which they were first seen: a parent precedes its children.
+    #[must_use]
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.index_of(id).and_then(|index| self.tasks.get(index))
+    }
+
+    /// A task's place in [`Graph::tasks`].
+    #[must_use]
+    pub fn index_of(&self, id: TaskId) -> Option<usize> {
+        self.index.get(&id).copied()
+    }
+
+    /// The polls, by the time they were known to be over; empty with [`Detail::Totals`].
+    #[must_use]
+    pub fn polls(&self) -> &[Poll] {
+        &self.polls
+    }
+
+    /// The wakes, by time; empty with [`Detail::Totals`].
+    #[must_use]
+    pub fn wakes(&self) -> &[Wake] {
+        &self.wakes
+    }
+
+    /// The gaps, by the time at which each ends.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// The newest name of a thread, if any was told.
+    #[must_use]
+    pub fn thread_name(&self, tid: u32) -> Option<&str> {
+        self.names.get(&tid).map(String::as_str)
+    }
+
+    /// Sums over the recording.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn thread(&mut self, tid: u32) -> &mut Thread {
+        let certain = self.setup.base_is_certain(tid);
+        self.threads
+            .entry(tid)
+            .or_insert_with(|| Thread::new(certain))
+    }
+
+    /// The task's index; a task not seen before enters the graph in `phase`.
+    fn find_or_add(&mut self, task: &TaskRef, phase: Phase) -> Option<usize> {
+        let id = task.id?;
+        Some(match self.index_of(id) {
+            Some(index) => index,
+            None => {
+                let parent = Parent::Unknown(self.why_not_spawned());
+                self.add(id, task.vtable, phase, parent)
+            }
+        })
+    }
+
+    fn add(&mut self, id: TaskId, vtable: u64, phase: Phase, parent: Parent) -> usize {
+        let index = self.tasks.len();
+        let mut task = Task::new(id, vtable, phase, parent, self.now);
+        task.kind = self.setup.kind(vtable);
+        task.runtime = self.setup.is_runtime(vtable);
+        self.tasks.push(task);
+        self.index.insert(id, index);
+        index
+    }
+
+    /// Why a task is in the graph whose spawn is not.
+    fn why_not_spawned(&self) -> Why {
+        if self.epoch > 0 {
+            Why::Gap
+        } else if self.setup.from_first_instruction {
+            Why::Unseen
+        } else {
+            Why::BeforeAttach
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Polls: their starts, their ends, and the entries and ends that are none.
+
+use serde::Serialize;
+
+use super::Graph;
+use super::frames::Reach;
+use super::setup::Detail;
+use super::task::{How, Phase};
+use super::thread::{Frame, FrameKind};
+use crate::event::{At, State, TaskId, TaskRef};
+use probe_common::record::state::{
+    CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING,
+};
+
+/// A poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// The task; `None` where its id could not be read.
+    pub task: Option<TaskId>,
+    /// The thread.
+    pub thread: u32,
+    /// When it began, in nanoseconds.
+    pub start_ns: u64,
+    /// When it ended; `None` if that was not seen.
+    pub end_ns: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the task was woken during it, and so is ready again.
+    pub woken: bool,
+    /// Nanoseconds of it in which the thread was inside another task's poll.
+    pub nested_ns: u64,
+    /// Whether events are missing that may belong to it.
+    pub doubtful: bool,
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The future is not done.
+    Pending,
+    /// The future is done.
+    Ready,
+    /// A panic ended it.
+    Panicked,
+    /// The task was aborted meanwhile; whether the future was ready first is not seen.
+    AbortedWhileRunning,
+    /// Not seen.
+    Unknown,
+}
+
+impl From<How> for Outcome {
+    fn from(how: How) -> Self {
+        match how {
+            How::Completed => Self::Ready,
+            How::Panicked => Self::Panicked,
+            How::AbortedWhileRunning => Self::AbortedWhileRunning,
+            How::Cancelled | How::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// How a frame was left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Close {
+    pub(super) outcome: Outcome,
+    pub(super) woken: bool,
+    pub(super) end_seen: bool,
+}
+
+impl Graph {
+    pub(super) fn poll_start(&mut self, at: &At, task: &TaskRef, state: State) {
+        if state.has(COMPLETE)
+            && let Some(index) = task.id.and_then(|id| self.index_of(id))
+        {
+            self.end_task(index, How::Unknown);
+        }
+        if state.has(RUNNING) || state.has(COMPLETE) || !self.claim(at.tid, task) {
+            self.thread(at.tid).entries_ignored += 1;
+            return;
+        }
+        let kind = if state.has(CANCELLED) {
+            FrameKind::Cancel
+        } else {
+            FrameKind::Poll
+        };
+        self.enter(at, task, kind);
+    }
+
+    pub(super) fn shutdown(&mut self, at: &At, task: &TaskRef, state: State) {
+        let known = task.id.and_then(|id| self.index_of(id));
+        // A poll that began between the reading of the state and its change has precedence.
+        let held = known.is_some_and(|index| self.is_held(index));
+        let taken = held || state.has(COMPLETE) || state.has(RUNNING);
+        if !taken && self.claim(at.tid, task) {
+            self.enter(at, task, FrameKind::Shutdown);
+        }
+    }
+
+    fn has_ended(&self, task: usize) -> bool {
+        self.tasks.get(task).is_some_and(|task| task.end.is_some())
+    }
+
+    /// Whether a frame that no gap puts in doubt holds the task.
+    fn is_held(&self, task: usize) -> bool {
+        let tid = self.tasks.get(task).and_then(|task| task.on);
+        let thread = tid.and_then(|tid| self.threads.get(&tid));
+        let frame =
+            thread.and_then(|thread| thread.holder(task).and_then(|at| thread.frames.get(at)));
+        frame.is_some_and(|frame| frame.epoch == self.epoch)
+    }
+
+    fn enter(&mut self, at: &At, task: &TaskRef, kind: FrameKind) {
+        let is_new = task.id.is_some_and(|id| self.index_of(id).is_none());
+        let index = self.find_or_add(task, Phase::Running);
+        if let Some(index) = index {
+            let unannounced = is_new || self.tasks[index].phase == Phase::Waiting;
+            let counts = &mut self.tasks[index];
+            counts.owed_wake = unannounced.then_some(self.epoch);
+            counts.polls += u64::from(kind == FrameKind::Poll);
+        }
+        self.totals.polls += u64::from(kind == FrameKind::Poll);
+        let runtime = self.setup.is_runtime(task.vtable);
+        let thread = self.thread(at.tid);
+        thread.hosts_tasks |= !runtime && thread.frames.is_empty();
+        let frame = Frame {
+            task: index,
+            header: task.header,
+            runtime,
+            kind,
+            start: self.now,
+            sp: at.sp,
+            panics: 0,
+            nested: 0,
+            epoch: self.epoch,
+            over: None,
+        };
+        self.push(at, frame);
+    }
+
+    /// Makes way for a new frame of the task: it is never RUNNING twice, so whatever frame still
+    /// holds it is out of date. Says whether the task is alive.
+    fn claim(&mut self, tid: u32, task: &TaskRef) -> bool {
+        let Some(index) = task.id.and_then(|id| self.index_of(id)) else {
+            return true;
+        };
+        if let Some(place) = self.thread(tid).holder(index) {
+            self.drop_frames(tid, place);
+        }
+        self.supersede(index);
+        !self.has_ended(index)
+    }
+
+    pub(super) fn poll_end(&mut self, at: &At, task: &TaskRef, old: State, new: State) {
+        match self.frame_of(at.tid, task) {
+            Some(place) => {
+                self.drop_frames(at.tid, place + 1);
+                if let Some(frame) = self.thread(at.tid).frames.pop() {
+                    self.end_frame(at, frame, old, new);
+                }
+            }
+            None => {
+                self.settle(at, Reach::SameFunction);
+                self.end_unmatched(task, old, new);
+            }
+        }
+    }
+
+    /// The innermost frame that this end of a poll belongs to. The id may be missing: a task may
+    /// be freed the moment it leaves RUNNING.
+    fn frame_of(&self, tid: u32, task: &TaskRef) -> Option<usize> {
+        let index = task.id.map(|id| self.index_of(id));
+        let fits = |frame: &Frame| {
+            let same = index.is_none_or(|index| index == frame.task || frame.task.is_none());
+            frame.header == task.header && same && !frame.is_completing()
+        };
+        self.threads.get(&tid)?.frames.iter().rposition(fits)
+    }
+
+    fn end_frame(&mut self, at: &At, mut frame: Frame, old: State, new: State) {
+        let how = how_ended(&frame, old);
+        let complete = new.has(COMPLETE);
+        let close = Close {
+            outcome: if complete {
+                how.into()
+            } else {
+                Outcome::Pending
+            },
+            woken: !complete && new.has(NOTIFIED),
+            end_seen: true,
+        };
+        self.close(at.tid, &frame, close);
+        if let Some(task) = frame.task {
+            match complete {
+                true => self.end_task(task, how),
+                false if frame.over.is_none() => self.leave(task, phase_after(new)),
+                false => {}
+            }
+        }
+        if complete && new.has(JOIN_INTEREST | JOIN_WAKER) {
+            frame.kind = FrameKind::Completing;
+            frame.sp = frame.sp.max(at.sp);
+            self.thread(at.tid).frames.push(frame);
+        }
+    }
+
+    /// The end of a poll that began before the attach, or in a gap.
+    fn end_unmatched(&mut self, task: &TaskRef, old: State, new: State) {
+        self.totals.unmatched_poll_ends += 1;
+        let Some(index) = self.find_or_add(task, Phase::Running) else {
+            return;
+        };
+        if new.has(COMPLETE) {
+            let aborted = old.has(CANCELLED);
+            let how = if aborted {
+                How::AbortedWhileRunning
+            } else {
+                How::Completed
+            };
+            self.end_task(index, how);
+        } else {
+            self.supersede(index);
+            self.leave(index, phase_after(new));
+        }
+    }
+
+    pub(super) fn poll_exit(&mut self, tid: u32) {
+        let thread = self.thread(tid);
+        if thread.entries_ignored > 0 {
+            thread.entries_ignored -= 1;
+            return;
+        }
+        let Some(frame) = thread.frames.pop() else {
+            return;
+        };
+        let close = Close {
+            outcome: Outcome::Unknown,
+            woken: false,
+            end_seen: true,
+        };
+        self.close(tid, &frame, close);
+        match frame.task {
+            Some(task) if frame.kind != FrameKind::Poll => self.end_task(task, How::Cancelled),
+            Some(task) if frame.over.is_none() => self.leave(task, Phase::Waiting),
+            _ => {}
+        }
+    }
+
+    pub(super) fn panic(&mut self, tid: u32) {
+        if let Some(frame) = self.thread(tid).frames.last_mut() {
+            frame.panics = frame.panics.saturating_add(1);
+        }
+    }
+
+    /// Books a poll that took from its frame's start to `end`.
+    pub(super) fn book_poll(
+        &mut self,
+        thread: u32,
+        frame: &Frame,
+        end: u64,
+        nested: u64,
+        close: Close,
+    ) {
+        let took = end.saturating_sub(frame.start);
+        let task = frame.task.and_then(|index| self.tasks.get_mut(index));
+        let id = task.as_ref().map(|task| task.id);
+        if let Some(task) = task {
+            task.polls_unended += u64::from(!close.end_seen);
+            if close.end_seen {
+                task.times.polls_ns += took;
+                task.times.longest_poll_ns = task.times.longest_poll_ns.max(took);
+            }
+        }
+        self.totals.polls_unended += u64::from(!close.end_seen);
+        if self.setup.detail == Detail::Intervals {
+            self.fresh.polls.push((self.now, self.polls.len()));
+            self.polls.push(Poll {
+                task: id,
+                thread,
+                start_ns: frame.start,
+                end_ns: close.end_seen.then_some(end),
+                outcome: close.outcome,
+                woken: close.woken,
+                nested_ns: nested,
+                doubtful: frame.epoch != self.epoch,
+            });
+        }
+    }
+}
+
+fn phase_after(new: State) -> Phase {
+    if new.has(NOTIFIED) {
+        Phase::Ready
+    } else {
+        Phase::Waiting
+    }
+}
+
+fn how_ended(frame: &Frame, old: State) -> How {
+    match frame.kind {
+        FrameKind::Cancel | FrameKind::Shutdown => How::Cancelled,
+        _ if frame.panics > 0 => How::Panicked,
+        _ if old.has(CANCELLED) => How::AbortedWhileRunning,
+        _ => How::Completed,
+    }
+}

@@ -1,0 +1,191 @@
+//! One task: its lineage, its counts, and its time by phase.
+
+use serde::Serialize;
+
+use crate::event::TaskId;
+use crate::facts::TaskKind;
+
+/// A tokio task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// tokio's id.
+    pub id: TaskId,
+    /// Its type's key.
+    pub vtable: u64,
+    /// What runs it.
+    pub kind: TaskKind,
+    /// Whether it is the runtime's own: a worker.
+    pub runtime: bool,
+    /// Who spawned it.
+    pub parent: Parent,
+    /// Its spawn, if that was seen.
+    pub born: Option<Birth>,
+    /// When it was first seen, in nanoseconds; its birth if that was seen.
+    pub first_seen_ns: u64,
+    /// Its end, if that was seen.
+    pub end: Option<End>,
+    /// Polls whose start was seen.
+    pub polls: u64,
+    /// Those of them whose end was not.
+    pub polls_unended: u64,
+    /// Uses of its wakers, whatever they did.
+    pub wakes: u64,
+    /// Requests to cancel it.
+    pub aborts: u64,
+    /// Where its time went.
+    pub times: Times,
+    pub(super) phase: Phase,
+    /// Up to when `times` is right.
+    charged_to: u64,
+    /// The thread whose frame holds the task RUNNING, as far as known.
+    pub(super) on: Option<u32>,
+    /// The epoch in which a poll started though the wake before it was not seen: it may yet come.
+    pub(super) owed_wake: Option<u64>,
+}
+
+/// Who spawned a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parent {
+    /// A task, polled on the spawning thread.
+    Task(TaskId),
+    /// This thread, outside of every task: the future of its `block_on`, or plain code.
+    Root(u32),
+    /// Not known.
+    Unknown(Why),
+}
+
+/// Why something is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// It began before the attach.
+    BeforeAttach,
+    /// Events are missing.
+    Gap,
+    /// No hook saw it.
+    Unseen,
+}
+
+/// A spawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// When, in nanoseconds.
+    pub time_ns: u64,
+    /// On which thread.
+    pub thread: u32,
+}
+
+/// The end of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When, in nanoseconds.
+    pub time_ns: u64,
+    /// How.
+    pub how: How,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Its future was ready.
+    Completed,
+    /// It was cancelled between polls, or shut down with its runtime.
+    Cancelled,
+    /// Its last poll completed it, and a panic began in that poll.
+    Panicked,
+    /// It was aborted during its last poll; whether the future was ready first is not seen.
+    AbortedWhileRunning,
+    /// It was found complete; the completion itself was not seen.
+    Unknown,
+}
+
+/// What a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// On a thread: polled, or its future being dropped by a cancellation.
+    Running,
+    /// To be polled as soon as a thread takes it.
+    Ready,
+    /// Until somebody wakes it.
+    Waiting,
+}
+
+/// Where a task's time went, in nanoseconds. Running, ready and waiting add up to its lifetime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Running.
+    pub running_ns: u64,
+    /// Ready, not running.
+    pub ready_ns: u64,
+    /// Waiting.
+    pub waiting_ns: u64,
+    /// The part of `running_ns` in which its thread was inside another task's frame.
+    pub nested_ns: u64,
+    /// The sum of the polls whose start and end were seen.
+    pub polls_ns: u64,
+    /// The longest of these.
+    pub longest_poll_ns: u64,
+}
+
+impl Times {
+    /// Running, but for what ran nested inside.
+    #[must_use]
+    pub fn busy_ns(&self) -> u64 {
+        self.running_ns.saturating_sub(self.nested_ns)
+    }
+}
+
+impl Task {
+    pub(super) fn new(id: TaskId, vtable: u64, phase: Phase, parent: Parent, now: u64) -> Self {
+        Self {
+            id,
+            vtable,
+            kind: TaskKind::Unknown,
+            runtime: false,
+            parent,
+            born: None,
+            first_seen_ns: now,
+            end: None,
+            polls: 0,
+            polls_unended: 0,
+            wakes: 0,
+            aborts: 0,
+            times: Times::default(),
+            phase,
+            charged_to: now,
+            on: None,
+            owed_wake: None,
+        }
+    }
+
+    /// Adds the time since the last charge to the current phase. An ended task has none.
+    pub(super) fn charge(&mut self, now: u64) {
+        if self.end.is_some() {
+            return;
+        }
+        let since = now.saturating_sub(self.charged_to);
+        self.charged_to = now;
+        match self.phase {
+            Phase::Running => self.times.running_ns += since,
+            Phase::Ready => self.times.ready_ns += since,
+            Phase::Waiting => self.times.waiting_ns += since,
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, now: u64) {
+        self.charge(now);
+        self.phase = phase;
+    }
+
+    /// Ends the task. The first end stands, but one that says how replaces one that does not: a
+    /// task can be found complete before the thread that completed it has reported so.
+    pub(super) fn finish(&mut self, how: How, now: u64) {
+        self.charge(now);
+        match &mut self.end {
+            None => self.end = Some(End { time_ns: now, how }),
+            Some(end) if end.how == How::Unknown => end.how = how,
+            Some(_) => {}
+        }
+    }
+}
