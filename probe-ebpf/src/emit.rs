@@ -80,8 +80,10 @@ pub fn emit<R: 'static>(ctx: &ProbeContext, kind: Kind, flags: u8, fill: impl Fn
 }
 
 /// Adds one, and returns what was there: another program may interrupt this one on the same CPU.
+///
+/// Not `Relaxed`: LLVM 22 turns that into an addition that leaves the old value out.
 #[inline(always)]
 fn add(count: *mut u64) -> u64 {
     // SAFETY: `count` points into a map's value, which outlives the program's run.
-    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(count, 1) }
+    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::AcqRel }>(count, 1) }
 }

@@ -4,8 +4,12 @@
 //! [`event`] decodes and orders these, [`recording`] keeps them, [`model`] builds the task graph,
 //! [`view`] shows it. [`cli`] and [`session`] wire them together. ARCHITECTURE.md has the map.
 
+pub mod cli;
 pub mod event;
 pub mod facts;
+pub mod model;
 pub mod probe;
 pub mod recording;
+pub mod session;
 pub mod target;
+pub mod view;

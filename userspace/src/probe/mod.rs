@@ -13,6 +13,7 @@ mod syscall;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use counters::Losses;
+pub(crate) use error::missing_capabilities;
 pub use error::ProbeError;
 pub use load::is_fresh_object;
 
@@ -59,18 +60,19 @@ impl Default for Options {
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.
 #[derive(Debug)]
 pub struct Probe {
-    _links: Links,
+    links: Option<Links>,
     rings: rings::Rings,
     counters: counters::Counters,
     _loaded: load::Loaded,
     way: Way,
 }
 
+/// What holds the hooks; they go when it is dropped.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for their drop, which detaches")]
+#[expect(dead_code, reason = "held for its drop")]
 enum Links {
     Multi(Vec<multi::Attached>),
-    Single,
+    Single(Vec<aya::programs::uprobe::UProbeLink>),
 }
 
 impl Probe {
@@ -94,10 +96,15 @@ impl Probe {
             let attach = |(program, placements): (&Program, &Vec<&Placement>)| multi::attach(&loaded, watched, *program, placements);
             Links::Multi(by_program.iter().map(attach).collect::<Result<_, _>>()?)
         } else {
-            by_program.iter().try_for_each(|(program, placements)| single::attach(&mut loaded, watched, *program, placements))?;
-            Links::Single
+            let attach = |(program, placements): (&Program, &Vec<&Placement>)| single::attach(&mut loaded, watched, *program, placements);
+            Links::Single(by_program.iter().map(attach).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         };
-        Ok(Self { _links: links, rings, counters, _loaded: loaded, way })
+        Ok(Self { links: Some(links), rings, counters, _loaded: loaded, way })
+    }
+
+    /// Removes every hook. What the ring buffers hold can still be drained.
+    pub fn disarm(&mut self) {
+        self.links = None;
     }
 
     /// How hooks were attached.

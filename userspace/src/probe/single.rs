@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use aya::programs::{
     UProbe,
-    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
+    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
 };
 
 use super::{
@@ -24,17 +24,16 @@ pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError
     program(loaded, which)?.load().map_err(failed)
 }
 
-/// Loads the program and arms its hooks; they are detached with `loaded`.
-pub(super) fn attach(loaded: &mut Loaded, watched: &Watched, which: Program, placements: &[&Placement]) -> Result<(), ProbeError> {
+/// Loads the program and arms its hooks.
+pub(super) fn attach(loaded: &mut Loaded, watched: &Watched, which: Program, placements: &[&Placement]) -> Result<Vec<UProbeLink>, ProbeError> {
     load(loaded, which)?;
     let pid = NonZeroU32::new(watched.pid).ok_or_else(|| absent("process 0"))?;
     let probe = program(loaded, which)?;
-    for placement in placements {
+    let attach = |placement: &&Placement| {
         let location = UProbeAttachLocation::AbsoluteOffset(placement.offset.0);
         let point = UProbeAttachPoint { location, cookie: Some(placement.cookie) };
-        probe
-            .attach(point, &watched.executable, UProbeScope::OneProcess(pid))
-            .map_err(|error| ProbeError::aya(&format!("attach a hook at {:?}", placement.address), &error))?;
-    }
-    Ok(())
+        let link = probe.attach(point, &watched.executable, UProbeScope::OneProcess(pid)).and_then(|id| probe.take_link(id));
+        link.map_err(|error| ProbeError::aya(&format!("attach a hook at {:?}", placement.address), &error))
+    };
+    placements.iter().map(attach).collect()
 }

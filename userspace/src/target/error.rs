@@ -13,7 +13,7 @@ pub enum TargetError {
     #[error("there is no process named {0:?}: give its pid, or its name as in /proc/<pid>/comm")]
     NoSuchName(String),
     /// Several processes have that name.
-    #[error("{} processes are named {name:?}; give one pid of:{}", list.len(), listed(list))]
+    #[error("{} processes are named {name:?}: {}; give one pid", list.len(), listed(list))]
     Ambiguous {
         /// The name.
         name: String,
@@ -53,5 +53,5 @@ pub enum TargetError {
 }
 
 fn listed(list: &[(u32, String)]) -> String {
-    list.iter().map(|(pid, exe)| format!("\n  {pid}  {}", exe.escape_debug())).collect()
+    list.iter().map(|(pid, exe)| format!("{pid} ({})", exe.escape_debug())).collect::<Vec<_>>().join(", ")
 }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod names;
 pub mod plan;
 pub mod process;
+pub mod rest;
 mod version;
 pub mod vtables;
 pub mod x86_64;

@@ -1,0 +1,37 @@
+//! Arguments, decided into a plan, handed to the session.
+
+mod args;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::session;
+use args::{Arguments, Command};
+
+/// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("ASYNCSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match carry_out(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("asyncscope: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(command: Command) -> Result<()> {
+    match command {
+        Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
+        Command::Run { command, live } => session::run(&live.decided(command)),
+        Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
+        Command::Inspect { target, verbose } => session::inspect(&target, verbose),
+        Command::Doctor => session::doctor(),
+    }
+}

@@ -1,0 +1,110 @@
+//! The events of an armed target, drained, decoded and put in order, round by round.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+
+use super::{clock::monotonic_ns, start::Armed};
+use crate::{
+    event::{
+        At, Event, What,
+        decode::decode,
+        encode::thread_name,
+        order::{CpuRound, Order},
+    },
+    target::rest,
+};
+
+/// A thread's rest is looked for in one round out of this many.
+const REST_EVERY: u32 = 5;
+/// And not more often than this for one thread.
+const REST_TRIES: u32 = 400;
+
+/// Where events come from while a target is watched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    order: Order,
+    named: HashSet<u32>,
+    /// Threads that may be inside a poll that began before the hooks were armed, and tries so far.
+    unproved: Vec<(u32, u32)>,
+    rounds: u32,
+    /// Records that could not be decoded: none, unless probe and agent differ in version.
+    undecoded: u64,
+}
+
+impl Watch {
+    pub(super) fn new(armed: &Armed) -> Self {
+        let threads = armed.facts.threads.iter().map(|thread| (thread.tid, 0));
+        Self {
+            order: Order::new(armed.facts.armed.monotonic_ns),
+            named: HashSet::new(),
+            unproved: if armed.facts.from_first_instruction { Vec::new() } else { threads.collect() },
+            rounds: 0,
+            undecoded: 0,
+        }
+    }
+
+    /// Takes what is there, and hands on what is certain to be in order.
+    pub(super) fn round(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
+        if self.rounds.is_multiple_of(REST_EVERY) {
+            self.look_for_rest(armed);
+        }
+        self.rounds = self.rounds.wrapping_add(1);
+        // This order is what makes a round's events complete: see `Order`.
+        let time = monotonic_ns();
+        let losses = armed.probe.losses()?;
+        let attempted = armed.probe.attempted()?;
+        self.drain(armed);
+        let cpus = attempted.iter().enumerate().map(|(cpu, &attempted)| CpuRound {
+            cpu: cpu as u16,
+            attempted,
+            lost: losses.missing_from(cpu),
+        });
+        self.order.drained(&cpus.collect::<Vec<_>>(), time);
+        self.order.pop(sink);
+        Ok(())
+    }
+
+    /// The last round, after the hooks are gone. Returns the end's time.
+    pub(super) fn last(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<u64> {
+        self.round(armed, sink)?;
+        self.order.finish(sink);
+        Ok(monotonic_ns())
+    }
+
+    /// What went wrong on the agent's own side, by kind.
+    pub(super) fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
+        let irregular = self.order.irregular();
+        let kinds = [("undecoded", self.undecoded), ("late", irregular.late), ("repeated", irregular.repeated), ("forced", irregular.forced)];
+        kinds.into_iter().filter(|&(_, count)| count > 0).map(|(kind, count)| (kind.to_owned(), count))
+    }
+
+    fn drain(&mut self, armed: &mut Armed) {
+        let Self { order, named, undecoded, .. } = self;
+        let process = &armed.process;
+        armed.probe.drain(&mut |record| match decode(record) {
+            Ok(event) => {
+                if named.insert(event.at.tid)
+                    && let Some(name) = process.thread_name(event.at.tid)
+                {
+                    let name = thread_name(name.as_bytes());
+                    order.push(Event { at: At { sp: 0, ..event.at }, what: What::ThreadName { name } });
+                }
+                order.push(event);
+            }
+            Err(_) => *undecoded += 1,
+        });
+    }
+
+    fn look_for_rest(&mut self, armed: &Armed) {
+        let Self { order, unproved, .. } = self;
+        unproved.retain_mut(|(tid, tries)| {
+            *tries += 1;
+            let proved = rest::is_outside(&armed.process, *tid, &armed.poll_code, monotonic_ns);
+            if let Some(time) = proved {
+                order.push(Event { at: At { time, tid: *tid, ..At::default() }, what: What::ThreadAtRest });
+            }
+            proved.is_none() && *tries < REST_TRIES
+        });
+    }
+}

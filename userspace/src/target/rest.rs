@@ -1,0 +1,106 @@
+//! Which threads are outside of every poll, proved from outside without stopping them.
+//!
+//! A thread that is asleep in a system call while its stack holds no return address into a poll
+//! function is in no poll. Left-over words may look like such an address; the thread then stays
+//! unproved, which is safe. That it slept all the while is told by its counts of context switches.
+
+use std::fs;
+
+use super::{
+    addr::{Bias, RuntimeAddr},
+    plan::Plan,
+    process::Process,
+};
+
+/// A deeper stack than this is not looked at.
+const STACK_MAX: usize = 1 << 20;
+const STEP: usize = 64 << 10;
+
+/// The code in which a thread is while it polls, in the target's memory.
+#[derive(Clone, Debug, Default)]
+pub struct PollCode(Vec<(u64, u64)>);
+
+impl PollCode {
+    /// As the plan found it.
+    #[must_use]
+    pub fn new(plan: &Plan, bias: Bias) -> Self {
+        let mut ranges: Vec<_> = plan.poll_code.iter().map(|&(start, len)| (start.at_runtime(bias).0, len)).collect();
+        ranges.sort_unstable();
+        Self(ranges)
+    }
+
+    fn contains(&self, address: u64) -> bool {
+        let after = self.0.partition_point(|&(start, _)| start <= address);
+        after.checked_sub(1).is_some_and(|at| address - self.0[at].0 < self.0[at].1)
+    }
+}
+
+/// Whether the thread is outside of every poll at the moment when `now` was called.
+pub fn is_outside(process: &Process, tid: u32, poll_code: &PollCode, now: impl FnOnce() -> u64) -> Option<u64> {
+    let before = Sleep::of(process.pid, tid)?;
+    let moment = now();
+    let outside = stack_is_clear(process, before.stack_pointer, poll_code);
+    (outside && Sleep::of(process.pid, tid)? == before).then_some(moment)
+}
+
+/// A thread asleep: where, and how often it has been switched away from.
+#[derive(Debug, PartialEq, Eq)]
+struct Sleep {
+    stack_pointer: u64,
+    switches: Vec<String>,
+}
+
+impl Sleep {
+    /// `None` if the thread is not asleep in a system call, or may not be looked at.
+    fn of(pid: u32, tid: u32) -> Option<Self> {
+        let switches = switches(pid, tid)?;
+        let syscall = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
+        let mut words = syscall.split_ascii_whitespace().rev();
+        let _pc = words.next()?;
+        let stack_pointer = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+        Some(Self { stack_pointer, switches })
+    }
+}
+
+fn switches(pid: u32, tid: u32) -> Option<Vec<String>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    Some(status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect())
+}
+
+fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode) -> bool {
+    let mut buffer = vec![0; STEP];
+    let mut read = 0;
+    while read < STACK_MAX {
+        let Some(address) = stack_pointer.checked_add(read as u64) else { return false };
+        let got = process.read_memory(RuntimeAddr(address), &mut buffer);
+        let words = buffer[..got].chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
+        if words.into_iter().any(|word| poll_code.contains(word)) {
+            return false;
+        }
+        read += got;
+        if got < STEP {
+            return read > 0; // the stack's end
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::addr::ElfAddr;
+
+    #[test]
+    fn knows_poll_code() {
+        let plan = Plan { poll_code: vec![(ElfAddr(0x100), 0x10), (ElfAddr(0x200), 8)], ..Plan::default() };
+        let code = PollCode::new(&plan, Bias(0x1000));
+        let check = |address, expected| assert_eq!(code.contains(address), expected, "{address:#x}");
+        check(0x10ff, false);
+        check(0x1100, true);
+        check(0x110f, true);
+        check(0x1110, false);
+        check(0x1207, true);
+        check(0x1208, false);
+        check(0, false);
+    }
+}
