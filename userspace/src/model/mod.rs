@@ -20,7 +20,7 @@ mod setup;
 mod spawn;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod thread;
 mod wake;
 

@@ -120,6 +120,12 @@ fn of_a_join_handle() {
         "1/90 poll 5; 1/80 end 5 done joined; 1/70 wake 7",
         "7 MadeReady by 5",
     );
+    // The function that ends the poll may have been jumped to, with the frame's own stack given back.
+    check(
+        wakes,
+        "1/80 poll 5; 1/84 end 5 done joined; 1/82 wake 7",
+        "7 MadeReady by 5",
+    );
     // One wake, by nobody else, and nothing in between.
     let done = "1/90 poll 5; 1/80 end 5 done joined";
     check(

@@ -1,0 +1,18 @@
+//! Durations for people.
+
+/// Nanoseconds in the largest fitting unit with three digits, such as `1.25ms`.
+pub(super) fn human(ns: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
+    let unit = UNITS.iter().find(|(size, _)| ns >= *size);
+    unit.map_or_else(|| format!("{ns}ns"), |&(size, name)| scaled(ns, size, name))
+}
+
+fn scaled(ns: u64, size: u64, name: &str) -> String {
+    let value = ns as f64 / size as f64;
+    let decimals = match value {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{value:.decimals$}{name}")
+}
