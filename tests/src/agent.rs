@@ -39,9 +39,7 @@ impl Agent {
     ///
     /// If it cannot be built or started.
     pub fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Self> {
-        Ok(Self {
-            process: Running::start(Command::new(paths::agent()?).args(args))?,
-        })
+        Ok(Self { process: Running::start(Command::new(paths::agent()?).args(args))? })
     }
 
     /// Waits until it says that its hooks are armed.
@@ -50,10 +48,7 @@ impl Agent {
     ///
     /// If it does not say so in time.
     pub fn armed(&mut self) -> Result<()> {
-        let line = self
-            .process
-            .stderr
-            .until(|line| line.contains("armed"), ARMED_WITHIN);
+        let line = self.process.stderr.until(|line| line.contains("armed"), ARMED_WITHIN);
         line.map(drop).context("the agent is not armed")
     }
 
@@ -63,9 +58,7 @@ impl Agent {
     ///
     /// If it has exited already, or does not exit 0.
     pub fn interrupt(mut self) -> Result<Ended> {
-        self.process
-            .signal(libc::SIGINT)
-            .context("the agent cannot be interrupted")?;
+        self.process.signal(libc::SIGINT).context("the agent cannot be interrupted")?;
         self.succeed()
     }
 
@@ -76,12 +69,7 @@ impl Agent {
     /// If it does not exit 0 in time.
     pub fn succeed(self) -> Result<Ended> {
         let ended = self.exit()?;
-        ensure!(
-            ended.code == Some(0),
-            "the agent ended with {:?}: {:?}",
-            ended.code,
-            ended.stderr
-        );
+        ensure!(ended.code == Some(0), "the agent ended with {:?}: {:?}", ended.code, ended.stderr);
         Ok(ended)
     }
 
@@ -95,11 +83,7 @@ impl Agent {
         let status = self.process.wait(EXIT_WITHIN)?;
         let all = |lines: &mut crate::process::Lines| lines.all(EXIT_WITHIN).to_vec();
         let (stdout, stderr) = (all(&mut self.process.stdout), all(&mut self.process.stderr));
-        Ok(Ended {
-            code: status.code(),
-            stdout,
-            stderr,
-        })
+        Ok(Ended { code: status.code(), stdout, stderr })
     }
 }
 

@@ -57,25 +57,13 @@ pub fn forbids_tracing() -> Option<String> {
     if !Path::new("/sys/bus/event_source/devices/uprobe").exists() {
         return Some("the kernel has no uprobes".to_owned());
     }
-    bpf_objects()
-        .err()
-        .map(|error| format!("BPF is not permitted: {error}"))
+    bpf_objects().err().map(|error| format!("BPF is not permitted: {error}"))
 }
 
 fn next_id(kind: BpfObject, after: u32) -> io::Result<Option<u32>> {
-    let mut attr = NextId {
-        start: after,
-        ..NextId::default()
-    };
+    let mut attr = NextId { start: after, ..NextId::default() };
     // SAFETY: `attr` is live and writable for the size given; the kernel reads and writes no more.
-    let code = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            kind as i64,
-            &raw mut attr,
-            size_of::<NextId>(),
-        )
-    };
+    let code = unsafe { libc::syscall(libc::SYS_bpf, kind as i64, &raw mut attr, size_of::<NextId>()) };
     if code == 0 {
         return Ok(Some(attr.next));
     }
@@ -110,16 +98,7 @@ pub struct Holdings {
 /// If there is no such process.
 pub fn holdings(pid: u32) -> Result<Holdings> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let resident = resident
-        .split_whitespace()
-        .next()
-        .context("VmRSS without a number")?;
-    Ok(Holdings {
-        resident_kib: resident.parse()?,
-        descriptors: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
-    })
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let resident = resident.split_whitespace().next().context("VmRSS without a number")?;
+    Ok(Holdings { resident_kib: resident.parse()?, descriptors: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() })
 }

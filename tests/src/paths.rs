@@ -40,11 +40,7 @@ impl Scratch {
     /// If the system's directory for temporary files cannot be written.
     pub fn new() -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!(
-            "asyncscope-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("asyncscope-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
@@ -63,9 +59,7 @@ impl Scratch {
     /// If it cannot be read.
     pub fn files(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.0)?;
-        entries
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 }
 
@@ -84,17 +78,11 @@ fn workspace() -> &'static Path {
 fn built(package: &str) -> Result<PathBuf> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let result = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    result
-        .as_ref()
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    result.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let path = workspace().join(target).join("release").join(package);
     if !path.exists() {
-        bail!(
-            "{} is missing: cargo build --release -p {package}",
-            path.display()
-        );
+        bail!("{} is missing: cargo build --release -p {package}", path.display());
     }
     Ok(path)
 }
@@ -105,18 +93,13 @@ fn build() -> Result<()> {
         return Ok(());
     };
     let mut command = Command::new(cargo);
-    command
-        .current_dir(workspace())
-        .args(["build", "--quiet", "--release", "-p", "truth"]);
+    command.current_dir(workspace()).args(["build", "--quiet", "--release", "-p", "truth"]);
     if std::env::var_os("ASYNCSCOPE_BIN").is_none() {
         command.args(["-p", "asyncscope"]);
     }
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
-        bail!(
-            "cannot build the target or the agent: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("cannot build the target or the agent: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

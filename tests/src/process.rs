@@ -20,18 +20,12 @@ impl Lines {
         let (sender, incoming) = channel();
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                if sender
-                    .send(String::from_utf8_lossy(&line).into_owned())
-                    .is_err()
-                {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
                 }
             }
         });
-        Self {
-            incoming,
-            read: Vec::new(),
-        }
+        Self { incoming, read: Vec::new() }
     }
 
     /// Reads on until a line is as wanted, and returns it.
@@ -93,12 +87,7 @@ impl Running {
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let stdout = Lines::of(child.stdout.take().context("no standard output")?);
         let stderr = Lines::of(child.stderr.take().context("no standard error")?);
-        Ok(Self {
-            stdin: child.stdin.take(),
-            child,
-            stdout,
-            stderr,
-        })
+        Ok(Self { stdin: child.stdin.take(), child, stdout, stderr })
     }
 
     /// Its process id.
@@ -113,10 +102,7 @@ impl Running {
     ///
     /// If its input is closed.
     pub fn say(&mut self, line: &str) -> Result<()> {
-        let stdin = self
-            .stdin
-            .as_mut()
-            .context("its standard input is closed")?;
+        let stdin = self.stdin.as_mut().context("its standard input is closed")?;
         writeln!(stdin, "{line}").context("it does not read its standard input")
     }
 
@@ -132,10 +118,7 @@ impl Running {
     /// If the kernel refuses.
     pub fn signal(&mut self, signal: i32) -> Result<()> {
         if self.child.try_wait()?.is_some() {
-            bail!(
-                "it has exited already; {:?}",
-                self.stderr.all(Duration::from_secs(1))
-            );
+            bail!("it has exited already; {:?}", self.stderr.all(Duration::from_secs(1)));
         }
         let pid = i32::try_from(self.pid())?;
         // SAFETY: `kill` touches no memory of this process. The child is not reaped, so the id is its.
@@ -167,11 +150,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!(
-            "pid {} has not exited within {timeout:?}; {:?}",
-            self.pid(),
-            self.stderr.all(Duration::ZERO)
-        )
+        bail!("pid {} has not exited within {timeout:?}; {:?}", self.pid(), self.stderr.all(Duration::ZERO))
     }
 }
 

@@ -199,12 +199,8 @@ impl Seen {
         let mut seen = Self::default();
         for (number, line) in lines.lines().enumerate() {
             let line = line?;
-            let parsed = serde_json::from_str(&line)
-                .with_context(|| format!("line {}: {line}", number + 1))?;
-            ensure!(
-                (number == 0) == matches!(parsed, Line::Recording(_)),
-                "the recording is not line 1"
-            );
+            let parsed = serde_json::from_str(&line).with_context(|| format!("line {}: {line}", number + 1))?;
+            ensure!((number == 0) == matches!(parsed, Line::Recording(_)), "the recording is not line 1");
             seen.take(parsed)?;
         }
         Ok(seen)
@@ -215,10 +211,7 @@ impl Seen {
             Line::Recording(recording) => self.recording = recording,
             Line::Task(task) => {
                 let id = task.task;
-                ensure!(
-                    self.tasks.insert(id, task).is_none(),
-                    "task {id} has two lines"
-                );
+                ensure!(self.tasks.insert(id, task).is_none(), "task {id} has two lines");
             }
             Line::Poll(poll) => self.polls.entry(poll.task).or_default().push(poll),
             Line::Spawn(spawn) => self.spawns.push(spawn),

@@ -37,9 +37,7 @@ impl Target {
     /// If it cannot be started, or does not get ready.
     pub fn start_as(binary: &Path, scenario: &str) -> Result<Self> {
         let mut process = Running::start(Command::new(binary).arg(scenario))?;
-        let ready = process
-            .stdout
-            .until(|line| line.starts_with("ready "), PATIENCE);
+        let ready = process.stdout.until(|line| line.starts_with("ready "), PATIENCE);
         ready.with_context(|| format!("{scenario} does not get ready"))?;
         Ok(Self { process })
     }
@@ -59,11 +57,7 @@ impl Target {
     ///
     /// If it ends otherwise or takes too long.
     pub fn done(&mut self) -> Result<()> {
-        self.process
-            .stdout
-            .until(|line| line == "done", PATIENCE)
-            .map(drop)
-            .context("the target is not done")
+        self.process.stdout.until(|line| line == "done", PATIENCE).map(drop).context("the target is not done")
     }
 
     /// Lets it exit and returns the truth it lived.

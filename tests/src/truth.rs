@@ -123,8 +123,7 @@ impl Truth {
         let mut reader = Reader::default();
         for line in lines.iter().map(AsRef::as_ref) {
             if line != "done" && !line.starts_with("ready ") {
-                let parsed =
-                    serde_json::from_str(line).with_context(|| format!("no truth: {line}"))?;
+                let parsed = serde_json::from_str(line).with_context(|| format!("no truth: {line}"))?;
                 reader.take(parsed).with_context(|| format!("in {line}"))?;
             }
         }
@@ -148,32 +147,13 @@ impl Reader {
                 ensure!(self.spawns.insert(spawn, what).is_none(), "a second spawn");
             }
             Line::End { end, how, time_ns } => {
-                ensure!(
-                    self.ends.insert(end, (how, time_ns)).is_none(),
-                    "a second end"
-                );
+                ensure!(self.ends.insert(end, (how, time_ns)).is_none(), "a second end");
             }
-            Line::Task {
-                task,
-                name,
-                kind,
-                polls,
-                polls_before,
-            } => {
+            Line::Task { task, name, kind, polls, polls_before } => {
                 let spawn = self.spawns.remove(&task).context("no spawn")?;
                 let (how, ended) = self.ends.remove(&task).context("no end")?;
                 let (aborts, caught) = (Vec::new(), BTreeSet::new());
-                let task_truth = TrueTask {
-                    spawn,
-                    name,
-                    kind,
-                    polls,
-                    polls_before,
-                    how,
-                    ended,
-                    aborts,
-                    caught,
-                };
+                let task_truth = TrueTask { spawn, name, kind, polls, polls_before, how, ended, aborts, caught };
                 self.truth.tasks.insert(task, task_truth);
             }
             Line::Abort { abort, what } => self.aborts.push((abort, what)),
@@ -186,32 +166,15 @@ impl Reader {
     }
 
     fn finish(mut self) -> Result<Truth> {
-        ensure!(
-            self.spawns.is_empty() && self.ends.is_empty(),
-            "tasks with a spawn or an end only"
-        );
+        ensure!(self.spawns.is_empty() && self.ends.is_empty(), "tasks with a spawn or an end only");
         for (id, abort) in self.aborts {
-            self.truth
-                .tasks
-                .get_mut(&id)
-                .context("an abort of no task")?
-                .aborts
-                .push(abort);
+            self.truth.tasks.get_mut(&id).context("an abort of no task")?.aborts.push(abort);
         }
         for (id, poll) in self.caught {
-            self.truth
-                .tasks
-                .get_mut(&id)
-                .context("a panic in no task")?
-                .caught
-                .insert(poll);
+            self.truth.tasks.get_mut(&id).context("a panic in no task")?.caught.insert(poll);
         }
         let ids: HashSet<_> = self.truth.tasks.keys().collect();
-        let parents = self
-            .truth
-            .tasks
-            .values()
-            .filter_map(|task| task.spawn.parent);
+        let parents = self.truth.tasks.values().filter_map(|task| task.spawn.parent);
         if let Some(orphan) = parents.into_iter().find(|parent| !ids.contains(parent)) {
             bail!("the parent {orphan} is no task");
         }
@@ -248,15 +211,9 @@ mod tests {
         check(&[SPAWN, END], Some("only"));
         check(&[SPAWN, SPAWN, END, TASK], Some("a second spawn"));
         check(&[SPAWN, END, END, TASK], Some("a second end"));
-        check(
-            &[&SPAWN.replace("null,\"thread", "9,\"thread"), END, TASK],
-            Some("parent 9"),
-        );
+        check(&[&SPAWN.replace("null,\"thread", "9,\"thread"), END, TASK], Some("parent 9"));
         check(&[r#"{"wrong":"a sum"}"#], Some("a sum"));
-        check(
-            &[r#"{"abort":3,"thread":1,"t0":1,"t1":2}"#],
-            Some("abort of no task"),
-        );
+        check(&[r#"{"abort":3,"thread":1,"t0":1,"t1":2}"#], Some("abort of no task"));
         check(&["a stray line"], Some("no truth"));
     }
 }

@@ -14,18 +14,9 @@ pub(crate) fn run() -> Result<()> {
     process::run(cargo().args(["fmt", "--all", "--check"]))?;
     process::run(cargo().args(["fmt", "--check", "--manifest-path", PROBE]))?;
     let deny = ["--", "-D", "warnings"];
-    process::run(
-        cargo()
-            .args(["clippy", "--workspace", "--all-targets"])
-            .args(deny),
-    )?;
+    process::run(cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny))?;
     licences_and_advisories()?;
-    let doc = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ];
+    let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     process::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     println!("check: passed");
     Ok(())

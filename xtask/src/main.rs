@@ -1,8 +1,5 @@
 //! The project's chores, each a command: `cargo xtask WORD`. CI says the same words.
-#![expect(
-    clippy::print_stdout,
-    reason = "a chore's answer goes to standard output"
-)]
+#![expect(clippy::print_stdout, reason = "a chore's answer goes to standard output")]
 
 mod check;
 mod demo;

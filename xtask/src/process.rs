@@ -26,9 +26,7 @@ pub(crate) fn cargo() -> Command {
 /// Where it cannot be started, or does not exit with 0.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("`{line}` could not be started"))?;
+    let status = command.status().with_context(|| format!("`{line}` could not be started"))?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }
@@ -41,10 +39,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Where it cannot be started, does not exit with 0, or writes what is not UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("`{line}` could not be started"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("`{line}` could not be started"))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` failed: {}: {}", output.status, errors.trim());
@@ -55,9 +50,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 /// The program's path, if there is one by that name on `PATH`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Whether this runs with root's user id.

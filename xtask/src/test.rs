@@ -6,12 +6,7 @@ use crate::process::{cargo, is_root, run as execute};
 
 /// Targets are built as a user's release build is: without debug info, whatever this workspace's
 /// own profile says.
-pub(crate) const PLAIN_RELEASE: [&str; 4] = [
-    "build",
-    "--release",
-    "--config",
-    "profile.release.debug=false",
-];
+pub(crate) const PLAIN_RELEASE: [&str; 4] = ["build", "--release", "--config", "profile.release.debug=false"];
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -26,18 +21,10 @@ pub(crate) struct Options {
 /// # Errors
 /// Where a build or a test fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    execute(
-        cargo()
-            .args(PLAIN_RELEASE)
-            .args(["-p", "truth", "-p", "demo-service"]),
-    )?;
+    execute(cargo().args(PLAIN_RELEASE).args(["-p", "truth", "-p", "demo-service"]))?;
     execute(cargo().args(["build", "--release", "-p", "asyncscope"]))?;
     if !is_root() {
         println!("not root: the live tests are counted as ignored");
     }
-    execute(
-        cargo()
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .args(&options.rest),
-    )
+    execute(cargo().args(["test", "--workspace", "--no-fail-fast"]).args(&options.rest))
 }

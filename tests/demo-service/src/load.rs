@@ -43,21 +43,12 @@ struct Outcome {
 /// # Errors
 /// Where the address is not a loopback one, or no page could be had.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    ensure!(
-        options.addr.ip().is_loopback(),
-        "{} is not a loopback address",
-        options.addr
-    );
+    ensure!(options.addr.ip().is_loopback(), "{} is not a loopback address", options.addr);
     let mut clients = JoinSet::new();
     let end = Instant::now() + Duration::from_secs(options.seconds);
     for client in 0..options.concurrency {
         let first = client * 1_000_000;
-        clients.spawn(visit(
-            options.addr,
-            first,
-            Duration::from_millis(options.pause_ms),
-            end,
-        ));
+        clients.spawn(visit(options.addr, first, Duration::from_millis(options.pause_ms), end));
     }
     let (mut outcome, mut time) = (Outcome::default(), Duration::ZERO);
     while let Some(client) = clients.join_next().await {
@@ -66,24 +57,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         outcome.failed += failed;
         time += spent;
     }
-    ensure!(
-        outcome.pages > 0,
-        "no page could be had from {}; {} failed",
-        options.addr,
-        outcome.failed
-    );
+    ensure!(outcome.pages > 0, "no page could be had from {}; {} failed", options.addr, outcome.failed);
     outcome.mean_us = u64::try_from(time.as_micros())? / outcome.pages;
     writeln!(io::stdout(), "load {}", serde_json::to_string(&outcome)?)?;
     Ok(())
 }
 
 /// One client: pages had, pages failed, and the time that those had took.
-async fn visit(
-    addr: SocketAddr,
-    first: u64,
-    pause: Duration,
-    end: Instant,
-) -> reqwest::Result<(u64, u64, Duration)> {
+async fn visit(addr: SocketAddr, first: u64, pause: Duration, end: Instant) -> reqwest::Result<(u64, u64, Duration)> {
     let (mut had, mut failed, mut spent) = (0, 0, Duration::ZERO);
     let mut client = connection()?;
     while Instant::now() < end {
@@ -103,22 +84,11 @@ async fn visit(
 }
 
 fn connection() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(5))
-        .build()
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()
 }
 
 /// Whether the page came and is the right one.
 async fn page(client: &reqwest::Client, addr: SocketAddr, id: u64) -> bool {
-    let text = async {
-        client
-            .get(format!("http://{addr}/page/{id}"))
-            .send()
-            .await?
-            .text()
-            .await
-    };
-    text.await
-        .is_ok_and(|text| text.starts_with(&format!("user {id}: {} orders", id % 7)))
+    let text = async { client.get(format!("http://{addr}/page/{id}")).send().await?.text().await };
+    text.await.is_ok_and(|text| text.starts_with(&format!("user {id}: {} orders", id % 7)))
 }

@@ -22,11 +22,7 @@ struct App {
 /// The service's public side.
 pub(crate) fn router(orders_at: SocketAddr, audit: AuditLog) -> reqwest::Result<Router> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let app = App {
-        audit,
-        client,
-        orders_at,
-    };
+    let app = App { audit, client, orders_at };
     Ok(Router::new().route("/page/{id}", get(page)).with_state(app))
 }
 
@@ -40,11 +36,7 @@ async fn page(State(app): State<App>, Path(id): Path<u64>) -> Result<String, Sta
     let here = Spawned::here();
     let page = tokio::task::spawn_blocking(move || render(&user, &orders, here));
     let page = page.await.map_err(failed)?;
-    let entry = app
-        .audit
-        .record(id)
-        .await
-        .ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let entry = app.audit.record(id).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(format!("{page} (audit entry {entry})"))
 }
 
@@ -64,22 +56,10 @@ async fn fetch_user(id: u64, spawned: Spawned) -> String {
 }
 
 /// Asks the other listener, over a pooled connection.
-async fn fetch_orders(
-    client: reqwest::Client,
-    url: String,
-    spawned: Spawned,
-) -> Result<String, reqwest::Error> {
+async fn fetch_orders(client: reqwest::Client, url: String, spawned: Spawned) -> Result<String, reqwest::Error> {
     let body = async {
         spin(Duration::from_micros(300));
-        let orders = async {
-            client
-                .get(url)
-                .send()
-                .await?
-                .error_for_status()?
-                .text()
-                .await
-        };
+        let orders = async { client.get(url).send().await?.error_for_status()?.text().await };
         let orders = match timeout(Duration::from_secs(2), orders).await {
             Ok(orders) => orders?,
             Err(_) => String::from("orders unknown"),

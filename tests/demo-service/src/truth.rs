@@ -16,10 +16,7 @@ use serde::Serialize;
 /// Rows beyond these are counted, not kept: about 80 MiB.
 const MAX_ROWS: usize = 1 << 20;
 
-static LOG: Mutex<Log> = Mutex::new(Log {
-    rows: Vec::new(),
-    dropped: 0,
-});
+static LOG: Mutex<Log> = Mutex::new(Log { rows: Vec::new(), dropped: 0 });
 
 struct Log {
     rows: Vec<Row>,
@@ -61,19 +58,12 @@ pub(crate) struct Spawned {
 impl Spawned {
     /// Here and now.
     pub(crate) fn here() -> Self {
-        Self {
-            parent: current_task(),
-            at_ns: now_ns(),
-        }
+        Self { parent: current_task(), at_ns: now_ns() }
     }
 }
 
 /// Runs a task's whole body, and notes it when it finishes.
-pub(crate) async fn measured<F: Future>(
-    name: &'static str,
-    spawned: Spawned,
-    body: F,
-) -> F::Output {
+pub(crate) async fn measured<F: Future>(name: &'static str, spawned: Spawned, body: F) -> F::Output {
     let mut body = pin!(body);
     let mut row = Row::started(name, spawned);
     let output = poll_fn(|context| {
@@ -88,11 +78,7 @@ pub(crate) async fn measured<F: Future>(
 }
 
 /// Runs a blocking task's whole body, and notes it.
-pub(crate) fn measured_blocking<T>(
-    name: &'static str,
-    spawned: Spawned,
-    body: impl FnOnce() -> T,
-) -> T {
+pub(crate) fn measured_blocking<T>(name: &'static str, spawned: Spawned, body: impl FnOnce() -> T) -> T {
     let mut row = Row::started(name, spawned);
     let output = body();
     row.polled(row.start_ns);
@@ -180,10 +166,7 @@ fn current_task() -> Option<u64> {
 
 /// The clock that profilers of the kernel stamp events with.
 fn now_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a timespec to write to; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
@@ -207,10 +190,7 @@ mod tests {
         let rows: Vec<_> = times.iter().map(row).collect();
         let sum = &sums(&rows)["t"];
         assert_eq!((sum.busy_ns, sum.wait_ns), (busy, wait));
-        assert_eq!(
-            (sum.tasks, sum.polls),
-            (times.len() as u64, 2 * times.len() as u64)
-        );
+        assert_eq!((sum.tasks, sum.polls), (times.len() as u64, 2 * times.len() as u64));
     }
 
     #[test]
@@ -232,9 +212,6 @@ mod tests {
         let row = log.rows.iter().find(|row| row.id == id).unwrap();
         assert_eq!((row.polls, row.parent), (2, None));
         assert!(row.busy_ns >= 2_000_000, "{row:?}");
-        assert!(
-            row.end_ns - row.start_ns >= row.busy_ns + 4_000_000,
-            "{row:?}"
-        );
+        assert!(row.end_ns - row.start_ns >= row.busy_ns + 4_000_000, "{row:?}");
     }
 }

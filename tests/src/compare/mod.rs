@@ -43,26 +43,10 @@ pub struct Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 25;
-        let Self {
-            mistakes,
-            tasks,
-            parents_known,
-            racing_polls,
-            caught_ends,
-        } = self;
-        write!(
-            f,
-            "{tasks} tasks, {parents_known} with a known parent or root, "
-        )?;
-        write!(
-            f,
-            "{racing_polls} racing polls, {caught_ends} caught ends, {} mistakes",
-            mistakes.len()
-        )?;
-        mistakes
-            .iter()
-            .take(SHOWN)
-            .try_for_each(|mistake| write!(f, "\n  {mistake}"))
+        let Self { mistakes, tasks, parents_known, racing_polls, caught_ends } = self;
+        write!(f, "{tasks} tasks, {parents_known} with a known parent or root, ")?;
+        write!(f, "{racing_polls} racing polls, {caught_ends} caught ends, {} mistakes", mistakes.len())?;
+        mistakes.iter().take(SHOWN).try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }
 
@@ -70,13 +54,7 @@ impl fmt::Display for Comparison {
 #[must_use]
 pub fn compare(truth: &Truth, seen: &Seen, rules: Rules) -> Comparison {
     let gaps = seen.recording.totals.gaps > 0;
-    let mut sides = Sides {
-        truth,
-        seen,
-        rules,
-        gaps: gaps && rules.losses,
-        result: Comparison::default(),
-    };
+    let mut sides = Sides { truth, seen, rules, gaps: gaps && rules.losses, result: Comparison::default() };
     sides.missing();
     sides.tasks();
     sides.spawns();
@@ -110,8 +88,7 @@ impl Sides<'_> {
     /// Every task that was spawned or polled while watched has to be there.
     fn missing(&mut self) {
         for (id, task) in &self.truth.tasks {
-            let watched =
-                !self.spawned_before_armed(task) || task.polls.is_some_and(|polls| polls > 0);
+            let watched = !self.spawned_before_armed(task) || task.polls.is_some_and(|polls| polls > 0);
             if watched && !self.gaps && !self.seen.tasks.contains_key(id) {
                 self.mistake(format!("task {id} ({}) is missing", task.name));
             }
@@ -143,27 +120,13 @@ impl Sides<'_> {
             };
             if !(truth.t0..=truth.t1).contains(&spawn.time_ns) {
                 let (t0, t1) = (truth.t0, truth.t1);
-                self.mistake(format!(
-                    "task {id} is spawned at {}, not in {t0}..={t1}",
-                    spawn.time_ns
-                ));
+                self.mistake(format!("task {id} is spawned at {}, not in {t0}..={t1}", spawn.time_ns));
             }
             if self.rules.threads && truth.thread != spawn.thread {
-                self.mistake(format!(
-                    "task {id} is spawned on {}, not {}",
-                    spawn.thread, truth.thread
-                ));
+                self.mistake(format!("task {id} is spawned on {}, not {}", spawn.thread, truth.thread));
             }
-            if self
-                .seen
-                .tasks
-                .get(&id)
-                .is_none_or(|task| task.parent != spawn.parent)
-            {
-                self.mistake(format!(
-                    "task {id} has two parents, {:?} and its own line's",
-                    spawn.parent
-                ));
+            if self.seen.tasks.get(&id).is_none_or(|task| task.parent != spawn.parent) {
+                self.mistake(format!("task {id} has two parents, {:?} and its own line's", spawn.parent));
             }
         }
         for (id, task) in &self.truth.tasks {
@@ -176,11 +139,7 @@ impl Sides<'_> {
     /// No task that was not there wakes or is woken, and the runtime's own never wake.
     fn wakes(&mut self) {
         for wake in &self.seen.wakes {
-            let by = if let Actor::Task(by) = wake.by {
-                by
-            } else {
-                wake.task
-            };
+            let by = if let Actor::Task(by) = wake.by { by } else { wake.task };
             for id in [by, wake.task] {
                 if !self.truth.tasks.contains_key(&id) {
                     self.mistake(format!("{wake:?} has a task that is not the program's"));
@@ -194,29 +153,16 @@ impl Sides<'_> {
         let in_gaps: u64 = self.seen.gaps.iter().map(|gap| gap.lost).sum();
         let racing = self.result.racing_polls;
         if totals.gaps != self.seen.gaps.len() as u64 {
-            self.mistake(format!(
-                "{} gaps, but {} lines of gaps",
-                totals.gaps,
-                self.seen.gaps.len()
-            ));
+            self.mistake(format!("{} gaps, but {} lines of gaps", totals.gaps, self.seen.gaps.len()));
         }
         if in_gaps != totals.lost {
-            self.mistake(format!(
-                "{} events lost, but {in_gaps} in gaps",
-                totals.lost
-            ));
+            self.mistake(format!("{} events lost, but {in_gaps} in gaps", totals.lost));
         }
         if totals.gaps + totals.lost > 0 && !self.rules.losses {
-            self.mistake(format!(
-                "{} events lost in {} gaps",
-                totals.lost, totals.gaps
-            ));
+            self.mistake(format!("{} events lost in {} gaps", totals.lost, totals.gaps));
         }
         if totals.polls_unended > racing && !self.gaps {
-            self.mistake(format!(
-                "{} polls unended, {racing} racing",
-                totals.polls_unended
-            ));
+            self.mistake(format!("{} polls unended, {racing} racing", totals.polls_unended));
         }
     }
 }

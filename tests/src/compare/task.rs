@@ -15,42 +15,28 @@ impl Sides<'_> {
 
     /// A task's states add up to its life, exactly.
     pub(super) fn states(&mut self, seen: &SeenTask) {
-        let until = seen
-            .end
-            .as_ref()
-            .map_or(self.seen.recording.end_ns, |end| end.time_ns);
+        let until = seen.end.as_ref().map_or(self.seen.recording.end_ns, |end| end.time_ns);
         let life = until.checked_sub(seen.first_seen_ns);
         let states = seen.running_ns + seen.ready_ns + seen.waiting_ns;
         if life != Some(states) {
-            self.mistake(format!(
-                "task {} lives {life:?} ns, its states {states}",
-                seen.task
-            ));
+            self.mistake(format!("task {} lives {life:?} ns, its states {states}", seen.task));
         }
     }
 
     fn kind(&mut self, truth: &TrueTask, seen: &SeenTask) {
         let id = seen.task;
         if seen.task_kind != "unknown" && seen.task_kind != truth.kind {
-            self.mistake(format!(
-                "task {id} is {}, not {}",
-                seen.task_kind, truth.kind
-            ));
+            self.mistake(format!("task {id} is {}, not {}", seen.task_kind, truth.kind));
         }
         // A task that does not count its polls is one whose name is looked for.
         if truth.polls.is_none() && seen.name != truth.name {
-            self.mistake(format!(
-                "task {id} is called {}, not {}",
-                seen.name, truth.name
-            ));
+            self.mistake(format!("task {id} is called {}, not {}", seen.name, truth.name));
         }
     }
 
     fn parent(&mut self, truth: &TrueTask, seen: &SeenTask) {
         let right = match &seen.parent {
-            Actor::Task(parent) => {
-                truth.spawn.parent == Some(*parent) && !self.spawned_before_armed(truth)
-            }
+            Actor::Task(parent) => truth.spawn.parent == Some(*parent) && !self.spawned_before_armed(truth),
             Actor::Root(root) => {
                 let thread = !self.rules.threads || root.thread == truth.spawn.thread;
                 truth.spawn.parent.is_none() && thread && !self.spawned_before_armed(truth)
@@ -60,25 +46,17 @@ impl Sides<'_> {
         };
         if !right {
             let (id, is, was) = (seen.task, &seen.parent, &truth.spawn);
-            self.mistake(format!(
-                "task {id} has the parent {is:?}, not as in {was:?}"
-            ));
+            self.mistake(format!("task {id} has the parent {is:?}, not as in {was:?}"));
         } else if !matches!(seen.parent, Actor::Unknown(_)) {
             self.result.parents_known += 1;
         }
         if seen.born_ns.is_some() == self.spawned_before_armed(truth) && !self.gaps {
-            self.mistake(format!(
-                "task {} is born at {:?}, not as in {:?}",
-                seen.task, seen.born_ns, truth.spawn
-            ));
+            self.mistake(format!("task {} is born at {:?}, not as in {:?}", seen.task, seen.born_ns, truth.spawn));
         }
     }
 
     fn may_be_unknown(&self, truth: &TrueTask, why: &str) -> bool {
-        let in_early_poll = truth
-            .spawn
-            .poll_began
-            .is_some_and(|began| began < self.armed());
+        let in_early_poll = truth.spawn.poll_began.is_some_and(|began| began < self.armed());
         match why {
             "before-attach" => self.spawned_before_armed(truth) || in_early_poll,
             _ => self.gaps,
@@ -86,51 +64,27 @@ impl Sides<'_> {
     }
 
     fn polls(&mut self, truth: &TrueTask, seen: &SeenTask) {
-        let lines = self
-            .seen
-            .polls
-            .get(&seen.task)
-            .map_or(0, |polls| polls.len() as u64);
+        let lines = self.seen.polls.get(&seen.task).map_or(0, |polls| polls.len() as u64);
         if lines != seen.polls {
-            self.mistake(format!(
-                "task {} has {} polls, but {lines} lines of polls",
-                seen.task, seen.polls
-            ));
+            self.mistake(format!("task {} has {} polls, but {lines} lines of polls", seen.task, seen.polls));
         }
         let Some(lived) = truth.polls else { return };
         if seen.polls == lived + 1 && self.may_be_racing(truth, seen) {
             self.result.racing_polls += 1;
         } else if seen.polls > lived || (seen.polls < lived && !self.gaps) {
-            self.mistake(format!(
-                "task {} has {} polls, not {lived}",
-                seen.task, seen.polls
-            ));
+            self.mistake(format!("task {} has {} polls, not {lived}", seen.task, seen.polls));
         }
     }
 
     /// Whether another thread was ending the task while its last poll seen began.
     fn may_be_racing(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
-        let Some(poll) = self
-            .seen
-            .polls
-            .get(&seen.task)
-            .and_then(|polls| polls.last())
-        else {
+        let Some(poll) = self.seen.polls.get(&seen.task).and_then(|polls| polls.last()) else {
             return false;
         };
-        let aborts = truth
-            .aborts
-            .iter()
-            .filter(|abort| !self.rules.threads || abort.thread != poll.thread);
+        let aborts = truth.aborts.iter().filter(|abort| !self.rules.threads || abort.thread != poll.thread);
         truth.how == "cancelled"
-            && (aborts
-                .into_iter()
-                .any(|abort| overlaps(poll, abort.t0, abort.t1))
-                || self
-                    .truth
-                    .shutdowns
-                    .iter()
-                    .any(|&(t0, t1)| overlaps(poll, t0, t1)))
+            && (aborts.into_iter().any(|abort| overlaps(poll, abort.t0, abort.t1))
+                || self.truth.shutdowns.iter().any(|&(t0, t1)| overlaps(poll, t0, t1)))
     }
 
     fn end(&mut self, truth: &TrueTask, seen: &SeenTask) {
@@ -143,16 +97,10 @@ impl Sides<'_> {
         if end.how == "panicked" && self.caught_at_last(truth) {
             self.result.caught_ends += 1;
         } else if end.how != truth.how && !self.may_be_aborted(truth, end) {
-            self.mistake(format!(
-                "task {} is {}, not {}",
-                seen.task, end.how, truth.how
-            ));
+            self.mistake(format!("task {} is {}, not {}", seen.task, end.how, truth.how));
         }
         if truth.ended.is_some_and(|ended| end.time_ns < ended) {
-            self.mistake(format!(
-                "task {} ends at {}, before {:?}",
-                seen.task, end.time_ns, truth.ended
-            ));
+            self.mistake(format!("task {} ends at {}, before {:?}", seen.task, end.time_ns, truth.ended));
         }
     }
 
@@ -164,11 +112,7 @@ impl Sides<'_> {
     /// Whether the task was asked to end while it ran, which leaves open how it then did.
     fn may_be_aborted(&self, truth: &TrueTask, end: &SeenEnd) -> bool {
         let asked = truth.aborts.iter().any(|abort| abort.t0 <= end.time_ns);
-        let shut = self
-            .truth
-            .shutdowns
-            .iter()
-            .any(|&(t0, _)| t0 <= end.time_ns);
+        let shut = self.truth.shutdowns.iter().any(|&(t0, _)| t0 <= end.time_ns);
         end.how == "aborted-while-running" && truth.how != "panicked" && (asked || shut)
     }
 }

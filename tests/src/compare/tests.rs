@@ -23,31 +23,19 @@ const SEEN: &str = r#"
 {"kind":"poll","task":6,"thread":9,"start_ns":335,"end_ns":415,"outcome":"ready"}
 {"kind":"wake","task":6,"did":"made-ready","by":{"task":5}}"#;
 
-const STRICT: Rules = Rules {
-    losses: false,
-    threads: true,
-};
-const LOSSES: Rules = Rules {
-    losses: true,
-    threads: true,
-};
+const STRICT: Rules = Rules { losses: false, threads: true };
+const LOSSES: Rules = Rules { losses: true, threads: true };
 
 /// What differs when, in the truth and in what was seen, these texts are replaced.
 fn result(truth: &[(&str, &str)], seen: &[(&str, &str)], rules: Rules) -> Comparison {
     let edit = |text: &str, edits: &[(&str, &str)]| {
-        edits
-            .iter()
-            .fold(text.trim().to_owned(), |text, (from, to)| {
-                assert!(text.contains(from), "no {from}");
-                text.replace(from, to).trim().replace("\n\n", "\n")
-            })
+        edits.iter().fold(text.trim().to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "no {from}");
+            text.replace(from, to).trim().replace("\n\n", "\n")
+        })
     };
     let truth = Truth::parse(&edit(TRUTH, truth).lines().collect::<Vec<_>>()).unwrap();
-    compare(
-        &truth,
-        &Seen::parse(edit(SEEN, seen).as_bytes()).unwrap(),
-        rules,
-    )
+    compare(&truth, &Seen::parse(edit(SEEN, seen).as_bytes()).unwrap(), rules)
 }
 
 fn check(truth: &[(&str, &str)], seen: &[(&str, &str)], mistakes: &[&str]) {
@@ -76,21 +64,9 @@ fn right() {
 #[test]
 fn sets() {
     let task = line(SEEN, r#"{"kind":"task","task":6"#);
-    check(
-        &[],
-        &[(task, "")],
-        &["task 6 (b) is missing", "two parents"],
-    );
+    check(&[], &[(task, "")], &["task 6 (b) is missing", "two parents"]);
     let renamed = [(r#""task":6,"type""#, r#""task":9,"type""#)];
-    check(
-        &[],
-        &renamed,
-        &[
-            "task 6 (b) is missing",
-            "task 9 (b) is invented",
-            "two parents",
-        ],
-    );
+    check(&[], &renamed, &["task 6 (b) is missing", "task 9 (b) is invented", "two parents"]);
     check(
         &[],
         &[(
@@ -103,57 +79,23 @@ fn sets() {
 
 #[test]
 fn kinds_and_names() {
-    check(
-        &[],
-        &[(
-            "\"b\",\"task_kind\":\"spawned\"",
-            "\"b\",\"task_kind\":\"local\"",
-        )],
-        &["is local, not spawned"],
-    );
-    check(
-        &[("\"polls\":2", "\"polls\":null")],
-        &[("\"type\":\"b\"", "\"type\":\"c\"")],
-        &["called c, not b"],
-    );
+    check(&[], &[("\"b\",\"task_kind\":\"spawned\"", "\"b\",\"task_kind\":\"local\"")], &["is local, not spawned"]);
+    check(&[("\"polls\":2", "\"polls\":null")], &[("\"type\":\"b\"", "\"type\":\"c\"")], &["called c, not b"]);
 }
 
 #[test]
 fn parents() {
-    check(
-        &[("\"parent\":5", "\"parent\":null")],
-        &[],
-        &["has the parent Task(5)"],
-    );
-    check(
-        &[("\"parent\":null", "\"parent\":6")],
-        &[],
-        &["has the parent Root"],
-    );
+    check(&[("\"parent\":5", "\"parent\":null")], &[], &["has the parent Task(5)"]);
+    check(&[("\"parent\":null", "\"parent\":6")], &[], &["has the parent Root"]);
     check(
         &[("\"thread\":7", "\"thread\":6")],
-        &[(
-            "\"time_ns\":115,\"thread\":7",
-            "\"time_ns\":115,\"thread\":6",
-        )],
+        &[("\"time_ns\":115,\"thread\":7", "\"time_ns\":115,\"thread\":6")],
         &["has the parent Root"],
     );
     let unknown = |why| [("\"parent\":{\"task\":5}", why)];
-    check(
-        &[],
-        &unknown(r#""parent":{"unknown":"before-attach"}"#),
-        &["has the parent Unknown"],
-    );
-    check(
-        &[],
-        &unknown(r#""parent":{"unknown":"unseen"}"#),
-        &["has the parent Unknown"],
-    );
-    check(
-        &[("\"poll_began\":150", "\"poll_began\":90")],
-        &unknown(r#""parent":{"unknown":"before-attach"}"#),
-        &[],
-    );
+    check(&[], &unknown(r#""parent":{"unknown":"before-attach"}"#), &["has the parent Unknown"]);
+    check(&[], &unknown(r#""parent":{"unknown":"unseen"}"#), &["has the parent Unknown"]);
+    check(&[("\"poll_began\":150", "\"poll_began\":90")], &unknown(r#""parent":{"unknown":"before-attach"}"#), &[]);
 }
 
 #[test]
@@ -162,50 +104,20 @@ fn alive_before_attach() {
     let spawn = line(SEEN, r#"{"kind":"spawn","task":6"#);
     let unknown = [
         (spawn, ""),
-        (
-            "\"parent\":{\"task\":5},\"born_ns\":215",
-            "\"parent\":{\"unknown\":\"before-attach\"},\"born_ns\":null",
-        ),
+        ("\"parent\":{\"task\":5},\"born_ns\":215", "\"parent\":{\"unknown\":\"before-attach\"},\"born_ns\":null"),
     ];
     check(&before, &unknown, &[]);
-    check(
-        &before,
-        &[],
-        &["has the parent Task", "is born at", "is spawned at"],
-    );
-    check(
-        &[],
-        &unknown,
-        &[
-            "has the parent Unknown",
-            "is born at",
-            "the spawn of task 6 is missing",
-        ],
-    );
+    check(&before, &[], &["has the parent Task", "is born at", "is spawned at"]);
+    check(&[], &unknown, &["has the parent Unknown", "is born at", "the spawn of task 6 is missing"]);
 }
 
 #[test]
 fn spawns() {
     let spawn = line(SEEN, r#"{"kind":"spawn","task":6"#);
     check(&[], &[(spawn, "")], &["the spawn of task 6 is missing"]);
-    check(
-        &[],
-        &[(spawn, &format!("{spawn}\n{spawn}"))],
-        &["spawned twice"],
-    );
-    check(
-        &[],
-        &[("\"time_ns\":215", "\"time_ns\":225")],
-        &["spawned at 225"],
-    );
-    check(
-        &[],
-        &[(
-            "\"time_ns\":215,\"thread\":8",
-            "\"time_ns\":215,\"thread\":9",
-        )],
-        &["spawned on 9"],
-    );
+    check(&[], &[(spawn, &format!("{spawn}\n{spawn}"))], &["spawned twice"]);
+    check(&[], &[("\"time_ns\":215", "\"time_ns\":225")], &["spawned at 225"]);
+    check(&[], &[("\"time_ns\":215,\"thread\":8", "\"time_ns\":215,\"thread\":9")], &["spawned on 9"]);
 }
 
 #[test]
@@ -218,126 +130,56 @@ fn polls() {
 
 #[test]
 fn a_poll_that_may_have_been_a_cancellation() {
-    let abort = |thread: u32, t0: u64| {
-        format!(
-            "\n{{\"abort\":6,\"thread\":{thread},\"t0\":{t0},\"t1\":{}}}",
-            t0 + 10
-        )
-    };
+    let abort = |thread: u32, t0: u64| format!("\n{{\"abort\":6,\"thread\":{thread},\"t0\":{t0},\"t1\":{}}}", t0 + 10);
     let lived = "\"polls\":2,\"polls_before\":0}";
-    let cancelled = (
-        "{\"end\":6,\"how\":\"completed\"",
-        "{\"end\":6,\"how\":\"cancelled\"",
-    );
+    let cancelled = ("{\"end\":6,\"how\":\"completed\"", "{\"end\":6,\"how\":\"cancelled\"");
     let racing = |rest: &str| {
         let task = format!("\"polls\":1,\"polls_before\":0}}{rest}");
         result(
             &[(lived, &task), cancelled],
-            &[(
-                "\"time_ns\":415,\"how\":\"completed\"",
-                "\"time_ns\":415,\"how\":\"aborted-while-running\"",
-            )],
+            &[("\"time_ns\":415,\"how\":\"completed\"", "\"time_ns\":415,\"how\":\"aborted-while-running\"")],
             STRICT,
         )
     };
-    assert!(
-        racing(&abort(4, 340)).mistakes.is_empty(),
-        "{}",
-        racing(&abort(4, 340))
-    );
+    assert!(racing(&abort(4, 340)).mistakes.is_empty(), "{}", racing(&abort(4, 340)));
     assert_eq!(racing(&abort(4, 340)).racing_polls, 1);
-    assert_eq!(
-        racing(&abort(9, 340)).mistakes.len(),
-        1,
-        "the poll's own thread cannot race it"
-    );
-    assert_eq!(
-        racing(&abort(4, 200)).mistakes.len(),
-        1,
-        "the abort was over before the poll"
-    );
-    assert!(
-        racing("\n{\"shutdown\":{\"t0\":330,\"t1\":600}}")
-            .mistakes
-            .is_empty()
-    );
+    assert_eq!(racing(&abort(9, 340)).mistakes.len(), 1, "the poll's own thread cannot race it");
+    assert_eq!(racing(&abort(4, 200)).mistakes.len(), 1, "the abort was over before the poll");
+    assert!(racing("\n{\"shutdown\":{\"t0\":330,\"t1\":600}}").mistakes.is_empty());
 }
 
 #[test]
 fn ends() {
     let end = "\"time_ns\":415,\"how\":\"completed\"";
-    check(
-        &[],
-        &[(end, "\"time_ns\":415,\"how\":\"cancelled\"")],
-        &["is cancelled, not completed"],
-    );
-    check(
-        &[],
-        &[(end, "\"time_ns\":415,\"how\":\"panicked\"")],
-        &["is panicked, not completed"],
-    );
-    check(
-        &[],
-        &[(end, "\"time_ns\":415,\"how\":\"aborted-while-running\"")],
-        &["not completed"],
-    );
-    check(
-        &[("\"time_ns\":400", "\"time_ns\":420")],
-        &[],
-        &["ends at 415"],
-    );
-    check(
-        &[],
-        &[(&format!("{{{end}}}"), "null")],
-        &["has no end", "lives Some(785)"],
-    );
+    check(&[], &[(end, "\"time_ns\":415,\"how\":\"cancelled\"")], &["is cancelled, not completed"]);
+    check(&[], &[(end, "\"time_ns\":415,\"how\":\"panicked\"")], &["is panicked, not completed"]);
+    check(&[], &[(end, "\"time_ns\":415,\"how\":\"aborted-while-running\"")], &["not completed"]);
+    check(&[("\"time_ns\":400", "\"time_ns\":420")], &[], &["ends at 415"]);
+    check(&[], &[(&format!("{{{end}}}"), "null")], &["has no end", "lives Some(785)"]);
 }
 
 #[test]
 fn an_end_that_may_have_been_a_panic() {
     let lived = "\"polls\":2,\"polls_before\":0}";
     let caught = |poll: u64| format!("{lived}\n{{\"caught\":6,\"poll\":{poll}}}");
-    let panicked = [(
-        "\"time_ns\":415,\"how\":\"completed\"",
-        "\"time_ns\":415,\"how\":\"panicked\"",
-    )];
+    let panicked = [("\"time_ns\":415,\"how\":\"completed\"", "\"time_ns\":415,\"how\":\"panicked\"")];
     check(&[(lived, &caught(2))], &panicked, &[]);
     check(&[(lived, &caught(1))], &panicked, &["is panicked"]);
 }
 
 #[test]
 fn states() {
-    check(
-        &[],
-        &[("\"ready_ns\":50", "\"ready_ns\":51")],
-        &["lives Some(200) ns, its states 201"],
-    );
-    check(
-        &[],
-        &[("\"waiting_ns\":100", "\"waiting_ns\":99")],
-        &["task 3 lives Some(100)"],
-    );
+    check(&[], &[("\"ready_ns\":50", "\"ready_ns\":51")], &["lives Some(200) ns, its states 201"]);
+    check(&[], &[("\"waiting_ns\":100", "\"waiting_ns\":99")], &["task 3 lives Some(100)"]);
 }
 
 #[test]
 fn wakes() {
     let wake = "\"made-ready\",\"by\":{\"task\":5}";
-    check(
-        &[],
-        &[(wake, "\"made-ready\",\"by\":{\"runtime\":\"io\"}")],
-        &[],
-    );
-    check(
-        &[],
-        &[(wake, "\"made-ready\",\"by\":{\"runtime\":null}")],
-        &[],
-    );
+    check(&[], &[(wake, "\"made-ready\",\"by\":{\"runtime\":\"io\"}")], &[]);
+    check(&[], &[(wake, "\"made-ready\",\"by\":{\"runtime\":null}")], &[]);
     check(&[], &[(wake, "\"made-ready\",\"by\":{\"own\":true}")], &[]);
-    check(
-        &[],
-        &[(wake, "\"made-ready\",\"by\":{\"task\":3}")],
-        &["not the program's"],
-    );
+    check(&[], &[(wake, "\"made-ready\",\"by\":{\"task\":3}")], &["not the program's"]);
 }
 
 #[test]
@@ -350,33 +192,9 @@ fn losses() {
     check(&[], &[gap, shown], &["4 events lost in 1 gaps"]);
     check_by(LOSSES, &[], &[gap, shown], &[]);
     check_by(LOSSES, &[], &[gap], &["0 lines of gaps", "0 in gaps"]);
-    check_by(
-        LOSSES,
-        &[("\"polls\":2", "\"polls\":3")],
-        &[gap, shown],
-        &[],
-    );
-    check_by(
-        LOSSES,
-        &[("\"polls\":2", "\"polls\":1")],
-        &[gap, shown],
-        &["2 polls, not 1"],
-    );
-    check_by(
-        LOSSES,
-        &[("\"parent\":5", "\"parent\":null")],
-        &[gap, shown],
-        &["has the parent Task"],
-    );
-    check_by(
-        LOSSES,
-        &[("\"polls\":2", "\"polls\":3")],
-        &[],
-        &["2 polls, not 3"],
-    );
-    check(
-        &[],
-        &[("\"polls_unended\":0", "\"polls_unended\":1")],
-        &["1 polls unended"],
-    );
+    check_by(LOSSES, &[("\"polls\":2", "\"polls\":3")], &[gap, shown], &[]);
+    check_by(LOSSES, &[("\"polls\":2", "\"polls\":1")], &[gap, shown], &["2 polls, not 1"]);
+    check_by(LOSSES, &[("\"parent\":5", "\"parent\":null")], &[gap, shown], &["has the parent Task"]);
+    check_by(LOSSES, &[("\"polls\":2", "\"polls\":3")], &[], &["2 polls, not 3"]);
+    check(&[], &[("\"polls_unended\":0", "\"polls_unended\":1")], &["1 polls unended"]);
 }

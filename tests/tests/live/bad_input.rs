@@ -27,33 +27,17 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("a_damaged_recording", a_damaged_recording),
         ("usage", usage),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("bad_input::{name}"), Box::new(test) as Test))
-        .collect()
+    tests.into_iter().map(|(name, test)| (format!("bad_input::{name}"), Box::new(test) as Test)).collect()
 }
 
 /// The agent refuses: code 1 and one line, with these words, and no file in `scratch` but `there`.
-fn refused<A: AsRef<OsStr>>(
-    scratch: &Scratch,
-    args: &[A],
-    words: &[&str],
-    there: &[&str],
-) -> Result<()> {
+fn refused<A: AsRef<OsStr>>(scratch: &Scratch, args: &[A], words: &[&str], there: &[&str]) -> Result<()> {
     let ended = agent::run(args)?;
-    ensure!(
-        ended.code == Some(1),
-        "exit code {:?}: {:?}",
-        ended.code,
-        ended.stderr
-    );
+    ensure!(ended.code == Some(1), "exit code {:?}: {:?}", ended.code, ended.stderr);
     let [sentence] = ended.stderr.as_slice() else {
         anyhow::bail!("not one line: {:?}", ended.stderr);
     };
-    let missing: Vec<_> = words
-        .iter()
-        .filter(|word| !sentence.contains(**word))
-        .collect();
+    let missing: Vec<_> = words.iter().filter(|word| !sentence.contains(**word)).collect();
     ensure!(missing.is_empty(), "no word of {missing:?} in: {sentence}");
     let mut files = scratch.files()?;
     files.retain(|file| !there.contains(&file.as_str()));
@@ -64,11 +48,7 @@ fn refused<A: AsRef<OsStr>>(
 /// An attach to `whom` with every output into `scratch`.
 fn attach(scratch: &Scratch, whom: &str, words: &[&str], there: &[&str]) -> Result<()> {
     let mut args = vec!["attach".into(), whom.into()];
-    for (option, file) in [
-        ("--json", "o.json"),
-        ("--record", "o.ascope"),
-        ("--folded", "o.folded"),
-    ] {
+    for (option, file) in [("--json", "o.json"), ("--record", "o.ascope"), ("--folded", "o.folded")] {
         args.extend([option.into(), scratch.file(file).into_os_string()]);
     }
     refused(scratch, &args, words, there)
@@ -82,12 +62,7 @@ fn no_such_pid() -> Result<()> {
 }
 
 fn no_such_name() -> Result<()> {
-    attach(
-        &Scratch::new()?,
-        "no-such-name-91",
-        &["no-such-name-91"],
-        &[],
-    )
+    attach(&Scratch::new()?, "no-such-name-91", &["no-such-name-91"], &[])
 }
 
 /// Both are listed by their ids.
@@ -96,10 +71,7 @@ fn two_of_a_name() -> Result<()> {
     let name = format!("twin-{}", std::process::id());
     let binary = scratch.file(&name);
     fs::copy(paths::truth()?, &binary)?;
-    let twins = [
-        Target::start_as(&binary, "idle")?,
-        Target::start_as(&binary, "idle")?,
-    ];
+    let twins = [Target::start_as(&binary, "idle")?, Target::start_as(&binary, "idle")?];
     let pids = twins.each_ref().map(|twin| twin.process.pid().to_string());
     attach(&scratch, &name, &[&pids[0], &pids[1]], &[&name])
 }
@@ -113,18 +85,10 @@ fn no_tokio() -> Result<()> {
 fn unwritable_output() -> Result<()> {
     let scratch = Scratch::new()?;
     let target = Target::start("idle")?;
-    let (pid, nowhere) = (
-        target.process.pid().to_string(),
-        scratch.file("no-such-directory/out"),
-    );
+    let (pid, nowhere) = (target.process.pid().to_string(), scratch.file("no-such-directory/out"));
     let fine = scratch.file("fine.folded");
     for option in ["--json", "--record", "--folded", "--flamegraph"] {
-        let mut args = vec![
-            "attach".into(),
-            pid.clone().into(),
-            option.into(),
-            nowhere.clone().into_os_string(),
-        ];
+        let mut args = vec!["attach".into(), pid.clone().into(), option.into(), nowhere.clone().into_os_string()];
         if option != "--folded" {
             args.extend(["--folded".into(), fine.clone().into_os_string()]);
         }
@@ -135,22 +99,13 @@ fn unwritable_output() -> Result<()> {
 
 fn report(scratch: &Scratch, recording: &str, words: &[&str]) -> Result<()> {
     let (file, json) = (scratch.file(recording), scratch.file("o.json"));
-    let args: [&OsStr; 4] = [
-        "report".as_ref(),
-        file.as_ref(),
-        "--json".as_ref(),
-        json.as_ref(),
-    ];
+    let args: [&OsStr; 4] = ["report".as_ref(), file.as_ref(), "--json".as_ref(), json.as_ref()];
     refused(scratch, &args, words, &[recording])
 }
 
 fn not_a_recording() -> Result<()> {
     let scratch = Scratch::new()?;
-    for content in [
-        &b""[..],
-        b"ASCO",
-        b"\x7fELF and so on, for longer than a header is",
-    ] {
+    for content in [&b""[..], b"ASCO", b"\x7fELF and so on, for longer than a header is"] {
         fs::write(scratch.file("no.ascope"), content)?;
         report(&scratch, "no.ascope", &["no.ascope"])?;
     }
@@ -161,10 +116,7 @@ fn not_a_recording() -> Result<()> {
 fn a_later_version() -> Result<()> {
     let scratch = Scratch::new()?;
     let mut bytes = recording()?;
-    bytes
-        .get_mut(8..12)
-        .context("a recording without a header")?
-        .copy_from_slice(&77_u32.to_le_bytes());
+    bytes.get_mut(8..12).context("a recording without a header")?.copy_from_slice(&77_u32.to_le_bytes());
     fs::write(scratch.file("later.ascope"), bytes)?;
     report(&scratch, "later.ascope", &["version", "77"])
 }
@@ -173,19 +125,14 @@ fn a_later_version() -> Result<()> {
 fn a_damaged_recording() -> Result<()> {
     let whole = recording()?;
     let mut changed = whole.clone();
-    *changed
-        .get_mut(whole.len() / 2)
-        .context("an empty recording")? ^= 0x20;
+    *changed.get_mut(whole.len() / 2).context("an empty recording")? ^= 0x20;
     for bytes in [&whole[..whole.len() * 2 / 3], &changed] {
         let scratch = Scratch::new()?;
         fs::write(scratch.file("bad.ascope"), bytes)?;
         let ended = agent::run(["report".as_ref(), scratch.file("bad.ascope").as_os_str()])?;
         let said = ended.stderr.join("\n");
         ensure!(ended.code == Some(1), "exit code {:?}: {said}", ended.code);
-        ensure!(
-            ended.stderr.len() == 1 && said.contains("events"),
-            "not said what could be read: {said}"
-        );
+        ensure!(ended.stderr.len() == 1 && said.contains("events"), "not said what could be read: {said}");
     }
     Ok(())
 }
@@ -196,12 +143,7 @@ fn recording() -> Result<Vec<u8>> {
     let path = scratch.file("events.ascope");
     let mut target = Target::start("names")?;
     let pid = target.process.pid().to_string();
-    let mut agent = Agent::start([
-        "attach".as_ref(),
-        pid.as_ref(),
-        "--record".as_ref(),
-        path.as_os_str(),
-    ])?;
+    let mut agent = Agent::start(["attach".as_ref(), pid.as_ref(), "--record".as_ref(), path.as_os_str()])?;
     agent.armed()?;
     target.go()?;
     target.done()?;
@@ -211,20 +153,10 @@ fn recording() -> Result<Vec<u8>> {
 }
 
 fn usage() -> Result<()> {
-    let cases: [&[&str]; 5] = [
-        &[],
-        &["attach"],
-        &["no-such-word"],
-        &["attach", "1", "--weight", "gold"],
-        &["report"],
-    ];
+    let cases: [&[&str]; 5] = [&[], &["attach"], &["no-such-word"], &["attach", "1", "--weight", "gold"], &["report"]];
     for args in cases {
         let ended = agent::run(args)?;
-        ensure!(
-            ended.code == Some(2),
-            "exit code {:?} for {args:?}",
-            ended.code
-        );
+        ensure!(ended.code == Some(2), "exit code {:?} for {args:?}", ended.code);
         ensure!(!ended.stderr.is_empty(), "nothing said about {args:?}");
     }
     Ok(())

@@ -23,10 +23,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("sigkill".to_owned(), Box::new(sigkill)),
         ("target_exits".to_owned(), Box::new(target_exits)),
         ("duration".to_owned(), Box::new(duration)),
-        (
-            "live_and_replay_are_equal".to_owned(),
-            Box::new(live_and_replay_are_equal),
-        ),
+        ("live_and_replay_are_equal".to_owned(), Box::new(live_and_replay_are_equal)),
     ]
 }
 
@@ -46,35 +43,18 @@ fn attach_detach() -> Result<()> {
     let after = holdings(target.process.pid())?;
     eprintln!("attach_detach: {times} times; before {before:?}, after {after:?}");
     let may_grow = (before.resident_kib / 10).max(4096);
-    ensure!(
-        after.resident_kib < before.resident_kib + may_grow,
-        "the target's memory grew"
-    );
-    ensure!(
-        after.descriptors == before.descriptors,
-        "the target's descriptors changed"
-    );
+    ensure!(after.resident_kib < before.resident_kib + may_grow, "the target's memory grew");
+    ensure!(after.descriptors == before.descriptors, "the target's descriptors changed");
     target.go()?;
     target.done()?;
     let answers = target.finish()?.answers;
-    ensure!(
-        answers > u64::from(times),
-        "the target gave only {answers} answers"
-    );
+    ensure!(answers > u64::from(times), "the target gave only {answers} answers");
     Ok(())
 }
 
 fn attach_briefly(pid: u32) -> Result<Ended> {
     let pid = pid.to_string();
-    Agent::start([
-        "attach",
-        &pid,
-        "--duration",
-        "50ms",
-        "--folded",
-        "/dev/null",
-    ])?
-    .succeed()
+    Agent::start(["attach", &pid, "--duration", "50ms", "--folded", "/dev/null"])?.succeed()
 }
 
 /// No program, map or link is there that was not before; the kernel frees them a little later.
@@ -106,16 +86,10 @@ fn sigkill() -> Result<()> {
     nothing_left(&objects)?;
     let report = report(&record, &[("--json", &json)])?;
     let said = [report.stdout, report.stderr].concat().join("\n");
-    ensure!(
-        said.contains("no end"),
-        "not said that the recording has no end: {said}"
-    );
+    ensure!(said.contains("no end"), "not said that the recording has no end: {said}");
     let seen = Seen::read(&json)?;
     ensure!(seen.recording.totals.polls > 0, "nothing was recorded");
-    let invented = seen
-        .tasks
-        .iter()
-        .find(|(id, task)| !task.runtime && !truth.tasks.contains_key(id));
+    let invented = seen.tasks.iter().find(|(id, task)| !task.runtime && !truth.tasks.contains_key(id));
     ensure!(invented.is_none(), "invented: {invented:?}");
     Ok(())
 }
@@ -142,16 +116,9 @@ fn duration() -> Result<()> {
     let (pid, start) = (target.process.pid().to_string(), Instant::now());
     let args = ["attach", &pid, "--duration", "1s", "--flamegraph"].map(Into::into);
     Agent::start(args.into_iter().chain([svg.clone().into_os_string()]))?.succeed()?;
-    ensure!(
-        start.elapsed() >= Duration::from_secs(1),
-        "it ended after {:?}",
-        start.elapsed()
-    );
+    ensure!(start.elapsed() >= Duration::from_secs(1), "it ended after {:?}", start.elapsed());
     let drawn = std::fs::read_to_string(&svg)?;
-    ensure!(
-        drawn.contains("<svg") && drawn.contains("</svg>"),
-        "no whole SVG"
-    );
+    ensure!(drawn.contains("<svg") && drawn.contains("</svg>"), "no whole SVG");
     target.go()?;
     target.done()?;
     target.finish().map(drop)
@@ -160,29 +127,15 @@ fn duration() -> Result<()> {
 fn live_and_replay_are_equal() -> Result<()> {
     let scratch = Scratch::new()?;
     let file = |name| scratch.file(name);
-    let (record, json, folded) = (
-        file("events.ascope"),
-        file("live.json"),
-        file("live.folded"),
-    );
+    let (record, json, folded) = (file("events.ascope"), file("live.json"), file("live.folded"));
     let mut target = Target::start("multi_thread")?;
-    let agent = start(
-        &target,
-        &[
-            ("--record", &record),
-            ("--json", &json),
-            ("--folded", &folded),
-        ],
-    )?;
+    let agent = start(&target, &[("--record", &record), ("--json", &json), ("--folded", &folded)])?;
     target.go()?;
     target.done()?;
     agent.interrupt()?;
     target.finish()?;
     let (json_again, folded_again) = (file("replay.json"), file("replay.folded"));
-    let again = report(
-        &record,
-        &[("--json", &json_again), ("--folded", &folded_again)],
-    )?;
+    let again = report(&record, &[("--json", &json_again), ("--folded", &folded_again)])?;
     ensure!(again.code == Some(0), "the report ended with {again:?}");
     equal(&json, &json_again)?;
     equal(&folded, &folded_again)
@@ -193,10 +146,7 @@ fn equal(live: &Path, replay: &Path) -> Result<()> {
     ensure!(!live.is_empty(), "an empty output");
     let differs = live.iter().zip(&replay).position(|(a, b)| a != b);
     let (a, b) = (live.len(), replay.len());
-    ensure!(
-        live == replay,
-        "{a} bytes live, {b} in replay, the first difference at {differs:?}"
-    );
+    ensure!(live == replay, "{a} bytes live, {b} in replay, the first difference at {differs:?}");
     Ok(())
 }
 
@@ -204,11 +154,7 @@ fn equal(live: &Path, replay: &Path) -> Result<()> {
 fn start(target: &Target, outputs: &[(&str, &Path)]) -> Result<Agent> {
     let pid = target.process.pid().to_string();
     let mut args = vec!["attach".as_ref(), pid.as_ref()];
-    args.extend(
-        outputs
-            .iter()
-            .flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]),
-    );
+    args.extend(outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]));
     let mut agent = Agent::start(args)?;
     agent.armed()?;
     Ok(agent)
@@ -216,10 +162,6 @@ fn start(target: &Target, outputs: &[(&str, &Path)]) -> Result<Agent> {
 
 fn report(record: &Path, outputs: &[(&str, &Path)]) -> Result<Ended> {
     let mut args = vec!["report".as_ref(), record.as_os_str()];
-    args.extend(
-        outputs
-            .iter()
-            .flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]),
-    );
+    args.extend(outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]));
     agent::run(args)
 }

@@ -23,18 +23,13 @@ fn main() -> ExitCode {
         eprintln!("live tests cannot run here: {why}");
     }
     let tests = [scenarios::tests(), life::tests(), bad_input::tests()];
-    let trials = tests
-        .into_iter()
-        .flatten()
-        .map(|(name, test)| trial(name, test, forbidden.as_deref(), required));
+    let trials = tests.into_iter().flatten().map(|(name, test)| trial(name, test, forbidden.as_deref(), required));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn trial(name: String, test: Test, forbidden: Option<&str>, required: bool) -> Trial {
     match forbidden.map(str::to_owned) {
-        None => Trial::test(name, || {
-            test().map_err(|error| Failed::from(format!("{error:#}")))
-        }),
+        None => Trial::test(name, || test().map_err(|error| Failed::from(format!("{error:#}")))),
         Some(why) if required => Trial::test(name, move || Err(Failed::from(why))),
         Some(_) => Trial::test(name, || Ok(())).with_ignored_flag(true),
     }

@@ -34,10 +34,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     let both = |scenario: &'static str| {
         let attached: Test = Box::new(move || attached(scenario));
         let run: Test = Box::new(move || run(scenario));
-        [
-            (format!("attach::{scenario}"), attached),
-            (format!("run::{scenario}"), run),
-        ]
+        [(format!("attach::{scenario}"), attached), (format!("run::{scenario}"), run)]
     };
     SCENARIOS.into_iter().flat_map(both).collect()
 }
@@ -54,38 +51,19 @@ fn attached(scenario: &str) -> Result<()> {
     target.go()?;
     target.done()?;
     agent.interrupt()?;
-    judge(
-        &format!("attach::{scenario}"),
-        &target.finish()?,
-        &Seen::read(&json)?,
-    )
+    judge(&format!("attach::{scenario}"), &target.finish()?, &Seen::read(&json)?)
 }
 
 fn run(scenario: &str) -> Result<()> {
     let scratch = Scratch::new()?;
     let json = scratch.file("events.json");
-    let mut args: Vec<OsString> = vec![
-        "run".into(),
-        "--json".into(),
-        json.clone().into(),
-        "--".into(),
-    ];
-    args.extend([
-        paths::truth()?.into(),
-        scenario.into(),
-        "--immediately".into(),
-    ]);
+    let mut args: Vec<OsString> = vec!["run".into(), "--json".into(), json.clone().into(), "--".into()];
+    args.extend([paths::truth()?.into(), scenario.into(), "--immediately".into()]);
     let ended = Agent::start(args)?.succeed()?;
-    ensure!(
-        ended.stdout.last().is_some_and(|line| line == "done"),
-        "the target did not finish"
-    );
+    ensure!(ended.stdout.last().is_some_and(|line| line == "done"), "the target did not finish");
     let truth = Truth::parse(&ended.stdout)?;
     let seen = Seen::read(&json)?;
-    let early = truth
-        .tasks
-        .values()
-        .filter(|task| task.spawn.t0 < seen.recording.armed.monotonic_ns);
+    let early = truth.tasks.values().filter(|task| task.spawn.t0 < seen.recording.armed.monotonic_ns);
     ensure!(early.count() == 0, "armed only after the first spawns");
     judge(&format!("run::{scenario}"), &truth, &seen)
 }
@@ -93,15 +71,8 @@ fn run(scenario: &str) -> Result<()> {
 /// Compares, and says how much of the lineage was known.
 pub(crate) fn judge(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
     ensure!(!truth.tasks.is_empty(), "the target did nothing");
-    let rules = Rules {
-        losses: name.ends_with("storm"),
-        threads: kernel::in_initial_pid_namespace(),
-    };
+    let rules = Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace() };
     let result = compare(truth, seen, rules);
     eprintln!("{name}: {result}");
-    result
-        .mistakes
-        .is_empty()
-        .then_some(())
-        .with_context(|| result.to_string())
+    result.mistakes.is_empty().then_some(()).with_context(|| result.to_string())
 }

@@ -78,13 +78,7 @@ pub(crate) struct Counted<F> {
 
 impl<F: Future> Counted<F> {
     pub(crate) fn new(task: Arc<Task>, inner: F) -> Self {
-        Self {
-            life: Life {
-                task,
-                stage: Stage::Waiting,
-            },
-            inner: Box::pin(inner),
-        }
+        Self { life: Life { task, stage: Stage::Waiting }, inner: Box::pin(inner) }
     }
 }
 
@@ -105,10 +99,7 @@ impl<F: Future> Future for Counted<F> {
 
 /// Makes a blocking closure count as one poll when it runs.
 pub(crate) fn counted_closure<R>(task: Arc<Task>, f: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let mut life = Life {
-        task,
-        stage: Stage::Waiting,
-    };
+    let mut life = Life { task, stage: Stage::Waiting };
     move || {
         let _polling = Polling::begin(&life.task);
         life.stage = Stage::Running;

@@ -81,11 +81,7 @@ impl Task {
 
     /// Counts a poll that begins now: before or after the start signal.
     pub(crate) fn count_poll(&self) {
-        let polls = if gone() {
-            &self.polls
-        } else {
-            &self.polls_before
-        };
+        let polls = if gone() { &self.polls } else { &self.polls_before };
         polls.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -47,18 +47,12 @@ fn live() -> Result<bool> {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<(Scenario, Stage)> {
     let name = args.next().context("say which scenario")?;
-    let scenario =
-        Scenario::by_name(&name).with_context(|| format!("there is no scenario `{name}`"))?;
-    let mut stage = Stage {
-        immediately: false,
-        seconds: 1.0,
-    };
+    let scenario = Scenario::by_name(&name).with_context(|| format!("there is no scenario `{name}`"))?;
+    let mut stage = Stage { immediately: false, seconds: 1.0 };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--immediately" => stage.immediately = true,
-            "--seconds" => {
-                stage.seconds = args.next().context("--seconds needs a number")?.parse()?
-            }
+            "--seconds" => stage.seconds = args.next().context("--seconds needs a number")?.parse()?,
             other => bail!("there is no option `{other}`"),
         }
     }

@@ -39,9 +39,7 @@ pub(crate) fn run() -> Result<()> {
         let (actor, questions) = mpsc::channel(8);
         let log = spawn_bare("truth::names::audit_log", audit_log(questions));
         for id in 0..50 {
-            spawn_bare("truth::names::fetch_user", fetch_user(id, actor.clone()))
-                .join()
-                .await;
+            spawn_bare("truth::names::fetch_user", fetch_user(id, actor.clone())).join().await;
         }
         drop(actor);
         log.join().await;

@@ -32,10 +32,7 @@ impl<T> Spawned<T> {
             self.task.end(how, None);
         }
         if self.task.ended() != Some(how) {
-            log::wrong(&format!(
-                "task {id} says {:?}, its handle {how:?}",
-                self.task.ended()
-            ));
+            log::wrong(&format!("task {id} says {:?}, its handle {how:?}", self.task.ended()));
         }
         result.ok()
     }
@@ -61,39 +58,29 @@ impl<T> Spawned<T> {
 pub(crate) fn abort(handle: &AbortHandle) {
     let t0 = now();
     handle.abort();
-    log::fact(
-        json!({ "abort": log::number(handle.id()), "thread": thread(), "t0": t0, "t1": now() }),
-    );
+    log::fact(json!({ "abort": log::number(handle.id()), "thread": thread(), "t0": t0, "t1": now() }));
 }
 
 pub(crate) fn spawn<F>(future: F) -> Spawned<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    track(Kind::Spawned, type_name::<F>(), true, |task| {
-        tokio::spawn(Counted::new(task, future))
-    })
+    track(Kind::Spawned, type_name::<F>(), true, |task| tokio::spawn(Counted::new(task, future)))
 }
 
 pub(crate) fn spawn_on<F>(runtime: &Handle, future: F) -> Spawned<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    track(Kind::Spawned, type_name::<F>(), true, |task| {
-        runtime.spawn(Counted::new(task, future))
-    })
+    track(Kind::Spawned, type_name::<F>(), true, |task| runtime.spawn(Counted::new(task, future)))
 }
 
 pub(crate) fn spawn_local<F: Future + 'static>(future: F) -> Spawned<F::Output> {
-    track(Kind::Local, type_name::<F>(), true, |task| {
-        task::spawn_local(Counted::new(task, future))
-    })
+    track(Kind::Local, type_name::<F>(), true, |task| task::spawn_local(Counted::new(task, future)))
 }
 
 pub(crate) fn spawn_local_on<F: Future + 'static>(set: &LocalSet, future: F) -> Spawned<F::Output> {
-    track(Kind::Local, type_name::<F>(), true, |task| {
-        set.spawn_local(Counted::new(task, future))
-    })
+    track(Kind::Local, type_name::<F>(), true, |task| set.spawn_local(Counted::new(task, future)))
 }
 
 pub(crate) fn spawn_blocking<F, R>(f: F) -> Spawned<R>
@@ -101,9 +88,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    track(Kind::Blocking, type_name::<F>(), true, |task| {
-        task::spawn_blocking(counted_closure(task, f))
-    })
+    track(Kind::Blocking, type_name::<F>(), true, |task| task::spawn_blocking(counted_closure(task, f)))
 }
 
 pub(crate) fn spawn_blocking_on<F, R>(runtime: &Handle, f: F) -> Spawned<R>
@@ -111,9 +96,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    track(Kind::Blocking, type_name::<F>(), true, |task| {
-        runtime.spawn_blocking(counted_closure(task, f))
-    })
+    track(Kind::Blocking, type_name::<F>(), true, |task| runtime.spawn_blocking(counted_closure(task, f)))
 }
 
 /// Spawns the future itself, not wrapped, so that its type is `name` alone.
@@ -124,24 +107,12 @@ where
     track(Kind::Spawned, name, false, |_| tokio::spawn(future))
 }
 
-fn track<T>(
-    kind: Kind,
-    type_name: &str,
-    counted: bool,
-    start: impl FnOnce(Arc<Task>) -> JoinHandle<T>,
-) -> Spawned<T> {
+fn track<T>(kind: Kind, type_name: &str, counted: bool, start: impl FnOnce(Arc<Task>) -> JoinHandle<T>) -> Spawned<T> {
     let task = Task::new(kind, type_name, counted);
     let (parent, poll_began) = (task::try_id(), poll_began());
     let t0 = now();
     let handle = start(Arc::clone(&task));
     let t1 = now();
-    task.spawned(Spawn {
-        id: handle.id(),
-        parent,
-        thread: thread(),
-        t0,
-        t1,
-        poll_began,
-    });
+    task.spawned(Spawn { id: handle.id(), parent, thread: thread(), t0, t1, poll_began });
     Spawned { handle, task }
 }

@@ -11,13 +11,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
 }
 
 fn at() -> impl Strategy<Value = At> {
-    any::<(u64, u16, u64, u32, u64)>().prop_map(|(time, cpu, seq, tid, sp)| At {
-        time,
-        cpu,
-        seq,
-        tid,
-        sp,
-    })
+    any::<(u64, u16, u64, u32, u64)>().prop_map(|(time, cpu, seq, tid, sp)| At { time, cpu, seq, tid, sp })
 }
 
 fn task() -> impl Strategy<Value = TaskRef> {
@@ -34,39 +28,19 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![".{0,8}", Just("tokio-rt-worker".into())]
-        .prop_map(|name: String| thread_name(name.as_bytes()))
+    prop_oneof![".{0,8}", Just("tokio-rt-worker".into())].prop_map(|name: String| thread_name(name.as_bytes()))
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let way = prop_oneof![
-        Just(SpawnWay::Owned),
-        Just(SpawnWay::Blocking),
-        Just(SpawnWay::Local)
-    ];
+    let way = prop_oneof![Just(SpawnWay::Owned), Just(SpawnWay::Blocking), Just(SpawnWay::Local)];
     prop_oneof![
         (task(), state()).prop_map(|(task, state)| What::PollStart { task, state }),
         (task(), state(), state()).prop_map(|(task, old, new)| What::PollEnd { task, old, new }),
         (task(), state(), state(), any::<(u64, bool, bool)>()).prop_map(
-            |(task, old, new, (caller, owned, predicted))| {
-                What::Wake {
-                    task,
-                    old,
-                    new,
-                    caller,
-                    owned,
-                    predicted,
-                }
-            }
+            |(task, old, new, (caller, owned, predicted))| { What::Wake { task, old, new, caller, owned, predicted } }
         ),
-        (task(), state(), state(), any::<bool>()).prop_map(|(task, old, new, predicted)| {
-            What::Abort {
-                task,
-                old,
-                new,
-                predicted,
-            }
-        }),
+        (task(), state(), state(), any::<bool>())
+            .prop_map(|(task, old, new, predicted)| { What::Abort { task, old, new, predicted } }),
         (task(), state(), any::<u64>(), way).prop_map(|(task, state, caller, way)| What::Spawn {
             task,
             state,

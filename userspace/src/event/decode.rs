@@ -44,8 +44,7 @@ pub enum DecodeError {
 /// # Errors
 /// If the bytes are too few for a [`Head`], the kind is unknown, or the length is not the kind's.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
-    let (head, _) =
-        Head::read_from_prefix(bytes).map_err(|_| DecodeError::Short { len: bytes.len() })?;
+    let (head, _) = Head::read_from_prefix(bytes).map_err(|_| DecodeError::Short { len: bytes.len() })?;
     let what = match Kind::from_u8(head.kind) {
         Some(kind) => of_probe(kind, head, bytes)?,
         None => of_agent(head, bytes)?,
@@ -57,50 +56,25 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
     Ok(match kind {
         Kind::PollStart => {
             let record::PollStart { task, state, .. } = exact(head, bytes)?;
-            What::PollStart {
-                task: task_ref(task),
-                state: State(state),
-            }
+            What::PollStart { task: task_ref(task), state: State(state) }
         }
         Kind::PollEnd => {
             let record::PollEnd { task, old, new, .. } = exact(head, bytes)?;
-            What::PollEnd {
-                task: task_ref(task),
-                old: State(old),
-                new: State(new),
-            }
+            What::PollEnd { task: task_ref(task), old: State(old), new: State(new) }
         }
         Kind::Wake => wake(exact(head, bytes)?),
         Kind::Abort => {
             let record::Abort { task, old, new, .. } = exact(head, bytes)?;
             let predicted = has(head, flags::PREDICTED);
-            What::Abort {
-                task: task_ref(task),
-                old: State(old),
-                new: State(new),
-                predicted,
-            }
+            What::Abort { task: task_ref(task), old: State(old), new: State(new), predicted }
         }
         Kind::Spawn => {
-            let record::Spawn {
-                task,
-                state,
-                caller,
-                ..
-            } = exact(head, bytes)?;
-            What::Spawn {
-                task: task_ref(task),
-                state: State(state),
-                caller,
-                way: way(head),
-            }
+            let record::Spawn { task, state, caller, .. } = exact(head, bytes)?;
+            What::Spawn { task: task_ref(task), state: State(state), caller, way: way(head) }
         }
         Kind::Shutdown => {
             let record::Shutdown { task, state, .. } = exact(head, bytes)?;
-            What::Shutdown {
-                task: task_ref(task),
-                state: State(state),
-            }
+            What::Shutdown { task: task_ref(task), state: State(state) }
         }
         Kind::Panic => exact(head, bytes).map(|_: record::Panic| What::Panic)?,
         Kind::PollExit => exact(head, bytes).map(|_: record::PollExit| What::PollExit)?,
@@ -115,9 +89,7 @@ fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
         }
         THREAD_NAME => {
             let encode::ThreadName { name, .. } = exact(head, bytes)?;
-            What::ThreadName {
-                name: encode::thread_name(&name),
-            }
+            What::ThreadName { name: encode::thread_name(&name) }
         }
         THREAD_AT_REST => exact(head, bytes).map(|_: Head| What::ThreadAtRest)?,
         kind => return Err(DecodeError::UnknownKind { kind }),
@@ -144,22 +116,12 @@ fn wake(record: record::Wake) -> What {
 }
 
 fn at(head: Head) -> At {
-    At {
-        time: head.time,
-        cpu: head.cpu,
-        seq: head.seq,
-        tid: head.tid,
-        sp: head.sp,
-    }
+    At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
 }
 
 fn task_ref(task: record::Task) -> TaskRef {
     let id = (task.id != 0).then_some(TaskId(task.id));
-    TaskRef {
-        header: task.header,
-        id,
-        vtable: id.map_or(0, |_| task.vtable),
-    }
+    TaskRef { header: task.header, id, vtable: id.map_or(0, |_| task.vtable) }
 }
 
 fn has(head: Head, flag: u8) -> bool {

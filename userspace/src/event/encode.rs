@@ -57,11 +57,7 @@ pub struct ThreadName {
 /// An event with such a name is the same event after it was recorded.
 #[must_use]
 pub fn thread_name(comm: &[u8]) -> String {
-    let end = comm
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(comm.len())
-        .min(NAME_LEN);
+    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len()).min(NAME_LEN);
     let mut name = String::from_utf8_lossy(&comm[..end]).into_owned();
     name.truncate(name.floor_char_boundary(NAME_LEN));
     name
@@ -76,79 +72,22 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     match &event.what {
         What::PollStart { task, state } => poll_start(at, *task, *state, out),
         What::PollEnd { task, old, new } => poll_end(at, *task, (*old, *new), out),
-        What::Wake {
-            task,
-            old,
-            new,
-            caller,
-            owned,
-            predicted,
-        } => {
+        What::Wake { task, old, new, caller, owned, predicted } => {
             let flags = bit(*predicted, flags::PREDICTED) | bit(!owned, flags::UNOWNED);
-            wake(
-                head(at, Kind::Wake as u8, flags),
-                *task,
-                (*old, *new),
-                *caller,
-                out,
-            );
+            wake(head(at, Kind::Wake as u8, flags), *task, (*old, *new), *caller, out);
         }
-        What::Abort {
-            task,
-            old,
-            new,
-            predicted,
-        } => {
-            abort(
-                head(at, Kind::Abort as u8, bit(*predicted, flags::PREDICTED)),
-                *task,
-                (*old, *new),
-                out,
-            );
+        What::Abort { task, old, new, predicted } => {
+            abort(head(at, Kind::Abort as u8, bit(*predicted, flags::PREDICTED)), *task, (*old, *new), out);
         }
-        What::Spawn {
-            task,
-            state,
-            caller,
-            way,
-        } => {
-            spawn(
-                head(at, Kind::Spawn as u8, way_flags(*way)),
-                *task,
-                *state,
-                *caller,
-                out,
-            );
+        What::Spawn { task, state, caller, way } => {
+            spawn(head(at, Kind::Spawn as u8, way_flags(*way)), *task, *state, *caller, out);
         }
         What::Shutdown { task, state } => shutdown(at, *task, *state, out),
-        What::Panic => push(
-            &record::Panic {
-                head: head(at, Kind::Panic as u8, 0),
-            },
-            out,
-        ),
-        What::PollExit => push(
-            &record::PollExit {
-                head: head(at, Kind::PollExit as u8, 0),
-            },
-            out,
-        ),
-        What::Gap { since, lost } => push(
-            &Gap {
-                head: head(at, GAP, 0),
-                since: *since,
-                lost: *lost,
-            },
-            out,
-        ),
+        What::Panic => push(&record::Panic { head: head(at, Kind::Panic as u8, 0) }, out),
+        What::PollExit => push(&record::PollExit { head: head(at, Kind::PollExit as u8, 0) }, out),
+        What::Gap { since, lost } => push(&Gap { head: head(at, GAP, 0), since: *since, lost: *lost }, out),
         What::ThreadName { name } => {
-            push(
-                &ThreadName {
-                    head: head(at, THREAD_NAME, 0),
-                    name: padded(name),
-                },
-                out,
-            );
+            push(&ThreadName { head: head(at, THREAD_NAME, 0), name: padded(name) }, out);
         }
         What::ThreadAtRest => push(&head(at, THREAD_AT_REST, 0), out),
     }
@@ -156,76 +95,29 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
 
 fn poll_start(at: At, task: TaskRef, state: State, out: &mut Vec<u8>) {
     let head = head(at, Kind::PollStart as u8, 0);
-    push(
-        &record::PollStart {
-            head,
-            task: raw(task),
-            state: state.0,
-        },
-        out,
-    );
+    push(&record::PollStart { head, task: raw(task), state: state.0 }, out);
 }
 
 fn poll_end(at: At, task: TaskRef, (old, new): (State, State), out: &mut Vec<u8>) {
     let head = head(at, Kind::PollEnd as u8, 0);
-    push(
-        &record::PollEnd {
-            head,
-            task: raw(task),
-            old: old.0,
-            new: new.0,
-        },
-        out,
-    );
+    push(&record::PollEnd { head, task: raw(task), old: old.0, new: new.0 }, out);
 }
 
 fn wake(head: Head, task: TaskRef, (old, new): (State, State), caller: u64, out: &mut Vec<u8>) {
-    push(
-        &record::Wake {
-            head,
-            task: raw(task),
-            old: old.0,
-            new: new.0,
-            caller,
-        },
-        out,
-    );
+    push(&record::Wake { head, task: raw(task), old: old.0, new: new.0, caller }, out);
 }
 
 fn abort(head: Head, task: TaskRef, (old, new): (State, State), out: &mut Vec<u8>) {
-    push(
-        &record::Abort {
-            head,
-            task: raw(task),
-            old: old.0,
-            new: new.0,
-        },
-        out,
-    );
+    push(&record::Abort { head, task: raw(task), old: old.0, new: new.0 }, out);
 }
 
 fn spawn(head: Head, task: TaskRef, state: State, caller: u64, out: &mut Vec<u8>) {
-    push(
-        &record::Spawn {
-            head,
-            task: raw(task),
-            state: state.0,
-            caller,
-        },
-        out,
-    );
+    push(&record::Spawn { head, task: raw(task), state: state.0, caller }, out);
 }
 
 fn shutdown(at: At, task: TaskRef, state: State, out: &mut Vec<u8>) {
     let head = head(at, Kind::Shutdown as u8, 0);
-    push(
-        &record::Shutdown {
-            head,
-            task: raw(task),
-            state: state.0,
-        },
-        out,
-    );
+    push(&record::Shutdown { head, task: raw(task), state: state.0 }, out);
 }
 
 fn push<T: IntoBytes + Immutable>(record: &T, out: &mut Vec<u8>) {
@@ -233,24 +125,12 @@ fn push<T: IntoBytes + Immutable>(record: &T, out: &mut Vec<u8>) {
 }
 
 fn head(at: At, kind: u8, flags: u8) -> Head {
-    Head {
-        time: at.time,
-        seq: at.seq,
-        sp: at.sp,
-        tid: at.tid,
-        cpu: at.cpu,
-        kind,
-        flags,
-    }
+    Head { time: at.time, seq: at.seq, sp: at.sp, tid: at.tid, cpu: at.cpu, kind, flags }
 }
 
 fn raw(task: TaskRef) -> record::Task {
     let (id, vtable) = task.id.map_or((0, 0), |id| (id.0, task.vtable));
-    record::Task {
-        header: task.header,
-        id,
-        vtable,
-    }
+    record::Task { header: task.header, id, vtable }
 }
 
 fn bit(set: bool, bit: u8) -> u8 {

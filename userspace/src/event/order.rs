@@ -118,32 +118,18 @@ impl Order {
     pub fn drained(&mut self, round: &[CpuRound], time: u64) {
         self.latest = self.latest.max(time);
         for cpu in round {
-            self.cpus
-                .entry(cpu.cpu)
-                .or_default()
-                .drained(cpu.attempted, cpu.lost, time);
+            self.cpus.entry(cpu.cpu).or_default().drained(cpu.attempted, cpu.lost, time);
         }
     }
 
     /// Releases, in order, all events that none can precede any more, and beyond the limit the oldest
     /// of the others.
     pub fn pop(&mut self, sink: &mut impl FnMut(Event)) {
-        let watermark = self
-            .cpus
-            .values()
-            .filter_map(|numbers| numbers.watermark)
-            .min()
-            .unwrap_or(0);
+        let watermark = self.cpus.values().filter_map(|numbers| numbers.watermark).min().unwrap_or(0);
         // Stable, for events that are equal in all of `At`; fast, for rings that are nearly in order.
         self.waiting.sort_by_key(|event| event.at);
-        let certain = self
-            .waiting
-            .partition_point(|event| event.at.time < watermark);
-        let forced = self
-            .waiting
-            .len()
-            .saturating_sub(self.limit)
-            .saturating_sub(certain);
+        let certain = self.waiting.partition_point(|event| event.at.time < watermark);
+        let forced = self.waiting.len().saturating_sub(self.limit).saturating_sub(certain);
         self.irregular.forced += forced as u64;
         self.release(certain + forced, sink);
     }
@@ -180,10 +166,7 @@ impl Order {
     fn release(&mut self, count: usize, sink: &mut impl FnMut(Event)) {
         for event in self.waiting.drain(..count) {
             let at = event.at;
-            let numbers = self
-                .cpus
-                .get_mut(&at.cpu)
-                .filter(|_| is_numbered(&event.what));
+            let numbers = self.cpus.get_mut(&at.cpu).filter(|_| is_numbered(&event.what));
             if let Some(hole) = numbers.and_then(|numbers| numbers.close_hole_before(at.seq)) {
                 sink(gap(hole, self.start, at.time, at.cpu));
             }
@@ -193,11 +176,7 @@ impl Order {
     }
 
     fn count_dropped(&mut self, late: bool) {
-        let Irregular {
-            late: lates,
-            repeated,
-            ..
-        } = &mut self.irregular;
+        let Irregular { late: lates, repeated, .. } = &mut self.irregular;
         *(if late { lates } else { repeated }) += 1;
     }
 }
@@ -206,27 +185,12 @@ impl Order {
 /// the hole may be later than the one after it.
 fn gap(hole: Hole, start: u64, time: u64, cpu: u16) -> Event {
     let since = hole.since.unwrap_or(start).min(time);
-    let at = At {
-        time,
-        cpu,
-        seq: hole.first,
-        tid: 0,
-        sp: 0,
-    };
-    Event {
-        at,
-        what: What::Gap {
-            since,
-            lost: hole.lost,
-        },
-    }
+    let at = At { time, cpu, seq: hole.first, tid: 0, sp: 0 };
+    Event { at, what: What::Gap { since, lost: hole.lost } }
 }
 
 fn is_numbered(what: &What) -> bool {
-    !matches!(
-        what,
-        What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest
-    )
+    !matches!(what, What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest)
 }
 
 #[cfg(test)]

@@ -23,15 +23,10 @@ impl Reach {
     /// frame first.
     pub(super) fn of(what: &What) -> Option<Self> {
         match what {
-            What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => {
-                Some(Self::Callee)
-            }
+            What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => Some(Self::Callee),
             What::Wake { .. } => Some(Self::Waker),
             What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
-            What::PollEnd { .. }
-            | What::Gap { .. }
-            | What::ThreadName { .. }
-            | What::ThreadAtRest => None,
+            What::PollEnd { .. } | What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest => None,
         }
     }
 
@@ -127,10 +122,7 @@ impl Graph {
             return;
         };
         let thread = self.thread(tid);
-        if let Some(frame) = thread
-            .holder(task)
-            .and_then(|place| thread.frames.get_mut(place))
-        {
+        if let Some(frame) = thread.holder(task).and_then(|place| thread.frames.get_mut(place)) {
             frame.over = Some(now);
         }
     }
@@ -202,10 +194,6 @@ impl Graph {
 impl Close {
     /// The end was not seen.
     const fn unseen() -> Self {
-        Self {
-            outcome: Outcome::Unknown,
-            woken: false,
-            end_seen: false,
-        }
+        Self { outcome: Outcome::Unknown, woken: false, end_seen: false }
     }
 }

@@ -36,12 +36,7 @@ impl Graph {
         self.epoch += 1;
         self.totals.gaps += 1;
         self.totals.lost = self.totals.lost.saturating_add(lost);
-        self.gaps.push(Gap {
-            cpu,
-            since_ns,
-            until_ns: self.now,
-            lost,
-        });
+        self.gaps.push(Gap { cpu, since_ns, until_ns: self.now, lost });
         self.take_back(since_ns);
     }
 
@@ -59,7 +54,5 @@ impl Graph {
 }
 
 fn pop_since(fresh: &mut Vec<(u64, usize)>, since: u64) -> Option<usize> {
-    fresh
-        .pop_if(|(time, _)| *time >= since)
-        .map(|(_, index)| index)
+    fresh.pop_if(|(time, _)| *time >= since).map(|(_, index)| index)
 }

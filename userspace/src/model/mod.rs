@@ -115,9 +115,7 @@ impl Graph {
             What::PollEnd { task, old, new } => self.poll_end(at, task, *old, *new),
             What::Wake { .. } => self.wake(event),
             What::Abort { task, old, new, .. } => self.abort(task, *old, *new),
-            What::Spawn {
-                task, state, way, ..
-            } => self.spawn(at, task, *state, *way),
+            What::Spawn { task, state, way, .. } => self.spawn(at, task, *state, *way),
             What::Shutdown { task, state } => self.shutdown(at, task, *state),
             What::Panic => self.panic(at.tid),
             What::PollExit => self.poll_exit(at.tid),
@@ -204,9 +202,7 @@ impl Graph {
 
     fn thread(&mut self, tid: u32) -> &mut Thread {
         let certain = self.setup.base_is_certain(tid);
-        self.threads
-            .entry(tid)
-            .or_insert_with(|| Thread::new(certain))
+        self.threads.entry(tid).or_insert_with(|| Thread::new(certain))
     }
 
     /// The task's index; a task not seen before enters the graph in `phase`.

@@ -8,9 +8,7 @@ use super::setup::Detail;
 use super::task::{How, Phase};
 use super::thread::{Frame, FrameKind};
 use crate::event::{At, State, TaskId, TaskRef};
-use probe_common::record::state::{
-    CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING,
-};
+use probe_common::record::state::{CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING};
 
 /// A poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +77,7 @@ impl Graph {
             self.thread(at.tid).entries_ignored += 1;
             return;
         }
-        let kind = if state.has(CANCELLED) {
-            FrameKind::Cancel
-        } else {
-            FrameKind::Poll
-        };
+        let kind = if state.has(CANCELLED) { FrameKind::Cancel } else { FrameKind::Poll };
         self.enter(at, task, kind);
     }
 
@@ -105,8 +99,7 @@ impl Graph {
     fn is_held(&self, task: usize) -> bool {
         let tid = self.tasks.get(task).and_then(|task| task.on);
         let thread = tid.and_then(|tid| self.threads.get(&tid));
-        let frame =
-            thread.and_then(|thread| thread.holder(task).and_then(|at| thread.frames.get(at)));
+        let frame = thread.and_then(|thread| thread.holder(task).and_then(|at| thread.frames.get(at)));
         frame.is_some_and(|frame| frame.epoch == self.epoch)
     }
 
@@ -181,11 +174,7 @@ impl Graph {
         let how = how_ended(&frame, old);
         let complete = new.has(COMPLETE);
         let close = Close {
-            outcome: if complete {
-                how.into()
-            } else {
-                Outcome::Pending
-            },
+            outcome: if complete { how.into() } else { Outcome::Pending },
             woken: !complete && new.has(NOTIFIED),
             end_seen: true,
         };
@@ -212,11 +201,7 @@ impl Graph {
         };
         if new.has(COMPLETE) {
             let aborted = old.has(CANCELLED);
-            let how = if aborted {
-                How::AbortedWhileRunning
-            } else {
-                How::Completed
-            };
+            let how = if aborted { How::AbortedWhileRunning } else { How::Completed };
             self.end_task(index, how);
         } else {
             self.supersede(index);
@@ -233,11 +218,7 @@ impl Graph {
         let Some(frame) = thread.frames.pop() else {
             return;
         };
-        let close = Close {
-            outcome: Outcome::Unknown,
-            woken: false,
-            end_seen: true,
-        };
+        let close = Close { outcome: Outcome::Unknown, woken: false, end_seen: true };
         self.close(tid, &frame, close);
         match frame.task {
             Some(task) if frame.kind != FrameKind::Poll => self.end_task(task, How::Cancelled),
@@ -253,14 +234,7 @@ impl Graph {
     }
 
     /// Books a poll that took from its frame's start to `end`.
-    pub(super) fn book_poll(
-        &mut self,
-        thread: u32,
-        frame: &Frame,
-        end: u64,
-        nested: u64,
-        close: Close,
-    ) {
+    pub(super) fn book_poll(&mut self, thread: u32, frame: &Frame, end: u64, nested: u64, close: Close) {
         let took = end.saturating_sub(frame.start);
         let task = frame.task.and_then(|index| self.tasks.get_mut(index));
         let id = task.as_ref().map(|task| task.id);
@@ -289,11 +263,7 @@ impl Graph {
 }
 
 fn phase_after(new: State) -> Phase {
-    if new.has(NOTIFIED) {
-        Phase::Ready
-    } else {
-        Phase::Waiting
-    }
+    if new.has(NOTIFIED) { Phase::Ready } else { Phase::Waiting }
 }
 
 fn how_ended(frame: &Frame, old: State) -> How {

@@ -21,10 +21,7 @@ impl Graph {
         let parent = self.parent(at.tid);
         let child = self.add(id, task.vtable, Phase::Ready, parent);
         let child_task = &mut self.tasks[child];
-        child_task.born = Some(Birth {
-            time_ns: self.now,
-            thread: at.tid,
-        });
+        child_task.born = Some(Birth { time_ns: self.now, thread: at.tid });
         if child_task.kind == TaskKind::Unknown {
             child_task.kind = kind_by(way);
         }

@@ -83,9 +83,7 @@ impl Thread {
 
     /// Where the innermost frame of this task is that still holds it.
     pub(super) fn holder(&self, task: usize) -> Option<usize> {
-        let holds = |frame: &Frame| {
-            frame.task == Some(task) && frame.over.is_none() && !frame.is_completing()
-        };
+        let holds = |frame: &Frame| frame.task == Some(task) && frame.over.is_none() && !frame.is_completing();
         self.frames.iter().rposition(holds)
     }
 }

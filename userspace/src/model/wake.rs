@@ -71,15 +71,7 @@ pub enum WakeBy {
 impl Graph {
     /// Takes a [`What::Wake`].
     pub(super) fn wake(&mut self, event: &Event) {
-        let What::Wake {
-            task,
-            old,
-            new,
-            caller,
-            owned,
-            predicted,
-        } = &event.what
-        else {
+        let What::Wake { task, old, new, caller, owned, predicted } = &event.what else {
             return;
         };
         let by = self.waker(&event.at, *caller);
@@ -150,13 +142,7 @@ impl Graph {
         task.wakes += 1;
         if self.setup.detail == Detail::Intervals {
             self.fresh.wakes.push((self.now, self.wakes.len()));
-            self.wakes.push(Wake {
-                task: task.id,
-                time_ns: self.now,
-                thread: at.tid,
-                did,
-                by,
-            });
+            self.wakes.push(Wake { task: task.id, time_ns: self.now, thread: at.tid, did, by });
         }
     }
 

@@ -15,7 +15,9 @@ pub enum ProbeError {
         missing: String,
     },
     /// The verifier refused a program.
-    #[error("the kernel refused the eBPF program {program}: {why}\nThis is a fault of asyncscope on this kernel; please report it. The verifier's last words:\n{log}")]
+    #[error(
+        "the kernel refused the eBPF program {program}: {why}\nThis is a fault of asyncscope on this kernel; please report it. The verifier's last words:\n{log}"
+    )]
     Verifier {
         /// The program.
         program: &'static str,
@@ -70,7 +72,8 @@ pub(crate) fn missing_capabilities() -> String {
     const ADMIN: u64 = 21;
     let effective = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |status| status.capeff);
     let lacks = |bit: u64| effective & 1 << bit == 0;
-    let missing: Vec<&str> = NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect();
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect();
     match missing.as_slice() {
         [] => "a security module or the kernel's lockdown forbids it".to_owned(),
         [one] => format!("{one} is missing"),

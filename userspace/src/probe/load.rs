@@ -36,7 +36,9 @@ pub fn is_fresh_object() -> bool {
 impl Loaded {
     pub(super) fn new(watched: &Watched) -> Result<Self, ProbeError> {
         let object = match env::var_os(OBJECT_VARIABLE) {
-            Some(path) => Cow::Owned(fs::read(&path).map_err(|error| ProbeError::kernel(&format!("read {}", path.display()), &error))?),
+            Some(path) => Cow::Owned(
+                fs::read(&path).map_err(|error| ProbeError::kernel(&format!("read {}", path.display()), &error))?,
+            ),
             None => Cow::Borrowed(OBJECT),
         };
         let ebpf = EbpfLoader::new().load(&object).map_err(|error| ProbeError::aya("create the eBPF maps", &error))?;
@@ -63,8 +65,15 @@ impl Loaded {
         let failed = |why: String| ProbeError::Kernel { what: "read the eBPF object".to_owned(), why };
         let mut object = aya_obj::Object::parse(&self.object).map_err(|error| failed(error.to_string()))?;
         let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
-        let descriptor = |name: &str| self.taken.iter().find(|(taken, _)| *taken == name).map(|&(_, fd)| fd).or_else(|| self.ebpf.map(name).and_then(descriptor));
-        let maps: Vec<_> = definitions.iter().filter_map(|(name, map)| Some((name.as_str(), descriptor(name)?, map))).collect();
+        let descriptor = |name: &str| {
+            self.taken
+                .iter()
+                .find(|(taken, _)| *taken == name)
+                .map(|&(_, fd)| fd)
+                .or_else(|| self.ebpf.map(name).and_then(descriptor))
+        };
+        let maps: Vec<_> =
+            definitions.iter().filter_map(|(name, map)| Some((name.as_str(), descriptor(name)?, map))).collect();
         let text = object.functions.keys().map(|&(section, _)| section).collect();
         object.relocate_maps(maps.into_iter(), &text).map_err(|error| failed(error.to_string()))?;
         object.relocate_calls(&text).map_err(|error| failed(error.to_string()))?;
@@ -76,13 +85,19 @@ impl Loaded {
 
 fn descriptor(map: &Map) -> Option<i32> {
     match map {
-        Map::Array(map) | Map::HashMap(map) | Map::PerCpuArray(map) | Map::ArrayOfMaps(map) | Map::RingBuf(map) | Map::PerCpuHashMap(map) => {
-            Some(map.fd().as_fd().as_raw_fd())
-        }
+        Map::Array(map)
+        | Map::HashMap(map)
+        | Map::PerCpuArray(map)
+        | Map::ArrayOfMaps(map)
+        | Map::RingBuf(map)
+        | Map::PerCpuHashMap(map) => Some(map.fd().as_fd().as_raw_fd()),
         _ => None,
     }
 }
 
 pub(super) fn absent(name: &str) -> ProbeError {
-    ProbeError::Kernel { what: format!("find {name} in the eBPF object"), why: "the object is of another version".to_owned() }
+    ProbeError::Kernel {
+        what: format!("find {name} in the eBPF object"),
+        why: "the object is of another version".to_owned(),
+    }
 }

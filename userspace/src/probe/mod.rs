@@ -13,8 +13,8 @@ mod syscall;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use counters::Losses;
-pub(crate) use error::missing_capabilities;
 pub use error::ProbeError;
+pub(crate) use error::missing_capabilities;
 pub use load::is_fresh_object;
 
 use crate::target::plan::{Placement, Program};
@@ -93,10 +93,14 @@ impl Probe {
         let mut by_program: BTreeMap<Program, Vec<&Placement>> = BTreeMap::new();
         placements.iter().for_each(|placement| by_program.entry(placement.program).or_default().push(placement));
         let links = if way == Way::Multi {
-            let attach = |(program, placements): (&Program, &Vec<&Placement>)| multi::attach(&loaded, watched, *program, placements);
+            let attach = |(program, placements): (&Program, &Vec<&Placement>)| {
+                multi::attach(&loaded, watched, *program, placements)
+            };
             Links::Multi(by_program.iter().map(attach).collect::<Result<_, _>>()?)
         } else {
-            let attach = |(program, placements): (&Program, &Vec<&Placement>)| single::attach(&mut loaded, watched, *program, placements);
+            let attach = |(program, placements): (&Program, &Vec<&Placement>)| {
+                single::attach(&mut loaded, watched, *program, placements)
+            };
             Links::Single(by_program.iter().map(attach).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         };
         Ok(Self { links: Some(links), rings, counters, _loaded: loaded, way })

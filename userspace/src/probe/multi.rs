@@ -66,7 +66,8 @@ const _: () = assert!(size_of::<LinkCreate>() == 64);
 
 /// Whether this kernel has `uprobe_multi`, with a filter that sees all threads of a process.
 pub(super) fn is_supported() -> bool {
-    procfs::sys::kernel::Version::current().is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD)
+    procfs::sys::kernel::Version::current()
+        .is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD)
 }
 
 /// Has the kernel verify the program.
@@ -101,7 +102,11 @@ pub(super) fn load(loaded: &Loaded, program: Program) -> Result<OwnedFd, ProbeEr
         return Err(ProbeError::kernel("load eBPF programs", &error));
     }
     log.resize(LOG_LEN, 0);
-    attempt(&mut log).map_err(|error| ProbeError::Verifier { program: program.name(), why: error.to_string(), log: last_words(&log) })
+    attempt(&mut log).map_err(|error| ProbeError::Verifier {
+        program: program.name(),
+        why: error.to_string(),
+        log: last_words(&log),
+    })
 }
 
 fn last_words(log: &[u8]) -> String {
@@ -111,7 +116,12 @@ fn last_words(log: &[u8]) -> String {
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(loaded: &Loaded, watched: &Watched, program: Program, placements: &[&Placement]) -> Result<Attached, ProbeError> {
+pub(super) fn attach(
+    loaded: &Loaded,
+    watched: &Watched,
+    program: Program,
+    placements: &[&Placement],
+) -> Result<Attached, ProbeError> {
     let program_fd = load(loaded, program)?;
     let path = CString::new(watched.executable.as_os_str().as_bytes()).unwrap_or_default();
     let offsets: Vec<u64> = placements.iter().map(|placement| placement.offset.0).collect();

@@ -33,7 +33,13 @@ impl Rings {
         let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
         let mut rings = Vec::new();
         for cpu in cpus {
-            let definition = aya_obj::Map::new_from_params(aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes, 0);
+            let definition = aya_obj::Map::new_from_params(
+                aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32,
+                0,
+                0,
+                bytes,
+                0,
+            );
             let map = MapData::create(definition, "asyncscope_ring", None).map_err(failed)?;
             by_cpu.set(cpu, &map, 0).map_err(failed)?;
             rings.push(Ring(Map::RingBuf(map).try_into().map_err(failed)?));

@@ -20,19 +20,27 @@ fn program(loaded: &mut Loaded, program: Program) -> Result<&mut UProbe, ProbeEr
 
 /// Has the kernel verify the program.
 pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError> {
-    let failed = |error: aya::programs::ProgramError| ProbeError::aya(&format!("load the eBPF program {}", which.name()), &error);
+    let failed = |error: aya::programs::ProgramError| {
+        ProbeError::aya(&format!("load the eBPF program {}", which.name()), &error)
+    };
     program(loaded, which)?.load().map_err(failed)
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(loaded: &mut Loaded, watched: &Watched, which: Program, placements: &[&Placement]) -> Result<Vec<UProbeLink>, ProbeError> {
+pub(super) fn attach(
+    loaded: &mut Loaded,
+    watched: &Watched,
+    which: Program,
+    placements: &[&Placement],
+) -> Result<Vec<UProbeLink>, ProbeError> {
     load(loaded, which)?;
     let pid = NonZeroU32::new(watched.pid).ok_or_else(|| absent("process 0"))?;
     let probe = program(loaded, which)?;
     let attach = |placement: &&Placement| {
         let location = UProbeAttachLocation::AbsoluteOffset(placement.offset.0);
         let point = UProbeAttachPoint { location, cookie: Some(placement.cookie) };
-        let link = probe.attach(point, &watched.executable, UProbeScope::OneProcess(pid)).and_then(|id| probe.take_link(id));
+        let link =
+            probe.attach(point, &watched.executable, UProbeScope::OneProcess(pid)).and_then(|id| probe.take_link(id));
         link.map_err(|error| ProbeError::aya(&format!("attach a hook at {:?}", placement.address), &error))
     };
     placements.iter().map(attach).collect()

@@ -22,7 +22,8 @@ pub(super) enum Command {
 /// the command reads and writes.
 pub(super) unsafe fn bpf<T>(command: Command, attributes: &mut T) -> io::Result<OwnedFd> {
     // SAFETY: as the caller promises; the kernel reads no more than the size it is told.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(attributes), size_of::<T>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(attributes), size_of::<T>()) };
     let fd = i32::try_from(result).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel just gave this descriptor to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

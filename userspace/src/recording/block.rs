@@ -65,32 +65,15 @@ const _: () = assert!(size_of::<RawHead>() == HEAD_LEN);
 impl BlockHead {
     /// Reads a head; [`BlockHead::is_intact`] checks the checksum.
     pub(super) fn parse(bytes: &[u8; HEAD_LEN]) -> Result<Self, DamageKind> {
-        let RawHead {
-            magic,
-            kind,
-            codec,
-            zero,
-            raw_len,
-            stored_len,
-            crc: _,
-        } = zerocopy::transmute!(*bytes);
+        let RawHead { magic, kind, codec, zero, raw_len, stored_len, crc: _ } = zerocopy::transmute!(*bytes);
         if magic != MAGIC || zero != [0; 2] {
             return Err(DamageKind::NoBlock);
         }
         let (raw_len, stored_len, limit) = (raw_len.get(), stored_len.get(), limit(kind));
         if raw_len > limit || stored_len > raw_len {
-            return Err(DamageKind::Lengths {
-                raw_len,
-                stored_len,
-                limit,
-            });
+            return Err(DamageKind::Lengths { raw_len, stored_len, limit });
         }
-        Ok(Self {
-            kind,
-            stored_len,
-            codec,
-            raw_len,
-        })
+        Ok(Self { kind, stored_len, codec, raw_len })
     }
 
     /// Whether blocks of this kind mean anything here.
@@ -110,8 +93,7 @@ impl BlockHead {
             PLAIN if stored.len() == self.raw_len as usize => raw.extend_from_slice(stored),
             LZ4 => {
                 raw.resize(self.raw_len as usize, 0);
-                let len = lz4_flex::block::decompress_into(stored, raw)
-                    .map_err(|_| DamageKind::Compression)?;
+                let len = lz4_flex::block::decompress_into(stored, raw).map_err(|_| DamageKind::Compression)?;
                 if len != raw.len() {
                     return Err(DamageKind::Compression);
                 }
@@ -133,27 +115,17 @@ pub(super) fn append(kind: u8, raw: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
         let len = raw.len();
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("a block of {len} bytes does not fit into a recording, whose blocks of kind {kind} have at most {limit}"),
+            format!(
+                "a block of {len} bytes does not fit into a recording, whose blocks of kind {kind} have at most {limit}"
+            ),
         )
     })?;
     let compressed = lz4_flex::block::compress(raw);
-    let (codec, stored) = if compressed.len() < raw.len() {
-        (LZ4, &compressed[..])
-    } else {
-        (PLAIN, raw)
-    };
+    let (codec, stored) = if compressed.len() < raw.len() { (LZ4, &compressed[..]) } else { (PLAIN, raw) };
     // Never longer than `raw`, whose length fits.
     let stored_len = U32::new(stored.len() as u32);
     let raw_len = U32::new(raw_len);
-    let mut head = RawHead {
-        magic: MAGIC,
-        kind,
-        codec,
-        zero: [0; 2],
-        raw_len,
-        stored_len,
-        crc: U32::ZERO,
-    };
+    let mut head = RawHead { magic: MAGIC, kind, codec, zero: [0; 2], raw_len, stored_len, crc: U32::ZERO };
     head.crc = checksum(&head.as_bytes()[..CRC_AT], stored).into();
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(stored);
@@ -161,11 +133,7 @@ pub(super) fn append(kind: u8, raw: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
 }
 
 const fn limit(kind: u8) -> u32 {
-    if kind == EVENTS {
-        MAX_EVENTS
-    } else {
-        MAX_OTHER
-    }
+    if kind == EVENTS { MAX_EVENTS } else { MAX_OTHER }
 }
 
 fn checksum(head: &[u8], stored: &[u8]) -> [u8; 4] {

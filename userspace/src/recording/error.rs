@@ -9,9 +9,7 @@ use crate::event::decode::DecodeError;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file has fewer bytes than a recording's header.
-    #[error(
-        "the file ends after {len} bytes, inside the {HEADER_LEN} bytes that each recording starts with"
-    )]
+    #[error("the file ends after {len} bytes, inside the {HEADER_LEN} bytes that each recording starts with")]
     Short {
         /// How many bytes it has.
         len: usize,
@@ -61,9 +59,7 @@ pub enum DamageKind {
     #[error("does not start as blocks do")]
     NoBlock,
     /// The lengths are not possible.
-    #[error(
-        "claims {stored_len} bytes, {raw_len} when decompressed, where at most {limit} are possible"
-    )]
+    #[error("claims {stored_len} bytes, {raw_len} when decompressed, where at most {limit} are possible")]
     Lengths {
         /// The length of the payload when decompressed.
         raw_len: u32,

@@ -54,21 +54,11 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// If either cannot be read.
     pub fn new(from: R) -> Result<Self, ReadError> {
-        let mut blocks = Blocks {
-            from,
-            offset: 0,
-            stored: Vec::new(),
-            raw: Vec::new(),
-        };
+        let mut blocks = Blocks { from, offset: 0, stored: Vec::new(), raw: Vec::new() };
         blocks.read_header()?;
-        let mut reader = Self {
-            blocks,
-            recording: Recording::default(),
-        };
+        let mut reader = Self { blocks, recording: Recording::default() };
         let offset = reader.blocks.offset;
-        reader
-            .read_first_facts()
-            .map_err(|what| ReadError::NoFacts { offset, what })?;
+        reader.read_first_facts().map_err(|what| ReadError::NoFacts { offset, what })?;
         Ok(reader)
     }
 
@@ -124,11 +114,7 @@ impl<R: Read> Reader<R> {
 }
 
 impl Recording {
-    fn read_events(
-        &mut self,
-        mut raw: &[u8],
-        sink: &mut dyn FnMut(Event),
-    ) -> Result<(), DamageKind> {
+    fn read_events(&mut self, mut raw: &[u8], sink: &mut dyn FnMut(Event)) -> Result<(), DamageKind> {
         while !raw.is_empty() {
             let (len, rest) = raw.split_first_chunk().ok_or(DamageKind::RecordCutOff)?;
             let len = usize::from(u16::from_le_bytes(*len));
@@ -162,9 +148,7 @@ impl Recording {
         }
         if self.skipped > 0 {
             let skipped = Grouped(self.skipped);
-            said += &format!(
-                "; records passed over, as only a later asyncscope knows their kinds: {skipped}"
-            );
+            said += &format!("; records passed over, as only a later asyncscope knows their kinds: {skipped}");
         }
         Some(said)
     }
@@ -246,9 +230,7 @@ impl<R: Read> Blocks<R> {
         self.stored.clear();
         // Grows with what the file really holds, whatever the head claims.
         let mut payload = self.from.by_ref().take(head.stored_len.into());
-        let len = payload
-            .read_to_end(&mut self.stored)
-            .map_err(DamageKind::Io)?;
+        let len = payload.read_to_end(&mut self.stored).map_err(DamageKind::Io)?;
         if len < head.stored_len as usize {
             return Err(DamageKind::CutOff);
         }

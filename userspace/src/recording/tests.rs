@@ -9,43 +9,15 @@ use crate::event::{At, Event, State, TaskId, TaskRef, What};
 use crate::facts::{Facts, Process, TaskType};
 
 fn facts(name: &str) -> Facts {
-    let process = Process {
-        pid: 4,
-        name: name.into(),
-        ..Process::default()
-    };
-    let types = vec![TaskType {
-        vtable: 0x5000,
-        name: "svc::fetch".into(),
-        ..TaskType::default()
-    }];
-    Facts {
-        process,
-        types,
-        ..Facts::default()
-    }
+    let process = Process { pid: 4, name: name.into(), ..Process::default() };
+    let types = vec![TaskType { vtable: 0x5000, name: "svc::fetch".into(), ..TaskType::default() }];
+    Facts { process, types, ..Facts::default() }
 }
 
 fn event(seq: u64) -> Event {
-    let at = At {
-        time: 1_000 + seq * 10,
-        cpu: 1,
-        seq,
-        tid: 7,
-        sp: 0x7fff_0000,
-    };
-    let task = TaskRef {
-        header: 0x1000,
-        id: Some(TaskId(seq / 2 + 1)),
-        vtable: 0x5000,
-    };
-    Event {
-        at,
-        what: What::PollStart {
-            task,
-            state: State(0xcd),
-        },
-    }
+    let at = At { time: 1_000 + seq * 10, cpu: 1, seq, tid: 7, sp: 0x7fff_0000 };
+    let task = TaskRef { header: 0x1000, id: Some(TaskId(seq / 2 + 1)), vtable: 0x5000 };
+    Event { at, what: What::PollStart { task, state: State(0xcd) } }
 }
 
 fn loss(count: u64) -> Vec<(String, u64)> {
@@ -135,22 +107,13 @@ fn the_last_facts_and_losses_win() {
     assert_eq!(events, [event(0)]);
     assert_eq!(recording.end_ns, None);
     let said = recording.trouble().unwrap();
-    assert!(
-        said.ends_with("has no end: its recorder was stopped before it could write one"),
-        "{said}"
-    );
+    assert!(said.ends_with("has no end: its recorder was stopped before it could write one"), "{said}");
 }
 
 #[test]
 fn what_is_no_recording() {
-    check_error(
-        b"",
-        "the file ends after 0 bytes, inside the 16 bytes that each recording starts with",
-    );
-    check_error(
-        b"ASCOPE\r",
-        "the file ends after 7 bytes, inside the 16 bytes that each recording starts with",
-    );
+    check_error(b"", "the file ends after 0 bytes, inside the 16 bytes that each recording starts with");
+    check_error(b"ASCOPE\r", "the file ends after 7 bytes, inside the 16 bytes that each recording starts with");
     let other = "the file is no asyncscope recording: it does not start like one";
     check_error(b"PERFILE2", other);
     check_error(b"\x7fELF", other);
@@ -174,10 +137,7 @@ fn no_facts() {
     check_no_facts(b"ABLK", "is cut off: the file ends inside of it");
     check_no_facts(&[0; 20], "does not start as blocks do");
     check_no_facts(&sealed(2, 0, 0, b""), "is of kind 2, not facts");
-    check_no_facts(
-        &sealed(1, 0, 0, b""),
-        "holds JSON that cannot be read from line 1, column 0 on",
-    );
+    check_no_facts(&sealed(1, 0, 0, b""), "holds JSON that cannot be read from line 1, column 0 on");
 }
 
 #[test]
@@ -190,43 +150,13 @@ fn blocks_that_no_writer_wrote() {
         check_trouble(&with_block(kind, codec, raw_len, stored), &said);
     };
     let bomb = u32::MAX;
-    check_block(
-        2,
-        1,
-        bomb,
-        b"x",
-        "claims 1 bytes, 4294967295 when decompressed, where at most 4194304 are possible",
-    );
-    check_block(
-        3,
-        1,
-        bomb,
-        b"x",
-        "claims 1 bytes, 4294967295 when decompressed, where at most 67108864 are possible",
-    );
-    check_block(
-        2,
-        0,
-        1,
-        b"xy",
-        "claims 2 bytes, 1 when decompressed, where at most 4194304 are possible",
-    );
+    check_block(2, 1, bomb, b"x", "claims 1 bytes, 4294967295 when decompressed, where at most 4194304 are possible");
+    check_block(3, 1, bomb, b"x", "claims 1 bytes, 4294967295 when decompressed, where at most 67108864 are possible");
+    check_block(2, 0, 1, b"xy", "claims 2 bytes, 1 when decompressed, where at most 4194304 are possible");
     check_block(2, 0, 2, b"x", "cannot be decompressed");
     check_block(2, 1, 4 << 20, b"x", "cannot be decompressed");
-    check_block(
-        2,
-        1,
-        9,
-        &lz4_flex::block::compress(b"12345678"),
-        "cannot be decompressed",
-    );
-    check_block(
-        2,
-        7,
-        1,
-        b"x",
-        "is compressed in a way that is not known here (7)",
-    );
+    check_block(2, 1, 9, &lz4_flex::block::compress(b"12345678"), "cannot be decompressed");
+    check_block(2, 7, 1, b"x", "is compressed in a way that is not known here (7)");
     check_block(2, 0, 1, b"x", "ends inside a record");
     check_block(2, 0, 3, b"\x02\0x", "ends inside a record");
     check_block(
@@ -236,13 +166,7 @@ fn blocks_that_no_writer_wrote() {
         b"\x01\0x",
         "holds a bad record: a record of 1 bytes is shorter than the 32 that each starts with",
     );
-    check_block(
-        3,
-        0,
-        1,
-        b"[",
-        "holds JSON that cannot be read from line 1, column 1 on",
-    );
+    check_block(3, 0, 1, b"[", "holds JSON that cannot be read from line 1, column 1 on");
 }
 
 #[test]
@@ -264,15 +188,9 @@ fn what_only_a_later_version_knows_is_passed_over() {
     bytes.extend_from_slice(&sealed(2, 0, 42, &records));
     bytes.extend_from_slice(&sealed(4, 0, 18, br#"{"monotonic_ns":5}"#));
     let (recording, events) = read_ok(&bytes);
-    assert_eq!(
-        (events.len(), recording.skipped, recording.end_ns),
-        (0, 1, Some(5))
-    );
+    assert_eq!((events.len(), recording.skipped, recording.end_ns), (0, 1, Some(5)));
     let said = recording.trouble().unwrap();
-    assert!(
-        said.ends_with("; records passed over, as only a later asyncscope knows their kinds: 1"),
-        "{said}"
-    );
+    assert!(said.ends_with("; records passed over, as only a later asyncscope knows their kinds: 1"), "{said}");
 }
 
 #[test]
@@ -283,10 +201,7 @@ fn cut_off_anywhere_it_gives_a_prefix() {
     for len in 0..whole.len() {
         let (recording, events) = events_of(&whole[..len]);
         assert!(all.starts_with(&events), "at {len}");
-        assert!(
-            events.len() >= seen,
-            "more of the file must not give fewer events"
-        );
+        assert!(events.len() >= seen, "more of the file must not give fewer events");
         seen = events.len();
         let Ok(recording) = recording else { continue };
         assert!(recording.trouble().is_some(), "at {len}");
@@ -307,9 +222,7 @@ fn a_changed_byte_never_makes_an_event() {
             let (recording, events) = events_of(&bytes);
             assert!(all.starts_with(&events), "at {at}");
             assert!(recording.is_err_and(|_| events.is_empty()) || events.len() <= all.len());
-            let noticed = events_of(&bytes)
-                .0
-                .map_or(true, |recording| recording.damage.is_some());
+            let noticed = events_of(&bytes).0.map_or(true, |recording| recording.damage.is_some());
             assert!(noticed, "the change at {at} went unnoticed");
         }
     }
@@ -317,24 +230,10 @@ fn a_changed_byte_never_makes_an_event() {
 
 #[test]
 fn sizes_and_counts_are_said_for_people() {
-    let said = |blocks, events, bytes| {
-        Recording {
-            blocks,
-            events,
-            bytes,
-            ..Recording::default()
-        }
-        .to_string()
-    };
-    assert_eq!(
-        said(12, 34_567, 1_234_567),
-        "read 12 blocks, 34 567 events, 1.2 MB"
-    );
+    let said = |blocks, events, bytes| Recording { blocks, events, bytes, ..Recording::default() }.to_string();
+    assert_eq!(said(12, 34_567, 1_234_567), "read 12 blocks, 34 567 events, 1.2 MB");
     assert_eq!(said(1, 0, 999), "read 1 block, 0 events, 999 bytes");
-    assert_eq!(
-        said(1_000, 1_002_003, 1_000),
-        "read 1 000 blocks, 1 002 003 events, 1.0 kB"
-    );
+    assert_eq!(said(1_000, 1_002_003, 1_000), "read 1 000 blocks, 1 002 003 events, 1.0 kB");
 }
 
 /// Counts writes, and fails all of them after a number.
@@ -346,11 +245,7 @@ struct Counting {
 impl Write for &mut Counting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writes += 1;
-        if self.writes > self.fail_from {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(bytes.len())
-        }
+        if self.writes > self.fail_from { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -360,10 +255,7 @@ impl Write for &mut Counting {
 
 #[test]
 fn each_block_is_one_write() {
-    let mut out = Counting {
-        writes: 0,
-        fail_from: 100,
-    };
+    let mut out = Counting { writes: 0, fail_from: 100 };
     let mut writer = Writer::create(&mut out, &facts("svc")).unwrap();
     writer.flush().unwrap();
     for seq in 0..10_000 {
@@ -376,16 +268,10 @@ fn each_block_is_one_write() {
 
 #[test]
 fn after_a_failure_nothing_more_is_written() {
-    let mut out = Counting {
-        writes: 0,
-        fail_from: 1,
-    };
+    let mut out = Counting { writes: 0, fail_from: 1 };
     let mut writer = Writer::create(&mut out, &facts("svc")).unwrap();
     writer.write(&event(0)).unwrap();
-    assert_eq!(
-        writer.flush().unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
+    assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert!(writer.loss(&[]).is_err());
     assert!(writer.finish(0, &[]).is_err());
     assert_eq!(out.writes, 2);
@@ -397,11 +283,7 @@ struct Failing<'a>(&'a [u8]);
 impl Read for Failing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = buffer.len().min(1);
-        if self.0.is_empty() {
-            Err(io::ErrorKind::Other.into())
-        } else {
-            self.0.read(&mut buffer[..len])
-        }
+        if self.0.is_empty() { Err(io::ErrorKind::Other.into()) } else { self.0.read(&mut buffer[..len]) }
     }
 }
 
@@ -412,10 +294,7 @@ fn a_file_that_cannot_be_read_further_gives_what_was_read() {
     let recording = read(Failing(&whole), &mut |_| events += 1).unwrap();
     assert_eq!(events, 6);
     assert!(matches!(recording.damage.unwrap().what, DamageKind::Io(_)));
-    assert!(matches!(
-        read(Failing(&whole[..9]), &mut |_| {}),
-        Err(ReadError::Io(_))
-    ));
+    assert!(matches!(read(Failing(&whole[..9]), &mut |_| {}), Err(ReadError::Io(_))));
 }
 
 fn write_all(events: &[Event], flushes: &[bool]) -> Vec<u8> {

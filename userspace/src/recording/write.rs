@@ -36,12 +36,7 @@ impl<W: Write> Writer<W> {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        let mut writer = Self {
-            out,
-            records: Vec::new(),
-            bytes,
-            failed: false,
-        };
+        let mut writer = Self { out, records: Vec::new(), bytes, failed: false };
         writer.block(FACTS, &serde_json::to_vec(facts)?)?;
         Ok(writer)
     }
@@ -57,11 +52,7 @@ impl<W: Write> Writer<W> {
         // A record has at most `encode::MAX_LEN` bytes.
         let len = (self.records.len() - start - 2) as u16;
         self.records[start..start + 2].copy_from_slice(&len.to_le_bytes());
-        if self.records.len() >= BLOCK_LEN {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.records.len() >= BLOCK_LEN { self.flush() } else { Ok(()) }
     }
 
     /// Writes the open block, if there is anything in it: what was recorded so far outlives a crash.
@@ -101,12 +92,7 @@ impl<W: Write> Writer<W> {
     /// If `out` fails, or failed earlier.
     pub fn finish(mut self, end_ns: u64, loss: &[(String, u64)]) -> io::Result<W> {
         self.loss(loss)?;
-        self.json(
-            END,
-            &End {
-                monotonic_ns: end_ns,
-            },
-        )?;
+        self.json(END, &End { monotonic_ns: end_ns })?;
         self.out.flush()?;
         Ok(self.out)
     }

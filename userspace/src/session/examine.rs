@@ -42,7 +42,11 @@ fn show(file: &str, elf: &Elf<'_>, plan: &Plan, verbose: bool, out: &mut dyn Wri
     writeln!(out, "  build id   {}", elf.build_id.as_deref().unwrap_or("none"))?;
     let tokio = plan.tokio.as_deref().unwrap_or("version not known (no source path of one version in the file)");
     writeln!(out, "  tokio      {tokio}")?;
-    writeln!(out, "  symbols    {}", if elf.symbols().is_empty() { "none: task types are named by their vtables" } else { "yes" })?;
+    writeln!(
+        out,
+        "  symbols    {}",
+        if elf.symbols().is_empty() { "none: task types are named by their vtables" } else { "yes" }
+    )?;
     writeln!(out, "\ntask types ({})", plan.types.len())?;
     for ty in &plan.types {
         let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
@@ -56,7 +60,9 @@ fn each_hook(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
     for hook in hooks {
         let cost = if hook.emulated { "emulated" } else { "stepped" };
         match hook.address {
-            Some(address) => writeln!(out, "  {:<10} {address:#10x}  {cost:<8}  {:<28} {}", hook.sees, hook.instruction, hook.how)?,
+            Some(address) => {
+                writeln!(out, "  {:<10} {address:#10x}  {cost:<8}  {:<28} {}", hook.sees, hook.instruction, hook.how)?
+            }
             None => writeln!(out, "  {:<10} missing: {}", hook.sees, hook.how)?,
         }
     }
@@ -74,7 +80,11 @@ fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
         if missing {
             writeln!(out, "  {sees:<10} missing: {how}")?;
         } else {
-            writeln!(out, "  {sees:<10} {all:>4} ({emulated} emulated by the kernel, {} stepped)  {how}", all - emulated)?;
+            writeln!(
+                out,
+                "  {sees:<10} {all:>4} ({emulated} emulated by the kernel, {} stepped)  {how}",
+                all - emulated
+            )?;
         }
     }
     writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
@@ -114,9 +124,14 @@ fn architecture() -> Check {
 /// 5.15 has what every program here needs: cookies.
 /// <https://github.com/torvalds/linux/commit/7adfc6c9b315e174cf8743b21b7b691c8766791b>
 fn kernel() -> Check {
-    let version = procfs::sys::kernel::Version::current().map_err(|error| format!("the kernel's version cannot be read ({error})"))?;
+    let version = procfs::sys::kernel::Version::current()
+        .map_err(|error| format!("the kernel's version cannot be read ({error})"))?;
     let text = format!("kernel {}.{}.{}", version.major, version.minor, version.patch);
-    if (version.major, version.minor) >= (5, 15) { Ok(text) } else { Err(format!("{text}: asyncscope needs 5.15 or newer")) }
+    if (version.major, version.minor) >= (5, 15) {
+        Ok(text)
+    } else {
+        Err(format!("{text}: asyncscope needs 5.15 or newer"))
+    }
 }
 
 fn uprobes() -> Check {
@@ -129,7 +144,9 @@ fn uprobes() -> Check {
 fn capabilities() -> Check {
     let missing = missing_capabilities();
     if missing.contains("CAP_") {
-        return Err(format!("capabilities: {missing} (CAP_BPF and CAP_PERFMON to load and attach, CAP_SYS_PTRACE to read the target); use sudo"));
+        return Err(format!(
+            "capabilities: {missing} (CAP_BPF and CAP_PERFMON to load and attach, CAP_SYS_PTRACE to read the target); use sudo"
+        ));
     }
     Ok("capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE".to_owned())
 }

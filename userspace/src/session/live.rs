@@ -65,7 +65,8 @@ pub fn attach(live: &Live) -> Result<()> {
 pub fn run(live: &Live) -> Result<()> {
     let outputs = live.wanted.open()?;
     let mut child = super::command::start(&live.target)?;
-    let armed = Process::by_pid(child.id()).map_err(anyhow::Error::from).and_then(|process| arm(process, true, &live.options));
+    let armed =
+        Process::by_pid(child.id()).map_err(anyhow::Error::from).and_then(|process| arm(process, true, &live.options));
     let armed = match armed {
         Ok(armed) => armed,
         Err(error) => {
@@ -110,13 +111,19 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
 fn announce(armed: &Armed) {
     let hooks = armed.facts.hooks.iter().filter(|hook| hook.address.is_some()).count();
     let missing = armed.facts.hooks.len() - hooks;
-    let missing = if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };
+    let missing =
+        if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };
     let name = armed.facts.process.name.escape_debug();
     eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}", armed.process.pid);
 }
 
 /// Round by round, until the time is up, Ctrl-C, or the target's end.
-async fn until_the_end(armed: &mut Armed, watch: &mut Watch, sink: &mut Sink, duration: Option<Duration>) -> Result<()> {
+async fn until_the_end(
+    armed: &mut Armed,
+    watch: &mut Watch,
+    sink: &mut Sink,
+    duration: Option<Duration>,
+) -> Result<()> {
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut ticks = interval(DRAIN_EVERY);

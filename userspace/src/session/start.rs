@@ -83,9 +83,16 @@ fn check_memory(process: &Process, plan: &Plan, bias: Bias) -> Result<()> {
         if read < bytes.len() {
             let error = std::io::Error::last_os_error();
             if error.raw_os_error() == Some(libc::EPERM) {
-                return Err(TargetError::NotPermitted { pid: process.pid, missing: "CAP_SYS_PTRACE is missing".to_owned() }.into());
+                return Err(TargetError::NotPermitted {
+                    pid: process.pid,
+                    missing: "CAP_SYS_PTRACE is missing".to_owned(),
+                }
+                .into());
             }
-            return Err(ended_or(process, anyhow::anyhow!("the code of process {} at {address:#x} cannot be read ({error})", process.pid)));
+            return Err(ended_or(
+                process,
+                anyhow::anyhow!("the code of process {} at {address:#x} cannot be read ({error})", process.pid),
+            ));
         }
         let same = bytes == placement.bytes || (bytes[0] == BREAKPOINT && bytes[1..] == placement.bytes[1..]);
         if !same {

@@ -75,7 +75,12 @@ impl Watch {
     /// What went wrong on the agent's own side, by kind.
     pub(super) fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
         let irregular = self.order.irregular();
-        let kinds = [("undecoded", self.undecoded), ("late", irregular.late), ("repeated", irregular.repeated), ("forced", irregular.forced)];
+        let kinds = [
+            ("undecoded", self.undecoded),
+            ("late", irregular.late),
+            ("repeated", irregular.repeated),
+            ("forced", irregular.forced),
+        ];
         kinds.into_iter().filter(|&(_, count)| count > 0).map(|(kind, count)| (kind.to_owned(), count))
     }
 

@@ -55,7 +55,8 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
 }
 
 fn nothing_found(elf: &Elf<'_>) -> String {
-    let has_rust = elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
+    let has_rust =
+        elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
     let what = if has_rust { "a Rust program" } else { "a program" };
     format!(
         "is {what} in which no tokio was found: none of its {} functions with unwind information stand in a table \
@@ -109,7 +110,9 @@ fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vt
     for vtable in vtables {
         match entry::cheapest(code, vtable.poll, Register::RDI) {
             Some(at) => builder.place(Program::PollStart, &at, 0, "poll-start", "task vtable by shape: raw::poll"),
-            None => builder.missing("poll-start", &format!("the poll function at {:#x} cannot be decoded", vtable.poll.0)),
+            None => {
+                builder.missing("poll-start", &format!("the poll function at {:#x} cannot be decoded", vtable.poll.0))
+            }
         }
     }
 }
@@ -139,7 +142,13 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
     for poll in unproved {
         let Some(flow) = polls.0.get(&poll) else { continue };
         for exit in flow.exits.values() {
-            builder.place(Program::PollExit, exit, 0, "poll-end", "return of raw::poll: whether the task is done is not seen");
+            builder.place(
+                Program::PollExit,
+                exit,
+                0,
+                "poll-end",
+                "return of raw::poll: whether the task is done is not seen",
+            );
         }
     }
 }
@@ -151,7 +160,13 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
     for (name, cookie) in names {
         for function in symbols.ending(&[name]) {
             let Some(at) = entry::cheapest(code, function, Register::RDI) else { continue };
-            builder.place(Program::TransitionEntry, &at, cookie as u64, "poll-end", "symbol; state foretold from the entry");
+            builder.place(
+                Program::TransitionEntry,
+                &at,
+                cookie as u64,
+                "poll-end",
+                "symbol; state foretold from the entry",
+            );
             found += 1;
         }
     }
@@ -177,12 +192,21 @@ fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
     let by_shape = waker::find(code.elf, &mentioned);
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val", "::task::waker::wake_by_ref"]);
     let functions = match (by_shape, by_symbol.as_slice()) {
-        (Some(waker), _) if symbols.are_missing() || [waker.wake_by_val, waker.wake_by_ref].iter().all(|f| by_symbol.contains(f)) => {
+        (Some(waker), _)
+            if symbols.are_missing()
+                || [waker.wake_by_val, waker.wake_by_ref].iter().all(|f| by_symbol.contains(f)) =>
+        {
             vec![waker.wake_by_val, waker.wake_by_ref]
         }
         (Some(waker), [_, ..]) => {
             let named = symbols.name_at(waker.wake_by_val).unwrap_or("no symbol");
-            return builder.missing("wake", &format!("the waker vtable found by shape at {:#x} disagrees with the symbols ({named})", waker.address.0));
+            return builder.missing(
+                "wake",
+                &format!(
+                    "the waker vtable found by shape at {:#x} disagrees with the symbols ({named})",
+                    waker.address.0
+                ),
+            );
         }
         (None, [_, ..]) => by_symbol,
         _ => return builder.missing("wake", "no waker vtable that the poll functions share, and no symbols"),
@@ -200,7 +224,13 @@ fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
     if flow.exchanges.is_empty()
         && let Some(at) = entry::cheapest(code, function, Register::RDI)
     {
-        builder.place(Program::TransitionEntry, &at, EntryCookie::Wake as u64, "wake", "waker's function; state foretold from its entry");
+        builder.place(
+            Program::TransitionEntry,
+            &at,
+            EntryCookie::Wake as u64,
+            "wake",
+            "waker's function; state foretold from its entry",
+        );
     }
 }
 
@@ -215,7 +245,13 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     let functions = symbols.ending(&["::transition_to_notified_and_cancel"]);
     for function in &functions {
         if let Some(at) = entry::cheapest(code, *function, Register::RDI) {
-            builder.place(Program::TransitionEntry, &at, EntryCookie::Abort as u64, "abort", "symbol; state foretold from the entry");
+            builder.place(
+                Program::TransitionEntry,
+                &at,
+                EntryCookie::Abort as u64,
+                "abort",
+                "symbol; state foretold from the entry",
+            );
         }
     }
     if functions.is_empty() {
@@ -225,8 +261,13 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
 
 fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let by_symbol = symbols.ending(&["::bind_inner"]);
-    let by_shape: Vec<ElfAddr> = bind::find(code.elf).into_iter().filter(|function| !symbols.is_local_list(*function)).collect();
-    let how = if by_symbol.is_empty() { "OwnedTasks::bind_inner by what it does to the header" } else { "symbol and what it does to the header" };
+    let by_shape: Vec<ElfAddr> =
+        bind::find(code.elf).into_iter().filter(|function| !symbols.is_local_list(*function)).collect();
+    let how = if by_symbol.is_empty() {
+        "OwnedTasks::bind_inner by what it does to the header"
+    } else {
+        "symbol and what it does to the header"
+    };
     let functions = if symbols.are_missing() { by_shape.clone() } else { by_symbol };
     for function in &functions {
         if by_shape.contains(function) {
@@ -238,8 +279,22 @@ fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     if functions.is_empty() {
         builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
     }
-    named_spawns(builder, code, symbols, "::Spawner::spawn_task", SpawnCookie::Blocking, "parents of blocking tasks are unknown");
-    named_spawns(builder, code, symbols, "::task::local::Shared::schedule", SpawnCookie::Local, "parents of LocalSet's tasks are unknown");
+    named_spawns(
+        builder,
+        code,
+        symbols,
+        "::Spawner::spawn_task",
+        SpawnCookie::Blocking,
+        "parents of blocking tasks are unknown",
+    );
+    named_spawns(
+        builder,
+        code,
+        symbols,
+        "::task::local::Shared::schedule",
+        SpawnCookie::Local,
+        "parents of LocalSet's tasks are unknown",
+    );
 }
 
 impl Symbols {
@@ -249,7 +304,14 @@ impl Symbols {
     }
 }
 
-fn named_spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, name: &str, way: SpawnCookie, without: &str) {
+fn named_spawns(
+    builder: &mut Builder<'_, '_>,
+    code: &Code<'_, '_>,
+    symbols: &Symbols,
+    name: &str,
+    way: SpawnCookie,
+    without: &str,
+) {
     let functions = symbols.ending(&[name]);
     for function in &functions {
         spawn(builder, code, *function, way, "symbol");
@@ -291,7 +353,8 @@ fn named_type(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable
         flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
     };
     let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
-    let mut found = roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
+    let mut found =
+        roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
     if found.is_none() {
         let poll = polls.0.get(&vtable.poll).map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect());
         found = poll.map(|addresses| names::of_type(elf, &addresses));
@@ -334,8 +397,10 @@ fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
 /// those that it becomes by jumping on.
 fn poll_code(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], types: &[TaskType]) -> Vec<(ElfAddr, u64)> {
     let watched = vtables.iter().zip(types).filter(|(_, ty)| !ty.runtime);
-    let functions: BTreeSet<ElfAddr> =
-        watched.filter_map(|(vtable, _)| polls.0.get(&vtable.poll)).flat_map(|flow| flow.tail.iter().copied()).collect();
+    let functions: BTreeSet<ElfAddr> = watched
+        .filter_map(|(vtable, _)| polls.0.get(&vtable.poll))
+        .flat_map(|flow| flow.tail.iter().copied())
+        .collect();
     functions.into_iter().filter_map(|start| Some((start, code.elf.function_at(start)?.len))).collect()
 }
 

@@ -162,7 +162,10 @@ impl<'data> Elf<'data> {
 
     /// The file's bytes of each segment that is not executable.
     pub fn read_only_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
-        self.segments.iter().filter(|segment| !segment.executable).map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
+        self.segments
+            .iter()
+            .filter(|segment| !segment.executable)
+            .map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
     }
 
     fn segment(&self, address: ElfAddr) -> Option<(Segment, u64)> {
@@ -240,7 +243,9 @@ fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
         bases = bases.set_text(text.address());
     }
     let in_code = |start: u64, len: u64| {
-        segments.iter().any(|s| s.executable && start >= s.address && start.saturating_add(len) <= s.address.saturating_add(s.size))
+        segments.iter().any(|s| {
+            s.executable && start >= s.address && start.saturating_add(len) <= s.address.saturating_add(s.size)
+        })
     };
     let mut functions = Vec::new();
     let mut entries = eh_frame.entries(&bases);

@@ -52,8 +52,11 @@ impl Process {
         let processes = fs::read_dir("/proc").map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })?;
         let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let own = std::process::id();
-        let mut found: Vec<Self> =
-            pids.filter(|&pid| pid != own).filter_map(|pid| Self::by_pid(pid).ok()).filter(|p| p.is_named(name)).collect();
+        let mut found: Vec<Self> = pids
+            .filter(|&pid| pid != own)
+            .filter_map(|pid| Self::by_pid(pid).ok())
+            .filter(|p| p.is_named(name))
+            .collect();
         match (found.pop(), found.is_empty()) {
             (None, _) => Err(TargetError::NoSuchName(name.to_owned())),
             (Some(only), true) => Ok(only),
@@ -137,7 +140,8 @@ impl Process {
     /// Whether the process still runs: it has not ended, and its id has not been reused.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        start_time_and_state(self.pid).is_some_and(|(start, state)| start == self.start_time && !matches!(state, 'Z' | 'X'))
+        start_time_and_state(self.pid)
+            .is_some_and(|(start, state)| start == self.start_time && !matches!(state, 'Z' | 'X'))
     }
 
     fn gone_or_forbidden(&self) -> TargetError {

@@ -23,10 +23,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, out: &mut dyn Write) 
         return write_empty(graph, weight, out);
     }
     let shift = overflow(total);
-    let lines: Vec<String> = stacks
-        .iter()
-        .map(|(stack, ns)| format!("{stack} {}", ns >> shift))
-        .collect();
+    let lines: Vec<String> = stacks.iter().map(|(stack, ns)| format!("{stack} {}", ns >> shift)).collect();
     let mut options = options(graph, facts, weight, total);
     options.factor *= (1u128 << shift) as f64;
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
@@ -64,30 +61,18 @@ fn palette(weight: Weight) -> BasicPalette {
 
 /// Counts are drawn as whole numbers: microseconds where that is precise enough.
 fn unit(total: u128) -> (String, f64) {
-    if total >= 1_000_000_000 {
-        ("µs".to_owned(), 1e-3)
-    } else {
-        ("ns".to_owned(), 1.0)
-    }
+    if total >= 1_000_000_000 { ("µs".to_owned(), 1e-3) } else { ("ns".to_owned(), 1.0) }
 }
 
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
-    format!(
-        "{} watched, {} polls, {} events lost",
-        human(span),
-        totals.polls,
-        totals.lost
-    )
+    format!("{} watched, {} polls, {} events lost", human(span), totals.polls, totals.lost)
 }
 
 fn write_empty(graph: &Graph, weight: Weight, out: &mut dyn Write) -> io::Result<()> {
-    let what = if graph.totals().polls == 0 {
-        "no polls seen".to_owned()
-    } else {
-        format!("no {} seen", weight.meaning())
-    };
+    let what =
+        if graph.totals().polls == 0 { "no polls seen".to_owned() } else { format!("no {} seen", weight.meaning()) };
     let subtitle = subtitle(graph);
     writeln!(
         out,

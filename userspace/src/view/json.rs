@@ -21,10 +21,7 @@ pub const FORMAT: u32 = 1;
 ///
 /// Those of `out`.
 pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = Writer {
-        names: Names::new(graph, facts),
-        out: BufWriter::new(out),
-    };
+    let mut writer = Writer { names: Names::new(graph, facts), out: BufWriter::new(out) };
     writer.line(&Line::Recording(recording(graph, facts)))?;
     let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
     tasks.sort_by_key(|task| task.id);
@@ -82,10 +79,7 @@ impl Writer<'_> {
             parent: self.parent(task),
             born_ns: task.born.map(|birth| birth.time_ns),
             first_seen_ns: task.first_seen_ns,
-            end: task.end.map(|end| EndLine {
-                time_ns: end.time_ns,
-                how: end.how,
-            }),
+            end: task.end.map(|end| EndLine { time_ns: end.time_ns, how: end.how }),
             polls: task.polls,
             polls_unended: task.polls_unended,
             wakes: task.wakes,
@@ -108,12 +102,9 @@ impl Writer<'_> {
             }),
             Moment::Poll(poll) => Line::Poll(poll_line(poll)),
             Moment::Wake(wake) => Line::Wake(wake_line(wake)),
-            Moment::Gap(gap) => Line::Gap(GapLine {
-                cpu: gap.cpu,
-                since_ns: gap.since_ns,
-                until_ns: gap.until_ns,
-                lost: gap.lost,
-            }),
+            Moment::Gap(gap) => {
+                Line::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
+            }
         };
         self.line(&line)
     }
@@ -121,10 +112,9 @@ impl Writer<'_> {
     fn parent(&self, task: &Task) -> ParentLine {
         match task.parent {
             Parent::Task(id) => ParentLine::Task(id.0),
-            Parent::Root(thread) => ParentLine::Root(RootLine {
-                thread,
-                name: self.names.thread(thread).map(str::to_owned),
-            }),
+            Parent::Root(thread) => {
+                ParentLine::Root(RootLine { thread, name: self.names.thread(thread).map(str::to_owned) })
+            }
             Parent::Unknown(why) => ParentLine::Unknown(why),
         }
     }

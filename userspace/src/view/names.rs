@@ -19,9 +19,7 @@ impl<'a> Names<'a> {
         let threads = facts.threads.iter();
         Self {
             types: types.map(|ty| (ty.vtable, ty.name.as_str())).collect(),
-            threads: threads
-                .map(|thread| (thread.tid, thread.name.as_str()))
-                .collect(),
+            threads: threads.map(|thread| (thread.tid, thread.name.as_str())).collect(),
             graph,
         }
     }
@@ -35,10 +33,7 @@ impl<'a> Names<'a> {
     /// A thread's newest name as it is.
     pub(super) fn thread(&self, tid: u32) -> Option<&'a str> {
         let armed = || self.threads.get(&tid).copied();
-        self.graph
-            .thread_name(tid)
-            .or_else(armed)
-            .filter(|name| !name.is_empty())
+        self.graph.thread_name(tid).or_else(armed).filter(|name| !name.is_empty())
     }
 }
 

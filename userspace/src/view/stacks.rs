@@ -51,13 +51,8 @@ pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> 
     for (node, task) in tree.tasks(graph) {
         weights[node] = weights[node].saturating_add(weight.of(&task.times));
     }
-    let heavy = weights
-        .into_iter()
-        .enumerate()
-        .filter(|(_, weight)| *weight > 0);
-    let mut stacks: Vec<_> = heavy
-        .map(|(node, weight)| (tree.stack(node), weight))
-        .collect();
+    let heavy = weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0);
+    let mut stacks: Vec<_> = heavy.map(|(node, weight)| (tree.stack(node), weight)).collect();
     stacks.sort_by(|(a, _), (b, _)| a.split(';').cmp(b.split(';')));
     stacks
 }

@@ -43,12 +43,7 @@ fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<(
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
     let tokio = facts.tokio.as_deref().unwrap_or("of unknown version");
     let (name, tokio) = (printable(&process.name), printable(tokio));
-    writeln!(
-        out,
-        "{name} (pid {}), tokio {tokio}, {} watched",
-        process.pid,
-        human(span)
-    )?;
+    writeln!(out, "{name} (pid {}), tokio {tokio}, {} watched", process.pid, human(span))?;
     let sum = |of: fn(&Task) -> u64| tasks(graph).map(of).sum::<u64>();
     writeln!(
         out,
@@ -63,9 +58,7 @@ fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<(
 fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
     let totals = graph.totals();
     let kinds = lost.by_kind.iter().filter(|(_, count)| *count > 0);
-    let kinds: Vec<String> = kinds
-        .map(|(kind, count)| format!("{} {count}", printable(kind)))
-        .collect();
+    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{} {count}", printable(kind))).collect();
     if !kinds.is_empty() {
         writeln!(out, "events lost: {}", kinds.join(", "))?;
     } else if totals.gaps == 0 {
@@ -73,10 +66,7 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
     }
     if totals.gaps > 0 {
         let (lost, gaps) = (totals.lost, totals.gaps);
-        writeln!(
-            out,
-            "gaps: {gaps}, with {lost} events missing; what they put in doubt is shown as unknown"
-        )?;
+        writeln!(out, "gaps: {gaps}, with {lost} events missing; what they put in doubt is shown as unknown")?;
     }
     Ok(())
 }
@@ -103,10 +93,7 @@ impl Row {
         add(&mut self.busy_ns, times.busy_ns());
         add(&mut self.ready_ns, times.ready_ns);
         add(&mut self.waiting_ns, times.waiting_ns);
-        add(
-            &mut self.measured_polls,
-            task.polls.saturating_sub(task.polls_unended),
-        );
+        add(&mut self.measured_polls, task.polls.saturating_sub(task.polls_unended));
         add(&mut self.polls_ns, times.polls_ns);
         self.longest_poll_ns = self.longest_poll_ns.max(times.longest_poll_ns);
     }
@@ -128,21 +115,11 @@ impl Row {
 fn write_types(graph: &Graph, names: &Names<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for task in tasks(graph) {
-        rows.entry(printable(&names.task_type(task.vtable)))
-            .or_default()
-            .add(task);
+        rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task);
     }
     let mut rows: Vec<(String, Row)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.busy_ns));
-    let heads = [
-        "TASKS",
-        "POLLS",
-        "BUSY",
-        "READY",
-        "WAITING",
-        "MEAN POLL",
-        "MAX POLL",
-    ];
+    let heads = ["TASKS", "POLLS", "BUSY", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
     writeln!(out)?;
     write_row(&heads.map(str::to_owned), "TASK TYPE", out)?;
     for (name, row) in rows.iter().take(MAX_ROWS) {

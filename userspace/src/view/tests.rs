@@ -25,19 +25,13 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
 #[track_caller]
 fn check_stacks(weight: Weight, script: &str, expected: &[(&str, u64)]) {
     let stacks = fold(&script::graph(script), &facts("svc::handle"), weight);
-    let stacks: Vec<_> = stacks
-        .iter()
-        .map(|(stack, ns)| (stack.as_str(), *ns))
-        .collect();
+    let stacks: Vec<_> = stacks.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
     assert_eq!(stacks, expected, "{script}");
 }
 
 #[test]
 fn stacks_by_weight() {
-    let (one, two) = (
-        "[thread main];svc::handle",
-        "[thread main];svc::handle;svc::query",
-    );
+    let (one, two) = ("[thread main];svc::handle", "[thread main];svc::handle;svc::query");
     check_stacks(Weight::Busy, FAMILY, &[(one, 20), (two, 10)]);
     check_stacks(Weight::Wait, FAMILY, &[(one, 40), (two, 20)]);
     check_stacks(Weight::Wall, FAMILY, &[(one, 60), (two, 30)]);
@@ -46,26 +40,10 @@ fn stacks_by_weight() {
 #[test]
 fn stacks_say_where_they_begin() {
     let poll = "poll 1; 9/70 panic";
-    check_stacks(
-        Weight::Busy,
-        &format!("attached; 9/90 {poll}"),
-        &[("[spawned before attach];svc::handle", 20)],
-    );
-    check_stacks(
-        Weight::Busy,
-        &format!("9/90 {poll}"),
-        &[("[spawn not seen: no hook passed];svc::handle", 20)],
-    );
-    check_stacks(
-        Weight::Busy,
-        &format!("5/0 gap; 9/90 {poll}"),
-        &[("[spawn not seen: events lost];svc::handle", 20)],
-    );
-    check_stacks(
-        Weight::Wait,
-        "7/90 spawn 1",
-        &[("[thread 7];svc::handle", 10)],
-    );
+    check_stacks(Weight::Busy, &format!("attached; 9/90 {poll}"), &[("[spawned before attach];svc::handle", 20)]);
+    check_stacks(Weight::Busy, &format!("9/90 {poll}"), &[("[spawn not seen: no hook passed];svc::handle", 20)]);
+    check_stacks(Weight::Busy, &format!("5/0 gap; 9/90 {poll}"), &[("[spawn not seen: events lost];svc::handle", 20)]);
+    check_stacks(Weight::Wait, "7/90 spawn 1", &[("[thread 7];svc::handle", 10)]);
 }
 
 #[test]
@@ -80,16 +58,9 @@ fn stacks_are_cut_somewhere() {
     let link = |id: u64| format!("1/90 poll {id}; 1/70 spawn {}; 1/80 end {id}", id + 1);
     let links: Vec<String> = (1..600).map(link).collect();
     let stacks = fold(&script::graph(&links.join(";")), &facts("f"), Weight::Busy);
-    let deepest = stacks
-        .iter()
-        .map(|(stack, _)| stack.split(';').count())
-        .max();
+    let deepest = stacks.iter().map(|(stack, _)| stack.split(';').count()).max();
     assert_eq!(deepest, Some(crate::model::MAX_ANCESTRY + 2));
-    assert!(
-        stacks
-            .iter()
-            .any(|(stack, ns)| stack.ends_with(";[deeper]") && *ns == 20 * (599 - 512))
-    );
+    assert!(stacks.iter().any(|(stack, ns)| stack.ends_with(";[deeper]") && *ns == 20 * (599 - 512)));
 }
 
 #[test]
@@ -106,10 +77,7 @@ fn frames_are_single_words_of_a_stack() {
 fn folded_text() {
     let graph = script::graph(FAMILY);
     let folded = text(|out| folded::write(&graph, &facts("[u8; 4]"), Weight::Busy, out));
-    assert_eq!(
-        folded,
-        "[thread main];[u8, 4] 20\n[thread main];[u8, 4];svc::query 10\n"
-    );
+    assert_eq!(folded, "[thread main];[u8, 4] 20\n[thread main];[u8, 4];svc::query 10\n");
 }
 
 fn svg(graph: &Graph, name: &str) -> String {
@@ -121,10 +89,7 @@ fn flamegraphs_name_the_tasks() {
     let svg = svg(&script::graph(FAMILY), "svc::handle");
     assert!(svg.contains("svc::query (10 ns, 33.33%)"), "{svg}");
     assert!(svg.contains("svc: time inside polls"), "{svg}");
-    assert!(
-        svg.contains("80ns watched, 2 polls, 0 events lost"),
-        "{svg}"
-    );
+    assert!(svg.contains("80ns watched, 2 polls, 0 events lost"), "{svg}");
 }
 
 #[test]
@@ -150,19 +115,13 @@ fn flamegraphs_escape_names() {
     let graph = script::graph(FAMILY);
     let svg = text(|out| flamegraph::write(&graph, &hostile, Weight::Busy, out));
     assert!(svg.contains("a&lt;/svg&gt;&lt;script&gt;"), "{svg}");
-    assert!(
-        !svg.contains("<script>alert") && !svg.contains('\x1b'),
-        "{svg}"
-    );
+    assert!(!svg.contains("<script>alert") && !svg.contains('\x1b'), "{svg}");
 }
 
 #[test]
 fn flamegraphs_of_nothing_say_so() {
     let empty = svg(&script::graph(""), "f");
-    assert!(
-        empty.contains("no polls seen") && empty.ends_with("</svg>\n"),
-        "{empty}"
-    );
+    assert!(empty.contains("no polls seen") && empty.ends_with("</svg>\n"), "{empty}");
     let instant = "1/90 shutdown 1; 1/80 end 1 done; 1/90 poll x";
     assert!(svg(&script::graph(instant), "f").contains("svc: time inside polls"));
 }
@@ -172,30 +131,13 @@ fn flamegraphs_survive_any_time() {
     use crate::event::{At, Event, State, TaskId, TaskRef, What};
     let mut graph = Graph::new(&crate::model::Setup::default());
     for id in 1..5 {
-        let at = At {
-            tid: id,
-            sp: 90,
-            ..At::default()
-        };
-        let task = TaskRef {
-            header: 1,
-            id: Some(TaskId(id.into())),
-            vtable: 1 + u64::from(id) % 2,
-        };
-        graph.apply(&Event {
-            at,
-            what: What::PollStart {
-                task,
-                state: State(0),
-            },
-        });
+        let at = At { tid: id, sp: 90, ..At::default() };
+        let task = TaskRef { header: 1, id: Some(TaskId(id.into())), vtable: 1 + u64::from(id) % 2 };
+        graph.apply(&Event { at, what: What::PollStart { task, state: State(0) } });
     }
     graph.finish(u64::MAX);
     let svg = svg(&graph, "svc::handle");
-    assert!(
-        svg.contains("svc::handle") && svg.contains("50.00%"),
-        "{svg}"
-    );
+    assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
 const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0}}
@@ -232,21 +174,12 @@ fn json_values() {
     check_json("5/90 wake 1 defer", r#""by":{"own":true}}"#);
     check_json("5/90 poll 900; 5/70 wake 1", r#""by":{"runtime":null}}"#);
     check_json("5/90 poll x; 5/70 wake 1", r#""by":{"unknown":"unseen"}}"#);
-    check_json(
-        "5/90 spawn 1",
-        r#""parent":{"root":{"thread":5,"name":null}}"#,
-    );
+    check_json("5/90 spawn 1", r#""parent":{"root":{"thread":5,"name":null}}"#);
     check_json("5/0 gap; 5/90 spawn 1", r#""parent":{"unknown":"gap"}"#);
-    check_json(
-        "attached; 5/90 poll 1",
-        r#""parent":{"unknown":"before-attach"}"#,
-    );
+    check_json("attached; 5/90 poll 1", r#""parent":{"unknown":"before-attach"}"#);
     check_json("5/90 poll 1", r#""end_ns":null,"outcome":"unknown""#);
     check_json("5/90 poll x; 5/90 exit", r#"{"kind":"poll","task":null"#);
-    check_json(
-        "5/90 poll 1; 5/80 end 1 aborted",
-        r#""how":"aborted-while-running"}"#,
-    );
+    check_json("5/90 poll 1; 5/80 end 1 aborted", r#""how":"aborted-while-running"}"#);
 }
 
 #[test]
@@ -286,35 +219,21 @@ fn summaries() {
     let script = format!("{FAMILY}; 5/0 gap 75");
     assert_eq!(summary(&script, "svc::handle", &Lost { by_kind }), SUMMARY);
     let quiet = summary(FAMILY, "a\x1bb", &Lost::default());
-    assert!(
-        quiet.contains("\nno events lost\n") && quiet.contains("a\\u{1b}b"),
-        "{quiet}"
-    );
+    assert!(quiet.contains("\nno events lost\n") && quiet.contains("a\\u{1b}b"), "{quiet}");
     let workers = summary("5/90 poll 900", "f", &Lost::default());
-    assert!(
-        workers.contains("\n0 tasks") && !workers.contains("worker"),
-        "{workers}"
-    );
+    assert!(workers.contains("\n0 tasks") && !workers.contains("worker"), "{workers}");
 }
 
 #[test]
 fn summaries_are_bounded() {
-    let threads: Vec<String> = (1..=50)
-        .map(|tid| format!("{tid}/90 spawn {}", 2 * tid))
-        .collect();
+    let threads: Vec<String> = (1..=50).map(|tid| format!("{tid}/90 spawn {}", 2 * tid)).collect();
     let shown = summary(&threads.join(";"), "f", &Lost::default());
     assert!(shown.ends_with("… and 60 more lines\n"), "{shown}");
 }
 
 #[test]
 fn durations() {
-    let cases = [
-        (0, "0ns"),
-        (999, "999ns"),
-        (1_500, "1.50µs"),
-        (25_000_000, "25.0ms"),
-        (100_000_000_000, "100s"),
-    ];
+    let cases = [(0, "0ns"), (999, "999ns"), (1_500, "1.50µs"), (25_000_000, "25.0ms"), (100_000_000_000, "100s")];
     for (ns, expected) in cases {
         assert_eq!(human(ns), expected);
     }

@@ -35,9 +35,8 @@ impl Tree {
         for task in graph.tasks() {
             let node = (!task.runtime).then(|| {
                 let origin = tree.origin(graph, names, task);
-                let name = *types
-                    .entry(task.vtable)
-                    .or_insert_with(|| tree.intern(frame(&names.task_type(task.vtable))));
+                let name =
+                    *types.entry(task.vtable).or_insert_with(|| tree.intern(frame(&names.task_type(task.vtable))));
                 tree.task_node(origin, name)
             });
             tree.node_of.push(node);
@@ -101,12 +100,7 @@ impl Tree {
         let depth = parent.map_or(0, |parent| self.nodes[parent].depth + 1);
         let nodes = &mut self.nodes;
         *self.by_name.entry((parent, name)).or_insert_with(|| {
-            nodes.push(Node {
-                parent,
-                name,
-                depth,
-                tasks: 0,
-            });
+            nodes.push(Node { parent, name, depth, tasks: 0 });
             nodes.len() - 1
         })
     }

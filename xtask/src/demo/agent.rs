@@ -46,17 +46,8 @@ impl Files {
     /// Says where they are.
     pub(super) fn list(&self) {
         println!("\nflamegraph of the attach  {}", self.flamegraph.display());
-        for ByWeight {
-            weight,
-            svg,
-            folded,
-        } in &self.by_weight
-        {
-            println!(
-                "from the recording, {weight}  {}  {}",
-                svg.display(),
-                folded.display()
-            );
+        for ByWeight { weight, svg, folded } in &self.by_weight {
+            println!("from the recording, {weight}  {}  {}", svg.display(), folded.display());
         }
         println!("recording                 {}", self.recording.display());
         println!("JSON, one object a line   {}", self.json.display());
@@ -66,12 +57,7 @@ impl Files {
 /// Watches the process for so long.
 pub(super) fn attach(pid: u32, time: Duration, files: &Files) -> Result<()> {
     run(asyncscope()
-        .args([
-            "attach",
-            &pid.to_string(),
-            "--duration",
-            &format!("{}s", time.as_secs()),
-        ])
+        .args(["attach", &pid.to_string(), "--duration", &format!("{}s", time.as_secs())])
         .args(["--weight", "busy", "--flamegraph"])
         .arg(&files.flamegraph)
         .arg("--record")
@@ -85,17 +71,8 @@ pub(super) fn report(files: &Files) -> Result<()> {
         report.arg("report").arg(&files.recording);
         report
     };
-    for ByWeight {
-        weight,
-        svg,
-        folded,
-    } in &files.by_weight
-    {
-        run(report()
-            .args(["--weight", weight, "--flamegraph"])
-            .arg(svg)
-            .arg("--folded")
-            .arg(folded))?;
+    for ByWeight { weight, svg, folded } in &files.by_weight {
+        run(report().args(["--weight", weight, "--flamegraph"]).arg(svg).arg("--folded").arg(folded))?;
     }
     run(report().arg("--json").arg(&files.json))?;
     run(&mut report())

@@ -55,11 +55,7 @@ pub(super) struct Parents {
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Comparison {
     let mut comparison = Comparison::default();
     for lived in lived {
-        match seen
-            .tasks
-            .get(&lived.id)
-            .filter(|task| task.born_ns.is_some() && task.end.is_some())
-        {
+        match seen.tasks.get(&lived.id).filter(|task| task.born_ns.is_some() && task.end.is_some()) {
             Some(seen) => comparison.add(lived, seen),
             None => comparison.missed += u64::from(seen.spans(lived)),
         }
@@ -80,10 +76,7 @@ impl Comparison {
         let sums = self.types.entry(lived.r#type.clone()).or_default();
         sums.tasks += 1;
         sums.busy.add(lived.busy_ns, seen.busy_ns);
-        sums.wait.add(
-            lived.wait_ns(),
-            seen.ready_ns.saturating_add(seen.waiting_ns),
-        );
+        sums.wait.add(lived.wait_ns(), seen.ready_ns.saturating_add(seen.waiting_ns));
         sums.polls.add(lived.polls, seen.polls);
         let function = lived.r#type.rsplit("::").next().unwrap_or_default();
         if !seen.r#type.contains(function) {
@@ -96,35 +89,15 @@ impl Comparison {
     /// # Errors
     /// Where it did not, with the first thing that was wrong.
     pub(super) fn verdict(&self) -> Result<()> {
-        ensure!(
-            !self.types.is_empty(),
-            "asyncscope saw no task of the service from spawn to end"
-        );
+        ensure!(!self.types.is_empty(), "asyncscope saw no task of the service from spawn to end");
         for (name, sums) in &self.types {
             ensure!(sums.misnamed.is_none(), "{name} goes by another name");
-            ensure!(
-                sums.polls.lived == sums.polls.seen,
-                "{name}: the polls are not as many"
-            );
-            ensure!(
-                sums.busy.agrees(sums.tasks),
-                "{name}: the busy time is not the truth"
-            );
-            ensure!(
-                sums.wait.agrees(sums.tasks),
-                "{name}: the wait time is not the truth"
-            );
+            ensure!(sums.polls.lived == sums.polls.seen, "{name}: the polls are not as many");
+            ensure!(sums.busy.agrees(sums.tasks), "{name}: the busy time is not the truth");
+            ensure!(sums.wait.agrees(sums.tasks), "{name}: the wait time is not the truth");
         }
-        ensure!(
-            self.parents.wrong == 0,
-            "{} tasks have a wrong parent",
-            self.parents.wrong
-        );
-        ensure!(
-            self.missed == 0,
-            "{} tasks were not seen from spawn to end",
-            self.missed
-        );
+        ensure!(self.parents.wrong == 0, "{} tasks have a wrong parent", self.parents.wrong);
+        ensure!(self.missed == 0, "{} tasks were not seen from spawn to end", self.missed);
         Ok(())
     }
 }

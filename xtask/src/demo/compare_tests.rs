@@ -34,11 +34,7 @@ fn seen() -> SeenTask {
 fn check(change: impl FnOnce(&mut SeenTask), good: bool) {
     let mut task = seen();
     change(&mut task);
-    let seen = Seen {
-        armed_ns: 1_000 * MS,
-        end_ns: 6_000 * MS,
-        tasks: [(task.task, task)].into(),
-    };
+    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(task.task, task)].into() };
     let comparison = compare(&[lived()], &seen);
     assert_eq!(comparison.verdict().is_ok(), good, "{comparison:?}");
 }
@@ -64,25 +60,8 @@ fn verdicts() {
 fn tasks_at_the_edges_may_be_missed() {
     let mut early = lived();
     early.spawned_ns = 1_050 * MS;
-    let seen = Seen {
-        armed_ns: 1_000 * MS,
-        end_ns: 6_000 * MS,
-        tasks: [(7, seen())].into(),
-    };
+    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(7, seen())].into() };
     let other = Lived { id: 9, ..early };
     assert_eq!(compare(&[lived(), other.clone()], &seen).missed, 0);
-    assert_eq!(
-        compare(
-            &[
-                lived(),
-                Lived {
-                    spawned_ns: 1_100 * MS,
-                    ..other
-                }
-            ],
-            &seen
-        )
-        .missed,
-        1
-    );
+    assert_eq!(compare(&[lived(), Lived { spawned_ns: 1_100 * MS, ..other }], &seen).missed, 1);
 }

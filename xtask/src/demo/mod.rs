@@ -47,9 +47,7 @@ pub(crate) fn run() -> Result<()> {
     told.iter().for_each(|line| println!("  {line}"));
     let seen = truth::read_seen(&files.json)?;
     let comparison = compare::compare(&truth::read_lived(&truth)?, &seen);
-    println!(
-        "\nthe tasks that asyncscope saw from spawn to end, against what they measured themselves:"
-    );
+    println!("\nthe tasks that asyncscope saw from spawn to end, against what they measured themselves:");
     print!("{comparison}");
     files.list();
     comparison.verdict()

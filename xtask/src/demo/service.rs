@@ -38,13 +38,8 @@ impl Service {
     /// Starts it, and waits until it listens.
     pub(super) fn start(truth: &Path) -> Result<Self> {
         let mut process = Process::start(demo_service().arg("serve").arg("--truth").arg(truth))?;
-        let line = process
-            .lines
-            .next()
-            .context("the demo service ended before it listened")??;
-        let json = line
-            .strip_prefix("listening ")
-            .context("the demo service does not say where it listens")?;
+        let line = process.lines.next().context("the demo service ended before it listened")??;
+        let json = line.strip_prefix("listening ").context("the demo service does not say where it listens")?;
         let Listening { pages } = serde_json::from_str(json)?;
         Ok(Self { process, pages })
     }
@@ -57,15 +52,7 @@ impl Service {
     /// Starts to load it.
     pub(super) fn load(&self, time: Duration) -> Result<Load> {
         let (addr, seconds) = (self.pages.to_string(), time.as_secs().to_string());
-        let load = [
-            "load",
-            "--addr",
-            &addr,
-            "--seconds",
-            &seconds,
-            "--concurrency",
-            "8",
-        ];
+        let load = ["load", "--addr", &addr, "--seconds", &seconds, "--concurrency", "8"];
         Ok(Load(Process::start(demo_service().args(load))?))
     }
 
@@ -94,14 +81,8 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .context("the demo service could not be started")?;
-        let stdout = child
-            .stdout
-            .take()
-            .context("the demo service has no output")?;
-        Ok(Self {
-            child,
-            lines: BufReader::new(stdout).lines(),
-        })
+        let stdout = child.stdout.take().context("the demo service has no output")?;
+        Ok(Self { child, lines: BufReader::new(stdout).lines() })
     }
 
     /// Its remaining output.

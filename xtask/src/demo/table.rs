@@ -29,20 +29,12 @@ impl Display for Comparison {
             "parents: {} right, {} wrong, {} unknown; tasks not seen from spawn to end: {}",
             parents.right, parents.wrong, parents.unknown, self.missed
         )?;
-        writeln!(
-            f,
-            "agreed are {TOLERANCE_PERCENT} % or {} µs a task, and every poll",
-            TOLERANCE_NS / 1_000
-        )
+        writeln!(f, "agreed are {TOLERANCE_PERCENT} % or {} µs a task, and every poll", TOLERANCE_NS / 1_000)
     }
 }
 
 fn row(f: &mut Formatter<'_>, name: &str, sums: &Sums) -> Result {
-    write!(
-        f,
-        "{name:<36} {:>6} {:>13} {:>13}",
-        sums.tasks, sums.polls.lived, sums.polls.seen
-    )?;
+    write!(f, "{name:<36} {:>6} {:>13} {:>13}", sums.tasks, sums.polls.lived, sums.polls.seen)?;
     times(f, sums.busy)?;
     times(f, sums.wait)?;
     match &sums.misnamed {
@@ -52,13 +44,7 @@ fn row(f: &mut Formatter<'_>, name: &str, sums: &Sums) -> Result {
 }
 
 fn times(f: &mut Formatter<'_>, pair: Pair) -> Result {
-    write!(
-        f,
-        " {:>11} {:>11} {:>+5.1} %",
-        milliseconds(pair.lived),
-        milliseconds(pair.seen),
-        pair.percent()
-    )
+    write!(f, " {:>11} {:>11} {:>+5.1} %", milliseconds(pair.lived), milliseconds(pair.seen), pair.percent())
 }
 
 fn milliseconds(ns: u64) -> String {

@@ -25,9 +25,7 @@ pub(super) struct Lived {
 impl Lived {
     /// From spawn to end, outside of polls.
     pub(super) fn wait_ns(&self) -> u64 {
-        self.end_ns
-            .saturating_sub(self.spawned_ns)
-            .saturating_sub(self.busy_ns)
+        self.end_ns.saturating_sub(self.spawned_ns).saturating_sub(self.busy_ns)
     }
 }
 
@@ -139,10 +137,7 @@ mod tests {
     fn check(line: &str, expected: &str) {
         let mut seen = Seen::default();
         seen.take(line).unwrap();
-        assert_eq!(
-            format!("{:?}", seen.tasks.values().next().map(|task| &task.parent)),
-            expected
-        );
+        assert_eq!(format!("{:?}", seen.tasks.values().next().map(|task| &task.parent)), expected);
     }
 
     #[test]
@@ -155,19 +150,10 @@ mod tests {
         };
         let whole = r#""born_ns":5,"end":{"time_ns":9,"how":"completed"}"#;
         check(&task(r#"{"task":3}"#, whole), "Some(Task(3))");
-        check(
-            &task(r#"{"root":{"thread":1,"name":"m"}}"#, whole),
-            "Some(Root(IgnoredAny))",
-        );
-        check(
-            &task(r#"{"unknown":"gap"}"#, r#""born_ns":null,"end":null"#),
-            "Some(Unknown(IgnoredAny))",
-        );
+        check(&task(r#"{"root":{"thread":1,"name":"m"}}"#, whole), "Some(Root(IgnoredAny))");
+        check(&task(r#"{"unknown":"gap"}"#, r#""born_ns":null,"end":null"#), "Some(Unknown(IgnoredAny))");
         check(r#"{"kind":"poll","task":17}"#, "None");
-        check(
-            r#"{"kind":"recording","armed":{"monotonic_ns":1},"end_ns":2}"#,
-            "None",
-        );
+        check(r#"{"kind":"recording","armed":{"monotonic_ns":1},"end_ns":2}"#, "None");
     }
 
     #[test]

@@ -15,13 +15,8 @@ use crate::process::{cargo, on_path, output, root, run};
 const TARGET: &str = "bpfel-unknown-none";
 
 /// Settings of the user's that would end up in the object, or send it elsewhere.
-const FOREIGN: [&str; 5] = [
-    "RUSTFLAGS",
-    "RUSTC_WRAPPER",
-    "CARGO_BUILD_TARGET",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_INCREMENTAL",
-];
+const FOREIGN: [&str; 5] =
+    ["RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL"];
 
 /// Builds the object at `target/ebpf/asyncscope.bpf.o`.
 ///
@@ -31,20 +26,10 @@ pub(super) fn build(toolchain: &Toolchain) -> Result<Object> {
     let manifest = root().join("probe-ebpf/Cargo.toml");
     let folder = root().join("target/ebpf");
     // The registry's folders have to be there before they can be named in the flags.
-    run(cargo()
-        .args(["fetch", "--quiet", "--locked", "--manifest-path"])
-        .arg(&manifest))?;
+    run(cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(&manifest))?;
     let mut build = cargo();
     build
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--target",
-            TARGET,
-            "-Zbuild-std=core",
-        ])
+        .args(["build", "--quiet", "--release", "--locked", "--target", TARGET, "-Zbuild-std=core"])
         .arg("--manifest-path")
         .arg(&manifest)
         .env("CARGO_TARGET_DIR", &folder)
@@ -72,9 +57,10 @@ fn flags(toolchain: &Toolchain) -> Result<Vec<String>> {
         // BTF is made of debug info.
         String::from("-Cdebuginfo=2"),
         String::from("-Clink-arg=--btf"),
+        // Additions that return the old value came with this instruction set (Linux 5.12).
+        String::from("-Ctarget-cpu=v3"),
     ];
-    let mut remap =
-        |from: &Path, to| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    let mut remap = |from: &Path, to| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     remap(&root(), "/asyncscope");
     for registry in registries()? {
         remap(&registry, "/cargo");
@@ -88,16 +74,11 @@ fn flags(toolchain: &Toolchain) -> Result<Vec<String>> {
 fn registries() -> Result<Vec<PathBuf>> {
     let home = match env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
-        None => env::home_dir()
-            .context("there is no home folder")?
-            .join(".cargo"),
+        None => env::home_dir().context("there is no home folder")?.join(".cargo"),
     };
     let sources = home.join("registry/src");
-    let entries = fs::read_dir(&sources)
-        .with_context(|| format!("{} cannot be listed", sources.display()))?;
-    let mut folders = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
+    let entries = fs::read_dir(&sources).with_context(|| format!("{} cannot be listed", sources.display()))?;
+    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     folders.sort();
     Ok(folders)
 }
@@ -105,9 +86,7 @@ fn registries() -> Result<Vec<PathBuf>> {
 fn path_with(program: &Path) -> Result<std::ffi::OsString> {
     let folder = program.parent().map(Path::to_owned);
     let path = env::var_os("PATH").unwrap_or_default();
-    Ok(env::join_paths(
-        folder.into_iter().chain(env::split_paths(&path)),
-    )?)
+    Ok(env::join_paths(folder.into_iter().chain(env::split_paths(&path)))?)
 }
 
 fn strip(from: &Path, to: &Path) -> Result<()> {
@@ -119,16 +98,12 @@ fn strip(from: &Path, to: &Path) -> Result<()> {
 fn objcopy() -> Result<Command> {
     let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
     let host = output(Command::new("rustc").args(["--print", "host-tuple"]))?;
-    let bundled = sysroot
-        .join("lib/rustlib")
-        .join(host.trim())
-        .join("bin/rust-objcopy");
+    let bundled = sysroot.join("lib/rustlib").join(host.trim()).join("bin/rust-objcopy");
     if bundled.is_file() {
         let mut objcopy = Command::new(bundled);
         objcopy.env("LD_LIBRARY_PATH", sysroot.join("lib"));
         return Ok(objcopy);
     }
-    let objcopy = on_path("llvm-objcopy")
-        .context("neither rust-objcopy nor llvm-objcopy is here: install llvm")?;
+    let objcopy = on_path("llvm-objcopy").context("neither rust-objcopy nor llvm-objcopy is here: install llvm")?;
     Ok(Command::new(objcopy))
 }

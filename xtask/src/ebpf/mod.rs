@@ -32,9 +32,5 @@ pub(crate) struct Options {
 pub(crate) fn build(options: &Options) -> Result<()> {
     let toolchain = Toolchain::find()?;
     let fresh = build::build(&toolchain)?;
-    if options.check {
-        object::check(&fresh)
-    } else {
-        fresh.put_in_place()
-    }
+    if options.check { object::check(&fresh) } else { fresh.put_in_place() }
 }

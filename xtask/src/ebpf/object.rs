@@ -37,28 +37,14 @@ impl Object {
 
     fn at(folder: PathBuf) -> Self {
         let file = |name| folder.join(name);
-        Self {
-            path: file("asyncscope.bpf.o"),
-            note: file("asyncscope.bpf.o.toolchain"),
-        }
+        Self { path: file("asyncscope.bpf.o"), note: file("asyncscope.bpf.o.toolchain") }
     }
 
     /// Writes the note.
     pub(super) fn describe(&self, toolchain: &Toolchain) -> Result<()> {
-        let Toolchain {
-            version,
-            linker_version,
-            ..
-        } = toolchain;
+        let Toolchain { version, linker_version, .. } = toolchain;
         let tools = format!("{version}\n{linker_version}");
-        fs::write(
-            &self.note,
-            Note {
-                tools,
-                sha256: sha256(&self.path)?,
-            }
-            .to_text(),
-        )?;
+        fs::write(&self.note, Note { tools, sha256: sha256(&self.path)? }.to_text())?;
         Ok(())
     }
 
@@ -68,31 +54,19 @@ impl Object {
         for (from, to) in [(&self.path, &committed.path), (&self.note, &committed.note)] {
             fs::copy(from, to).with_context(|| format!("{} could not be written", to.display()))?;
         }
-        println!(
-            "built {}\n{}",
-            shown(&committed.path),
-            fs::read_to_string(&self.note)?.trim_end()
-        );
+        println!("built {}\n{}", shown(&committed.path), fs::read_to_string(&self.note)?.trim_end());
         Ok(())
     }
 
     fn note(&self) -> Result<Note> {
-        let text = fs::read_to_string(&self.note).with_context(|| {
-            format!(
-                "{} cannot be read: run `cargo xtask build-ebpf`",
-                self.note.display()
-            )
-        })?;
+        let text = fs::read_to_string(&self.note)
+            .with_context(|| format!("{} cannot be read: run `cargo xtask build-ebpf`", self.note.display()))?;
         Note::from_text(&text).with_context(|| format!("{} is no such note", self.note.display()))
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
-        fs::read(&self.path).with_context(|| {
-            format!(
-                "{} cannot be read: run `cargo xtask build-ebpf`",
-                self.path.display()
-            )
-        })
+        fs::read(&self.path)
+            .with_context(|| format!("{} cannot be read: run `cargo xtask build-ebpf`", self.path.display()))
     }
 }
 
@@ -103,10 +77,7 @@ impl Note {
 
     fn from_text(text: &str) -> Option<Self> {
         let (tools, sha256) = text.trim_end().rsplit_once("\nsha256 ")?;
-        Some(Self {
-            tools: tools.to_owned(),
-            sha256: sha256.to_owned(),
-        })
+        Some(Self { tools: tools.to_owned(), sha256: sha256.to_owned() })
     }
 }
 
@@ -116,20 +87,11 @@ pub(super) fn check(fresh: &Object) -> Result<()> {
     let committed = Object::committed();
     let (old, new) = (committed.note()?, fresh.note()?);
     if sha256(&committed.path)? != old.sha256 {
-        bail!(
-            "{} is not the object that its note describes: run `cargo xtask build-ebpf`",
-            shown(&committed.path)
-        );
+        bail!("{} is not the object that its note describes: run `cargo xtask build-ebpf`", shown(&committed.path));
     }
     if old.tools != new.tools {
-        println!(
-            "the committed object was built by\n{}\nbut here is\n{}",
-            old.tools, new.tools
-        );
-        println!(
-            "so they cannot be compared; use ASYNCSCOPE_BPF_OBJECT={} for the live tests",
-            fresh.path.display()
-        );
+        println!("the committed object was built by\n{}\nbut here is\n{}", old.tools, new.tools);
+        println!("so they cannot be compared; use ASYNCSCOPE_BPF_OBJECT={} for the live tests", fresh.path.display());
         return Ok(());
     }
     match difference(&committed.bytes()?, &fresh.bytes()?) {
@@ -143,34 +105,20 @@ pub(super) fn check(fresh: &Object) -> Result<()> {
 }
 
 fn difference(committed: &[u8], fresh: &[u8]) -> Option<String> {
-    let same = committed
-        .iter()
-        .zip(fresh)
-        .take_while(|(old, new)| old == new)
-        .count();
+    let same = committed.iter().zip(fresh).take_while(|(old, new)| old == new).count();
     if same == committed.len() && same == fresh.len() {
         return None;
     }
-    Some(format!(
-        "{} bytes committed, {} built, the first difference at byte {same}",
-        committed.len(),
-        fresh.len()
-    ))
+    Some(format!("{} bytes committed, {} built, the first difference at byte {same}", committed.len(), fresh.len()))
 }
 
 fn sha256(path: &Path) -> Result<String> {
     let line = output(Command::new("sha256sum").arg("--").arg(path))?;
-    Ok(line
-        .split_whitespace()
-        .next()
-        .unwrap_or_default()
-        .to_owned())
+    Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 fn shown(path: &Path) -> std::path::Display<'_> {
-    path.strip_prefix(env!("CARGO_MANIFEST_DIR").trim_end_matches("xtask"))
-        .unwrap_or(path)
-        .display()
+    path.strip_prefix(env!("CARGO_MANIFEST_DIR").trim_end_matches("xtask")).unwrap_or(path).display()
 }
 
 #[cfg(test)]
@@ -196,10 +144,7 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_written() {
-        let note = Note {
-            tools: "rustc 1.2.3 (x)\nbpf-linker 0.1".into(),
-            sha256: "00ff".into(),
-        };
+        let note = Note { tools: "rustc 1.2.3 (x)\nbpf-linker 0.1".into(), sha256: "00ff".into() };
         assert_eq!(Note::from_text(&note.to_text()), Some(note));
         assert_eq!(Note::from_text("rustc 1.2.3\n"), None);
     }

@@ -40,13 +40,8 @@ fn install_compiler() -> Result<()> {
     }
     run(Command::new("apt-get").args(["update", "-qq"]))?;
     let install = ["install", "-qq", "-y", "--no-install-recommends"];
-    run(Command::new("apt-get")
-        .args(install)
-        .args(PACKAGES)
-        .env("DEBIAN_FRONTEND", "noninteractive"))?;
-    pinned()
-        .map(drop)
-        .with_context(|| format!("{PINNED_RUSTC} still has no sources of `core`"))
+    run(Command::new("apt-get").args(install).args(PACKAGES).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    pinned().map(drop).with_context(|| format!("{PINNED_RUSTC} still has no sources of `core`"))
 }
 
 /// Links against the LLVM that the compiler itself uses, so that no other is needed.
@@ -54,31 +49,17 @@ fn install_linker() -> Result<()> {
     let major = llvm_major()?;
     let prefix = folder().join("llvm");
     provide_llvm(&prefix, major)?;
-    let package = [
-        "install",
-        "--quiet",
-        "bpf-linker",
-        "--version",
-        LINKER_VERSION,
-        "--locked",
-    ];
+    let package = ["install", "--quiet", "bpf-linker", "--version", LINKER_VERSION, "--locked"];
     run(cargo()
         .args(package)
-        .args([
-            "--no-default-features",
-            "--features",
-            &format!("llvm-{major}"),
-            "--root",
-        ])
+        .args(["--no-default-features", "--features", &format!("llvm-{major}"), "--root"])
         .arg(folder())
         .env("LLVM_PREFIX", &prefix))
 }
 
 fn llvm_major() -> Result<u32> {
     let version = output(Command::new(PINNED_RUSTC).arg("-vV"))?;
-    let llvm = version
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "));
+    let llvm = version.lines().find_map(|line| line.strip_prefix("LLVM version: "));
     let major = llvm.and_then(|llvm| llvm.split('.').next()?.parse().ok());
     major.with_context(|| format!("`{PINNED_RUSTC} -vV` does not name its LLVM"))
 }
@@ -96,12 +77,6 @@ fn provide_llvm(prefix: &Path, major: u32) -> Result<()> {
 fn library(major: u32) -> Result<PathBuf> {
     let start = format!("libLLVM.so.{major}");
     let files = fs::read_dir(LIBRARIES)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let named = |file: &PathBuf| {
-        file.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(&start))
-    };
-    files
-        .filter(named)
-        .max()
-        .with_context(|| format!("there is no {LIBRARIES}/{start}*"))
+    let named = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start));
+    files.filter(named).max().with_context(|| format!("there is no {LIBRARIES}/{start}*"))
 }

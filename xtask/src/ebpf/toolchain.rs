@@ -35,23 +35,11 @@ impl Toolchain {
             );
         };
         let Some(linker) = linker() else {
-            bail!(
-                "bpf-linker is missing: run `cargo xtask setup-ebpf` (Debian 12), or `cargo install bpf-linker`"
-            );
+            bail!("bpf-linker is missing: run `cargo xtask setup-ebpf` (Debian 12), or `cargo install bpf-linker`");
         };
-        let version = output(Command::new(&rustc).arg("--version"))?
-            .trim()
-            .to_owned();
-        let linker_version = output(Command::new(&linker).arg("--version"))?
-            .trim()
-            .to_owned();
-        Ok(Self {
-            rustc,
-            version,
-            sysroot,
-            linker,
-            linker_version,
-        })
+        let version = output(Command::new(&rustc).arg("--version"))?.trim().to_owned();
+        let linker_version = output(Command::new(&linker).arg("--version"))?.trim().to_owned();
+        Ok(Self { rustc, version, sysroot, linker, linker_version })
     }
 
     /// Where this compiler keeps the sources of `core`.
@@ -68,11 +56,7 @@ pub(super) fn pinned() -> Option<(PathBuf, PathBuf)> {
 /// The linker: the one that `setup-ebpf` installed, else any on `PATH`.
 pub(super) fn linker() -> Option<PathBuf> {
     let own = folder().join("bin/bpf-linker");
-    if own.is_file() {
-        Some(own)
-    } else {
-        on_path("bpf-linker")
-    }
+    if own.is_file() { Some(own) } else { on_path("bpf-linker") }
 }
 
 /// Where `setup-ebpf` installs what the distribution does not have.
@@ -82,15 +66,12 @@ pub(super) fn folder() -> PathBuf {
 
 fn rustups() -> Option<(PathBuf, PathBuf)> {
     let list = output(Command::new("rustup").args(["toolchain", "list"])).ok()?;
-    let names = list
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
     names.filter_map(rustc_of).find_map(usable)
 }
 
 fn rustc_of(toolchain: &str) -> Option<PathBuf> {
-    let path =
-        output(Command::new("rustup").args(["which", "--toolchain", toolchain, "rustc"])).ok()?;
+    let path = output(Command::new("rustup").args(["which", "--toolchain", toolchain, "rustc"])).ok()?;
     Some(path.trim().into())
 }
 
@@ -100,10 +81,7 @@ fn usable(rustc: PathBuf) -> Option<(PathBuf, PathBuf)> {
     }
     let sysroot = output(Command::new(&rustc).args(["--print", "sysroot"])).ok()?;
     let sysroot = PathBuf::from(sysroot.trim());
-    sources(&sysroot)
-        .join("library/core/src/lib.rs")
-        .is_file()
-        .then_some((rustc, sysroot))
+    sources(&sysroot).join("library/core/src/lib.rs").is_file().then_some((rustc, sysroot))
 }
 
 fn sources(sysroot: &Path) -> PathBuf {

@@ -14,22 +14,14 @@ pub(super) const ENV: &str = "ASYNCSCOPE_XTASK_AS_RUSTC";
 pub(crate) fn as_rustc_wrapper() -> Option<ExitCode> {
     std::env::var_os(ENV)?;
     let mut args = std::env::args_os().skip(1);
-    let status = Command::new(args.next()?)
-        .args(steady(args.collect()))
-        .status();
-    let code = status
-        .ok()
-        .and_then(|status| status.code())
-        .and_then(|code| u8::try_from(code).ok());
+    let status = Command::new(args.next()?).args(steady(args.collect())).status();
+    let code = status.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok());
     Some(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The arguments with the crate's name in place of its hash. No two crates here share a name.
 fn steady(mut args: Vec<OsString>) -> Vec<OsString> {
-    let name = args
-        .iter()
-        .position(|arg| arg == "--crate-name")
-        .and_then(|at| args.get(at + 1));
+    let name = args.iter().position(|arg| arg == "--crate-name").and_then(|at| args.get(at + 1));
     let Some(name) = name.and_then(|name| name.to_str()).map(str::to_owned) else {
         return args;
     };
@@ -56,10 +48,7 @@ mod tests {
             "--crate-name a -C metadata=0f -C extra-filename=-0f",
             "--crate-name a -C metadata=a -C extra-filename=-0f",
         );
-        check(
-            "-C metadata=0f --crate-name b",
-            "-C metadata=b --crate-name b",
-        );
+        check("-C metadata=0f --crate-name b", "-C metadata=b --crate-name b");
         check("-vV", "-vV");
         check("-C metadata=0f --crate-name", "-C metadata=0f --crate-name");
     }

@@ -72,11 +72,7 @@ async fn during_a_poll(ready: bool) {
         let Ok(handle) = handle.await else { return };
         poll_fn(|_| {
             abort(&handle);
-            if ready {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     });

@@ -20,9 +20,7 @@ pub(super) fn run(stage: &Stage) -> Result<()> {
     let runtime = multi_thread_runtime(4)?;
     let (go, gone) = watch::channel(false);
     let (release, releases): (Vec<_>, Vec<_>) = (0..2).map(|_| channel::<()>()).unzip();
-    let mut early: Vec<_> = (0..5)
-        .map(|_| spawn_on(runtime.handle(), waits(gone.clone())))
-        .collect();
+    let mut early: Vec<_> = (0..5).map(|_| spawn_on(runtime.handle(), waits(gone.clone()))).collect();
     early.extend(inside_polls(runtime.handle(), releases)?);
     let root = in_a_root_future(gone)?;
     while early.iter().any(|task| task.polls() == 0) {
@@ -62,10 +60,7 @@ async fn waits(go: watch::Receiver<bool>) {
 
 /// A task whose first poll, and a closure whose only one, lasts until the signal, then spawns.
 fn inside_polls(runtime: &Handle, mut signals: Vec<Receiver<()>>) -> Result<[Spawned<()>; 2]> {
-    let (first, second) = (
-        signals.pop().context("a signal")?,
-        signals.pop().context("a signal")?,
-    );
+    let (first, second) = (signals.pop().context("a signal")?, signals.pop().context("a signal")?);
     let handle = runtime.clone();
     Ok([
         spawn_on(runtime, async move {
@@ -87,16 +82,14 @@ fn inside_polls(runtime: &Handle, mut signals: Vec<Receiver<()>>) -> Result<[Spa
 /// A thread inside `block_on`, with a `LocalSet` whose task waits as well.
 fn in_a_root_future(go: watch::Receiver<bool>) -> Result<thread::JoinHandle<()>> {
     let runtime = current_thread_runtime()?;
-    Ok(thread::Builder::new()
-        .name("root".to_owned())
-        .spawn(move || {
-            let set = LocalSet::new();
-            set.block_on(&runtime, async {
-                let local = spawn_local(waits(go.clone()));
-                gone(go).await;
-                spawn(family(2)).join().await;
-                local.join().await;
-            });
-            drop(Arc::new(runtime));
-        })?)
+    Ok(thread::Builder::new().name("root".to_owned()).spawn(move || {
+        let set = LocalSet::new();
+        set.block_on(&runtime, async {
+            let local = spawn_local(waits(go.clone()));
+            gone(go).await;
+            spawn(family(2)).join().await;
+            local.join().await;
+        });
+        drop(Arc::new(runtime));
+    })?)
 }

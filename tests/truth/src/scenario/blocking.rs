@@ -33,9 +33,7 @@ async fn calls(n: u64) {
         child.join().await;
     }
     let runtime = Handle::current();
-    spawn_blocking(move || runtime.block_on(async { spawn(family(1)).join().await }))
-        .join()
-        .await;
+    spawn_blocking(move || runtime.block_on(async { spawn(family(1)).join().await })).join().await;
 }
 
 /// The worker's other tasks move to a new thread while this one blocks.
@@ -55,16 +53,12 @@ async fn in_place() {
 
 /// Aborted while queued (it never runs) and while running (it runs on).
 fn aborted() -> Result<()> {
-    let runtime = Builder::new_current_thread()
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
     runtime.block_on(async {
         for _ in 0..20 {
             let (started, starts) = mpsc::channel();
             let (release, released) = mpsc::channel::<()>();
-            let running =
-                spawn_blocking(move || started.send(()).is_ok() && released.recv().is_ok());
+            let running = spawn_blocking(move || started.send(()).is_ok() && released.recv().is_ok());
             let queued = spawn_blocking(|| ());
             if starts.recv().is_err() {
                 log::wrong("the closure did not start");

@@ -19,10 +19,7 @@ use crate::stage::Stage;
 /// `--immediately`), and logs only how many answers it computed: its memory stays as it is.
 pub(super) fn run(stage: &Stage) -> Result<()> {
     stage.go()?;
-    let (stop, answers) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let runtime = multi_thread_runtime(2)?;
     for _ in 0..4 {
         runtime.spawn(ask(Arc::clone(&stop), Arc::clone(&answers)));

@@ -59,9 +59,7 @@ async fn nested() {
     let outer = spawn_local(async {
         let inner = LocalSet::new();
         let early = spawn_local_on(&inner, local(1));
-        inner
-            .run_until(async { join_all((0..3).map(|n| spawn_local(local(n)))).await })
-            .await;
+        inner.run_until(async { join_all((0..3).map(|n| spawn_local(local(n)))).await }).await;
         early.join().await;
         spawn_local_on(&inner, async { spawn_local(local(2)).join().await });
         inner.await;

@@ -50,20 +50,13 @@ pub(super) fn run(deadline: Deadline) -> Result<()> {
 
 async fn from_a_task(n: u64) {
     for k in 0..10 {
-        join_all([
-            first_site(n + k),
-            second_site(n),
-            third_site(&Handle::current(), k),
-        ])
-        .await;
+        join_all([first_site(n + k), second_site(n), third_site(&Handle::current(), k)]).await;
     }
 }
 
 /// A thread that is none of the runtime's: these tasks have no parent.
 fn from_a_plain_thread(runtime: &Handle) {
     let _entered = runtime.enter();
-    let tasks: Vec<_> = (0..10)
-        .flat_map(|n| [first_site(n), second_site(n), third_site(runtime, n)])
-        .collect();
+    let tasks: Vec<_> = (0..10).flat_map(|n| [first_site(n), second_site(n), third_site(runtime, n)]).collect();
     runtime.block_on(join_all(tasks));
 }

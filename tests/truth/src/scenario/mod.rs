@@ -87,10 +87,7 @@ impl Deadline {
 }
 
 pub(crate) fn multi_thread_runtime(workers: usize) -> Result<Runtime> {
-    Ok(Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()?)
+    Ok(Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
 }
 
 pub(crate) fn current_thread_runtime() -> Result<Runtime> {

@@ -54,11 +54,7 @@ async fn pings(mut stream: TcpStream, deadline: Deadline) -> io::Result<()> {
 
 /// Two multi-thread runtimes and a current-thread one, that also spawn on each other.
 pub(super) fn several_runtimes(deadline: Deadline) -> Result<()> {
-    let (first, second, third) = (
-        multi_thread_runtime(2)?,
-        multi_thread_runtime(2)?,
-        current_thread_runtime()?,
-    );
+    let (first, second, third) = (multi_thread_runtime(2)?, multi_thread_runtime(2)?, current_thread_runtime()?);
     let (there, back) = (second.handle().clone(), first.handle().clone());
     thread::scope(|scope| {
         scope.spawn(|| first.block_on(across(there, deadline)));

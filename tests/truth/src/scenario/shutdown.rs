@@ -18,9 +18,7 @@ use crate::spawn::{spawn, spawn_blocking_on, spawn_on};
 pub(super) fn run(deadline: Deadline) -> Result<()> {
     while deadline.open() {
         end(multi_thread_runtime(2)?, drop);
-        end(multi_thread_runtime(2)?, |runtime| {
-            runtime.shutdown_timeout(Duration::from_millis(100))
-        });
+        end(multi_thread_runtime(2)?, |runtime| runtime.shutdown_timeout(Duration::from_millis(100)));
         end(current_thread_runtime()?, drop);
         end(multi_thread_runtime(2)?, |runtime| {
             spawn_blocking_on(runtime.handle(), || spin(Duration::from_millis(2)));
@@ -80,9 +78,7 @@ async fn spawns_when_dropped() {
 
 /// One closure runs on through the shutdown, those behind it never run.
 fn blocking_queue() -> Result<()> {
-    let runtime = Builder::new_current_thread()
-        .max_blocking_threads(1)
-        .build()?;
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).build()?;
     let (started, starts) = mpsc::channel();
     spawn_blocking_on(runtime.handle(), move || {
         let told = started.send(()).is_ok();

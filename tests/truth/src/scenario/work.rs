@@ -14,9 +14,7 @@ use crate::spawn::{Spawned, spawn};
 pub(crate) async fn family(children: u64) -> u64 {
     yield_now().await;
     let (sender, mut receiver) = mpsc::channel(1);
-    let kids: Vec<_> = (0..children)
-        .map(|n| spawn(child(n, sender.clone())))
-        .collect();
+    let kids: Vec<_> = (0..children).map(|n| spawn(child(n, sender.clone()))).collect();
     drop(sender);
     let mut sum = 0;
     while let Some(n) = receiver.recv().await {

@@ -5,47 +5,18 @@ use super::*;
 use crate::event::arbitrary;
 use crate::event::encode::{MAX_LEN, encode, thread_name};
 
-const HEAD: Head = Head {
-    time: 1,
-    seq: 2,
-    sp: 0x7fff_0000,
-    tid: 4,
-    cpu: 5,
-    kind: 0,
-    flags: 0,
-};
-const TASK: record::Task = record::Task {
-    header: 0x1000,
-    id: 7,
-    vtable: 0x5000,
-};
-const REF: TaskRef = TaskRef {
-    header: 0x1000,
-    id: Some(TaskId(7)),
-    vtable: 0x5000,
-};
+const HEAD: Head = Head { time: 1, seq: 2, sp: 0x7fff_0000, tid: 4, cpu: 5, kind: 0, flags: 0 };
+const TASK: record::Task = record::Task { header: 0x1000, id: 7, vtable: 0x5000 };
+const REF: TaskRef = TaskRef { header: 0x1000, id: Some(TaskId(7)), vtable: 0x5000 };
 
 fn head(kind: Kind, flags: u8) -> Head {
-    Head {
-        kind: kind as u8,
-        flags,
-        ..HEAD
-    }
+    Head { kind: kind as u8, flags, ..HEAD }
 }
 
 /// The record means `what`, and `what` is written as that very record.
 fn check(record: &(impl IntoBytes + Immutable), what: What) {
     let event = decode(record.as_bytes()).unwrap();
-    assert_eq!(
-        event.at,
-        At {
-            time: 1,
-            cpu: 5,
-            seq: 2,
-            tid: 4,
-            sp: 0x7fff_0000
-        }
-    );
+    assert_eq!(event.at, At { time: 1, cpu: 5, seq: 2, tid: 4, sp: 0x7fff_0000 });
     assert_eq!(event.what, what);
     let mut bytes = Vec::new();
     encode(&event, &mut bytes);
@@ -56,68 +27,28 @@ fn check_wake(flags: u8, owned: bool, predicted: bool) {
     let head = head(Kind::Wake, flags);
     let (old, new) = (State(8), State(9));
     check(
-        &record::Wake {
-            head,
-            task: TASK,
-            old: 8,
-            new: 9,
-            caller: 10,
-        },
-        What::Wake {
-            task: REF,
-            old,
-            new,
-            caller: 10,
-            owned,
-            predicted,
-        },
+        &record::Wake { head, task: TASK, old: 8, new: 9, caller: 10 },
+        What::Wake { task: REF, old, new, caller: 10, owned, predicted },
     );
 }
 
 fn check_spawn(flags: u8, way: SpawnWay) {
     let head = head(Kind::Spawn, flags);
     check(
-        &record::Spawn {
-            head,
-            task: TASK,
-            state: 8,
-            caller: 9,
-        },
-        What::Spawn {
-            task: REF,
-            state: State(8),
-            caller: 9,
-            way,
-        },
+        &record::Spawn { head, task: TASK, state: 8, caller: 9 },
+        What::Spawn { task: REF, state: State(8), caller: 9, way },
     );
 }
 
 fn check_abort(flags: u8, predicted: bool) {
     let head = head(Kind::Abort, flags);
     let (old, new) = (State(8), State(9));
-    check(
-        &record::Abort {
-            head,
-            task: TASK,
-            old: 8,
-            new: 9,
-        },
-        What::Abort {
-            task: REF,
-            old,
-            new,
-            predicted,
-        },
-    );
+    check(&record::Abort { head, task: TASK, old: 8, new: 9 }, What::Abort { task: REF, old, new, predicted });
 }
 
 fn check_name(comm: &[u8], name: &str) {
     assert_eq!(thread_name(comm), name);
-    assert_eq!(
-        thread_name(name.as_bytes()),
-        name,
-        "a name must stay as it is"
-    );
+    assert_eq!(thread_name(name.as_bytes()), name, "a name must stay as it is");
 }
 
 fn check_err(bytes: &[u8], error: DecodeError) {
@@ -126,56 +57,14 @@ fn check_err(bytes: &[u8], error: DecodeError) {
 
 #[test]
 fn polls() {
-    let start = record::PollStart {
-        head: head(Kind::PollStart, 0),
-        task: TASK,
-        state: 8,
-    };
-    check(
-        &start,
-        What::PollStart {
-            task: REF,
-            state: State(8),
-        },
-    );
-    let end = record::PollEnd {
-        head: head(Kind::PollEnd, 0),
-        task: TASK,
-        old: 8,
-        new: 9,
-    };
-    check(
-        &end,
-        What::PollEnd {
-            task: REF,
-            old: State(8),
-            new: State(9),
-        },
-    );
-    check(
-        &record::PollExit {
-            head: head(Kind::PollExit, 0),
-        },
-        What::PollExit,
-    );
-    check(
-        &record::Panic {
-            head: head(Kind::Panic, 0),
-        },
-        What::Panic,
-    );
-    let shutdown = record::Shutdown {
-        head: head(Kind::Shutdown, 0),
-        task: TASK,
-        state: 8,
-    };
-    check(
-        &shutdown,
-        What::Shutdown {
-            task: REF,
-            state: State(8),
-        },
-    );
+    let start = record::PollStart { head: head(Kind::PollStart, 0), task: TASK, state: 8 };
+    check(&start, What::PollStart { task: REF, state: State(8) });
+    let end = record::PollEnd { head: head(Kind::PollEnd, 0), task: TASK, old: 8, new: 9 };
+    check(&end, What::PollEnd { task: REF, old: State(8), new: State(9) });
+    check(&record::PollExit { head: head(Kind::PollExit, 0) }, What::PollExit);
+    check(&record::Panic { head: head(Kind::Panic, 0) }, What::Panic);
+    let shutdown = record::Shutdown { head: head(Kind::Shutdown, 0), task: TASK, state: 8 };
+    check(&shutdown, What::Shutdown { task: REF, state: State(8) });
 }
 
 #[test]
@@ -194,54 +83,19 @@ fn flags_of_wakes_aborts_and_spawns() {
 #[test]
 fn a_task_without_an_id_has_no_type() {
     let task = record::Task { id: 0, ..TASK };
-    let end = record::PollEnd {
-        head: head(Kind::PollEnd, 0),
-        task,
-        old: 8,
-        new: 9,
-    };
-    let What::PollEnd { task, .. } = decode(end.as_bytes()).unwrap().what else {
-        panic!()
-    };
-    assert_eq!(
-        task,
-        TaskRef {
-            header: 0x1000,
-            id: None,
-            vtable: 0
-        }
-    );
+    let end = record::PollEnd { head: head(Kind::PollEnd, 0), task, old: 8, new: 9 };
+    let What::PollEnd { task, .. } = decode(end.as_bytes()).unwrap().what else { panic!() };
+    assert_eq!(task, TaskRef { header: 0x1000, id: None, vtable: 0 });
 }
 
 #[test]
 fn records_of_the_agent() {
-    let gap = encode::Gap {
-        head: Head { kind: GAP, ..HEAD },
-        since: 8,
-        lost: 9,
-    };
+    let gap = encode::Gap { head: Head { kind: GAP, ..HEAD }, since: 8, lost: 9 };
     check(&gap, What::Gap { since: 8, lost: 9 });
-    check(
-        &Head {
-            kind: THREAD_AT_REST,
-            ..HEAD
-        },
-        What::ThreadAtRest,
-    );
+    check(&Head { kind: THREAD_AT_REST, ..HEAD }, What::ThreadAtRest);
     let name = *b"worker\x1b[31m\0\0\0\0\0";
-    let record = encode::ThreadName {
-        head: Head {
-            kind: THREAD_NAME,
-            ..HEAD
-        },
-        name,
-    };
-    check(
-        &record,
-        What::ThreadName {
-            name: "worker\x1b[31m".into(),
-        },
-    );
+    let record = encode::ThreadName { head: Head { kind: THREAD_NAME, ..HEAD }, name };
+    check(&record, What::ThreadName { name: "worker\x1b[31m".into() });
 }
 
 #[test]
@@ -262,21 +116,9 @@ fn wrong_lengths_and_kinds() {
     check_err(&[], DecodeError::Short { len: 0 });
     check_err(&[1; 31], DecodeError::Short { len: 31 });
     for kind in [0, 9, 63, 67, 255] {
-        check_err(
-            Head { kind, ..HEAD }.as_bytes(),
-            DecodeError::UnknownKind { kind },
-        );
+        check_err(Head { kind, ..HEAD }.as_bytes(), DecodeError::UnknownKind { kind });
     }
-    for (kind, expected) in [
-        (1, 64),
-        (2, 72),
-        (3, 80),
-        (4, 72),
-        (5, 72),
-        (6, 64),
-        (7, 32),
-        (8, 32),
-    ] {
+    for (kind, expected) in [(1, 64), (2, 72), (3, 80), (4, 72), (5, 72), (6, 64), (7, 32), (8, 32)] {
         check_lengths(kind, expected);
     }
     for (kind, expected) in [(GAP, 48), (THREAD_NAME, 48), (THREAD_AT_REST, 32)] {
@@ -291,14 +133,7 @@ fn check_lengths(kind: u8, expected: usize) {
     for len in 32..100 {
         match decode(&bytes[..len]) {
             Ok(_) => assert_eq!(len, expected),
-            Err(error) => assert_eq!(
-                error,
-                DecodeError::Length {
-                    kind,
-                    expected,
-                    len
-                }
-            ),
+            Err(error) => assert_eq!(error, DecodeError::Length { kind, expected, len }),
         }
     }
     assert!(decode(&bytes[..expected]).is_ok());

@@ -52,13 +52,7 @@ impl Numbers {
             }
         }
         let after = seq.checked_add(1).and_then(|next| self.runs.remove(&next));
-        self.runs.insert(
-            first,
-            after.unwrap_or(Run {
-                last: seq,
-                last_time: time,
-            }),
-        );
+        self.runs.insert(first, after.unwrap_or(Run { last: seq, last_time: time }));
         true
     }
 
@@ -90,24 +84,14 @@ impl Numbers {
     /// Fills the hole between the last event and all that was attempted, if there is one.
     pub(super) fn close_last_hole(&mut self) -> Option<Hole> {
         let hole = self.hole_below(self.attempted)?;
-        self.fill(
-            hole,
-            Run {
-                last: self.attempted - 1,
-                last_time: hole.since.unwrap_or(0),
-            },
-        );
+        self.fill(hole, Run { last: self.attempted - 1, last_time: hole.since.unwrap_or(0) });
         Some(hole)
     }
 
     /// Lets the run before the hole, or a new one from 0 on, reach to the end of `run`.
     fn fill(&mut self, hole: Hole, run: Run) {
         self.reported = self.reported.saturating_add(hole.lost);
-        let first = self
-            .runs
-            .range(..hole.first)
-            .next_back()
-            .map_or(0, |(&first, _)| first);
+        let first = self.runs.range(..hole.first).next_back().map_or(0, |(&first, _)| first);
         self.runs.insert(first, run);
     }
 
@@ -116,19 +100,12 @@ impl Numbers {
         let before = self.runs.range(..end).next_back().map(|(_, run)| *run);
         let first = before.map_or(0, |run| run.last.saturating_add(1));
         let lost = end.checked_sub(first).filter(|&lost| lost > 0)?;
-        Some(Hole {
-            first,
-            lost,
-            since: before.map(|run| run.last_time),
-        })
+        Some(Hole { first, lost, since: before.map(|run| run.last_time) })
     }
 
     fn missing_below(&self, end: u64) -> u64 {
-        let arrived: u64 = self
-            .runs
-            .range(..end)
-            .map(|(&first, run)| run.last.saturating_add(1).min(end) - first)
-            .sum();
+        let arrived: u64 =
+            self.runs.range(..end).map(|(&first, run)| run.last.saturating_add(1).min(end) - first).sum();
         end - arrived
     }
 }

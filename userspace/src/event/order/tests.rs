@@ -6,24 +6,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn event(time: u64, cpu: u16, seq: u64) -> Event {
-    Event {
-        at: At {
-            time,
-            cpu,
-            seq,
-            tid: 7,
-            sp: 8,
-        },
-        what: What::Panic,
-    }
+    Event { at: At { time, cpu, seq, tid: 7, sp: 8 }, what: What::Panic }
 }
 
 fn round(cpu: u16, attempted: u64, lost: u64) -> CpuRound {
-    CpuRound {
-        cpu,
-        attempted,
-        lost,
-    }
+    CpuRound { cpu, attempted, lost }
 }
 
 /// An event as `time cpu:seq`, a gap as `since..time cpu:seq -lost`.
@@ -74,32 +61,14 @@ fn what_is_on_its_way_holds_back() {
     check(&[(10, 0)], 2, 0, "", "10 0:0, 10..100 0:1 -1");
     check(&[(20, 1)], 2, 0, "", "1..20 0:0 -1, 20 0:1");
     // Number 2 was not counted yet: it must not stand in for number 1.
-    check(
-        &[(10, 0), (20, 2)],
-        2,
-        0,
-        "",
-        "10 0:0, 10..20 0:1 -1, 20 0:2",
-    );
+    check(&[(10, 0), (20, 2)], 2, 0, "", "10 0:0, 10..20 0:1 -1, 20 0:2");
 }
 
 #[test]
 fn losses() {
     check(&[(20, 1)], 2, 1, "1..20 0:0 -1, 20 0:1", "");
-    check(
-        &[(10, 0), (20, 3)],
-        4,
-        2,
-        "10 0:0, 10..20 0:1 -2, 20 0:3",
-        "",
-    );
-    check(
-        &[(10, 0), (20, 2), (30, 4)],
-        5,
-        2,
-        "10 0:0, 10..20 0:1 -1, 20 0:2, 20..30 0:3 -1, 30 0:4",
-        "",
-    );
+    check(&[(10, 0), (20, 3)], 4, 2, "10 0:0, 10..20 0:1 -2, 20 0:3", "");
+    check(&[(10, 0), (20, 2), (30, 4)], 5, 2, "10 0:0, 10..20 0:1 -1, 20 0:2, 20..30 0:3 -1, 30 0:4", "");
     check(&[(10, 0)], 4, 3, "10 0:0", "10..100 0:1 -3");
     check(&[], 4, 4, "", "1..100 0:0 -4");
     check(&[(100, 0)], 4, 3, "", "100 0:0, 100..101 0:1 -3");
@@ -107,48 +76,18 @@ fn losses() {
 
 #[test]
 fn numbers_and_times_may_disagree() {
-    check(
-        &[(30, 0), (10, 1), (20, 2)],
-        3,
-        0,
-        "10 0:1, 20 0:2, 30 0:0",
-        "",
-    );
-    check(
-        &[(30, 0), (10, 2), (20, 3)],
-        4,
-        1,
-        "10..10 0:1 -1, 10 0:2, 20 0:3, 30 0:0",
-        "",
-    );
+    check(&[(30, 0), (10, 1), (20, 2)], 3, 0, "10 0:1, 20 0:2, 30 0:0", "");
+    check(&[(30, 0), (10, 2), (20, 3)], 4, 1, "10..10 0:1 -1, 10 0:2, 20 0:3, 30 0:0", "");
     // The holes before 1 and before 3 are two: 1 is there, only later.
-    check(
-        &[(30, 1), (20, 3)],
-        4,
-        2,
-        "20..20 0:2 -1, 20 0:3, 1..30 0:0 -1, 30 0:1",
-        "",
-    );
+    check(&[(30, 1), (20, 3)], 4, 2, "20..20 0:2 -1, 20 0:3, 1..30 0:0 -1, 30 0:1", "");
 }
 
 #[test]
 fn numbers_that_repeat_or_make_no_sense() {
     check(&[(10, 0), (20, 0), (30, 1)], 2, 0, "10 0:0, 30 0:1", "");
-    check(
-        &[(10, u64::MAX)],
-        0,
-        0,
-        "1..10 0:0 -18446744073709551615, 10 0:18446744073709551615",
-        "",
-    );
+    check(&[(10, u64::MAX)], 0, 0, "1..10 0:0 -18446744073709551615, 10 0:18446744073709551615", "");
     check(&[(u64::MAX, 0)], 1, 0, "", "18446744073709551615 0:0");
-    check(
-        &[(10, 0)],
-        u64::MAX,
-        u64::MAX,
-        "10 0:0",
-        "10..100 0:1 -18446744073709551614",
-    );
+    check(&[(10, 0)], u64::MAX, u64::MAX, "10 0:0", "10..100 0:1 -18446744073709551614");
     check(&[(0, 0)], 1, 0, "0 0:0", "");
 }
 
@@ -197,14 +136,7 @@ fn the_limit_forces_the_oldest_out() {
     assert_eq!(pop(&mut order), "0..10 0:0 -1, 10 0:1, 20 0:2");
     order.push(event(5, 0, 0));
     assert_eq!(order.waiting(), 2);
-    assert_eq!(
-        order.irregular(),
-        Irregular {
-            forced: 2,
-            late: 1,
-            repeated: 0
-        }
-    );
+    assert_eq!(order.irregular(), Irregular { forced: 2, late: 1, repeated: 0 });
     // What came late is no longer waited for.
     order.drained(&[round(0, 5, 0)], 60);
     assert_eq!(pop(&mut order), "30 0:3, 40 0:4");
@@ -212,10 +144,7 @@ fn the_limit_forces_the_oldest_out() {
 
 #[test]
 fn the_agents_events_have_no_numbers() {
-    let rest = |time| Event {
-        what: What::ThreadAtRest,
-        ..event(time, 0, 0)
-    };
+    let rest = |time| Event { what: What::ThreadAtRest, ..event(time, 0, 0) };
     let mut order = Order::new(0);
     order.push(rest(30));
     order.push(rest(10));
@@ -248,12 +177,7 @@ impl Cpu {
         let attempts = attempts.iter().zip(0..).map(|(attempt, seq)| {
             now += attempt.pause;
             let time = now + attempt.clock;
-            (
-                now,
-                event(time, cpu, seq),
-                time + attempt.write,
-                attempt.lost,
-            )
+            (now, event(time, cpu, seq), time + attempt.write, attempt.lost)
         });
         Self(attempts.collect())
     }
@@ -263,36 +187,26 @@ impl Cpu {
     }
 
     fn lost(&self, now: u64) -> u64 {
-        self.0
-            .iter()
-            .filter(|(_, _, visible, lost)| *lost && *visible <= now)
-            .count() as u64
+        self.0.iter().filter(|(_, _, visible, lost)| *lost && *visible <= now).count() as u64
     }
 
     /// The ring's events of one stretch of time, in the order in which they became visible.
     fn ring(&self, after: u64, until: u64) -> Vec<Event> {
-        let here = self
-            .0
-            .iter()
-            .filter(|(_, _, visible, lost)| !lost && (after + 1..=until).contains(visible));
+        let here = self.0.iter().filter(|(_, _, visible, lost)| !lost && (after + 1..=until).contains(visible));
         let mut here: Vec<_> = here.collect();
         here.sort_by_key(|(_, _, visible, _)| *visible);
-        here.into_iter()
-            .map(|(_, event, ..)| event.clone())
-            .collect()
+        here.into_iter().map(|(_, event, ..)| event.clone()).collect()
     }
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
     let delay = || prop_oneof![4 => 0..3_u64, 1 => 0..40_u64];
-    (delay(), delay(), delay(), prop::bool::weighted(0.3)).prop_map(
-        |(pause, clock, write, lost)| Attempt {
-            pause,
-            clock,
-            write,
-            lost,
-        },
-    )
+    (delay(), delay(), delay(), prop::bool::weighted(0.3)).prop_map(|(pause, clock, write, lost)| Attempt {
+        pause,
+        clock,
+        write,
+        lost,
+    })
 }
 
 /// Runs the drain loop over the CPUs; `steps` are the times that pass between its actions.
@@ -307,13 +221,9 @@ fn drain(cpus: &[Cpu], steps: &[[u64; 4]], order: &mut Order) -> Vec<Event> {
         let lost: Vec<_> = cpus.iter().map(|cpu| cpu.lost(now)).collect();
         now += attempted;
         let counts = cpus.iter().zip(lost).zip(0..);
-        let round: Vec<_> = counts
-            .map(|((cpu, lost), n)| round(n, cpu.attempted(now), lost))
-            .collect();
+        let round: Vec<_> = counts.map(|((cpu, lost), n)| round(n, cpu.attempted(now), lost)).collect();
         now += rings;
-        cpus.iter()
-            .flat_map(|cpu| cpu.ring(drained, now))
-            .for_each(|event| order.push(event));
+        cpus.iter().flat_map(|cpu| cpu.ring(drained, now)).for_each(|event| order.push(event));
         drained = now;
         order.drained(&round, time);
         order.pop(&mut |event| out.push(event));

@@ -16,38 +16,14 @@ pub(crate) const DEFER: u64 = 0x30;
 const IDLE: u64 = REF_ONE | JOIN_INTEREST;
 
 pub(crate) fn facts(attached: bool) -> Facts {
-    let code = |start, driver| DriverCode {
-        start,
-        end: start + 0x10,
-        driver,
-    };
-    let ty = |vtable, name: &str, runtime| TaskType {
-        vtable,
-        name: name.into(),
-        runtime,
-        ..TaskType::default()
-    };
-    let thread = |tid| Thread {
-        tid,
-        name: format!("thread-{tid}"),
-    };
+    let code = |start, driver| DriverCode { start, end: start + 0x10, driver };
+    let ty = |vtable, name: &str, runtime| TaskType { vtable, name: name.into(), runtime, ..TaskType::default() };
+    let thread = |tid| Thread { tid, name: format!("thread-{tid}") };
     Facts {
         from_first_instruction: !attached,
-        types: vec![
-            ty(1, "svc::handle", false),
-            ty(2, "svc::query", false),
-            ty(9, "worker", true),
-        ],
-        drivers: vec![
-            code(DEFER, Driver::Deferred),
-            code(IO, Driver::Io),
-            code(TIME, Driver::Time),
-        ],
-        threads: if attached {
-            vec![thread(1), thread(2)]
-        } else {
-            vec![]
-        },
+        types: vec![ty(1, "svc::handle", false), ty(2, "svc::query", false), ty(9, "worker", true)],
+        drivers: vec![code(DEFER, Driver::Deferred), code(IO, Driver::Io), code(TIME, Driver::Time)],
+        threads: if attached { vec![thread(1), thread(2)] } else { vec![] },
         ..Facts::default()
     }
 }
@@ -65,14 +41,8 @@ pub(crate) fn graph(script: &str) -> Graph {
 }
 
 fn events(script: &str) -> Vec<Event> {
-    let statements = script
-        .split(';')
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    statements
-        .enumerate()
-        .map(|(i, text)| event(10 * (i as u64 + 1), text))
-        .collect()
+    let statements = script.split(';').map(str::trim).filter(|text| !text.is_empty());
+    statements.enumerate().map(|(i, text)| event(10 * (i as u64 + 1), text)).collect()
 }
 
 fn event(time: u64, text: &str) -> Event {
@@ -81,82 +51,33 @@ fn event(time: u64, text: &str) -> Event {
     let (tid, sp) = (tid.parse().unwrap(), sp.parse().unwrap());
     let verb = words.next().unwrap();
     let args: Vec<&str> = words.collect();
-    let at = At {
-        time,
-        cpu: 0,
-        seq: time,
-        tid,
-        sp,
-    };
-    Event {
-        at,
-        what: what(time, verb, &args),
-    }
+    let at = At { time, cpu: 0, seq: time, tid, sp };
+    Event { at, what: what(time, verb, &args) }
 }
 
 fn what(time: u64, verb: &str, args: &[&str]) -> What {
     let task = args.first().map_or(NOBODY, |arg| task(arg));
     let flag = |name: &str| args.contains(&name);
-    let bits = |table: &[(&str, u64)]| {
-        table
-            .iter()
-            .filter(|(name, _)| flag(name))
-            .fold(0, |word, (_, bits)| word | bits)
-    };
+    let bits =
+        |table: &[(&str, u64)]| table.iter().filter(|(name, _)| flag(name)).fold(0, |word, (_, bits)| word | bits);
     let word = |base: u64, table| State(base | bits(table));
-    let states = &[
-        ("notified", NOTIFIED),
-        ("running", RUNNING),
-        ("complete", COMPLETE),
-        ("cancelled", CANCELLED),
-    ];
+    let states = &[("notified", NOTIFIED), ("running", RUNNING), ("complete", COMPLETE), ("cancelled", CANCELLED)];
     match verb {
-        "poll" => What::PollStart {
-            task,
-            state: word(IDLE | NOTIFIED, states),
-        },
-        "shutdown" => What::Shutdown {
-            task,
-            state: word(IDLE, states),
-        },
+        "poll" => What::PollStart { task, state: word(IDLE | NOTIFIED, states) },
+        "shutdown" => What::Shutdown { task, state: word(IDLE, states) },
         "end" => What::PollEnd {
-            task: if flag("no-id") {
-                TaskRef {
-                    id: None,
-                    vtable: 0,
-                    ..task
-                }
-            } else {
-                task
-            },
+            task: if flag("no-id") { TaskRef { id: None, vtable: 0, ..task } } else { task },
             old: word(IDLE | RUNNING, &[("aborted", CANCELLED)]),
             new: word(
                 IDLE,
-                &[
-                    ("woken", NOTIFIED),
-                    ("done", COMPLETE),
-                    ("aborted", COMPLETE | CANCELLED),
-                    ("joined", JOIN_WAKER),
-                ],
+                &[("woken", NOTIFIED), ("done", COMPLETE), ("aborted", COMPLETE | CANCELLED), ("joined", JOIN_WAKER)],
             ),
         },
         "wake" => What::Wake {
             task,
             old: word(IDLE, states),
-            new: word(
-                if flag("nothing") {
-                    IDLE
-                } else {
-                    IDLE | NOTIFIED
-                },
-                states,
-            ),
-            caller: bits(&[
-                ("io", IO),
-                ("time", TIME + 0xf),
-                ("defer", DEFER),
-                ("beyond", DEFER + 0x10),
-            ]),
+            new: word(if flag("nothing") { IDLE } else { IDLE | NOTIFIED }, states),
+            caller: bits(&[("io", IO), ("time", TIME + 0xf), ("defer", DEFER), ("beyond", DEFER + 0x10)]),
             owned: !flag("stale"),
             predicted: flag("predicted"),
         },
@@ -178,23 +99,14 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         },
         "panic" => What::Panic,
         "exit" => What::PollExit,
-        "gap" => What::Gap {
-            since: args.first().map_or(time, |since| since.parse().unwrap()),
-            lost: 3,
-        },
-        "name" => What::ThreadName {
-            name: args[0].into(),
-        },
+        "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
+        "name" => What::ThreadName { name: args[0].into() },
         "rest" => What::ThreadAtRest,
         _ => panic!("no verb {verb}"),
     }
 }
 
-const NOBODY: TaskRef = TaskRef {
-    header: 0,
-    id: None,
-    vtable: 0,
-};
+const NOBODY: TaskRef = TaskRef { header: 0, id: None, vtable: 0 };
 
 fn task(text: &str) -> TaskRef {
     let (id, header) = text.split_once('@').unwrap_or((text, text));
@@ -206,11 +118,7 @@ fn task(text: &str) -> TaskRef {
         _ if id % 2 == 0 => 2,
         _ => 1,
     };
-    TaskRef {
-        header: header * 0x100,
-        id: Some(TaskId(id)),
-        vtable,
-    }
+    TaskRef { header: header * 0x100, id: Some(TaskId(id)), vtable }
 }
 
 /// `8<7` (spawned by 7), `8<root1`, `8<?gap`.
@@ -233,16 +141,9 @@ pub(crate) fn polls(graph: &Graph) -> String {
         .map(|poll| {
             let id = poll.task.map_or("?".into(), |id| id.0.to_string());
             let end = poll.end_ns.map_or(String::new(), |end| end.to_string());
-            let mut text = format!(
-                "{id}@{} {}-{end} {:?}",
-                poll.thread, poll.start_ns, poll.outcome
-            );
+            let mut text = format!("{id}@{} {}-{end} {:?}", poll.thread, poll.start_ns, poll.outcome);
             text += if poll.woken { " woken" } else { "" };
-            text += &if poll.nested_ns > 0 {
-                format!(" nested {}", poll.nested_ns)
-            } else {
-                String::new()
-            };
+            text += &if poll.nested_ns > 0 { format!(" nested {}", poll.nested_ns) } else { String::new() };
             text + if poll.doubtful { " doubtful" } else { "" }
         })
         .collect();
@@ -273,14 +174,7 @@ pub(crate) fn wakes(graph: &Graph) -> String {
 pub(crate) fn times(graph: &Graph) -> String {
     each(graph.tasks(), |task| {
         let t = task.times;
-        format!(
-            "{} run {} ready {} wait {} busy {}",
-            task.id.0,
-            t.running_ns,
-            t.ready_ns,
-            t.waiting_ns,
-            t.busy_ns()
-        )
+        format!("{} run {} ready {} wait {} busy {}", task.id.0, t.running_ns, t.ready_ns, t.waiting_ns, t.busy_ns())
     })
 }
 
@@ -288,9 +182,7 @@ pub(crate) fn times(graph: &Graph) -> String {
 pub(crate) fn ends(graph: &Graph) -> String {
     let how = |how: How, time| format!("{how:?} at {time}");
     each(graph.tasks(), |task| {
-        let end = task
-            .end
-            .map_or("alive".into(), |end| how(end.how, end.time_ns));
+        let end = task.end.map_or("alive".into(), |end| how(end.how, end.time_ns));
         format!("{} {end}", task.id.0)
     })
 }

@@ -10,24 +10,11 @@ fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks() {
         let t = task.times;
         let end = task.end.map_or(graph.end_ns(), |end| end.time_ns);
-        assert_eq!(
-            t.running_ns + t.ready_ns + t.waiting_ns,
-            end - task.first_seen_ns,
-            "{task:?}"
-        );
-        assert!(
-            t.nested_ns <= t.running_ns && t.polls_ns <= t.running_ns,
-            "{task:?}"
-        );
-        let polls = graph
-            .polls()
-            .iter()
-            .filter(|poll| poll.task == Some(task.id));
+        assert_eq!(t.running_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
+        assert!(t.nested_ns <= t.running_ns && t.polls_ns <= t.running_ns, "{task:?}");
+        let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id));
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
-        assert_eq!(
-            polls.filter(|poll| poll.end_ns.is_none()).count() as u64,
-            task.polls_unended
-        );
+        assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended);
         let wakes = graph.wakes().iter().filter(|wake| wake.task == task.id);
         assert_eq!(wakes.count() as u64, task.wakes);
     }
@@ -51,9 +38,7 @@ fn totals_add_up(graph: &Graph) {
 
 #[test]
 fn of_a_literal_stream() {
-    let graph = graph(
-        "1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/90 wake 7; 1/90 poll 7; 1/80 end 7 done; 1/90 panic",
-    );
+    let graph = graph("1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/90 wake 7; 1/90 poll 7; 1/80 end 7 done; 1/90 panic");
     assert_eq!(times(&graph), "7 run 20 ready 20 wait 10 busy 20");
     assert_eq!(graph.tasks()[0].times.polls_ns, 20);
     assert_eq!(graph.tasks()[0].times.longest_poll_ns, 10);
@@ -63,24 +48,10 @@ fn of_a_literal_stream() {
 #[test]
 fn of_times_that_go_back() {
     let mut graph = Graph::new(&Setup::default().with_detail(Detail::Intervals));
-    let task = TaskRef {
-        header: 1,
-        id: Some(TaskId(1)),
-        vtable: 0,
-    };
+    let task = TaskRef { header: 1, id: Some(TaskId(1)), vtable: 0 };
     for time in [50, 20, u64::MAX, 3] {
-        let at = At {
-            time,
-            sp: 50 - time.min(50),
-            ..At::default()
-        };
-        graph.apply(&Event {
-            at,
-            what: What::PollStart {
-                task,
-                state: State(0),
-            },
-        });
+        let at = At { time, sp: 50 - time.min(50), ..At::default() };
+        graph.apply(&Event { at, what: What::PollStart { task, state: State(0) } });
     }
     graph.finish(7);
     assert_eq!(graph.end_ns(), u64::MAX);
@@ -88,12 +59,10 @@ fn of_times_that_go_back() {
 }
 
 fn any_task() -> impl Strategy<Value = TaskRef> {
-    (0u64..8, 0u64..4, prop::sample::select(vec![1, 2, 9])).prop_map(|(id, header, vtable)| {
-        TaskRef {
-            header,
-            id: (id > 0).then_some(TaskId(id)),
-            vtable,
-        }
+    (0u64..8, 0u64..4, prop::sample::select(vec![1, 2, 9])).prop_map(|(id, header, vtable)| TaskRef {
+        header,
+        id: (id > 0).then_some(TaskId(id)),
+        vtable,
     })
 }
 
@@ -123,13 +92,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
         all.into_iter()
             .map(|(later, tid, sp, what)| {
                 time += later;
-                let at = At {
-                    time,
-                    cpu: 0,
-                    seq: 0,
-                    tid,
-                    sp,
-                };
+                let at = At { time, cpu: 0, seq: 0, tid, sp };
                 Event { at, what }
             })
             .collect()

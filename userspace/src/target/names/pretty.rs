@@ -83,8 +83,14 @@ mod tests {
         check("svc::fetch_user::{{closure}}", "svc::fetch_user");
         check("svc::main::{{closure}}::{{closure}}", "svc::main::{closure}");
         check("svc::generic<svc::T>::{{closure}}", "svc::generic");
-        check("tokio::runtime::blocking::task::BlockingTask<svc::page::{{closure}}::{{closure}}>", "blocking svc::page::{closure}");
-        check("core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future+Output = ()+core::marker::Send>>", "boxed future");
+        check(
+            "tokio::runtime::blocking::task::BlockingTask<svc::page::{{closure}}::{{closure}}>",
+            "blocking svc::page::{closure}",
+        );
+        check(
+            "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future+Output = ()+core::marker::Send>>",
+            "boxed future",
+        );
         check("axum::serve::handle_connection<L,M>::{{closure}}::{{closure}}", "axum::serve connection");
         check("tokio::time::timeout::Timeout<svc::f::{{closure}}>", "Timeout<svc::f>");
         check("<svc::A as svc::B>::c::{{closure}}", "<svc::A as svc::B>::c");

@@ -28,8 +28,16 @@ pub fn demangled(name: &str) -> String {
 /// Generic types that name a future in their first argument, the surest first. Those of the first rank
 /// name the scheduler in their second.
 const RANKS: [&[&str]; 2] = [
-    &["tokio::runtime::task::core::Cell<", "tokio::runtime::task::raw::poll::<", "tokio::runtime::task::raw::dealloc::<"],
-    &["tokio::runtime::task::core::CoreStage<", "tokio::runtime::task::core::Stage<", "tokio::runtime::task::core::Core<"],
+    &[
+        "tokio::runtime::task::core::Cell<",
+        "tokio::runtime::task::raw::poll::<",
+        "tokio::runtime::task::raw::dealloc::<",
+    ],
+    &[
+        "tokio::runtime::task::core::CoreStage<",
+        "tokio::runtime::task::core::Stage<",
+        "tokio::runtime::task::core::Core<",
+    ],
 ];
 
 /// What the symbols at these addresses say. The addresses come from the vtable's own functions; the

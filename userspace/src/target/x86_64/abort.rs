@@ -70,6 +70,12 @@ fn has_constants(body: &Body, index: usize) -> bool {
 }
 
 fn immediate(instruction: &Instruction) -> Option<u64> {
-    let kinds = [OpKind::Immediate8, OpKind::Immediate8to32, OpKind::Immediate8to64, OpKind::Immediate32, OpKind::Immediate32to64];
+    let kinds = [
+        OpKind::Immediate8,
+        OpKind::Immediate8to32,
+        OpKind::Immediate8to64,
+        OpKind::Immediate32,
+        OpKind::Immediate32to64,
+    ];
     (instruction.op_count() == 2 && kinds.contains(&instruction.op1_kind())).then(|| instruction.immediate(1))
 }

@@ -108,17 +108,22 @@ impl<'e, 'data> Code<'e, 'data> {
 /// The pointer that a RIP-relative memory operand reads, if relocation fixes it.
 fn pointed_to(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
     let memory = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
-    (memory && instruction.is_ip_rel_memory_operand()).then(|| elf.pointer(ElfAddr(instruction.ip_rel_memory_address())))?
+    (memory && instruction.is_ip_rel_memory_operand())
+        .then(|| elf.pointer(ElfAddr(instruction.ip_rel_memory_address())))?
 }
 
 /// The static address that an instruction loads: by `lea`, or from a GOT entry.
 #[must_use]
 pub fn loaded_address(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
     match instruction.mnemonic() {
-        iced_x86::Mnemonic::Lea if instruction.is_ip_rel_memory_operand() => Some(ElfAddr(instruction.ip_rel_memory_address())),
+        iced_x86::Mnemonic::Lea if instruction.is_ip_rel_memory_operand() => {
+            Some(ElfAddr(instruction.ip_rel_memory_address()))
+        }
         iced_x86::Mnemonic::Mov if instruction.op0_kind() == OpKind::Register => match instruction.op1_kind() {
             OpKind::Memory => pointed_to(elf, instruction),
-            OpKind::Immediate32to64 | OpKind::Immediate64 | OpKind::Immediate32 => Some(ElfAddr(instruction.immediate(1))),
+            OpKind::Immediate32to64 | OpKind::Immediate64 | OpKind::Immediate32 => {
+                Some(ElfAddr(instruction.immediate(1)))
+            }
             _ => None,
         },
         _ => None,

@@ -8,8 +8,6 @@ use crate::target::addr::ElfAddr;
 /// The entry's straight-line code is not looked at further than this.
 const LOOKED_AT: usize = 16;
 
-
-
 /// The first emulated instruction of the entry, while the `argument` register still holds what the
 /// caller passed and the stack pointer stands as at the entry; else the first instruction. Every call
 /// runs it once. `None` if the function cannot be decoded.
@@ -27,7 +25,8 @@ pub fn cheapest(code: &Code<'_, '_>, function: ElfAddr, argument: Register) -> O
             return Some(*instruction);
         }
         let changes = info.info(instruction).used_registers().iter().any(|used| {
-            let written = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
+            let written =
+                !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
             written && (used.register().full_register() == argument || used.register().full_register() == Register::RSP)
         });
         if changes || instruction.flow_control() != FlowControl::Next {

@@ -71,7 +71,8 @@ pub fn follow(code: &Code<'_, '_>, root: ElfAddr, arguments: u8) -> Flow {
 impl Flow {
     /// `is_root`: a return from this function is one from the root.
     fn function(&mut self, code: &Code<'_, '_>, start: ElfAddr, entry: Values, depth: u8, is_root: bool) {
-        if depth > DEPTH_MAX || self.visited.len() >= FUNCTIONS_MAX || !self.visited.insert((start, entry.arguments())) {
+        if depth > DEPTH_MAX || self.visited.len() >= FUNCTIONS_MAX || !self.visited.insert((start, entry.arguments()))
+        {
             return;
         }
         let Some(body) = code.body(start) else { return };
@@ -126,10 +127,20 @@ impl Flow {
     }
 
     /// Follows calls and jumps out of the function.
-    fn leave(&mut self, code: &Code<'_, '_>, body: &Rc<Body>, instruction: &Instruction, values: &Values, depth: u8, is_root: bool) {
+    fn leave(
+        &mut self,
+        code: &Code<'_, '_>,
+        body: &Rc<Body>,
+        instruction: &Instruction,
+        values: &Values,
+        depth: u8,
+        is_root: bool,
+    ) {
         let (call, leaves) = match instruction.flow_control() {
             FlowControl::Call | FlowControl::IndirectCall => (true, true),
-            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => (false, !body.contains(instruction.near_branch_target())),
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+                (false, !body.contains(instruction.near_branch_target()))
+            }
             FlowControl::IndirectBranch => (false, instruction.op0_kind() == OpKind::Memory),
             FlowControl::Return => {
                 if is_root {
@@ -178,7 +189,13 @@ fn starts_running(body: &Body, index: usize) -> bool {
 
 /// What is known before each instruction; `None` for code that was not reached.
 fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
-    let mut walk = Walk { code, body, info: InstructionInfoFactory::new(), states: vec![None; body.instructions.len()], elsewhere: None };
+    let mut walk = Walk {
+        code,
+        body,
+        info: InstructionInfoFactory::new(),
+        states: vec![None; body.instructions.len()],
+        elsewhere: None,
+    };
     walk.from(0, entry, 0);
     let mut from = 0;
     // Code that no jump reaches is the target of a jump table or a landing pad: what all indirect jumps

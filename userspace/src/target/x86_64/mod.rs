@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn knows_what_the_kernel_emulates() {
-        let check = |bytes: &[u8], emulated| assert_eq!(is_emulated(&decoded(bytes)), emulated, "{}", show(&decoded(bytes)));
+        let check =
+            |bytes: &[u8], emulated| assert_eq!(is_emulated(&decoded(bytes)), emulated, "{}", show(&decoded(bytes)));
         check(&[0x55], true); // push %rbp
         check(&[0x41, 0x57], true); // push %r15
         check(&[0x75, 0x10], true); // jne

@@ -49,7 +49,10 @@ impl Values {
 
     /// Which of the arguments hold the header, as bits.
     pub(super) fn arguments(&self) -> u8 {
-        (0..).zip(ARGUMENTS).filter(|&(_, register)| self.holds_header(register)).fold(0, |bits, (place, _)| bits | 1 << place)
+        (0..)
+            .zip(ARGUMENTS)
+            .filter(|&(_, register)| self.holds_header(register))
+            .fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
     /// Keeps what both agree on. Whether anything changed.
@@ -74,7 +77,10 @@ impl Values {
         let pushed = instruction.mnemonic() == Mnemonic::Push && moved;
         let stored = (instruction.op0_kind() == OpKind::Memory).then(|| self.slot(instruction)).flatten();
         for used in info.info(instruction).used_registers() {
-            if matches!(used.access(), OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite) {
+            if matches!(
+                used.access(),
+                OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
+            ) {
                 self.header &= !bit(used.register());
             }
         }
@@ -106,7 +112,8 @@ impl Values {
         match (instruction.mnemonic(), instruction.op_kind(source)) {
             (Mnemonic::Mov | Mnemonic::Push, OpKind::Register) => self.holds_header(instruction.op_register(source)),
             (Mnemonic::Mov, OpKind::Memory) => {
-                instruction.op0_register().is_gpr64() && self.slot(instruction).is_some_and(|slot| self.slots.contains(&slot))
+                instruction.op0_register().is_gpr64()
+                    && self.slot(instruction).is_some_and(|slot| self.slots.contains(&slot))
             }
             _ => false,
         }
@@ -131,13 +138,19 @@ impl Values {
         let to = if changed { instruction.op0_register() } else { Register::None };
         let immediate = || i32::try_from(instruction.immediate(1) as i64).ok();
         match (instruction.mnemonic(), to) {
-            (Mnemonic::Mov, Register::RBP) if instruction.op1_kind() == OpKind::Register && instruction.op1_register() == Register::RSP => {
+            (Mnemonic::Mov, Register::RBP)
+                if instruction.op1_kind() == OpKind::Register && instruction.op1_register() == Register::RSP =>
+            {
                 (self.sp, self.sp)
             }
             (Mnemonic::Mov, Register::RSP) => (None, self.frame),
             (Mnemonic::Lea, Register::RSP) => (self.slot(instruction), self.frame),
-            (Mnemonic::Add, Register::RSP) => (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_add(by)), self.frame),
-            (Mnemonic::Sub, Register::RSP) => (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_sub(by)), self.frame),
+            (Mnemonic::Add, Register::RSP) => {
+                (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_add(by)), self.frame)
+            }
+            (Mnemonic::Sub, Register::RSP) => {
+                (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_sub(by)), self.frame)
+            }
             (Mnemonic::And, Register::RSP) => (None, self.frame),
             _ => {
                 let moved = self.sp.and_then(|sp| sp.checked_add(instruction.stack_pointer_increment()));
