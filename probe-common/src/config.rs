@@ -75,14 +75,47 @@ pub enum EntryCookie {
     Abort = 3,
 }
 
-/// The cookie of a spawn hook: by which way a new task goes to its scheduler.
+/// By which way a new task goes to its scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum SpawnCookie {
-    /// `OwnedTasks::bind_inner`, header in the second and the third argument.
+#[repr(u8)]
+pub enum SpawnWay {
+    /// `OwnedTasks::bind_inner`.
     Owned = 0,
-    /// The blocking pool's `Spawner::spawn_task`, header in the second argument.
+    /// The blocking pool's `Spawner::spawn_task`.
     Blocking = 1,
-    /// `LocalSet`'s `Shared::schedule`, header in the second argument; passed by woken tasks too.
+    /// `LocalSet`'s `Shared::schedule`; passed by woken tasks too.
     Local = 2,
+}
+
+/// The cookie of a spawn hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpawnCookie {
+    /// By which way.
+    pub way: SpawnWay,
+    /// The register with the header: its place in the kernel's `pt_regs`, in words.
+    pub header: u8,
+    /// Whether the stack pointer points to the return address, as at a function's entry.
+    pub at_entry: bool,
+}
+
+impl SpawnCookie {
+    /// Packs the cookie.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        self.way as u64 | ((self.header as u64) << 8) | ((self.at_entry as u64) << 16)
+    }
+
+    /// Unpacks the cookie; an unknown `way` reads as [`SpawnWay::Owned`].
+    #[must_use]
+    pub const fn unpack(cookie: u64) -> Self {
+        Self {
+            way: match cookie as u8 {
+                1 => SpawnWay::Blocking,
+                2 => SpawnWay::Local,
+                _ => SpawnWay::Owned,
+            },
+            header: (cookie >> 8) as u8 & 31,
+            at_entry: (cookie >> 16) & 1 != 0,
+        }
+    }
 }

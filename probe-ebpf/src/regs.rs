@@ -30,12 +30,6 @@ pub fn first_argument(ctx: &ProbeContext) -> u64 {
     regs(ctx).rdi
 }
 
-/// The second argument of the function, at its entry.
-#[inline(always)]
-pub fn second_argument(ctx: &ProbeContext) -> u64 {
-    regs(ctx).rsi
-}
-
 /// The value that memory held before a compare-and-exchange, right after it.
 #[inline(always)]
 pub fn exchanged_old(ctx: &ProbeContext) -> u64 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use iced_x86::Register;
-use probe_common::config::{EntryCookie, SpawnCookie, TransitionCookie, Watch};
+use probe_common::config::{EntryCookie, SpawnCookie, SpawnWay, TransitionCookie, Watch};
 
 use super::{
     addr::ElfAddr,
@@ -260,23 +260,25 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
 }
 
 fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
+    let binds = bind::find(code);
     let by_symbol = symbols.ending(&["::bind_inner"]);
-    let by_shape: Vec<ElfAddr> =
-        bind::find(code.elf).into_iter().filter(|function| !symbols.is_local_list(*function)).collect();
-    let how = if by_symbol.is_empty() {
-        "OwnedTasks::bind_inner by what it does to the header"
-    } else {
-        "symbol and what it does to the header"
-    };
-    let functions = if symbols.are_missing() { by_shape.clone() } else { by_symbol };
-    for function in &functions {
-        if by_shape.contains(function) {
-            spawn(builder, code, *function, SpawnCookie::Owned, how);
-        } else {
-            spawn(builder, code, *function, SpawnCookie::Owned, "symbol alone");
+    for bind in &binds {
+        if bind.second_argument {
+            let how = if by_symbol.contains(&bind.function) {
+                "bind_inner, by what it does and by symbol"
+            } else {
+                "bind_inner, by what it does"
+            };
+            spawn_at_entry(builder, code, bind.function, SpawnWay::Owned, how);
+        } else if let Some(header) = place_in_pt_regs(bind.header) {
+            let cookie = SpawnCookie { way: SpawnWay::Owned, header, at_entry: false };
+            builder.place(Program::Spawn, &bind.at, cookie.pack(), "spawn", "inlined bind_inner, by what it does");
         }
     }
-    if functions.is_empty() {
+    for function in by_symbol.iter().filter(|function| !binds.iter().any(|bind| bind.function == **function)) {
+        spawn_at_entry(builder, code, *function, SpawnWay::Owned, "bind_inner, by symbol alone");
+    }
+    if binds.is_empty() && by_symbol.is_empty() {
         builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
     }
     named_spawns(
@@ -284,7 +286,7 @@ fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
         code,
         symbols,
         "::Spawner::spawn_task",
-        SpawnCookie::Blocking,
+        SpawnWay::Blocking,
         "parents of blocking tasks are unknown",
     );
     named_spawns(
@@ -292,16 +294,9 @@ fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
         code,
         symbols,
         "::task::local::Shared::schedule",
-        SpawnCookie::Local,
+        SpawnWay::Local,
         "parents of LocalSet's tasks are unknown",
     );
-}
-
-impl Symbols {
-    /// `LocalOwnedTasks` has the same signature; its tasks are seen in `LocalSet`'s queue.
-    fn is_local_list(&self, function: ElfAddr) -> bool {
-        self.0.iter().any(|(name, address, _)| *address == function && name.contains("LocalOwnedTasks"))
-    }
 }
 
 fn named_spawns(
@@ -309,22 +304,25 @@ fn named_spawns(
     code: &Code<'_, '_>,
     symbols: &Symbols,
     name: &str,
-    way: SpawnCookie,
+    way: SpawnWay,
     without: &str,
 ) {
     let functions = symbols.ending(&[name]);
     for function in &functions {
-        spawn(builder, code, *function, way, "symbol");
+        spawn_at_entry(builder, code, *function, way, "symbol");
     }
     if functions.is_empty() {
         builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
     }
 }
 
-fn spawn(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr, way: SpawnCookie, how: &str) {
-    match entry::cheapest(code, function, Register::RSI) {
-        Some(at) => builder.place(Program::Spawn, &at, way as u64, "spawn", how),
-        None => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
+/// The header is the second argument.
+fn spawn_at_entry(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr, way: SpawnWay, how: &str) {
+    match (entry::cheapest(code, function, Register::RSI), place_in_pt_regs(Register::RSI)) {
+        (Some(at), Some(header)) => {
+            builder.place(Program::Spawn, &at, SpawnCookie { way, header, at_entry: true }.pack(), "spawn", how)
+        }
+        _ => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
     }
 }
 

@@ -1,95 +1,177 @@
-//! `OwnedTasks::bind_inner`, by what it does to the new task's header: it stores `owner_id`, and reads
-//! the id through the vtable's `id_offset`.
+//! Where a new task is bound to its runtime (`OwnedTasks::bind_inner`, wherever it was inlined), by what
+//! it does to the task's header: it stores `owner_id`, and reads the id through the vtable's
+//! `id_offset`.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/list.rs#L131-L159>
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
-use crate::target::{
-    addr::ElfAddr,
-    elf::{Elf, Function},
+use super::{
+    code::{Body, Code},
+    is_emulated,
 };
+use crate::target::{addr::ElfAddr, elf::Function};
 
-/// The id is read within the first instructions.
-const LOOKED_AT: usize = 48;
 const OWNER_ID: u64 = 0x18;
 const VTABLE: u64 = 0x10;
 /// Seven functions and two offsets before it.
 const ID_OFFSET: u64 = 0x48;
+const RSI: usize = 6;
 
-/// All functions of that signature: header in the second argument.
-#[must_use]
-pub fn find(elf: &Elf<'_>) -> Vec<ElfAddr> {
-    elf.functions().iter().filter(|function| binds(elf, **function)).map(|function| function.start).collect()
+/// An instruction that runs once for each task that is bound there, with the header in a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// The function it stands in.
+    pub function: ElfAddr,
+    /// The instruction.
+    pub at: Instruction,
+    /// The register with the header's address.
+    pub header: Register,
+    /// Whether the header was the function's second argument, as it is of `bind_inner` itself.
+    pub second_argument: bool,
 }
 
-/// What a register holds.
+/// All places where tasks are bound.
+#[must_use]
+pub fn find(code: &Code<'_, '_>) -> Vec<Bind> {
+    let functions = code.elf.functions().iter().filter(|function| may_bind(code, function));
+    functions.filter_map(|function| code.body(function.start)).flat_map(|body| binds(&body)).collect()
+}
+
+/// A cheap look before decoding: a 64-bit load at 0x48 and a store at 0x18 from a register.
+fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
+    let bytes = code.elf.bytes(function.start, function.len);
+    let has = |opcode: u8, displacement: u8| {
+        bytes.windows(4).any(|w| w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[3] == displacement)
+    };
+    has(0x8b, ID_OFFSET as u8) && has(0x89, OWNER_ID as u8)
+}
+
+/// What a register holds: a value not known otherwise, by number, or something loaded through one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
-    Other,
-    Header,
-    Vtable,
-    IdOffset,
+    Plain(u32),
+    VtableOf(u32),
+    IdOffsetOf(u32),
 }
 
-fn binds(elf: &Elf<'_>, function: Function) -> bool {
-    let bytes = elf.bytes(function.start, function.len.min(15 * LOOKED_AT as u64));
-    let mut registers = [Value::Other; 16];
-    registers[Register::RSI.number()] = Value::Header;
-    let (mut owner_set, mut id_read) = (false, false);
-    for instruction in Decoder::with_ip(64, bytes, function.start.0, DecoderOptions::NONE).into_iter().take(LOOKED_AT) {
-        if instruction.is_invalid() || instruction.flow_control() != FlowControl::Next {
-            break;
+/// Straight-line code, followed from its start.
+struct Line {
+    registers: [Value; 16],
+    next: u32,
+    owner_of: Vec<u32>,
+    id_of: Vec<u32>,
+}
+
+fn binds(body: &Body) -> Vec<Bind> {
+    let mut info = InstructionInfoFactory::new();
+    let mut found = Vec::new();
+    let mut line = Line::new(0);
+    let mut header = None;
+    for instruction in &body.instructions {
+        let line_ends = instruction.flow_control() != FlowControl::Next;
+        if let Some(number) = header
+            && (line_ends || is_emulated(instruction))
+        {
+            found.extend(line.bind(body, instruction, number));
+            header = None;
         }
-        owner_set |= stores_owner(&instruction, &registers);
-        id_read |= reads_id(&instruction, &registers);
-        if owner_set && id_read {
-            return true;
+        if line_ends {
+            line = Line::new(line.next);
+            continue;
         }
-        step(&instruction, &mut registers);
+        header = line.step(instruction, &mut info).or(header);
     }
-    false
+    found
 }
 
-fn value(registers: &[Value; 16], register: Register) -> Value {
-    if register.is_gpr64() { registers[register.number()] } else { Value::Other }
-}
-
-fn stores_owner(instruction: &Instruction, registers: &[Value; 16]) -> bool {
-    instruction.mnemonic() == Mnemonic::Mov
-        && instruction.op0_kind() == OpKind::Memory
-        && instruction.op1_kind() == OpKind::Register
-        && instruction.op1_register().is_gpr64()
-        && value(registers, instruction.memory_base()) == Value::Header
-        && instruction.memory_index() == Register::None
-        && instruction.memory_displacement64() == OWNER_ID
-}
-
-/// A read at header + id offset, or that sum itself.
-fn reads_id(instruction: &Instruction, registers: &[Value; 16]) -> bool {
-    let pair = (value(registers, instruction.memory_base()), value(registers, instruction.memory_index()));
-    matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea)
-        && instruction.op1_kind() == OpKind::Memory
-        && matches!(pair, (Value::Header, Value::IdOffset) | (Value::IdOffset, Value::Header))
-        && instruction.memory_displacement64() == 0
-}
-
-fn step(instruction: &Instruction, registers: &mut [Value; 16]) {
-    if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::Register {
-        return;
+impl Line {
+    /// Numbers from `next` on have not been given. At a function's start the numbers are the registers'.
+    fn new(next: u32) -> Self {
+        let registers = std::array::from_fn(|register| Value::Plain(next + register as u32));
+        Self { registers, next: next + 16, owner_of: Vec::new(), id_of: Vec::new() }
     }
-    let to = instruction.op0_register().full_register();
-    if !to.is_gpr64() || matches!(instruction.mnemonic(), Mnemonic::Push | Mnemonic::Cmp | Mnemonic::Test) {
-        return;
+
+    fn value(&self, register: Register) -> Option<Value> {
+        register.is_gpr64().then(|| self.registers[register.number()])
     }
-    registers[to.number()] = match (instruction.mnemonic(), instruction.op_kind(1)) {
-        (Mnemonic::Mov, OpKind::Register) => value(registers, instruction.op1_register()),
-        (Mnemonic::Mov, OpKind::Memory) if instruction.memory_index() == Register::None => {
-            match (value(registers, instruction.memory_base()), instruction.memory_displacement64()) {
-                (Value::Header, VTABLE) => Value::Vtable,
-                (Value::Vtable, ID_OFFSET) => Value::IdOffset,
-                _ => Value::Other,
+
+    /// The hook at this instruction, if a register still holds the header.
+    fn bind(&self, body: &Body, at: &Instruction, number: u32) -> Option<Bind> {
+        let place = self.registers.iter().position(|&value| value == Value::Plain(number))?;
+        let header = Register::RAX + place as u32;
+        let second_argument = number == RSI as u32;
+        let once = second_argument || !body.is_jumped_to(at.ip());
+        once.then_some(Bind { function: body.function.start, at: *at, header, second_argument })
+    }
+
+    /// One instruction on; the header's number where this one completes the signature.
+    fn step(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) -> Option<u32> {
+        let stored = self.stores_owner(instruction);
+        let read = self.reads_id(instruction);
+        self.owner_of.extend(stored);
+        self.id_of.extend(read);
+        let loaded = self.loaded(instruction);
+        for used in info.info(instruction).used_registers() {
+            let register = used.register().full_register();
+            let written =
+                !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
+            if written && register.is_gpr64() {
+                self.registers[register.number()] = Value::Plain(self.next);
+                self.next += 1;
             }
         }
-        _ => Value::Other,
-    };
+        if let Some(value) = loaded {
+            self.registers[instruction.op0_register().number()] = value;
+        }
+        let complete = |number: &u32| self.owner_of.contains(number) && self.id_of.contains(number);
+        stored.into_iter().chain(read).find(complete)
+    }
+
+    /// What a `mov` into a register brings.
+    fn loaded(&self, instruction: &Instruction) -> Option<Value> {
+        if instruction.mnemonic() != Mnemonic::Mov || !instruction.op0_register().is_gpr64() {
+            return None;
+        }
+        match instruction.op1_kind() {
+            OpKind::Register => self.value(instruction.op1_register()),
+            OpKind::Memory if instruction.memory_index() == Register::None => {
+                match (self.value(instruction.memory_base())?, instruction.memory_displacement64()) {
+                    (Value::Plain(header), VTABLE) => Some(Value::VtableOf(header)),
+                    (Value::VtableOf(header), ID_OFFSET) => Some(Value::IdOffsetOf(header)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn stores_owner(&self, instruction: &Instruction) -> Option<u32> {
+        let stores = instruction.mnemonic() == Mnemonic::Mov
+            && instruction.op0_kind() == OpKind::Memory
+            && instruction.op1_kind() == OpKind::Register
+            && instruction.op1_register().is_gpr64()
+            && instruction.memory_index() == Register::None
+            && instruction.memory_displacement64() == OWNER_ID;
+        match self.value(instruction.memory_base()) {
+            Some(Value::Plain(header)) if stores => Some(header),
+            _ => None,
+        }
+    }
+
+    /// A read at header + id offset, or that sum itself.
+    fn reads_id(&self, instruction: &Instruction) -> Option<u32> {
+        let reads = matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea)
+            && instruction.op_count() == 2
+            && instruction.op1_kind() == OpKind::Memory
+            && instruction.memory_displacement64() == 0
+            && instruction.memory_index_scale() == 1;
+        match (self.value(instruction.memory_base())?, self.value(instruction.memory_index())?) {
+            (Value::Plain(header), Value::IdOffsetOf(of)) | (Value::IdOffsetOf(of), Value::Plain(header))
+                if reads && header == of =>
+            {
+                Some(header)
+            }
+            _ => None,
+        }
+    }
 }
