@@ -75,6 +75,7 @@ impl Graph {
     fn drop_frame(&mut self, tid: u32, frame: &Frame) {
         self.close(tid, frame, Close::unseen());
         if frame.over.is_some() || frame.is_completing() {
+            self.settle_refused(frame);
             return;
         }
         match (frame.task, frame.kind) {
@@ -82,6 +83,14 @@ impl Graph {
             (Some(task), FrameKind::Cancel) => self.end_task(task, How::Cancelled),
             (Some(task), _) => self.leave(task, Phase::Waiting),
             (None, _) => {}
+        }
+    }
+
+    /// A frame whose end was not seen, of a task that another thread has torn down, was no poll.
+    fn settle_refused(&mut self, frame: &Frame) {
+        let torn_down = |task: &usize| self.tasks[*task].end.is_some_and(|end| end.how == How::Cancelled);
+        if let Some(task) = frame.task.filter(torn_down).filter(|_| frame.kind == FrameKind::Poll) {
+            self.refuse_poll(task);
         }
     }
 
@@ -186,6 +195,9 @@ impl Graph {
         for tid in tids {
             while let Some(frame) = self.thread(tid).frames.pop() {
                 self.close(tid, &frame, Close::unseen());
+                if frame.over.is_some() {
+                    self.settle_refused(&frame);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Graph;
 use super::frames::Reach;
 use super::setup::Detail;
-use super::task::{How, Phase};
+use super::task::{How, Phase, Unended};
 use super::thread::{Frame, FrameKind};
 use crate::event::{At, State, TaskId, TaskRef};
 use probe_common::record::state::{CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING};
@@ -45,6 +45,8 @@ pub enum Outcome {
     AbortedWhileRunning,
     /// Not seen.
     Unknown,
+    /// It was none: `raw::poll` was entered, and found the task being torn down by another thread.
+    Refused,
 }
 
 impl From<How> for Outcome {
@@ -110,6 +112,7 @@ impl Graph {
             let unannounced = is_new || self.tasks[index].phase == Phase::Waiting;
             let counts = &mut self.tasks[index];
             counts.owed_wake = unannounced.then_some(self.epoch);
+            counts.unended = None;
             counts.polls += u64::from(kind == FrameKind::Poll);
         }
         self.totals.polls += u64::from(kind == FrameKind::Poll);
@@ -180,6 +183,9 @@ impl Graph {
         };
         self.close(at.tid, &frame, close);
         if let Some(task) = frame.task {
+            if complete && matches!(frame.kind, FrameKind::Shutdown | FrameKind::Cancel) {
+                self.refuse_poll(task);
+            }
             match complete {
                 true => self.end_task(task, how),
                 false if frame.over.is_none() => self.leave(task, phase_after(new)),
@@ -190,6 +196,24 @@ impl Graph {
             frame.kind = FrameKind::Completing;
             frame.sp = frame.sp.max(at.sp);
             self.thread(at.tid).frames.push(frame);
+        }
+    }
+
+    /// A teardown of the task has ended on this thread: it held RUNNING, which only one thread can. An
+    /// entry into `raw::poll` after which neither a poll nor its end was seen did not get it, then.
+    pub(super) fn refuse_poll(&mut self, task: usize) {
+        let Some(unended) = self.tasks.get_mut(task).and_then(|task| task.unended.take()) else {
+            return;
+        };
+        if unended.epoch != self.epoch {
+            return;
+        }
+        self.tasks[task].polls -= 1;
+        self.tasks[task].polls_unended -= 1;
+        self.totals.polls -= 1;
+        self.totals.polls_unended -= 1;
+        if let Some(poll) = unended.poll.and_then(|poll| self.polls.get_mut(poll)) {
+            poll.outcome = Outcome::Refused;
         }
     }
 
@@ -246,6 +270,10 @@ impl Graph {
             }
         }
         self.totals.polls_unended += u64::from(!close.end_seen);
+        if let Some(task) = frame.task.filter(|_| !close.end_seen).and_then(|index| self.tasks.get_mut(index)) {
+            let poll = (self.setup.detail == Detail::Intervals).then_some(self.polls.len());
+            task.unended = Some(Unended { poll, epoch: frame.epoch });
+        }
         if self.setup.detail == Detail::Intervals {
             self.fresh.polls.push((self.now, self.polls.len()));
             self.polls.push(Poll {

@@ -41,6 +41,17 @@ pub struct Task {
     pub(super) on: Option<u32>,
     /// The epoch in which a poll started though the wake before it was not seen: it may yet come.
     pub(super) owed_wake: Option<u64>,
+    /// The last poll, if its end was not seen.
+    pub(super) unended: Option<Unended>,
+}
+
+/// A poll whose end was not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unended {
+    /// Its place among the graph's polls, if these are kept.
+    pub(super) poll: Option<usize>,
+    /// The epoch in which it began.
+    pub(super) epoch: u64,
 }
 
 /// Who spawned a task.
@@ -156,6 +167,7 @@ impl Task {
             charged_to: now,
             on: None,
             owed_wake: None,
+            unended: None,
         }
     }
 

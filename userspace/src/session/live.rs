@@ -93,8 +93,8 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
         sink.recorder = Some(Writer::create(to.into_writer()?, &armed.facts).context("cannot write the recording")?);
         sink.only_recorder = outputs.are_none();
     }
-    announce(&armed);
     let mut watch = Watch::new(&armed);
+    announce(&armed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
     runtime.block_on(until_the_end(&mut armed, &mut watch, &mut sink, live.duration))?;
     armed.probe.disarm();

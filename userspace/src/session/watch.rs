@@ -35,13 +35,15 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(armed: &Armed) -> Self {
         let threads = armed.facts.threads.iter().map(|thread| (thread.tid, 0));
-        Self {
+        let mut watch = Self {
             order: Order::new(armed.facts.armed.monotonic_ns),
             named: HashSet::new(),
             unproved: if armed.facts.from_first_instruction { Vec::new() } else { threads.collect() },
             rounds: 0,
             undecoded: 0,
-        }
+        };
+        watch.look_for_rest(armed);
+        watch
     }
 
     /// Takes what is there, and hands on what is certain to be in order.

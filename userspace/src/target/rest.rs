@@ -14,7 +14,6 @@ use super::{
 
 /// A deeper stack than this is not looked at.
 const STACK_MAX: usize = 1 << 20;
-const STEP: usize = 64 << 10;
 
 /// The code in which a thread is while it polls, in the target's memory.
 #[derive(Clone, Debug, Default)]
@@ -68,21 +67,27 @@ fn switches(pid: u32, tid: u32) -> Option<Vec<String>> {
 }
 
 fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode) -> bool {
-    let mut buffer = vec![0; STEP];
-    let mut read = 0;
-    while read < STACK_MAX {
-        let Some(address) = stack_pointer.checked_add(read as u64) else { return false };
-        let got = process.read_memory(RuntimeAddr(address), &mut buffer);
-        let words = buffer[..got].chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
-        if words.into_iter().any(|word| poll_code.contains(word)) {
-            return false;
-        }
-        read += got;
-        if got < STEP {
-            return read > 0; // the stack's end
-        }
+    let Some(end) = mapping_end(process.pid, stack_pointer) else { return false };
+    let len = usize::try_from(end - stack_pointer).unwrap_or(usize::MAX);
+    if len > STACK_MAX {
+        return false;
     }
-    false
+    let mut stack = vec![0; len];
+    if process.read_memory(RuntimeAddr(stack_pointer), &mut stack) < len {
+        return false;
+    }
+    let mut words = stack.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
+    !words.any(|word| poll_code.contains(word))
+}
+
+/// The end of the mapping that the address lies in.
+fn mapping_end(pid: u32, address: u64) -> Option<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    maps.lines().find_map(|line| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+        (start..end).contains(&address).then_some(end)
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use self::lines::{ByLine, EndLine, GapLine, Line, ParentLine, PollLine, Recordin
 use self::lines::{SpawnLine, TaskLine, TotalsLine, WakeLine};
 use super::names::Names;
 use crate::facts::Facts;
-use crate::model::{Birth, Gap, Graph, Parent, Poll, Task, Wake, WakeBy};
+use crate::model::{Birth, Gap, Graph, Outcome, Parent, Poll, Task, Wake, WakeBy};
 
 /// The version of the format: raised when a field changes its meaning or goes.
 pub const FORMAT: u32 = 1;
@@ -46,7 +46,7 @@ enum Moment<'a> {
 fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
     let born = |task: &'a Task| task.born.map(move |birth| Moment::Spawn(task, birth));
     let spawns = graph.tasks().iter().filter_map(born);
-    let polls = graph.polls().iter().map(Moment::Poll);
+    let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
     let wakes = graph.wakes().iter().map(Moment::Wake);
     let gaps = graph.gaps().iter().map(Moment::Gap);
     let mut all: Vec<_> = spawns.chain(polls).chain(wakes).chain(gaps).collect();

@@ -41,6 +41,22 @@ fn entries_that_are_no_polls() {
 }
 
 #[test]
+fn an_entry_that_loses_against_a_shutdown_is_no_poll() {
+    check(polls, "2/90 shutdown 7; 1/90 poll 7; 1/91 panic; 2/80 end 7 done", "");
+    check(polls, "2/90 shutdown 7; 1/90 poll 7; 2/80 end 7 done; 1/91 panic", "");
+    check(polls, "2/90 shutdown 7; 1/90 poll 7; 2/80 end 7 done", "");
+    check(ends, "2/90 shutdown 7; 1/90 poll 7; 1/91 panic; 2/80 end 7 done", "7 Cancelled at 40");
+    // One that is polled again since then was one.
+    check(
+        polls,
+        "1/90 poll 7; 1/91 panic; 1/90 poll 7; 1/80 end 7; 2/90 shutdown 7; 2/80 end 7 done",
+        "7@1 10- Unknown, 7@1 30-40 Pending",
+    );
+    let graph = graph("2/90 shutdown 7; 1/90 poll 7; 1/91 panic; 2/80 end 7 done");
+    assert_eq!((graph.totals().polls, graph.totals().polls_unended), (0, 0));
+}
+
+#[test]
 fn nesting() {
     check(polls, "1/90 poll 7; 1/70 poll 8; 1/60 end 8; 1/80 end 7", "8@1 20-30 Pending, 7@1 10-40 Pending nested 10");
     check(

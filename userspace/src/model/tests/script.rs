@@ -7,7 +7,7 @@
 
 use crate::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
 use crate::facts::{Driver, DriverCode, Facts, TaskType, Thread};
-use crate::model::{Detail, Graph, How, Parent, Setup, Task, WakeBy};
+use crate::model::{Detail, Graph, How, Outcome, Parent, Setup, Task, WakeBy};
 use probe_common::record::state::*;
 
 pub(crate) const IO: u64 = 0x10;
@@ -138,6 +138,7 @@ pub(crate) fn polls(graph: &Graph) -> String {
     let polls: Vec<String> = graph
         .polls()
         .iter()
+        .filter(|poll| poll.outcome != Outcome::Refused)
         .map(|poll| {
             let id = poll.task.map_or("?".into(), |id| id.0.to_string());
             let end = poll.end_ns.map_or(String::new(), |end| end.to_string());

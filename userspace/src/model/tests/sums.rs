@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::script::{facts, graph, times};
 use crate::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
-use crate::model::{Detail, Graph, Parent, Setup};
+use crate::model::{Detail, Graph, Outcome, Parent, Setup};
 
 fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks() {
@@ -12,7 +12,7 @@ fn lifetimes_add_up(graph: &Graph) {
         let end = task.end.map_or(graph.end_ns(), |end| end.time_ns);
         assert_eq!(t.running_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
         assert!(t.nested_ns <= t.running_ns && t.polls_ns <= t.running_ns, "{task:?}");
-        let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id));
+        let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id) && poll.outcome != Outcome::Refused);
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
         assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended);
         let wakes = graph.wakes().iter().filter(|wake| wake.task == task.id);
@@ -30,7 +30,7 @@ fn parents_come_first(graph: &Graph) {
 
 fn totals_add_up(graph: &Graph) {
     let totals = graph.totals();
-    assert_eq!(totals.polls, graph.polls().len() as u64);
+    assert_eq!(totals.polls, graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).count() as u64);
     assert_eq!(totals.wakes, graph.wakes().len() as u64);
     let born = graph.tasks().iter().filter(|task| task.born.is_some());
     assert_eq!(totals.spawns, born.count() as u64);

@@ -48,7 +48,7 @@ pub struct Flow {
     pub exits: BTreeMap<u64, Instruction>,
     /// The functions that were reached with the header as an argument, the root first.
     pub reached: Vec<ElfAddr>,
-    /// The root, and the functions that it becomes by jumping on.
+    /// The root, and the functions that it becomes by jumping on, as far as they exchange state words.
     pub tail: Vec<ElfAddr>,
     /// All functions that these call, and static addresses that they load.
     pub mentioned: Vec<ElfAddr>,
@@ -77,9 +77,7 @@ impl Flow {
         }
         let Some(body) = code.body(start) else { return };
         self.reached.push(start);
-        if is_root {
-            self.tail.push(start);
-        }
+        let known = self.exchanges.len();
         let states = states(code, &body, entry);
         for (instruction, values) in body.instructions.iter().zip(&states) {
             let Some(values) = values else { continue };
@@ -88,6 +86,9 @@ impl Flow {
             }
             self.exchange(&body, instruction, values);
             self.leave(code, &body, instruction, values, depth, is_root);
+        }
+        if is_root && (depth == 0 || self.exchanges.len() > known) {
+            self.tail.push(start);
         }
     }
 
