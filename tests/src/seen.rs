@@ -30,6 +30,9 @@ pub struct Seen {
 pub struct Recording {
     /// When the hooks were armed.
     pub armed: Armed,
+    /// Whether the target was watched from its first instruction on.
+    #[serde(default)]
+    pub from_first_instruction: bool,
     /// When it ended.
     pub end_ns: u64,
     /// Its sums.

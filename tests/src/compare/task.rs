@@ -68,7 +68,8 @@ impl Sides<'_> {
         if lines != seen.polls {
             self.mistake(format!("task {} has {} polls, but {lines} lines of polls", seen.task, seen.polls));
         }
-        let Some(lived) = truth.polls else { return };
+        let before = if self.seen.recording.from_first_instruction { truth.polls_before } else { 0 };
+        let Some(lived) = truth.polls.map(|polls| polls + before) else { return };
         if seen.polls == lived + 1 && self.may_be_racing(truth, seen) {
             self.result.racing_polls += 1;
         } else if seen.polls > lived || (seen.polls < lived && !self.gaps) {

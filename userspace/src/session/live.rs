@@ -97,8 +97,9 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
     announce(&armed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
     runtime.block_on(until_the_end(&mut armed, &mut watch, &mut sink, live.duration))?;
+    let end_ns = watch.end();
     armed.probe.disarm();
-    let end_ns = watch.last(&mut armed, &mut |event| sink.take(event))?;
+    watch.last(&mut armed, &mut |event| sink.take(event))?;
     let lost = losses(&armed, &watch)?;
     sink.finish(end_ns, &lost)?;
     if sink.only_recorder {

@@ -28,6 +28,9 @@ pub(super) struct Watch {
     /// Threads that may be inside a poll that began before the hooks were armed, and tries so far.
     unproved: Vec<(u32, u32)>,
     rounds: u32,
+    /// All hooks are in place from the first to the second of these times, in nanoseconds.
+    from: u64,
+    until: u64,
     /// Records that could not be decoded: none, unless probe and agent differ in version.
     undecoded: u64,
 }
@@ -40,6 +43,8 @@ impl Watch {
             named: HashSet::new(),
             unproved: if armed.facts.from_first_instruction { Vec::new() } else { threads.collect() },
             rounds: 0,
+            from: armed.facts.armed.monotonic_ns,
+            until: u64::MAX,
             undecoded: 0,
         };
         watch.look_for_rest(armed);
@@ -63,15 +68,33 @@ impl Watch {
             lost: losses.missing_from(cpu),
         });
         self.order.drained(&cpus.collect::<Vec<_>>(), time);
-        self.order.pop(sink);
+        let (from, until) = (self.from, self.until);
+        self.order.pop(&mut |event| {
+            if is_inside(&event, from, until) {
+                sink(event);
+            }
+        });
         Ok(())
     }
 
-    /// The last round, after the hooks are gone. Returns the end's time.
-    pub(super) fn last(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<u64> {
+    /// The end of what is watched: from here on hooks go, one kind after the other, and what the rest
+    /// of them see is no whole picture. Returns its time.
+    pub(super) fn end(&mut self) -> u64 {
+        let now = monotonic_ns();
+        self.until = now;
+        now
+    }
+
+    /// The last round, after the hooks are gone.
+    pub(super) fn last(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
         self.round(armed, sink)?;
-        self.order.finish(sink);
-        Ok(monotonic_ns())
+        let (from, until) = (self.from, self.until);
+        self.order.finish(&mut |event| {
+            if is_inside(&event, from, until) {
+                sink(event);
+            }
+        });
+        Ok(())
     }
 
     /// What went wrong on the agent's own side, by kind.
@@ -113,5 +136,14 @@ impl Watch {
             }
             proved.is_none() && *tries < REST_TRIES
         });
+    }
+}
+
+/// Whether the event belongs to the time in which all hooks were in place.
+fn is_inside(event: &Event, from: u64, until: u64) -> bool {
+    match event.what {
+        What::Gap { since, .. } => event.at.time >= from && since <= until,
+        What::ThreadName { .. } => true,
+        _ => (from..=until).contains(&event.at.time),
     }
 }

@@ -9,9 +9,9 @@ use super::{
     addr::ElfAddr,
     builder::Builder,
     elf::Elf,
-    names::{self, demangled},
+    names::demangled,
     plan::{Plan, Program},
-    version,
+    types, version,
     vtables::{self, Vtable},
     x86_64::{
         abort, bind,
@@ -21,10 +21,10 @@ use super::{
         place_in_pt_regs, waker,
     },
 };
-use crate::facts::{Driver, DriverCode, TaskKind, TaskType};
+use crate::facts::{Driver, DriverCode, TaskType};
 
 /// The header is the first argument.
-const FIRST: u8 = 1;
+pub(super) const FIRST: u8 = 1;
 
 /// Finds all that there is to be seen in the executable.
 ///
@@ -47,7 +47,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     aborts(&mut builder, &code, &symbols);
     spawns(&mut builder, &code, &symbols);
     panics(&mut builder, &code, &symbols);
-    let types = types(elf, &code, &polls, &vtables);
+    let types = types::name(&code, &polls, &vtables);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
     let drivers = drivers(&symbols);
     let Builder { placements, hooks, .. } = builder;
@@ -93,7 +93,7 @@ impl Symbols {
 }
 
 /// The flow from each function, once.
-struct Flows(HashMap<ElfAddr, Flow>);
+pub(super) struct Flows(pub(super) HashMap<ElfAddr, Flow>);
 
 impl Flows {
     fn of(code: &Code<'_, '_>, roots: impl Iterator<Item = ElfAddr>) -> Self {
@@ -335,59 +335,6 @@ fn panics(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     }
     if functions.is_empty() {
         builder.missing("panic", "no symbol rust_panic: a task that panics looks like one that completes");
-    }
-}
-
-fn types(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
-    let mut types: Vec<TaskType> = vtables.iter().map(|vtable| named_type(elf, code, polls, vtable)).collect();
-    share_kinds(vtables, &mut types);
-    types
-}
-
-fn named_type(elf: &Elf<'_>, code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> TaskType {
-    // The functions that only tear down mention no other task's type; the poll function may.
-    let around = |root: ElfAddr| -> BTreeSet<ElfAddr> {
-        let flow = flow::follow(code, root, FIRST);
-        flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
-    };
-    let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
-    let mut found =
-        roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
-    if found.is_none() {
-        let poll = polls.0.get(&vtable.poll).map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect());
-        found = poll.map(|addresses| names::of_type(elf, &addresses));
-    }
-    let mut named = found.unwrap_or_default();
-    if named.kind == TaskKind::Unknown {
-        named.kind = polls.0.get(&vtable.poll).map_or(TaskKind::Unknown, |flow| {
-            let addresses = flow.reached.iter().chain(&flow.mentioned).copied().collect();
-            names::kind_of(elf, &addresses, &named.futures)
-        });
-    }
-    let pretty: BTreeSet<(String, bool)> = named.futures.iter().map(|future| names::future(future)).collect();
-    let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
-    let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
-    let name = match names.as_slice() {
-        [] => format!("task#{:x}", vtable.address.0),
-        [one] => one.clone(),
-        several => several.join(" | "),
-    };
-    if names.len() == 1 {
-        names.clear();
-    }
-    TaskType { vtable: vtable.address.0, name, folded: names, kind: named.kind, runtime }
-}
-
-/// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.
-fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
-    let mut kinds: HashMap<ElfAddr, BTreeSet<TaskKind>> = HashMap::new();
-    for (vtable, ty) in vtables.iter().zip(&*types).filter(|(_, ty)| ty.kind != TaskKind::Unknown) {
-        kinds.entry(vtable.schedule).or_default().insert(ty.kind);
-    }
-    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
-        if let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) {
-            ty.kind = known.first().copied().unwrap_or_default();
-        }
     }
 }
 

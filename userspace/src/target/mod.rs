@@ -12,6 +12,7 @@ pub mod names;
 pub mod plan;
 pub mod process;
 pub mod rest;
+mod types;
 mod version;
 pub mod vtables;
 pub mod x86_64;

@@ -29,9 +29,8 @@ async fn child(n: u64, parent: mpsc::Sender<u64>) {
     for _ in 0..n {
         yield_now().await;
     }
-    if parent.send(n).await.is_err() {
-        log::wrong("a parent was gone before its child");
-    }
+    // A parent that its runtime's end took away hears nothing; one that lives checks its sum.
+    drop(parent.send(n).await);
 }
 
 /// Families, `width` at a time, until the deadline; each sum is checked.

@@ -4,4 +4,4 @@ mod pretty;
 mod symbols;
 
 pub use pretty::future;
-pub use symbols::{Named, demangled, kind_of, of_type};
+pub use symbols::{Named, demangled, is_users_closure, kind_of, of_type};

@@ -25,6 +25,13 @@ pub fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 
+/// Whether this is the body of a closure or an `async` function that is not the libraries' own.
+#[must_use]
+pub fn is_users_closure(name: &str) -> bool {
+    let own = ["tokio::", "std::", "core::", "alloc::", "<"].iter().any(|library| name.starts_with(library));
+    !own && (name.ends_with("::{{closure}}") || name.ends_with("::{closure#0}"))
+}
+
 /// Generic types that name a future in their first argument, the surest first. Those of the first rank
 /// name the scheduler in their second.
 const RANKS: [&[&str]; 2] = [

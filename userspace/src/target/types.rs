@@ -1,0 +1,123 @@
+//! A name and a kind for each task type.
+//!
+//! Drop glue names the future, but the linker folds glue that is the same for several futures, and then
+//! one name stands for all. The poll function calls the future's own body, which is never the same.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{
+    addr::ElfAddr,
+    discover::{FIRST, Flows},
+    names::{self, Named},
+    vtables::Vtable,
+    x86_64::{
+        code::{Code, Target},
+        flow,
+    },
+};
+use crate::facts::{TaskKind, TaskType};
+
+/// What symbols say of one vtable.
+struct Evidence {
+    /// By the glue that tears the task down.
+    torn_down: Named,
+    /// Bodies of futures that its poll function calls.
+    polled: BTreeSet<String>,
+}
+
+/// The types of these vtables, in their order.
+pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
+    let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
+    let named = vtables
+        .iter()
+        .enumerate()
+        .map(|(at, vtable)| task_type(vtable, futures(vtables, &evidence, at), &evidence[at]));
+    let mut types: Vec<TaskType> = named.collect();
+    share_kinds(vtables, &mut types);
+    types
+}
+
+fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
+    // The functions that only tear down mention no other task's type; the poll function may.
+    let around = |root: ElfAddr| -> BTreeSet<ElfAddr> {
+        let flow = flow::follow(code, root, FIRST);
+        flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
+    };
+    let elf = code.elf;
+    let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
+    let found = roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
+    let poll = polls.0.get(&vtable.poll);
+    let polling: BTreeSet<ElfAddr> =
+        poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
+    let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
+    if torn_down.kind == TaskKind::Unknown {
+        torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
+    }
+    Evidence { torn_down, polled: polled(code, &polling) }
+}
+
+/// Bodies of futures among these functions, and among what `Core::poll` calls if that is one of them.
+fn polled(code: &Code<'_, '_>, polling: &BTreeSet<ElfAddr>) -> BTreeSet<String> {
+    let bodies = |address: ElfAddr| {
+        let names = code.elf.symbols_at(address).iter().map(|symbol| names::demangled(symbol.name));
+        names.filter(|name| names::is_users_closure(name)).collect::<Vec<_>>()
+    };
+    let is_core_poll = |address: &&ElfAddr| {
+        let mut names = code.elf.symbols_at(**address).iter().map(|symbol| names::demangled(symbol.name));
+        names.any(|name| name.contains("task::core::Core<") && name.ends_with("::poll"))
+    };
+    let called = polling.iter().filter(is_core_poll).flat_map(|&address| calls(code, address));
+    polling.iter().copied().chain(called).flat_map(bodies).collect()
+}
+
+fn calls(code: &Code<'_, '_>, function: ElfAddr) -> Vec<ElfAddr> {
+    let Some(body) = code.body(function) else { return Vec::new() };
+    let targets = body.instructions.iter().map(|instruction| code.target(instruction));
+    targets.filter_map(|target| if let Target::Known(address) = target { Some(address) } else { None }).collect()
+}
+
+/// The futures that a vtable may be for.
+fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<String> {
+    let Evidence { torn_down, polled } = &evidence[at];
+    let both: BTreeSet<String> = torn_down.futures.intersection(polled).cloned().collect();
+    if !both.is_empty() {
+        return both;
+    }
+    // On one scheduler a future has one vtable: the same glue for two of them was folded.
+    let shares = |(other, vtable): (usize, &Vtable)| {
+        other != at
+            && vtable.schedule == vtables[at].schedule
+            && !evidence[other].torn_down.futures.is_disjoint(&torn_down.futures)
+    };
+    if !polled.is_empty() && vtables.iter().enumerate().any(shares) {
+        return polled.clone();
+    }
+    torn_down.futures.clone()
+}
+
+fn task_type(vtable: &Vtable, futures: BTreeSet<String>, evidence: &Evidence) -> TaskType {
+    let pretty: BTreeSet<(String, bool)> = futures.iter().map(|future| names::future(future)).collect();
+    let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
+    let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
+    let name = match names.as_slice() {
+        [] => format!("task#{:x}", vtable.address.0),
+        several => several.join(" | "),
+    };
+    if names.len() == 1 {
+        names.clear();
+    }
+    TaskType { vtable: vtable.address.0, name, folded: names, kind: evidence.torn_down.kind, runtime }
+}
+
+/// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.
+fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
+    let mut kinds: HashMap<ElfAddr, BTreeSet<TaskKind>> = HashMap::new();
+    for (vtable, ty) in vtables.iter().zip(&*types).filter(|(_, ty)| ty.kind != TaskKind::Unknown) {
+        kinds.entry(vtable.schedule).or_default().insert(ty.kind);
+    }
+    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+        if let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) {
+            ty.kind = known.first().copied().unwrap_or_default();
+        }
+    }
+}
