@@ -34,7 +34,7 @@ async fn page(State(app): State<App>, Path(id): Path<u64>) -> Result<String, Sta
     let user = user.map_err(failed)?;
     let orders = orders.map_err(failed)?.map_err(failed)?;
     let here = Spawned::here();
-    let page = tokio::task::spawn_blocking(move || render(&user, &orders, here));
+    let page = tokio::task::spawn_blocking(render(user, orders, here));
     let page = page.await.map_err(failed)?;
     let entry = app.audit.record(id).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(format!("{page} (audit entry {entry})"))
@@ -70,9 +70,12 @@ async fn fetch_orders(client: reqwest::Client, url: String, spawned: Spawned) ->
     measured("demo_service::pages::fetch_orders", spawned, body).await
 }
 
-fn render(user: &str, orders: &str, spawned: Spawned) -> String {
-    measured_blocking("demo_service::pages::render", spawned, || {
-        spin(Duration::from_millis(1));
-        format!("{user}: {orders}")
-    })
+/// What is to run on the blocking pool: work that a worker should not be held up by.
+fn render(user: String, orders: String, spawned: Spawned) -> impl FnOnce() -> String {
+    move || {
+        measured_blocking("demo_service::pages::render", spawned, || {
+            spin(Duration::from_millis(1));
+            format!("{user}: {orders}")
+        })
+    }
 }
