@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
     programs::ProbeContext,
 };
+use aya_log_ebpf::debug;
 use probe_common::{
     loss::Loss,
     record::{Head, Kind},
@@ -39,7 +40,9 @@ pub fn lost(loss: Loss) {
 
 /// Takes a number for an event that must be missed, so that the hole shows.
 #[inline(always)]
-pub fn missed(loss: Loss) {
+pub fn missed(ctx: &ProbeContext, header: u64, loss: Loss) {
+    // Off unless the agent asks for it; the level is checked before anything is written.
+    debug!(ctx, "missed: loss {} at header {:x}, ip {:x}", loss as u32, header, regs::instruction_pointer(ctx));
     if loss.leaves_gap()
         && let Some(attempts) = ATTEMPTS.get_ptr_mut(0)
     {

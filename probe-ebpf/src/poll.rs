@@ -11,9 +11,10 @@ use crate::{
 /// At the entry of `raw::poll`.
 #[uprobe]
 pub fn poll_start(ctx: ProbeContext) -> u32 {
-    match target::task(regs::first_argument(&ctx)) {
+    let header = regs::first_argument(&ctx);
+    match target::task(header) {
         Ok((task, state)) => emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state }),
-        Err(loss) => missed(loss),
+        Err(loss) => missed(&ctx, header, loss),
     }
     0
 }
@@ -21,9 +22,10 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
 /// At the entry of `raw::shutdown`.
 #[uprobe]
 pub fn shutdown(ctx: ProbeContext) -> u32 {
-    match target::task(regs::first_argument(&ctx)) {
+    let header = regs::first_argument(&ctx);
+    match target::task(header) {
         Ok((task, state)) => emit(&ctx, Kind::Shutdown, 0, |head| Shutdown { head, task, state }),
-        Err(loss) => missed(loss),
+        Err(loss) => missed(&ctx, header, loss),
     }
     0
 }

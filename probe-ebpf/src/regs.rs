@@ -24,6 +24,12 @@ pub fn stack_pointer(ctx: &ProbeContext) -> u64 {
     regs(ctx).rsp
 }
 
+/// The hooked instruction.
+#[inline(always)]
+pub fn instruction_pointer(ctx: &ProbeContext) -> u64 {
+    regs(ctx).rip
+}
+
 /// The first argument of the function, at its entry.
 #[inline(always)]
 pub fn first_argument(ctx: &ProbeContext) -> u64 {

@@ -18,10 +18,11 @@ use crate::{
 pub fn spawn(ctx: ProbeContext) -> u32 {
     // SAFETY: the context is this program's own.
     let cookie = SpawnCookie::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    let (task, word) = match target::task(regs::word(&ctx, cookie.header)) {
+    let header = regs::word(&ctx, cookie.header);
+    let (task, word) = match target::task(header) {
         Ok(found) => found,
         Err(loss) => {
-            missed(loss);
+            missed(&ctx, header, loss);
             return 0;
         }
     };

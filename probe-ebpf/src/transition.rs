@@ -87,7 +87,7 @@ fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64) {
 fn wake(ctx: &ProbeContext, header: u64, old: u64, new: u64, caller: u64, known: u8) {
     let task = match target::task(header) {
         Ok((task, _)) => task,
-        Err(loss) => return missed(loss),
+        Err(loss) => return missed(ctx, header, loss),
     };
     // A wake that makes nothing ready has given its reference away, or was by reference.
     let made_ready = old & (RUNNING | COMPLETE | NOTIFIED) == 0;
@@ -103,6 +103,6 @@ fn abort(ctx: &ProbeContext, header: u64, old: u64, new: u64, flags: u8) {
     }
     match target::task(header) {
         Ok((task, _)) => emit(ctx, Kind::Abort, flags, |head| Abort { head, task, old, new }),
-        Err(loss) => missed(loss),
+        Err(loss) => missed(ctx, header, loss),
     }
 }

@@ -71,6 +71,9 @@ pub(super) struct LiveArguments {
     /// Each CPU's ring buffer in KiB; a power of two. Raise it where events are lost
     #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_kib)]
     buffer: u32,
+    /// Log the probes' own diagnostics
+    #[arg(long, hide = true)]
+    probe_log: bool,
     /// Attach hooks one by one even where the kernel can attach them together
     #[arg(long, hide = true)]
     one_by_one: bool,
@@ -93,6 +96,13 @@ pub(super) struct OutputArguments {
     json: Option<PathBuf>,
 }
 
+impl Command {
+    /// Whether the probes' own diagnostics are wanted.
+    pub(super) fn logs_probe(&self) -> bool {
+        matches!(self, Self::Attach { live, .. } | Self::Run { live, .. } if live.probe_log)
+    }
+}
+
 impl OutputArguments {
     pub(super) fn decided(self) -> Wanted {
         let Self { flamegraph, folded, weight, json } = self;
@@ -102,9 +112,9 @@ impl OutputArguments {
 
 impl LiveArguments {
     pub(super) fn decided(self, target: Vec<String>) -> Live {
-        let Self { duration, record, outputs, buffer, one_by_one } = self;
+        let Self { duration, record, outputs, buffer, probe_log, one_by_one } = self;
         let way = if one_by_one { Way::Single } else { Way::Auto };
-        let options = Options { ring_bytes: buffer * 1024, way };
+        let options = Options { ring_bytes: buffer * 1024, way, logs: probe_log };
         Live { target, duration, wanted: Wanted { record, ..outputs.decided() }, options }
     }
 }

@@ -15,7 +15,9 @@ use args::{Arguments, Command};
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("ASYNCSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let logs_probe = arguments.command.logs_probe();
+    let filter = EnvFilter::try_from_env("ASYNCSCOPE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(if logs_probe { "warn,asyncscope=debug" } else { "warn" }));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match carry_out(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,

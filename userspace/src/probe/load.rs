@@ -11,6 +11,8 @@ use aya::{
     maps::{HashMap, Map, MapData},
 };
 
+use aya_log::EbpfLogger;
+
 use super::{ProbeError, Watched};
 
 /// Built by `cargo xtask build-ebpf` from `probe-ebpf`, and committed.
@@ -34,14 +36,18 @@ pub fn is_fresh_object() -> bool {
 }
 
 impl Loaded {
-    pub(super) fn new(watched: &Watched) -> Result<Self, ProbeError> {
+    pub(super) fn new(watched: &Watched, logs: bool) -> Result<Self, ProbeError> {
         let object = match env::var_os(OBJECT_VARIABLE) {
             Some(path) => Cow::Owned(
                 fs::read(&path).map_err(|error| ProbeError::kernel(&format!("read {}", path.display()), &error))?,
             ),
             None => Cow::Borrowed(OBJECT),
         };
-        let ebpf = EbpfLoader::new().load(&object).map_err(|error| ProbeError::aya("create the eBPF maps", &error))?;
+        let level = if logs { ALL_LEVELS } else { 0 };
+        let ebpf = EbpfLoader::new()
+            .override_global(aya_log::LEVEL, &level, true)
+            .load(&object)
+            .map_err(|error| ProbeError::aya("create the eBPF maps", &error))?;
         let mut loaded = Self { ebpf, object, taken: Vec::new() };
         loaded.set_vtables(&watched.vtables)?;
         Ok(loaded)
@@ -58,6 +64,13 @@ impl Loaded {
         let map = self.ebpf.take_map(name).ok_or_else(|| absent(name))?;
         self.taken.extend(descriptor(&map).map(|fd| (name, fd)));
         Ok(map)
+    }
+
+    /// The reader of the programs' own diagnostics.
+    pub(super) fn logger(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>, ProbeError> {
+        const MAP: &str = "AYA_LOGS";
+        self.taken.extend(self.ebpf.map(MAP).and_then(descriptor).map(|fd| (MAP, fd)));
+        EbpfLogger::init(&mut self.ebpf).map_err(|error| ProbeError::aya("read the programs' diagnostics", &error))
     }
 
     /// One program's instructions, with the maps' descriptors filled in.
@@ -82,6 +95,9 @@ impl Loaded {
         Ok(function.instructions.clone())
     }
 }
+
+/// The programs' own diagnostics, down to the finest.
+const ALL_LEVELS: u8 = u8::MAX;
 
 fn descriptor(map: &Map) -> Option<i32> {
     match map {

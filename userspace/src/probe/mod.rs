@@ -12,6 +12,8 @@ mod syscall;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use aya_log::EbpfLogger;
+
 pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::missing_capabilities;
@@ -49,11 +51,13 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How hooks are attached.
     pub way: Way,
+    /// Whether the programs' own diagnostics are logged, through the `log` facade.
+    pub logs: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ring_bytes: 1 << 20, way: Way::Auto }
+        Self { ring_bytes: 1 << 20, way: Way::Auto, logs: false }
     }
 }
 
@@ -63,8 +67,18 @@ pub struct Probe {
     links: Option<Links>,
     rings: rings::Rings,
     counters: counters::Counters,
+    logger: Option<Logger>,
     _loaded: load::Loaded,
     way: Way,
+}
+
+/// Takes the programs' own diagnostics.
+struct Logger(EbpfLogger<&'static dyn log::Log>);
+
+impl std::fmt::Debug for Logger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Logger")
+    }
 }
 
 /// What holds the hooks; they go when it is dropped.
@@ -82,9 +96,10 @@ impl Probe {
     ///
     /// What the kernel refused, and what to do. Nothing stays armed then.
     pub fn attach(watched: &Watched, placements: &[Placement], options: &Options) -> Result<Self, ProbeError> {
-        let mut loaded = load::Loaded::new(watched)?;
+        let mut loaded = load::Loaded::new(watched, options.logs)?;
         let rings = rings::Rings::create(&mut loaded, options.ring_bytes)?;
         let counters = counters::Counters::new(&mut loaded)?;
+        let logger = if options.logs { Some(Logger(loaded.logger()?)) } else { None };
         let way = match options.way {
             Way::Auto if multi::is_supported() => Way::Multi,
             Way::Auto => Way::Single,
@@ -103,7 +118,7 @@ impl Probe {
             };
             Links::Single(by_program.iter().map(attach).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         };
-        Ok(Self { links: Some(links), rings, counters, _loaded: loaded, way })
+        Ok(Self { links: Some(links), rings, counters, logger, _loaded: loaded, way })
     }
 
     /// Removes every hook. What the ring buffers hold can still be drained.
@@ -120,6 +135,9 @@ impl Probe {
     /// Takes what the ring buffers hold now, one record at a time.
     pub fn drain(&mut self, sink: &mut dyn FnMut(&[u8])) {
         self.rings.drain(sink);
+        if let Some(Logger(logger)) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// How many records each CPU has tried to write so far.
@@ -148,7 +166,7 @@ impl Probe {
 /// What the kernel refused, and what to do.
 pub fn self_test() -> Result<Way, ProbeError> {
     let watched = Watched { pid: std::process::id(), executable: PathBuf::from("/proc/self/exe"), vtables: Vec::new() };
-    let mut loaded = load::Loaded::new(&watched)?;
+    let mut loaded = load::Loaded::new(&watched, false)?;
     if multi::is_supported() {
         Program::ALL.iter().try_for_each(|program| multi::load(&loaded, *program).map(drop))?;
         return Ok(Way::Multi);
