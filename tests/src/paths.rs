@@ -63,6 +63,18 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Lets every user read it and run what is in it.
+    ///
+    /// # Errors
+    ///
+    /// If its mode cannot be changed.
+    pub fn open_to_all(&self) -> Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        Ok(std::fs::set_permissions(&self.0, mode)?)
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed is left to the system's cleaning of temporary files.

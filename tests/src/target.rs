@@ -36,7 +36,16 @@ impl Target {
     ///
     /// If it cannot be started, or does not get ready.
     pub fn start_as(binary: &Path, scenario: &str) -> Result<Self> {
-        let mut process = Running::start(Command::new(binary).arg(scenario))?;
+        Self::start_command(Command::new(binary).arg(scenario), scenario)
+    }
+
+    /// The same, by a command that becomes the target.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, or does not get ready.
+    pub fn start_command(command: &mut Command, scenario: &str) -> Result<Self> {
+        let mut process = Running::start(command)?;
         let ready = process.stdout.until(|line| line.starts_with("ready "), PATIENCE);
         ready.with_context(|| format!("{scenario} does not get ready"))?;
         Ok(Self { process })

@@ -16,7 +16,7 @@ use crate::Test;
 type Case = fn() -> Result<()>;
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let tests: [(&str, Case); 9] = [
+    let tests: [(&str, Case); 12] = [
         ("no_such_pid", no_such_pid),
         ("no_such_name", no_such_name),
         ("two_of_a_name", two_of_a_name),
@@ -26,6 +26,9 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("a_later_version", a_later_version),
         ("a_damaged_recording", a_damaged_recording),
         ("usage", usage),
+        ("not_permitted", not_permitted),
+        ("not_an_executable", not_an_executable),
+        ("inspect_without_root", inspect_without_root),
     ];
     tests.into_iter().map(|(name, test)| (format!("bad_input::{name}"), Box::new(test) as Test)).collect()
 }
@@ -150,6 +153,54 @@ fn recording() -> Result<Vec<u8>> {
     agent.interrupt()?;
     target.finish()?;
     fs::read(&path).context("no recording")
+}
+
+/// As another user: it says which capabilities are missing.
+fn not_permitted() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let target = Target::start("idle")?;
+    let pid = target.process.pid().to_string();
+    let ended = as_nobody(&scratch, &["attach", &pid])?;
+    let said = ended.stderr.join("\n");
+    ensure!(ended.code == Some(1) && ended.stderr.len() == 1, "exit code {:?}: {said}", ended.code);
+    ensure!(said.contains("CAP_SYS_PTRACE") && said.contains("root"), "not said what is missing: {said}");
+    Ok(())
+}
+
+/// A file can be looked at by anyone who can read it.
+fn inspect_without_root() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let binary = scratch.file("truth");
+    fs::copy(paths::truth()?, &binary)?;
+    let ended = as_nobody(&scratch, &["inspect", &binary.display().to_string()])?;
+    let said = ended.stdout.join("\n");
+    ensure!(ended.code == Some(0), "exit code {:?}: {:?}", ended.code, ended.stderr);
+    ensure!(said.contains("tokio") && said.contains("poll-start"), "not said what can be seen: {said}");
+    Ok(())
+}
+
+/// Runs a copy of the agent, from where anyone can, as the user with the highest id.
+fn as_nobody(scratch: &Scratch, args: &[&str]) -> Result<agent::Ended> {
+    let binary = scratch.file("asyncscope");
+    fs::copy(paths::agent()?, &binary)?;
+    scratch.open_to_all()?;
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&binary).args(args);
+    Agent { process: Running::start(&mut command)? }.exit()
+}
+
+/// Neither text nor a program for another machine is taken for one.
+fn not_an_executable() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut other_machine = fs::read(paths::truth()?)?;
+    *other_machine.get_mut(18).context("no ELF header")? = 0xb7;
+    for (content, words) in [(&b"#!/bin/sh\n"[..], "not an ELF file"), (&other_machine, "x86-64"), (b"\x7fELF", "ELF")]
+    {
+        fs::write(scratch.file("file"), content)?;
+        let path = scratch.file("file").display().to_string();
+        refused(&scratch, &["inspect", &path], &[&path, words], &["file"])?;
+    }
+    Ok(())
 }
 
 fn usage() -> Result<()> {

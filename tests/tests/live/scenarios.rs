@@ -1,6 +1,8 @@
 //! Every scenario, attached to and run from the first instruction on, compared task by task.
 
 use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use asyncscope_tests::agent::Agent;
@@ -36,22 +38,76 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         let run: Test = Box::new(move || run(scenario));
         [(format!("attach::{scenario}"), attached), (format!("run::{scenario}"), run)]
     };
-    SCENARIOS.into_iter().flat_map(both).collect()
+    let ways: [(&str, fn() -> Result<()>); 4] = [
+        ("one_by_one::multi_thread", one_by_one),
+        ("overrun::storm", overrun),
+        ("deleted::multi_thread", deleted),
+        ("other_mounts::multi_thread", other_mounts),
+    ];
+    let ways = ways.into_iter().map(|(name, test)| (name.to_owned(), Box::new(test) as Test));
+    SCENARIOS.into_iter().flat_map(both).chain(ways).collect()
 }
 
 fn attached(scenario: &str) -> Result<()> {
+    let seen = watched(Target::start(scenario)?, &[])?;
+    judge(&format!("attach::{scenario}"), &seen.0, &seen.1)
+}
+
+/// What a target lived, and what an agent saw of it that was attached with these options.
+fn watched(mut target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
     let scratch = Scratch::new()?;
     let json = scratch.file("events.json");
-    let mut target = Target::start(scenario)?;
     let mut args: Vec<OsString> = vec!["attach".into(), target.process.pid().to_string().into()];
     args.extend(["--json".into(), json.clone().into()]);
     args.extend(["--record".into(), scratch.file("events.ascope").into()]);
+    args.extend(options.iter().map(Into::into));
     let mut agent = Agent::start(args)?;
     agent.armed()?;
     target.go()?;
     target.done()?;
     agent.interrupt()?;
-    judge(&format!("attach::{scenario}"), &target.finish()?, &Seen::read(&json)?)
+    Ok((target.finish()?, Seen::read(&json)?))
+}
+
+/// As on kernels that cannot attach all hooks of a program at once.
+fn one_by_one() -> Result<()> {
+    let (truth, seen) = watched(Target::start("multi_thread")?, &["--one-by-one"])?;
+    judge("one_by_one::multi_thread", &truth, &seen)
+}
+
+/// With buffers far too small, what is lost is counted, and nothing is made up.
+fn overrun() -> Result<()> {
+    let (truth, seen) = watched(Target::start("storm")?, &["--buffer", "4"])?;
+    let totals = &seen.recording.totals;
+    eprintln!("overrun::storm: {} events lost in {} gaps", totals.lost, totals.gaps);
+    ensure!(totals.lost > 0 && totals.gaps > 0, "nothing was lost");
+    judge("overrun::storm", &truth, &seen)
+}
+
+/// The executable's file is gone, as after an upgrade.
+fn deleted() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let binary = scratch.file("truth-deleted");
+    fs::copy(paths::truth()?, &binary)?;
+    let target = Target::start_as(&binary, "multi_thread")?;
+    fs::write(scratch.file("other"), "not the program")?;
+    fs::rename(scratch.file("other"), &binary)?;
+    let (truth, seen) = watched(target, &[])?;
+    judge("deleted::multi_thread", &truth, &seen)
+}
+
+/// The executable lies on a mount that only the target sees.
+fn other_mounts() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let directory = scratch.file("mount");
+    fs::create_dir(&directory)?;
+    let script = "mount -t tmpfs none \"$1\" && cp \"$0\" \"$1/truth\" && exec \"$1/truth\" multi_thread";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(paths::truth()?).arg(&directory);
+    let target = Target::start_command(&mut command, "multi_thread")?;
+    ensure!(!directory.join("truth").exists(), "the mount is seen from outside");
+    let (truth, seen) = watched(target, &[])?;
+    judge("other_mounts::multi_thread", &truth, &seen)
 }
 
 fn run(scenario: &str) -> Result<()> {
