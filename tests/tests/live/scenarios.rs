@@ -15,6 +15,8 @@ use asyncscope_tests::truth::Truth;
 
 use crate::Test;
 
+type Way = fn() -> Result<()>;
+
 const SCENARIOS: [&str; 14] = [
     "multi_thread",
     "current_thread",
@@ -38,7 +40,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         let run: Test = Box::new(move || run(scenario));
         [(format!("attach::{scenario}"), attached), (format!("run::{scenario}"), run)]
     };
-    let ways: [(&str, fn() -> Result<()>); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("one_by_one::multi_thread", one_by_one),
         ("overrun::storm", overrun),
         ("deleted::multi_thread", deleted),
