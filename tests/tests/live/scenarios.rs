@@ -81,7 +81,6 @@ fn one_by_one() -> Result<()> {
 fn overrun() -> Result<()> {
     let (truth, seen) = watched(Target::start("storm")?, &["--buffer", "4"])?;
     let totals = &seen.recording.totals;
-    eprintln!("overrun::storm: {} events lost in {} gaps", totals.lost, totals.gaps);
     ensure!(totals.lost > 0 && totals.gaps > 0, "nothing was lost");
     judge("overrun::storm", &truth, &seen)
 }
@@ -131,6 +130,7 @@ pub(crate) fn judge(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
     ensure!(!truth.tasks.is_empty(), "the target did nothing");
     let rules = Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace() };
     let result = compare(truth, seen, rules);
-    eprintln!("{name}: {result}");
+    let totals = &seen.recording.totals;
+    eprintln!("{name}: {result}; {} events lost in {} gaps", totals.lost, totals.gaps);
     result.mistakes.is_empty().then_some(()).with_context(|| result.to_string())
 }
