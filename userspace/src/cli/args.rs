@@ -52,6 +52,9 @@ pub(super) enum Command {
         /// Show each hook
         #[arg(long, short)]
         verbose: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::session;
+use crate::session::{self, Form};
 use args::{Arguments, Command};
 
 /// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
@@ -33,7 +33,9 @@ fn carry_out(command: Command) -> Result<()> {
         Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
         Command::Run { command, live } => session::run(&live.decided(command)),
         Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
-        Command::Inspect { target, verbose } => session::inspect(&target, verbose),
+        Command::Inspect { target, verbose, json } => {
+            session::inspect(&target, if json { Form::Json } else { Form::Text { each_hook: verbose } })
+        }
         Command::Doctor => session::doctor(),
     }
 }

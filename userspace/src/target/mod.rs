@@ -3,6 +3,7 @@
 //! Nothing here touches the kernel's probes or an event. Everything read from the file or the process
 //! is hostile input.
 
+pub mod abilities;
 pub mod addr;
 mod builder;
 mod discover;
