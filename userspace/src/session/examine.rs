@@ -44,7 +44,7 @@ pub fn inspect(of: &str, form: Form) -> Result<()> {
     };
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
-    let plan = target::discover(&elf).map_err(not_watchable)?;
+    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
     let inspection = Inspection {
         file: &file,
         build_id: elf.build_id.as_deref(),

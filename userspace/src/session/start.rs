@@ -31,7 +31,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, options: &Opti
     let data = process.read_executable()?;
     let not_watchable = |why: String| TargetError::NotWatchable { file: process.executable.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
-    let plan = target::discover(&elf).map_err(not_watchable)?;
+    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
     let bias = process.bias(&elf)?;
     check_memory(&process, &plan, bias)?;
     let watched = Watched {

@@ -89,6 +89,13 @@ impl<'data> Elf<'data> {
         })
     }
 
+    /// The file's length in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a parsed file is never empty")]
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
     /// The bytes that the file has for the memory from `address` on, at most `len` of them.
     #[must_use]
     pub fn bytes(&self, address: ElfAddr, len: u64) -> &'data [u8] {

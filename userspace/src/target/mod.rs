@@ -6,6 +6,7 @@
 pub mod abilities;
 pub mod addr;
 mod builder;
+pub mod cache;
 mod discover;
 pub mod elf;
 pub mod error;
