@@ -33,7 +33,7 @@ fn carry_out(command: Command) -> Result<()> {
         Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
         Command::Run { command, live } => session::run(&live.decided(command)),
         Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
-        Command::Inspect { target, verbose } => session::inspect(&target, verbose),
+        Command::Inspect { target, names, verbose } => session::inspect(&target, verbose, &names.decided()),
         Command::Doctor => session::doctor(),
     }
 }

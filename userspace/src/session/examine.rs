@@ -4,15 +4,15 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::{
     facts::Hook,
     probe::{self, Way, missing_capabilities},
-    target::{self, elf::Elf, error::TargetError, plan::Plan, process::Process},
+    target::{self, debug, elf::Elf, error::TargetError, plan::Plan, process::Process},
 };
 
 /// Tells what can be seen in a process (by id or name) or in a file (by path).
@@ -20,19 +20,26 @@ use crate::{
 /// # Errors
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
-pub fn inspect(of: &str, verbose: bool) -> Result<()> {
-    let (file, data) = if of.contains('/') || Path::new(of).is_file() {
-        (of.to_owned(), fs::read(of).with_context(|| format!("cannot read {of}"))?)
+pub fn inspect(of: &str, verbose: bool, names: &debug::Options) -> Result<()> {
+    let (file, pid, data) = if of.contains('/') || Path::new(of).is_file() {
+        (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
             Err(_) => Process::by_name(of)?,
         };
         let data = process.read_executable()?;
-        (process.executable, data)
+        (process.executable_path().to_owned(), Some(process.pid), data)
     };
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
+    let path = here().unwrap_or_else(|| PathBuf::from(&file));
+    let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
+    let elf = match &debug {
+        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        None => elf,
+    };
     let plan = target::discover(&elf).map_err(not_watchable)?;
     show(&file, &elf, &plan, verbose, &mut io::stdout()).context("cannot write to standard output")
 }
@@ -47,10 +54,13 @@ fn show(file: &str, elf: &Elf<'_>, plan: &Plan, verbose: bool, out: &mut dyn Wri
         "  symbols    {}",
         if elf.symbols().is_empty() { "none: task types are named by their vtables" } else { "yes" }
     )?;
+    if let Some(file) = elf.debug_file(false) {
+        writeln!(out, "  debug file {}", file.to_string_lossy().escape_debug())?;
+    }
     writeln!(out, "\ntask types ({})", plan.types.len())?;
     for ty in &plan.types {
         let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
-        writeln!(out, "  {:<18} {}", kind, ty.name.escape_debug())?;
+        writeln!(out, "  {:<18} {}  ({})", kind, ty.name.escape_debug(), ty.named_by.escape_debug())?;
     }
     writeln!(out, "\nhooks")?;
     if verbose { each_hook(&plan.hooks, out) } else { hooks_by_kind(&plan.hooks, out) }

@@ -5,6 +5,7 @@
 
 pub mod addr;
 mod builder;
+pub mod debug;
 mod discover;
 pub mod elf;
 pub mod error;
