@@ -40,8 +40,9 @@ fn carry_out(command: Command) -> Result<()> {
         Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
         Command::Run { command, live } => session::run(&live.decided(command)),
         Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
-        Command::Inspect { target, verbose, json } => {
-            session::inspect(&target, if json { Form::Json } else { Form::Text { each_hook: verbose } })
+        Command::Inspect { target, names, verbose, json } => {
+            let form = if json { Form::Json } else { Form::Text { each_hook: verbose } };
+            session::inspect(&target, form, &names.decided())
         }
         Command::Doctor => session::doctor(),
     }

@@ -3,14 +3,14 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::{
     probe::{self, Way, missing_capabilities},
-    target::{self, abilities, elf::Elf, error::TargetError, process::Process},
+    target::{self, abilities, debug, elf::Elf, error::TargetError, process::Process},
     view::{self, inspect::Inspection},
 };
 
@@ -31,25 +31,33 @@ pub enum Form {
 /// # Errors
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
-pub fn inspect(of: &str, form: Form) -> Result<()> {
-    let (file, data) = if of.contains('/') || Path::new(of).is_file() {
-        (of.to_owned(), fs::read(of).with_context(|| format!("cannot read {of}"))?)
+pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
+    let (file, pid, data) = if of.contains('/') || Path::new(of).is_file() {
+        (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
             Err(_) => Process::by_name(of)?,
         };
         let data = process.read_executable()?;
-        (process.executable, data)
+        (process.executable_path().to_owned(), Some(process.pid), data)
     };
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
+    let path = here().unwrap_or_else(|| PathBuf::from(&file));
+    let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
+    let elf = match &debug {
+        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        None => elf,
+    };
     let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
     let inspection = Inspection {
         file: &file,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
         symbols: elf.symbols().len(),
+        debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan),
         types: &plan.types,
         hooks: &plan.hooks,

@@ -36,7 +36,8 @@ struct Kept<P> {
 ///
 /// Those of `discover`.
 pub fn plan(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, String>) -> Result<Plan, String> {
-    let Some(directory) = directory() else { return discover(elf) };
+    // A separate debug file may change without the executable.
+    let Some(directory) = directory().filter(|_| elf.debug_file(false).is_none()) else { return discover(elf) };
     plan_in(&directory, elf, discover)
 }
 
@@ -83,7 +84,7 @@ fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
     let (len, compressed) =
         lz4_flex::block::uncompressed_size(&bytes).ok().filter(|&(len, _)| len as u64 <= LEN_MAX)?;
     let kept: Kept<Plan> = serde_json::from_slice(&lz4_flex::block::decompress(compressed, len).ok()?).ok()?;
-    let same = kept.version == version() && kept.build_id == build_id && kept.len == elf.len();
+    let same = kept.version == version() && kept.build_id == build_id && kept.len == elf.data().len();
     let fits = kept.plan.placements.iter().all(|placement| {
         elf.file_offset(placement.address) == Some(placement.offset)
             && elf.bytes(placement.address, placement.bytes.len() as u64) == placement.bytes
@@ -100,7 +101,7 @@ fn version() -> String {
 fn keep(file: &Path, build_id: &str, elf: &Elf<'_>, plan: &Plan) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let kept = Kept { version: version(), build_id: build_id.to_owned(), len: elf.len(), plan };
+    let kept = Kept { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan };
     let bytes = lz4_flex::compress_prepend_size(&serde_json::to_vec(&kept)?);
     // Another asyncscope may read it at the same time: the whole file appears at once.
     let partial = file.with_extension(std::process::id().to_string());

@@ -7,6 +7,7 @@ pub mod abilities;
 pub mod addr;
 mod builder;
 pub mod cache;
+pub mod debug;
 mod discover;
 pub mod elf;
 pub mod error;

@@ -23,6 +23,8 @@ pub struct Inspection<'a> {
     pub tokio: Option<&'a str>,
     /// How many function symbols it has.
     pub symbols: usize,
+    /// The separate file that names come from.
+    pub debug_file: Option<String>,
     /// What can be seen.
     pub abilities: &'a [Ability],
     /// The task types.
@@ -52,6 +54,9 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     let version = inspection.tokio.unwrap_or("version not known (the file names sources of no version, or of several)");
     writeln!(out, "  tokio      {version}")?;
     writeln!(out, "  symbols    {} functions", inspection.symbols)?;
+    if let Some(file) = &inspection.debug_file {
+        writeln!(out, "  debug file {}", file.escape_debug())?;
+    }
     writeln!(out, "\ncan be seen")?;
     inspection.abilities.iter().try_for_each(|ability| ability_line(ability, out))?;
     writeln!(out, "\ntask types ({})", inspection.types.len())?;
@@ -82,7 +87,7 @@ fn ability_line(ability: &Ability, out: &mut dyn Write) -> io::Result<()> {
 
 fn type_line(ty: &TaskType, out: &mut dyn Write) -> io::Result<()> {
     let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
-    writeln!(out, "  {kind:<18} {}", ty.name.escape_debug())
+    writeln!(out, "  {kind:<18} {}  ({})", ty.name.escape_debug(), ty.named_by.escape_debug())
 }
 
 fn hook_line(hook: &Hook, out: &mut dyn Write) -> io::Result<()> {
@@ -139,6 +144,7 @@ mod tests {
             build_id: None,
             tokio: Some("1.54.1"),
             symbols: 3,
+            debug_file: None,
             abilities: &abilities,
             types: &types,
             hooks: &hooks,
