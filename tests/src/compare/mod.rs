@@ -68,7 +68,10 @@ pub fn compare(truth: &Truth, seen: &Seen, rules: Rules) -> Comparison {
     sides.tasks();
     sides.spawns();
     sides.wakes();
+    // What is wrong as a whole comes first: it explains the rest.
+    let of_tasks = sides.result.mistakes.len();
     sides.totals();
+    sides.result.mistakes.rotate_left(of_tasks);
     sides.result
 }
 
