@@ -1,8 +1,6 @@
 //! Hooks where a new task is handed to its scheduler.
 
-use aya_ebpf::{
-    EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext};
 use probe_common::{
     config::{SpawnCookie, SpawnWay},
     record::{Kind, Spawn, flags, state},

@@ -3,9 +3,7 @@
 //! The word changes only by compare-and-exchange, so the instruction after one sees the transition
 //! itself: no state is guessed, and no race is left between a look and the change.
 
-use aya_ebpf::{
-    EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext};
 use probe_common::{
     config::{EntryCookie, TransitionCookie, Watch},
     record::{

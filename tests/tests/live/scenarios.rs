@@ -14,6 +14,8 @@ use asyncscope_tests::truth::Truth;
 
 use crate::Test;
 
+type Way = fn() -> Result<()>;
+
 const SCENARIOS: [&str; 14] = [
     "multi_thread",
     "current_thread",
@@ -37,7 +39,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         let run: Test = Box::new(move || run(scenario));
         [(format!("attach::{scenario}"), attached), (format!("run::{scenario}"), run)]
     };
-    let ways: [(&str, fn() -> Result<()>); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("one_by_one::multi_thread", one_by_one),
         ("overrun::storm", overrun),
         ("deleted::multi_thread", deleted),
@@ -62,7 +64,6 @@ fn one_by_one() -> Result<()> {
 fn overrun() -> Result<()> {
     let (truth, seen) = trial::attached(Target::start("storm")?, &["--buffer", "4"])?;
     let totals = &seen.recording.totals;
-    eprintln!("overrun::storm: {} events lost in {} gaps", totals.lost, totals.gaps);
     ensure!(totals.lost > 0 && totals.gaps > 0, "nothing was lost");
     judge("overrun::storm", &truth, &seen)
 }
@@ -104,6 +105,7 @@ pub(crate) fn judge(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
     let rules =
         Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace(), ..Rules::default() };
     let result = compare(truth, seen, rules);
-    eprintln!("{name}: {result}");
+    let totals = &seen.recording.totals;
+    eprintln!("{name}: {result}; {} events lost in {} gaps", totals.lost, totals.gaps);
     result.mistakes.is_empty().then_some(()).with_context(|| result.to_string())
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,11 @@ use crate::{
     model::Graph,
     view::{self, stacks::Weight, summary::Lost},
 };
+
+/// The mode of a new recording, which tells more of the target than a picture does.
+const FOR_OWNER: u32 = 0o600;
+/// The mode of other new files, less the umask.
+const FOR_ALL: u32 = 0o666;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
@@ -63,10 +68,10 @@ impl Wanted {
         if to_stdout > 1 {
             bail!("only one output can go to standard output (`-`)");
         }
-        let open = |path: &Option<PathBuf>| path.as_deref().map(Destination::open).transpose();
+        let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Destination::open(path, FOR_ALL)).transpose();
         Ok(Outputs {
             weight: self.weight,
-            record: open(&self.record)?,
+            record: self.record.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             flamegraph: open(&self.flamegraph)?,
             folded: open(&self.folded)?,
             json: open(&self.json)?,
@@ -75,12 +80,12 @@ impl Wanted {
 }
 
 impl Destination {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, mode: u32) -> Result<Self> {
         if path == Path::new("-") {
             return Ok(Self { path: path.to_owned(), file: None, created: false });
         }
         let mut options = OpenOptions::new();
-        options.write(true).mode(0o600);
+        options.write(true).mode(mode);
         let new = options.clone().create_new(true).open(path);
         let created = new.is_ok();
         let file = match new {
@@ -88,6 +93,9 @@ impl Destination {
             other => other,
         };
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        if created {
+            give_to_sudo_user(&file);
+        }
         Ok(Self { path: path.to_owned(), file: Some(file), created })
     }
 
@@ -115,6 +123,15 @@ impl Destination {
         let path = self.path.clone();
         let mut writer = BufWriter::new(self.into_writer()?);
         what(&mut writer).and_then(|()| writer.flush()).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Under sudo a new file belongs to the user who asked for it.
+fn give_to_sudo_user(file: &File) {
+    let id = |name| std::env::var(name).ok().and_then(|id| id.parse().ok());
+    if let (Some(user), Some(group)) = (id("SUDO_UID"), id("SUDO_GID")) {
+        // Without the capability it stays root's, which is what it would have been.
+        drop(fchown(file, Some(user), Some(group)));
     }
 }
 

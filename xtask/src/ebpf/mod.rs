@@ -1,7 +1,7 @@
 //! The eBPF object: built from `probe-ebpf`, committed beside the loader.
 //!
 //! It is the same to the byte on every machine with the same compiler and linker: no path gets in
-//! ([`build`]), and no hash of a path ([`wrapper`]).
+//! ([`mod@build`]), and no hash of a path ([`wrapper`]).
 
 mod build;
 mod object;
