@@ -17,6 +17,9 @@ use super::{
 };
 use crate::facts::{TaskKind, TaskType};
 
+/// No more functions than this are looked at for a name.
+const NEAREST_MAX: usize = 256;
+
 /// What symbols say of one vtable.
 struct Evidence {
     /// By the glue that tears the task down.
@@ -49,11 +52,28 @@ fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
     let poll = polls.0.get(&vtable.poll);
     let polling: BTreeSet<ElfAddr> =
         poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
+    let found = found.or_else(|| nearest(code, vtable.dealloc));
     let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
     if torn_down.kind == TaskKind::Unknown {
         torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
     }
     Evidence { torn_down, polled: polled(code, &polling) }
+}
+
+/// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
+/// goes through return values and cannot be followed; but what frees a cell drops its own first.
+fn nearest(code: &Code<'_, '_>, dealloc: ElfAddr) -> Option<Named> {
+    let (mut seen, mut level) = (BTreeSet::from([dealloc]), BTreeSet::from([dealloc]));
+    while !level.is_empty() && seen.len() < NEAREST_MAX {
+        let called: BTreeSet<ElfAddr> = level.iter().flat_map(|&function| calls(code, function)).collect();
+        level = called.difference(&seen).copied().collect();
+        seen.extend(&level);
+        let named = names::of_type(code.elf, &level);
+        if !named.futures.is_empty() {
+            return Some(named);
+        }
+    }
+    None
 }
 
 /// Bodies of futures among these functions, and among what `Core::poll` calls if that is one of them.
