@@ -64,8 +64,9 @@ impl Sides<'_> {
     fn may_be_unknown(&self, truth: &TrueTask, why: &str) -> bool {
         let in_early_poll = truth.spawn.poll_began.is_some_and(|began| began < self.armed());
         match why {
+            _ if self.rules.unknown_parents => true,
             "before-attach" => self.spawned_before_armed(truth) || in_early_poll,
-            _ => self.gaps || self.rules.unknown_parents,
+            _ => self.gaps,
         }
     }
 

@@ -12,11 +12,13 @@ use super::{
     vtables::Vtable,
     x86_64::{
         code::{Code, Target},
-        flow,
+        flow, worker,
     },
 };
 use crate::facts::{TaskKind, TaskType};
 
+/// How the name of a type starts that no symbol names.
+const UNNAMED: &str = "task#";
 /// No more functions than this are looked at for a name.
 const NEAREST_MAX: usize = 256;
 
@@ -37,6 +39,7 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Ve
         .map(|(at, vtable)| task_type(vtable, futures(vtables, &evidence, at), &evidence[at]));
     let mut types: Vec<TaskType> = named.collect();
     share_kinds(vtables, &mut types);
+    kinds_by_shape(code, vtables, &mut types);
     types
 }
 
@@ -120,13 +123,34 @@ fn task_type(vtable: &Vtable, futures: BTreeSet<String>, evidence: &Evidence) ->
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
     let name = match names.as_slice() {
-        [] => format!("task#{:x}", vtable.address.0),
+        [] => format!("{UNNAMED}{:x}", vtable.address.0),
         several => several.join(" | "),
     };
     if names.len() == 1 {
         names.clear();
     }
     TaskType { vtable: vtable.address.0, name, folded: names, kind: evidence.torn_down.kind, runtime }
+}
+
+/// Without names: blocking tasks, and among them the workers that run the others.
+///
+/// A closure of the program's that drives a current-thread runtime of its own looks the same. Taken for a
+/// worker, it is never blamed for what the tasks inside it do.
+fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], types: &mut [TaskType]) {
+    let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
+    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+        let schedule = vtable.schedule;
+        if *blocking.entry(schedule).or_insert_with(|| worker::never_returns(code, schedule)) {
+            ty.kind = TaskKind::Blocking;
+            if is_unnamed(ty) && worker::runs_tasks(code, vtable.poll) {
+                (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+            }
+        }
+    }
+}
+
+fn is_unnamed(ty: &TaskType) -> bool {
+    ty.name.starts_with(UNNAMED)
 }
 
 /// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.
