@@ -30,7 +30,8 @@ pub enum Works {
     No,
 }
 
-const WITH_SYMBOLS: &str = "keep the symbol table (`strip = false`, or `strip = \"debuginfo\"`)";
+const WITH_SYMBOLS: &str =
+    "give the unstripped file of the same build with --debug-file, or keep the symbol table (`strip = \"debuginfo\"`)";
 
 /// All abilities, in the order of their weight.
 #[must_use]
