@@ -52,7 +52,11 @@ fn show(file: &str, elf: &Elf<'_>, plan: &Plan, verbose: bool, out: &mut dyn Wri
     writeln!(
         out,
         "  symbols    {}",
-        if elf.symbols().is_empty() { "none: task types are named by their vtables" } else { "yes" }
+        if elf.symbols().is_empty() {
+            "none: task types are named by debug info, or else by their vtables"
+        } else {
+            "yes"
+        }
     )?;
     if let Some(file) = elf.debug_file(false) {
         writeln!(out, "  debug file {}", file.to_string_lossy().escape_debug())?;
