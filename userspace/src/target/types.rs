@@ -142,7 +142,7 @@ struct Found {
     named_by: String,
 }
 
-/// Symbols decide where they can, then debug info; where both tell candidates, those of both.
+/// Symbols decide where they can, then debug info; in the symbols' words, where these have the same future.
 fn settle(
     elf: &Elf<'_>,
     vtable: &Vtable,
@@ -159,12 +159,11 @@ fn settle(
         let named_by = if by_symbols.is_empty() { "vtable".to_owned() } else { by_symbol(elf, vtable) };
         return Found { futures: by_symbols, kind, named_by };
     };
-    let alike: BTreeSet<_> =
-        named.futures.iter().map(|future| names::future(&names::dwarf::like_a_symbol(future))).collect();
-    let both: BTreeSet<String> =
-        by_symbols.into_iter().filter(|future| alike.contains(&names::future(future))).collect();
+    let alike: Vec<BTreeSet<String>> =
+        named.futures.iter().map(|future| names::dwarf::alike(future, &by_symbols)).collect();
+    let all = alike.iter().all(|symbols| symbols.len() == 1);
     let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
-    let futures = if both.is_empty() { said() } else { both };
+    let futures = if all { alike.into_iter().flatten().collect() } else { said() };
     Found { futures, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
 }
 

@@ -9,9 +9,14 @@ mod open;
 mod sections;
 mod split;
 mod subprograms;
+#[cfg(test)]
+mod tests;
 mod units;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 pub use find::find;
 pub use subprograms::Subprograms;
@@ -25,11 +30,17 @@ pub struct Options {
 }
 
 /// A file with more names than a stripped executable has; or the executable itself, if it has them.
-#[derive(Debug)]
 pub struct DebugFile {
     path: PathBuf,
     /// `None`: the executable's own bytes.
     data: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for DebugFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.data.as_ref().map(Vec::len);
+        f.debug_struct("DebugFile").field("path", &self.path).field("len", &len).finish()
+    }
 }
 
 impl DebugFile {

@@ -20,7 +20,7 @@ const UNPACKED_TIMES_MAX: u64 = 24;
 /// Whether the file has debug info, be it only what refers to other files.
 pub(super) fn has_info(data: &[u8]) -> bool {
     let Ok(file) = ElfFile64::<LE>::parse(data) else { return false };
-    file.section_by_name(".debug_info").is_some_and(|section| section.size() > 0 && section.data().is_ok())
+    file.section_by_name(".debug_info").is_some_and(|section| section.data().is_ok_and(|data| !data.is_empty()))
 }
 
 /// What names and code ranges need of a file's DWARF; other sections are left empty.
@@ -46,7 +46,7 @@ pub(super) fn load_package(data: &[u8]) -> Option<gimli::DwarfPackageSections<Co
     .ok()
 }
 
-pub(super) fn slice<'a>(data: &'a Cow<'_, [u8]>) -> Slice<'a> {
+pub(super) fn slice(data: &[u8]) -> Slice<'_> {
     EndianSlice::new(data, LittleEndian)
 }
 

@@ -59,7 +59,7 @@ impl<'p> Companions<'p> {
         let data = open::read(path).ok()?;
         self.bytes_left = self.bytes_left.checked_sub(data.len())?;
         let sections = sections::load_split(&data)?;
-        let mut dwarf = sections.borrow(sections::slice);
+        let mut dwarf = sections.borrow(|data| sections::slice(data));
         dwarf.make_dwo(parent);
         dwarf.file_type = DwarfFileType::Dwo;
         read(&dwarf, skeleton, then)
@@ -75,7 +75,7 @@ fn beside(path: &Path) -> PathBuf {
 
 fn in_package(data: &[u8], parent: &Dwarf<'_>, skeleton: &Unit<'_>, then: Then<'_>) -> Option<()> {
     let sections = sections::load_package(data)?;
-    let package = sections.borrow(sections::slice, EndianSlice::new(&[], LittleEndian)).ok()?;
+    let package = sections.borrow(|data| sections::slice(data), EndianSlice::new(&[], LittleEndian)).ok()?;
     let DwoId(id) = skeleton.dwo_id?;
     let dwarf = package.find_cu(DwoId(id), parent).ok()??;
     read(&dwarf, skeleton, then)

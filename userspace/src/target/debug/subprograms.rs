@@ -26,7 +26,7 @@ const REFERENCES_MAX: u8 = 4;
 pub(in crate::target) fn subprograms(source: &Source<'_>, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
     let mut found = Subprograms::new();
     let Some(sections) = sections::load(source.data) else { return found };
-    let dwarf = sections.borrow(sections::slice);
+    let dwarf = sections.borrow(|data| sections::slice(data));
     let units = Units::new(&dwarf);
     let wanted: Vec<u64> = addresses.iter().map(|address| address.0).collect();
     let mut companions = Companions::new(source.path);

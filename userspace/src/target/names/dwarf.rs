@@ -75,6 +75,19 @@ fn kind(found: &BTreeSet<Vec<String>>) -> TaskKind {
     symbols::only(kinds)
 }
 
+/// Those of the futures by symbol that may be this one. Debug info has only a number where symbols have
+/// the type of an `impl`.
+#[must_use]
+pub fn alike(ty: &str, by_symbols: &BTreeSet<String>) -> BTreeSet<String> {
+    let (ours, _) = super::future(&like_a_symbol(ty));
+    let end = ours.rsplit_once("{impl#").and_then(|(_, number)| number.split_once('}')).map(|(_, end)| end);
+    let same = |symbol: &&String| {
+        let (theirs, _) = super::future(symbol);
+        theirs == ours || end.is_some_and(|end| !end.is_empty() && theirs.ends_with(end))
+    };
+    by_symbols.iter().filter(same).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +116,17 @@ mod tests {
         check(alone, &[(9, A)], &[], TaskKind::Unknown);
         check(alone, &[(1, "no_generics")], &[], TaskKind::Unknown);
         check(alone, &[(1, A), (1, B)], &[a, b], TaskKind::Unknown);
+    }
+
+    #[test]
+    fn finds_the_symbol_of_the_same_future() {
+        let symbols = ["svc::a::{{closure}}", "svc::b::{{closure}}", "<svc::A as svc::T>::run::{{closure}}"];
+        let symbols: BTreeSet<String> = symbols.iter().map(|&symbol| symbol.to_owned()).collect();
+        let check = |ty: &str, expected: &[&str]| assert_eq!(alike(ty, &symbols).iter().collect::<Vec<_>>(), expected);
+        check("svc::a::{async_fn_env#0}", &["svc::a::{{closure}}"]);
+        check("svc::{impl#3}::run::{async_fn_env#0}", &["<svc::A as svc::T>::run::{{closure}}"]);
+        check("svc::{impl#3}::stop::{async_fn_env#0}", &[]);
+        check("svc::c::{async_fn_env#0}", &[]);
     }
 
     #[test]

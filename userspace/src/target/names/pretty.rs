@@ -33,7 +33,8 @@ fn path(ty: &str) -> String {
     let short = without_function_generics(ty).replace("{{closure}}", "{closure}");
     // The body of an `async fn` is a closure of the function's; that of a block is one more inside.
     let body = short.strip_suffix("::{closure}").or_else(|| short.strip_suffix("::{closure#0}")).unwrap_or(&short);
-    if matches!(body.strip_prefix("axum::serve::handle_connection::"), Some("{closure}" | "{async block}")) {
+    let connection = body.strip_prefix("axum::serve::handle_connection::");
+    if connection.is_some_and(|inside| inside == "{closure}" || inside.starts_with("{async block")) {
         return "axum::serve connection".to_owned();
     }
     body.to_owned()

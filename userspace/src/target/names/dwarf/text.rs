@@ -14,11 +14,14 @@ pub fn said(ty: &str) -> String {
     translated(ty, |part| {
         let body = "{{closure}}";
         let number = if part.number == "0" { String::new() } else { format!("#{}", part.number) };
+        let closure = format!("{{closure{number}}}");
         match (part.kind, part.is_type) {
             // What `future` takes away at the end.
             ("async_fn", true) => Some(body.to_owned()),
+            ("closure", true) if number.is_empty() && !part.nested => Some(body.to_owned()),
+            ("closure", true) => Some(format!("{closure}::{body}")),
             ("async_fn", false) => None,
-            ("closure", false) => Some(format!("{{closure{number}}}")),
+            ("closure", false) => Some(closure),
             (kind, is_type) => {
                 let kind = kind.replace('_', " ");
                 Some(if is_type { format!("{{{kind}{number}}}::{body}") } else { format!("{{{kind}{number}}}") })
@@ -31,6 +34,8 @@ pub fn said(ty: &str) -> String {
 struct Part<'a> {
     kind: &'a str,
     number: &'a str,
+    /// Whether it stands directly inside of another such part.
+    nested: bool,
     /// Whether it is the type itself, not the path to something inside.
     is_type: bool,
 }
@@ -38,11 +43,15 @@ struct Part<'a> {
 fn translated(ty: &str, say: impl Fn(&Part<'_>) -> Option<String>) -> String {
     let mut text = String::new();
     let mut rest = ty;
+    let mut after_part = false;
     while let Some(open) = rest.find('{') {
+        let nested = after_part && &rest[..open] == "::";
         text.push_str(&rest[..open]);
         let Some((inside, after)) = rest[open + 1..].split_once('}') else { break };
         rest = after;
-        match part(inside) {
+        let part = part(inside);
+        after_part = part.is_some();
+        match part.map(|part| Part { nested, ..part }) {
             Some(part) => {
                 match say(&part) {
                     Some(said) => text.push_str(&said),
@@ -65,6 +74,7 @@ fn part(inside: &str) -> Option<Part<'_>> {
         kind,
         number,
         is_type,
+        nested: false,
     })
 }
 
@@ -94,13 +104,15 @@ mod tests {
         check("svc::main::{async_fn#0}::{async_block_env#0}", "svc::main::{async block}");
         check("svc::main::{async_block#0}::{async_block_env#1}", "svc::main::{async block}::{async block#1}");
         check("svc::work::{closure#1}::{async_block_env#0}", "svc::work::{closure#1}::{async block}");
-        check("svc::work::{closure_env#0}", "svc::work::{closure}");
+        check("svc::work::{closure_env#0}", "svc::work");
+        check("svc::work::{closure_env#1}", "svc::work::{closure#1}");
+        check("svc::work::{async_block#0}::{closure_env#0}", "svc::work::{async block}::{closure}");
         check("svc::generic::{async_fn_env#0}<svc::T<u8>, u16>", "svc::generic");
         check("svc::spawn::{async_block_env#0}<svc::f::{async_fn_env#0}>", "svc::spawn::{async block}");
         check("svc::{impl#2}::run::{async_fn_env#0}", "svc::{impl#2}::run");
         check("tokio::time::timeout::Timeout<svc::f::{async_fn_env#0}>", "Timeout<svc::f>");
         check("svc::Plain", "svc::Plain");
-        check("axum::serve::handle_connection::{async_fn#0}::{async_block_env#0}<L, M>", "axum::serve connection");
+        check("axum::serve::handle_connection::{async_block_env#3}<L, M>", "axum::serve connection");
         check(
             "tokio::runtime::blocking::task::BlockingTask<svc::page::{async_fn#0}::{closure_env#0}>",
             "blocking svc::page::{closure}",
@@ -132,8 +144,8 @@ mod tests {
     #[test]
     fn survives_nonsense() {
         for ty in ["", "{", "}", "{#}", "{async_fn_env#", "{async_fn_env#0}<", "::{async_fn#0}", "{é#0}<<>"] {
-            let _cut = future(&said(ty));
-            let _short = like_a_symbol(ty);
+            drop(future(&said(ty)));
+            drop(like_a_symbol(ty));
         }
     }
 }
