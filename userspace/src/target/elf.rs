@@ -2,6 +2,8 @@
 //!
 //! The file is hostile input: every access is checked, and nothing is allocated by a size it states.
 
+use std::{collections::BTreeSet, path::Path};
+
 use gimli::{BaseAddresses, CieOrFde, EhFrame, EndianSlice, LittleEndian, UnwindSection as _};
 use object::{
     LittleEndian as LE,
@@ -10,7 +12,10 @@ use object::{
     read::{Object as _, ObjectSection as _, ObjectSymbol as _},
 };
 
-use super::addr::{ElfAddr, FileOffset};
+use super::{
+    addr::{ElfAddr, FileOffset},
+    debug::{self, DebugFile, Source, Subprograms},
+};
 
 /// The file, read.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub struct Elf<'data> {
     relocated: Vec<(u64, u64)>,
     functions: Vec<Function>,
     symbols: Vec<Symbol<'data>>,
+    debug: Source<'data>,
     position_independent: bool,
     /// Where the file states its program headers to be in memory.
     pub program_headers: ElfAddr,
@@ -82,11 +88,47 @@ impl<'data> Elf<'data> {
             relocated,
             functions,
             symbols: symbols(&file),
+            debug: Source { data, path: None, separate: false, symbols: false },
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
             build_id: file.build_id().ok().flatten().map(hexadecimal),
             segments,
         })
+    }
+
+    /// Takes symbols and debug info from another file of the same build, as far as that one has more.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: what the other file is, where it is no ELF64 executable for this machine.
+    pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, String> {
+        self.debug.path = Some(file.path());
+        let Some(data) = file.data() else { return Ok(self) };
+        let other = Self::parse(data)?;
+        let symbols = other.symbols.len() > self.symbols.len();
+        if symbols {
+            self.symbols = other.symbols;
+        }
+        self.debug = Source { data, path: Some(file.path()), separate: true, symbols };
+        Ok(self)
+    }
+
+    /// The separate file that names come from: for symbols, or for debug info.
+    #[must_use]
+    pub fn debug_file(&self, symbols: bool) -> Option<&'data Path> {
+        self.debug.path.filter(|_| self.debug.separate && (self.debug.symbols || !symbols))
+    }
+
+    /// What debug info calls the functions that start at these addresses.
+    #[must_use]
+    pub fn subprograms(&self, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
+        debug::subprograms(&self.debug, addresses)
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn data(&self) -> &'data [u8] {
+        self.data
     }
 
     /// The bytes that the file has for the memory from `address` on, at most `len` of them.
@@ -276,6 +318,6 @@ fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
     symbols
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

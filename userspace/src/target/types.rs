@@ -3,11 +3,15 @@
 //! Drop glue names the future, but the linker folds glue that is the same for several futures, and then
 //! one name stands for all. The poll function calls the future's own body, which is never the same.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use super::{
     addr::ElfAddr,
     discover::{FIRST, Flows},
+    elf::Elf,
     names::{self, Named},
     vtables::Vtable,
     x86_64::{
@@ -17,6 +21,7 @@ use super::{
 };
 use crate::facts::{TaskKind, TaskType};
 
+const BOXED: &str = "boxed future";
 /// How the name of a type starts that no symbol names.
 const UNNAMED: &str = "task#";
 /// No more functions than this are looked at for a name.
@@ -33,11 +38,18 @@ struct Evidence {
 /// The types of these vtables, in their order.
 pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
     let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
-    let named = vtables
+    let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
+    let unsettled = (0..vtables.len()).filter(|&at| !is_settled(&by_symbols[at])).collect();
+    let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
+    let mut types: Vec<TaskType> = vtables
         .iter()
+        .zip(by_symbols)
         .enumerate()
-        .map(|(at, vtable)| task_type(vtable, futures(vtables, &evidence, at), &evidence[at]));
-    let mut types: Vec<TaskType> = named.collect();
+        .map(|(at, (vtable, by_symbols))| {
+            let found = settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info.get(&at));
+            task_type(vtable, &found)
+        })
+        .collect();
     share_kinds(vtables, &mut types);
     kinds_by_shape(code, vtables, &mut types);
     types
@@ -118,8 +130,64 @@ fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<Str
     torn_down.futures.clone()
 }
 
-fn task_type(vtable: &Vtable, futures: BTreeSet<String>, evidence: &Evidence) -> TaskType {
-    let pretty: BTreeSet<(String, bool)> = futures.iter().map(|future| names::future(future)).collect();
+/// Whether symbols alone tell one future, and more than that it is in a box.
+fn is_settled(futures: &BTreeSet<String>) -> bool {
+    futures.len() == 1 && futures.iter().all(|future| names::future(future).0 != BOXED)
+}
+
+/// What was found out about one vtable.
+struct Found {
+    futures: BTreeSet<String>,
+    kind: TaskKind,
+    named_by: String,
+}
+
+/// Symbols decide where they can, then debug info; where both tell candidates, those of both.
+fn settle(
+    elf: &Elf<'_>,
+    vtable: &Vtable,
+    by_symbols: BTreeSet<String>,
+    evidence: &Evidence,
+    by_debug_info: Option<&Named>,
+) -> Found {
+    let kind = match evidence.torn_down.kind {
+        TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
+        known => known,
+    };
+    let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
+    let Some(named) = by_debug_info.filter(adds) else {
+        let named_by = if by_symbols.is_empty() { "vtable".to_owned() } else { by_symbol(elf, vtable) };
+        return Found { futures: by_symbols, kind, named_by };
+    };
+    let alike: BTreeSet<_> =
+        named.futures.iter().map(|future| names::future(&names::dwarf::like_a_symbol(future))).collect();
+    let both: BTreeSet<String> =
+        by_symbols.into_iter().filter(|future| alike.contains(&names::future(future))).collect();
+    let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
+    let futures = if both.is_empty() { said() } else { both };
+    Found { futures, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
+}
+
+fn is_boxed(futures: &BTreeSet<String>) -> bool {
+    futures.iter().all(|future| names::future(&names::dwarf::said(future)).0 == BOXED)
+}
+
+fn by_symbol(elf: &Elf<'_>, vtable: &Vtable) -> String {
+    let functions = [vtable.poll, vtable.dealloc, vtable.shutdown];
+    let v0 =
+        functions.iter().flat_map(|&function| elf.symbols_at(function)).any(|symbol| symbol.name.starts_with("_R"));
+    sourced(if v0 { "v0 symbol" } else { "symbols" }, elf.debug_file(true))
+}
+
+fn sourced(by: &str, file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("{by} in debug file {}", file.display()),
+        None => by.to_owned(),
+    }
+}
+
+fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
+    let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
     let name = match names.as_slice() {
@@ -129,7 +197,8 @@ fn task_type(vtable: &Vtable, futures: BTreeSet<String>, evidence: &Evidence) ->
     if names.len() == 1 {
         names.clear();
     }
-    TaskType { vtable: vtable.address.0, name, folded: names, kind: evidence.torn_down.kind, runtime }
+    let named_by = found.named_by.clone();
+    TaskType { vtable: vtable.address.0, name, folded: names, named_by, kind: found.kind, runtime }
 }
 
 /// Without names: blocking tasks, and among them the workers that run the others.

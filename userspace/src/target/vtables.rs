@@ -4,10 +4,12 @@
 //! 1.28 to 1.54. No symbol and no debug info is needed.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/raw.rs#L16-L51>
 
+use serde::{Deserialize, Serialize};
+
 use super::{addr::ElfAddr, elf::Elf};
 
 /// One task vtable: one task type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vtable {
     /// Where it lies.
     pub address: ElfAddr,

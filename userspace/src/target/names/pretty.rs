@@ -7,8 +7,10 @@ const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// Blocking tasks that run a worker of the multi-thread scheduler: at its start, and in place of a
 /// worker that blocks.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/scheduler/multi_thread/worker.rs#L330-L460>
-const WORKERS: [&str; 2] = [
+const WORKERS: [&str; 3] = [
     "tokio::runtime::scheduler::multi_thread::worker::Launch::launch",
+    // As debug info has it.
+    "tokio::runtime::scheduler::multi_thread::worker::{impl#0}::launch",
     "tokio::runtime::scheduler::multi_thread::worker::maybe_move_runtime",
 ];
 
@@ -31,7 +33,7 @@ fn path(ty: &str) -> String {
     let short = without_function_generics(ty).replace("{{closure}}", "{closure}");
     // The body of an `async fn` is a closure of the function's; that of a block is one more inside.
     let body = short.strip_suffix("::{closure}").or_else(|| short.strip_suffix("::{closure#0}")).unwrap_or(&short);
-    if body == "axum::serve::handle_connection::{closure}" {
+    if matches!(body.strip_prefix("axum::serve::handle_connection::"), Some("{closure}" | "{async block}")) {
         return "axum::serve connection".to_owned();
     }
     body.to_owned()
@@ -51,7 +53,7 @@ fn without_function_generics(ty: &str) -> String {
 }
 
 /// Where the bracket at `open` closes.
-fn matching(text: &str, open: usize) -> Option<usize> {
+pub(super) fn matching(text: &str, open: usize) -> Option<usize> {
     let (mut depth, mut before) = (0u32, ' ');
     for (at, character) in text[open..].char_indices() {
         match character {

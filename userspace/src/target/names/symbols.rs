@@ -75,11 +75,11 @@ pub fn kind_of(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>, futures: &BTreeSet<
     only(named.map(|arguments| kind(&arguments)).collect())
 }
 
-fn only(kinds: BTreeSet<TaskKind>) -> TaskKind {
+pub(super) fn only(kinds: BTreeSet<TaskKind>) -> TaskKind {
     if kinds.len() == 1 { kinds.into_iter().next().unwrap_or_default() } else { TaskKind::Unknown }
 }
 
-fn kind(arguments: &[String]) -> TaskKind {
+pub(super) fn kind(arguments: &[String]) -> TaskKind {
     let blocking = |ty: &str| ty.starts_with("tokio::runtime::blocking::");
     match arguments {
         [future, ..] if blocking(future) => TaskKind::Blocking,
@@ -94,6 +94,11 @@ fn kind(arguments: &[String]) -> TaskKind {
 fn generic_arguments(name: &str, ty: &str) -> Option<Vec<String>> {
     let start = name.find(ty)? + ty.len();
     split_arguments(&name[start..])
+}
+
+/// The generic arguments that a function's name ends with, as debug info has it: `poll<T, S>`.
+pub(super) fn arguments_of(function: &str) -> Option<Vec<String>> {
+    generic_arguments(function, "<")
 }
 
 /// Splits at top-level commas up to the closing `>`.
