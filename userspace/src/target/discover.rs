@@ -45,7 +45,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     shutdowns(&mut builder, &code, &vtables);
     wakes(&mut builder, &code, &symbols, &polls);
     aborts(&mut builder, &code, &symbols);
-    spawns(&mut builder, &code, &symbols);
+    spawns(&mut builder, &code, &symbols, &vtables);
     panics(&mut builder, &code, &symbols);
     let types = types::name(&code, &polls, &vtables);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
@@ -263,8 +263,8 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     }
 }
 
-fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
-    let binds = bind::find(code);
+fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, vtables: &[Vtable]) {
+    let binds = bind::find(code, &vtables.iter().map(|vtable| vtable.address).collect());
     let by_symbol = symbols.ending(&["::bind_inner"]);
     for bind in &binds {
         if bind.second_argument {

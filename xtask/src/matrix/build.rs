@@ -20,6 +20,9 @@ pub(crate) fn build(cell: &Cell) -> Result<PathBuf> {
     let folder = matrix.join(cell.folder());
     fs::create_dir_all(&folder)?;
     write_if_changed(&folder.join("Cargo.toml"), &manifest(cell))?;
+    // Held until the program is copied: another cell's goes to the same place.
+    let lock = fs::File::create(matrix.join("lock"))?;
+    lock.lock().context("cannot lock target/matrix")?;
     // Cells share what they can: cargo tells builds with other flags apart, but for the program's path.
     let target = matrix.join("build");
     let mut command = cargo();
