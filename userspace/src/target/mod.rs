@@ -21,3 +21,6 @@ pub mod vtables;
 pub mod x86_64;
 
 pub use discover::discover;
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn vtable_at(elf: &Elf<'_>, address: ElfAddr) -> Option<Vtable> {
     let offset = |place: u64| {
         let at = address.plus((FUNCTIONS + place) * 8);
         let word = elf.word(at)?;
-        (elf.function_at(ElfAddr(word)).is_none() && word.is_multiple_of(8)).then_some(word)
+        (!elf.holds_address(at) && word.is_multiple_of(8)).then_some(word)
     };
     let (trailer, scheduler, id) = (offset(0)?, offset(1)?, offset(2)?);
     let plausible = (HEADER_LEN..=SCHEDULER_OFFSET_MAX).contains(&scheduler)

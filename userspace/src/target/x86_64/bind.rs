@@ -21,7 +21,8 @@ const OWNER_ID: u64 = 0x18;
 const VTABLE: u64 = 0x10;
 /// Seven functions and two offsets before it.
 const ID_OFFSET: u64 = 0x48;
-const RSI: usize = 6;
+/// The number of the value that RSI holds at a function's start.
+const RSI_AT_ENTRY: u32 = 6;
 
 /// An instruction that runs once for each task that is bound there, with the header in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,11 @@ fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
 fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     let has = |opcode: u8, displacement: u8| {
-        bytes.windows(4).any(|w| w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[3] == displacement)
+        bytes.windows(5).any(|w| {
+            // With RSP or R12 as the base there is one byte more.
+            let at = if w[2] & 7 == 4 { 4 } else { 3 };
+            w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[at] == displacement
+        })
     };
     let locks = || bytes.windows(5).any(|w| w[0] == 0xf0 && (w[1..3] == [0x0f, 0xb0] || w[2..4] == [0x0f, 0xb0]));
     has(0x89, OWNER_ID as u8) && (has(0x8b, ID_OFFSET as u8) || locks())
@@ -89,10 +94,12 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
     let mut header = None;
     for instruction in &body.instructions {
         let line_ends = instruction.flow_control() != FlowControl::Next;
+        // From here on code runs that binds nothing, too. A function's entry runs once for its binds.
+        header = header.filter(|&number| number == RSI_AT_ENTRY || !body.is_jumped_to(instruction.ip()));
         if let Some(number) = header
             && (line_ends || is_emulated(instruction))
         {
-            found.extend(line.bind(body, instruction, number));
+            found.extend(line.bind(body.function.start, instruction, number));
             header = None;
         }
         if line_ends {
@@ -117,12 +124,10 @@ impl Line {
     }
 
     /// The hook at this instruction, if a register still holds the header.
-    fn bind(&self, body: &Body, at: &Instruction, number: u32) -> Option<Bind> {
+    fn bind(&self, function: ElfAddr, at: &Instruction, number: u32) -> Option<Bind> {
         let place = self.registers.iter().position(|&value| value == Value::Plain(number))?;
         let header = Register::RAX + place as u32;
-        let second_argument = number == RSI as u32;
-        let once = second_argument || !body.is_jumped_to(at.ip());
-        once.then_some(Bind { function: body.function.start, at: *at, header, second_argument })
+        Some(Bind { function, at: *at, header, second_argument: number == RSI_AT_ENTRY })
     }
 
     /// One instruction on; the header's number where this one completes the signature.
