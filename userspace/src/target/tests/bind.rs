@@ -1,5 +1,7 @@
 //! Where tasks are bound, by what the instructions do.
 
+use std::collections::BTreeSet;
+
 use iced_x86::code_asm::*;
 
 use super::asm::{Asm, asm};
@@ -14,7 +16,7 @@ use crate::target::{
 fn check(what: &str, expected: &[&str], write: impl FnOnce(&mut Asm)) {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();
-    let found: Vec<_> = bind::find(&Code::new(&elf));
+    let found: Vec<_> = bind::find(&Code::new(&elf), &BTreeSet::new());
     let shown: Vec<_> = found
         .iter()
         .map(|bind| if bind.second_argument { "entry".to_owned() } else { format!("{:?}", bind.header).to_lowercase() })
