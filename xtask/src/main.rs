@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod ebpf;
+mod matrix;
 mod process;
 mod test;
 
@@ -26,6 +27,8 @@ enum Word {
     Test(test::Options),
     /// Profile the demo service as a user would, and compare with what it measured itself. Needs root.
     Demo,
+    /// Build the truth program with several tokios in several ways, and compare each. Needs root.
+    Matrix(matrix::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Word::Check => check::run(),
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
+        Word::Matrix(options) => matrix::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };

@@ -55,6 +55,9 @@ pub(super) enum Command {
         /// Show each hook
         #[arg(long, short)]
         verbose: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
@@ -88,9 +91,10 @@ pub(super) struct LiveArguments {
     outputs: OutputArguments,
     #[command(flatten)]
     names: NameArguments,
-    /// Each CPU's ring buffer in KiB; a power of two. Raise it where events are lost
-    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_kib)]
-    buffer: u32,
+    /// Each CPU's ring buffer in KiB; a power of two. Raise it where events are lost [default: 64 MiB
+    /// divided by the CPUs, from 512 KiB to 8 MiB each]
+    #[arg(long, value_name = "KIB", value_parser = ring_kib)]
+    buffer: Option<u32>,
     /// Log the probes' own diagnostics
     #[arg(long, hide = true)]
     probe_log: bool,
@@ -134,7 +138,7 @@ impl LiveArguments {
     pub(super) fn decided(self, target: Vec<String>) -> Live {
         let Self { duration, record, outputs, names, buffer, probe_log, one_by_one } = self;
         let way = if one_by_one { Way::Single } else { Way::Auto };
-        let options = Options { ring_bytes: buffer * 1024, way, logs: probe_log };
+        let options = Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log };
         Live { target, duration, wanted: Wanted { record, ..outputs.decided() }, options, names: names.decided() }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
         None => elf,
     };
-    let plan = target::discover(&elf).map_err(not_watchable)?;
+    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
     let bias = process.bias(&elf)?;
     check_memory(&process, &plan, bias)?;
     let watched = Watched {

@@ -45,7 +45,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     shutdowns(&mut builder, &code, &vtables);
     wakes(&mut builder, &code, &symbols, &polls);
     aborts(&mut builder, &code, &symbols);
-    spawns(&mut builder, &code, &symbols);
+    spawns(&mut builder, &code, &symbols, &vtables);
     panics(&mut builder, &code, &symbols);
     let types = types::name(&code, &polls, &vtables);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
@@ -85,6 +85,10 @@ impl Symbols {
         let found = self.0.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
         let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
         addresses.into_iter().collect()
+    }
+
+    fn mention(&self, part: &str) -> bool {
+        self.0.iter().any(|(name, ..)| name.contains(part))
     }
 
     fn name_at(&self, address: ElfAddr) -> Option<&str> {
@@ -259,8 +263,8 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     }
 }
 
-fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
-    let binds = bind::find(code);
+fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, vtables: &[Vtable]) {
+    let binds = bind::find(code, &vtables.iter().map(|vtable| vtable.address).collect());
     let by_symbol = symbols.ending(&["::bind_inner"]);
     for bind in &binds {
         if bind.second_argument {
@@ -311,7 +315,9 @@ fn named_spawns(
     for function in &functions {
         spawn_at_entry(builder, code, *function, way, "symbol");
     }
-    if functions.is_empty() {
+    // With symbols, but none of `LocalSet`'s, the program has no such tasks.
+    let unused = way == SpawnWay::Local && !symbols.are_missing() && !symbols.mention("tokio::task::local::");
+    if functions.is_empty() && !unused {
         builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
     }
 }

@@ -16,12 +16,16 @@ use super::{
     vtables::Vtable,
     x86_64::{
         code::{Code, Target},
-        flow,
+        flow, worker,
     },
 };
 use crate::facts::{TaskKind, TaskType};
 
 const BOXED: &str = "boxed future";
+/// How the name of a type starts that no symbol names.
+const UNNAMED: &str = "task#";
+/// No more functions than this are looked at for a name.
+const NEAREST_MAX: usize = 256;
 
 /// What symbols say of one vtable.
 struct Evidence {
@@ -47,6 +51,7 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Ve
         })
         .collect();
     share_kinds(vtables, &mut types);
+    kinds_by_shape(code, vtables, &mut types);
     types
 }
 
@@ -62,11 +67,28 @@ fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
     let poll = polls.0.get(&vtable.poll);
     let polling: BTreeSet<ElfAddr> =
         poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
+    let found = found.or_else(|| nearest(code, vtable.dealloc));
     let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
     if torn_down.kind == TaskKind::Unknown {
         torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
     }
     Evidence { torn_down, polled: polled(code, &polling) }
+}
+
+/// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
+/// goes through return values and cannot be followed; but what frees a cell drops its own first.
+fn nearest(code: &Code<'_, '_>, dealloc: ElfAddr) -> Option<Named> {
+    let (mut seen, mut level) = (BTreeSet::from([dealloc]), BTreeSet::from([dealloc]));
+    while !level.is_empty() && seen.len() < NEAREST_MAX {
+        let called: BTreeSet<ElfAddr> = level.iter().flat_map(|&function| calls(code, function)).collect();
+        level = called.difference(&seen).copied().collect();
+        seen.extend(&level);
+        let named = names::of_type(code.elf, &level);
+        if !named.futures.is_empty() {
+            return Some(named);
+        }
+    }
+    None
 }
 
 /// Bodies of futures among these functions, and among what `Core::poll` calls if that is one of them.
@@ -174,7 +196,7 @@ fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
     let name = match names.as_slice() {
-        [] => format!("task#{:x}", vtable.address.0),
+        [] => format!("{UNNAMED}{:x}", vtable.address.0),
         several => several.join(" | "),
     };
     if names.len() == 1 {
@@ -182,6 +204,27 @@ fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
     }
     let named_by = found.named_by.clone();
     TaskType { vtable: vtable.address.0, name, folded: names, named_by, kind: found.kind, runtime }
+}
+
+/// Without names: blocking tasks, and among them the workers that run the others.
+///
+/// A closure of the program's that drives a current-thread runtime of its own looks the same. Taken for a
+/// worker, it is never blamed for what the tasks inside it do.
+fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], types: &mut [TaskType]) {
+    let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
+    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+        let schedule = vtable.schedule;
+        if *blocking.entry(schedule).or_insert_with(|| worker::never_returns(code, schedule)) {
+            ty.kind = TaskKind::Blocking;
+            if is_unnamed(ty) && worker::runs_tasks(code, vtable.poll) {
+                (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+            }
+        }
+    }
+}
+
+fn is_unnamed(ty: &TaskType) -> bool {
+    ty.name.starts_with(UNNAMED)
 }
 
 /// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.

@@ -108,6 +108,16 @@ mod tests {
     }
 
     #[test]
+    fn survives_hostile_names() {
+        let check = |ty: String| assert!(future(&ty).0.chars().count() <= LEN_MAX + 1, "{} bytes", ty.len());
+        check(format!("{}x{}", "a<".repeat(100_000), ">".repeat(100_000)));
+        check("a<b>::".repeat(100_000));
+        check("<".repeat(100_000));
+        check("->".repeat(100_000));
+        check("a<é".repeat(1000));
+    }
+
+    #[test]
     fn cuts_long_names() {
         assert_eq!(future(&"é".repeat(500)).0.chars().count(), LEN_MAX + 1);
     }

@@ -54,7 +54,9 @@ pub fn of_type(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>) -> Named {
     let names: Vec<String> =
         addresses.iter().flat_map(|&address| elf.symbols_at(address)).map(|symbol| demangled(symbol.name)).collect();
     let arguments = |types: &[&str]| -> Vec<Vec<String>> {
-        names.iter().flat_map(|name| types.iter().filter_map(|ty| generic_arguments(name, ty))).collect()
+        let found = names.iter().flat_map(|name| types.iter().filter_map(|ty| generic_arguments(name, ty)));
+        // A method of the generic type itself says `Cell<T,S>`, whatever it is for.
+        found.filter(|arguments| arguments.first().is_some_and(|future| future != "T")).collect()
     };
     let ranked = RANKS.iter().map(|types| arguments(types)).find(|found| !found.is_empty()).unwrap_or_default();
     let futures: BTreeSet<String> = ranked.iter().filter_map(|arguments| arguments.first().cloned()).collect();
