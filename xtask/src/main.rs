@@ -6,6 +6,7 @@ mod demo;
 mod ebpf;
 mod process;
 mod test;
+mod wild;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ enum Word {
     Test(test::Options),
     /// Profile the demo service as a user would, and compare with what it measured itself. Needs root.
     Demo,
+    /// Profile published programs as their authors ship them, against bpftrace. Needs root and bpftrace.
+    Wild(wild::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Word::Check => check::run(),
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
+        Word::Wild(options) => wild::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };
