@@ -41,10 +41,10 @@ impl Counting {
     /// Attaches; returns once it has counted polls of the server's.
     pub(super) fn start(executable: &Path, polls: &[String], folder: &Path, server: &Server) -> Result<Self> {
         let (script, told, errors) = (folder.join("polls.bt"), folder.join("polls.txt"), folder.join("bpftrace.txt"));
-        fs::write(&script, program(executable, polls))?;
+        fs::write(&script, program(executable, polls, server.pid()))?;
         let mut bpftrace = Command::new("bpftrace");
         // Without --unsafe it refuses addresses for which the file has no symbol.
-        bpftrace.args(["--unsafe", "-B", "line", "-p", &server.pid().to_string()]).arg(&script);
+        bpftrace.args(["--unsafe", "-B", "line"]).arg(&script);
         bpftrace.env("BPFTRACE_PERF_RB_PAGES", PAGES).env("BPFTRACE_MAX_PROBES", "4096");
         bpftrace.stdout(File::create(&told)?).stderr(File::create(&errors)?);
         let mut running = Running::start(&mut bpftrace)?;
@@ -68,14 +68,16 @@ impl Counting {
 }
 
 /// The task's id lies in its cell, as far from the header as its vtable says behind seven functions and
-/// two offsets; the vtable is the header's third word.
-fn program(executable: &Path, polls: &[String]) -> String {
+/// two offsets; the vtable is the header's third word. Other processes may run the same file, and some
+/// versions of bpftrace count them whatever `-p` says.
+fn program(executable: &Path, polls: &[String], pid: u32) -> String {
     let mut program = String::new();
     for (number, address) in polls.iter().enumerate() {
         let comma = if number + 1 == polls.len() { "" } else { "," };
         // Writing into a string cannot fail.
         let _ = writeln!(program, "uprobe:{}:{address}{comma}", executable.display());
     }
+    program += &format!("/pid == {pid}/\n");
     program
         + "{\n  $vtable = *(uint64 *)(arg0 + 16);\n  $id = *(uint64 *)(arg0 + *(uint64 *)($vtable + 72));\n  \
            printf(\"poll %llu %llu %llu\\n\", nsecs, $id, *(uint64 *)arg0);\n}\n"
