@@ -66,14 +66,18 @@ fn nothing_found(elf: &Elf<'_>) -> String {
     )
 }
 
-/// Function symbols by demangled name.
+/// Symbols are looked for by the ends of their names, none of which is longer, in bytes.
+const ENDING_MAX: usize = 80;
+
+/// Function symbols by the end of their demangled names: all names together can be far longer than the
+/// file, as symbols may share them.
 struct Symbols(Vec<(String, ElfAddr, u64)>);
 
 impl Symbols {
     fn new(elf: &Elf<'_>) -> Self {
         let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
         let symbols = elf.symbols().iter().filter(|symbol| relevant(symbol.name));
-        Self(symbols.map(|symbol| (demangled(symbol.name), symbol.address, symbol.len)).collect())
+        Self(symbols.map(|symbol| (ending(&demangled(symbol.name)), symbol.address, symbol.len)).collect())
     }
 
     fn are_missing(&self) -> bool {
@@ -90,6 +94,10 @@ impl Symbols {
     fn name_at(&self, address: ElfAddr) -> Option<&str> {
         self.0.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
     }
+}
+
+fn ending(name: &str) -> String {
+    name[name.ceil_char_boundary(name.len().saturating_sub(ENDING_MAX))..].to_owned()
 }
 
 /// The flow from each function, once.
