@@ -11,4 +11,5 @@ pub mod paths;
 pub mod process;
 pub mod seen;
 pub mod target;
+pub mod trial;
 pub mod truth;

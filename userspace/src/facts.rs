@@ -62,6 +62,9 @@ pub struct TaskType {
     pub name: String,
     /// All names that share this code, where the linker folded several into one; else empty.
     pub folded: Vec<String>,
+    /// Where the name comes from: `symbols`, `v0 symbol`, `dwarf`, either of these followed by `in debug
+    /// file <path>`, or `vtable` where there is none but its address.
+    pub named_by: String,
     /// What runs it.
     pub kind: TaskKind,
     /// Whether it is the runtime's own: a worker thread of the multi-thread scheduler, which is a

@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod ebpf;
+mod matrix;
 mod process;
 mod test;
 mod wild;
@@ -29,6 +30,8 @@ enum Word {
     Demo,
     /// Profile published programs as their authors ship them, against bpftrace. Needs root and bpftrace.
     Wild(wild::Options),
+    /// Build the truth program with several tokios in several ways, and compare each. Needs root.
+    Matrix(matrix::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
         Word::Wild(options) => wild::run(&options),
+        Word::Matrix(options) => matrix::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };

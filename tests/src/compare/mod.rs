@@ -23,6 +23,12 @@ pub struct Rules {
     pub losses: bool,
     /// Both sides number threads alike, and threads are compared.
     pub threads: bool,
+    /// A parent may be unknown and a spawn unseen: not every way to spawn could be found in the target.
+    pub unknown_parents: bool,
+    /// The target has no symbols: names and kinds may be missing.
+    pub unnamed: bool,
+    /// A panic may look like a completion: the target has no symbol of where panics start.
+    pub unseen_panics: bool,
 }
 
 /// The outcome.
@@ -38,14 +44,17 @@ pub struct Comparison {
     pub racing_polls: u64,
     /// Panics that may have been completions.
     pub caught_ends: u64,
+    /// Panics that look like completions.
+    pub unseen_panics: u64,
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 25;
-        let Self { mistakes, tasks, parents_known, racing_polls, caught_ends } = self;
+        let Self { mistakes, tasks, parents_known, racing_polls, caught_ends, unseen_panics } = self;
         write!(f, "{tasks} tasks, {parents_known} with a known parent or root, ")?;
-        write!(f, "{racing_polls} racing polls, {caught_ends} caught ends, {} mistakes", mistakes.len())?;
+        write!(f, "{racing_polls} racing polls, {caught_ends} caught ends, {unseen_panics} unseen panics, ")?;
+        write!(f, "{} mistakes", mistakes.len())?;
         mistakes.iter().take(SHOWN).try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }
@@ -59,7 +68,10 @@ pub fn compare(truth: &Truth, seen: &Seen, rules: Rules) -> Comparison {
     sides.tasks();
     sides.spawns();
     sides.wakes();
+    // What is wrong as a whole comes first: it explains the rest.
+    let of_tasks = sides.result.mistakes.len();
     sides.totals();
+    sides.result.mistakes.rotate_left(of_tasks);
     sides.result
 }
 
@@ -130,7 +142,8 @@ impl Sides<'_> {
             }
         }
         for (id, task) in &self.truth.tasks {
-            if !self.spawned_before_armed(task) && !self.gaps && !children.contains(id) {
+            let excused = self.gaps || self.rules.unknown_parents;
+            if !self.spawned_before_armed(task) && !excused && !children.contains(id) {
                 self.mistake(format!("the spawn of task {id} is missing"));
             }
         }

@@ -29,9 +29,14 @@ impl Sides<'_> {
             self.mistake(format!("task {id} is {}, not {}", seen.task_kind, truth.kind));
         }
         // A task that does not count its polls is one whose name is looked for.
-        if truth.polls.is_none() && seen.name != truth.name {
+        if truth.polls.is_none() && seen.name != truth.name && !self.unnamed(seen) {
             self.mistake(format!("task {id} is called {}, not {}", seen.name, truth.name));
         }
+    }
+
+    /// Whether the name is one of the last kind, and may be.
+    fn unnamed(&self, seen: &SeenTask) -> bool {
+        self.rules.unnamed && seen.name.starts_with("task#")
     }
 
     fn parent(&mut self, truth: &TrueTask, seen: &SeenTask) {
@@ -50,7 +55,8 @@ impl Sides<'_> {
         } else if !matches!(seen.parent, Actor::Unknown(_)) {
             self.result.parents_known += 1;
         }
-        if seen.born_ns.is_some() == self.spawned_before_armed(truth) && !self.gaps {
+        let unseen = self.rules.unknown_parents && seen.born_ns.is_none();
+        if seen.born_ns.is_some() == self.spawned_before_armed(truth) && !self.gaps && !unseen {
             self.mistake(format!("task {} is born at {:?}, not as in {:?}", seen.task, seen.born_ns, truth.spawn));
         }
     }
@@ -58,6 +64,7 @@ impl Sides<'_> {
     fn may_be_unknown(&self, truth: &TrueTask, why: &str) -> bool {
         let in_early_poll = truth.spawn.poll_began.is_some_and(|began| began < self.armed());
         match why {
+            _ if self.rules.unknown_parents => true,
             "before-attach" => self.spawned_before_armed(truth) || in_early_poll,
             _ => self.gaps,
         }
@@ -97,6 +104,8 @@ impl Sides<'_> {
         };
         if end.how == "panicked" && self.caught_at_last(truth) {
             self.result.caught_ends += 1;
+        } else if self.rules.unseen_panics && truth.how == "panicked" && end.how == "completed" {
+            self.result.unseen_panics += 1;
         } else if end.how != truth.how && !self.may_be_aborted(truth, end) {
             self.mistake(format!("task {} is {}, not {}", seen.task, end.how, truth.how));
         }

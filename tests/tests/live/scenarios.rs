@@ -1,16 +1,15 @@
 //! Every scenario, attached to and run from the first instruction on, compared task by task.
 
-use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use asyncscope_tests::agent::Agent;
 use asyncscope_tests::compare::{Rules, compare};
 use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::seen::Seen;
 use asyncscope_tests::target::Target;
+use asyncscope_tests::trial;
 use asyncscope_tests::truth::Truth;
 
 use crate::Test;
@@ -51,37 +50,20 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 }
 
 fn attached(scenario: &str) -> Result<()> {
-    let seen = watched(Target::start(scenario)?, &[])?;
+    let seen = trial::attached(Target::start(scenario)?, &[])?;
     judge(&format!("attach::{scenario}"), &seen.0, &seen.1)
-}
-
-/// What a target lived, and what an agent saw of it that was attached with these options.
-fn watched(mut target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
-    let scratch = Scratch::new()?;
-    let json = scratch.file("events.json");
-    let mut args: Vec<OsString> = vec!["attach".into(), target.process.pid().to_string().into()];
-    args.extend(["--json".into(), json.clone().into()]);
-    args.extend(["--record".into(), scratch.file("events.ascope").into()]);
-    args.extend(options.iter().map(Into::into));
-    let mut agent = Agent::start(args)?;
-    agent.armed()?;
-    target.go()?;
-    target.done()?;
-    agent.interrupt()?;
-    Ok((target.finish()?, Seen::read(&json)?))
 }
 
 /// As on kernels that cannot attach all hooks of a program at once.
 fn one_by_one() -> Result<()> {
-    let (truth, seen) = watched(Target::start("multi_thread")?, &["--one-by-one"])?;
+    let (truth, seen) = trial::attached(Target::start("multi_thread")?, &["--one-by-one"])?;
     judge("one_by_one::multi_thread", &truth, &seen)
 }
 
 /// With buffers far too small, what is lost is counted, and nothing is made up.
 fn overrun() -> Result<()> {
-    let (truth, seen) = watched(Target::start("storm")?, &["--buffer", "4"])?;
+    let (truth, seen) = trial::attached(Target::start("storm")?, &["--buffer", "4"])?;
     let totals = &seen.recording.totals;
-    eprintln!("overrun::storm: {} events lost in {} gaps", totals.lost, totals.gaps);
     ensure!(totals.lost > 0 && totals.gaps > 0, "nothing was lost");
     judge("overrun::storm", &truth, &seen)
 }
@@ -94,7 +76,7 @@ fn deleted() -> Result<()> {
     let target = Target::start_as(&binary, "multi_thread")?;
     fs::write(scratch.file("other"), "not the program")?;
     fs::rename(scratch.file("other"), &binary)?;
-    let (truth, seen) = watched(target, &[])?;
+    let (truth, seen) = trial::attached(target, &[])?;
     judge("deleted::multi_thread", &truth, &seen)
 }
 
@@ -108,29 +90,22 @@ fn other_mounts() -> Result<()> {
     command.args(["--mount", "sh", "-c", script]).arg(paths::truth()?).arg(&directory);
     let target = Target::start_command(&mut command, "multi_thread")?;
     ensure!(!directory.join("truth").exists(), "the mount is seen from outside");
-    let (truth, seen) = watched(target, &[])?;
+    let (truth, seen) = trial::attached(target, &[])?;
     judge("other_mounts::multi_thread", &truth, &seen)
 }
 
 fn run(scenario: &str) -> Result<()> {
-    let scratch = Scratch::new()?;
-    let json = scratch.file("events.json");
-    let mut args: Vec<OsString> = vec!["run".into(), "--json".into(), json.clone().into(), "--".into()];
-    args.extend([paths::truth()?.into(), scenario.into(), "--immediately".into()]);
-    let ended = Agent::start(args)?.succeed()?;
-    ensure!(ended.stdout.last().is_some_and(|line| line == "done"), "the target did not finish");
-    let truth = Truth::parse(&ended.stdout)?;
-    let seen = Seen::read(&json)?;
-    let early = truth.tasks.values().filter(|task| task.spawn.t0 < seen.recording.armed.monotonic_ns);
-    ensure!(early.count() == 0, "armed only after the first spawns");
+    let (truth, seen) = trial::run(&paths::truth()?, &[scenario])?;
     judge(&format!("run::{scenario}"), &truth, &seen)
 }
 
 /// Compares, and says how much of the lineage was known.
 pub(crate) fn judge(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
     ensure!(!truth.tasks.is_empty(), "the target did nothing");
-    let rules = Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace() };
+    let rules =
+        Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace(), ..Rules::default() };
     let result = compare(truth, seen, rules);
-    eprintln!("{name}: {result}");
+    let totals = &seen.recording.totals;
+    eprintln!("{name}: {result}; {} events lost in {} gaps", totals.lost, totals.gaps);
     result.mistakes.is_empty().then_some(()).with_context(|| result.to_string())
 }

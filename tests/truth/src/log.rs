@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::Id;
 
 use crate::os::now;
 
@@ -33,8 +32,8 @@ pub(crate) enum How {
 /// A task's spawn, as the code that spawned it saw it.
 #[derive(Debug)]
 pub(crate) struct Spawn {
-    pub(crate) id: Id,
-    pub(crate) parent: Option<Id>,
+    pub(crate) id: u64,
+    pub(crate) parent: Option<Arc<Task>>,
     pub(crate) thread: u32,
     /// Just before and just after the call.
     pub(crate) t0: u64,
@@ -79,6 +78,11 @@ impl Task {
         }
     }
 
+    /// Its id, once the call that spawns it has returned.
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.spawn.get().map(|spawn| spawn.id)
+    }
+
     /// Counts a poll that begins now: before or after the start signal.
     pub(crate) fn count_poll(&self) {
         let polls = if gone() { &self.polls } else { &self.polls_before };
@@ -104,10 +108,10 @@ impl Task {
         let (Some(spawn), Some((how, time))) = (self.spawn.get(), self.end.get()) else {
             return vec![json!({ "wrong": format!("spawned or ended by halves: {self:?}") })];
         };
-        let id = number(spawn.id);
+        let id = spawn.id;
         let mut lines = vec![
             json!({
-                "spawn": id, "parent": spawn.parent.map(number), "thread": spawn.thread,
+                "spawn": id, "parent": spawn.parent.as_ref().and_then(|parent| parent.id()), "thread": spawn.thread,
                 "t0": spawn.t0, "t1": spawn.t1, "poll_began": spawn.poll_began,
             }),
             json!({ "end": id, "how": format!("{how:?}").to_lowercase(), "time_ns": time }),
@@ -141,11 +145,6 @@ pub(crate) fn go() {
 
 fn gone() -> bool {
     GO.load(Ordering::Relaxed)
-}
-
-/// The id as tokio numbers it; 0 is none of them.
-pub(crate) fn number(id: Id) -> u64 {
-    id.to_string().parse().unwrap_or(0)
 }
 
 /// Runs what drops or shuts down a runtime, and logs when.

@@ -14,6 +14,7 @@
 //! Times are nanoseconds of `CLOCK_MONOTONIC`.
 
 mod counted;
+mod ids;
 mod log;
 mod names;
 mod os;

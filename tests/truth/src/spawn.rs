@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::{self, AbortHandle, JoinHandle, LocalSet};
 
-use crate::counted::{Counted, counted_closure, poll_began};
+use crate::counted::{Counted, counted_closure, current, poll_began};
+use crate::ids;
 use crate::log::{self, How, Kind, Spawn, Task};
 use crate::os::{now, thread};
 
@@ -20,7 +21,6 @@ pub(crate) struct Spawned<T> {
 impl<T> Spawned<T> {
     /// Waits for the end, and checks that tokio and the task itself agree on it.
     pub(crate) async fn join(self) -> Option<T> {
-        let id = self.handle.id();
         let result = self.handle.await;
         let how = match &result {
             Ok(_) => How::Completed,
@@ -32,7 +32,8 @@ impl<T> Spawned<T> {
             self.task.end(how, None);
         }
         if self.task.ended() != Some(how) {
-            log::wrong(&format!("task {id} says {:?}, its handle {how:?}", self.task.ended()));
+            let (id, says) = (self.task.id(), self.task.ended());
+            log::wrong(&format!("task {id:?} says {says:?}, its handle {how:?}"));
         }
         result.ok()
     }
@@ -58,7 +59,7 @@ impl<T> Spawned<T> {
 pub(crate) fn abort(handle: &AbortHandle) {
     let t0 = now();
     handle.abort();
-    log::fact(json!({ "abort": log::number(handle.id()), "thread": thread(), "t0": t0, "t1": now() }));
+    log::fact(json!({ "abort": ids::of(handle), "thread": thread(), "t0": t0, "t1": now() }));
 }
 
 pub(crate) fn spawn<F>(future: F) -> Spawned<F::Output>
@@ -99,20 +100,26 @@ where
     track(Kind::Blocking, type_name::<F>(), true, |task| runtime.spawn_blocking(counted_closure(task, f)))
 }
 
-/// Spawns the future itself, not wrapped, so that its type is `name` alone.
-pub(crate) fn spawn_bare<F>(name: &str, future: F) -> Spawned<F::Output>
+/// Spawns the future itself, not wrapped, so that its type is `name` alone. It is told which task it
+/// is, and has to say so before it spawns.
+pub(crate) fn spawn_bare<F>(name: &str, future: impl FnOnce(Arc<Task>) -> F) -> Spawned<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    track(Kind::Spawned, name, false, |_| tokio::spawn(future))
+    track(Kind::Spawned, name, false, |task| tokio::spawn(future(task)))
 }
 
 fn track<T>(kind: Kind, type_name: &str, counted: bool, start: impl FnOnce(Arc<Task>) -> JoinHandle<T>) -> Spawned<T> {
     let task = Task::new(kind, type_name, counted);
-    let (parent, poll_began) = (task::try_id(), poll_began());
+    let (parent, poll_began) = (current(), poll_began());
+    // The parent's own spawn may still be about to return, on another thread.
+    let known = parent.as_ref().map(|parent| parent.id());
+    if known != Some(None) && !ids::tokio_agrees(known.flatten()) {
+        log::wrong(&format!("tokio says that {known:?} is not the running task"));
+    }
     let t0 = now();
     let handle = start(Arc::clone(&task));
     let t1 = now();
-    task.spawned(Spawn { id: handle.id(), parent, thread: thread(), t0, t1, poll_began });
+    task.spawned(Spawn { id: ids::of(&handle.abort_handle()), parent, thread: thread(), t0, t1, poll_began });
     Spawned { handle, task }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     probe::{Options, Way},
     session::{Live, Wanted},
+    target::debug,
     view::stacks::Weight,
 };
 
@@ -49,12 +50,32 @@ pub(super) enum Command {
         /// A process id or name, or a path
         #[arg(value_name = "PID|NAME|PATH")]
         target: String,
+        #[command(flatten)]
+        names: NameArguments,
         /// Show each hook
         #[arg(long, short)]
         verbose: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what this kernel and these privileges allow, and what to do about the rest
     Doctor,
+}
+
+/// Where names come from.
+#[derive(Args, Debug)]
+pub(super) struct NameArguments {
+    /// The target's executable as it was before it was stripped, its separate debug file, or a directory
+    /// with either, found by build id
+    #[arg(long, value_name = "PATH")]
+    debug_file: Option<PathBuf>,
+}
+
+impl NameArguments {
+    pub(super) fn decided(self) -> debug::Options {
+        debug::Options { debug_file: self.debug_file }
+    }
 }
 
 /// What attach and run share.
@@ -68,9 +89,12 @@ pub(super) struct LiveArguments {
     record: Option<PathBuf>,
     #[command(flatten)]
     outputs: OutputArguments,
-    /// Each CPU's ring buffer in KiB; a power of two. Raise it where events are lost
-    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_kib)]
-    buffer: u32,
+    #[command(flatten)]
+    names: NameArguments,
+    /// Each CPU's ring buffer in KiB; a power of two. Raise it where events are lost [default: 64 MiB
+    /// divided by the CPUs, from 512 KiB to 8 MiB each]
+    #[arg(long, value_name = "KIB", value_parser = ring_kib)]
+    buffer: Option<u32>,
     /// Log the probes' own diagnostics
     #[arg(long, hide = true)]
     probe_log: bool,
@@ -112,10 +136,10 @@ impl OutputArguments {
 
 impl LiveArguments {
     pub(super) fn decided(self, target: Vec<String>) -> Live {
-        let Self { duration, record, outputs, buffer, probe_log, one_by_one } = self;
+        let Self { duration, record, outputs, names, buffer, probe_log, one_by_one } = self;
         let way = if one_by_one { Way::Single } else { Way::Auto };
-        let options = Options { ring_bytes: buffer * 1024, way, logs: probe_log };
-        Live { target, duration, wanted: Wanted { record, ..outputs.decided() }, options }
+        let options = Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log };
+        Live { target, duration, wanted: Wanted { record, ..outputs.decided() }, options, names: names.decided() }
     }
 }
 

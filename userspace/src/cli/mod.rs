@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::session;
+use crate::session::{self, Form};
 use args::{Arguments, Command};
 
 /// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
@@ -21,6 +21,8 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match carry_out(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has read enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("asyncscope: {error:#}");
             ExitCode::FAILURE
@@ -28,12 +30,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 fn carry_out(command: Command) -> Result<()> {
     match command {
         Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
         Command::Run { command, live } => session::run(&live.decided(command)),
         Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
-        Command::Inspect { target, verbose } => session::inspect(&target, verbose),
+        Command::Inspect { target, names, verbose, json } => {
+            let form = if json { Form::Json } else { Form::Text { each_hook: verbose } };
+            session::inspect(&target, form, &names.decided())
+        }
         Command::Doctor => session::doctor(),
     }
 }

@@ -45,20 +45,15 @@ pub enum Way {
 }
 
 /// Settings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// The size of each CPU's ring buffer in bytes; a power of two, and at least a page.
-    pub ring_bytes: u32,
+    /// The size of each CPU's ring buffer in bytes: a power of two, and at least a page. `None`: 64 MiB
+    /// divided by the CPUs, from 512 KiB to 8 MiB.
+    pub ring_bytes: Option<u32>,
     /// How hooks are attached.
     pub way: Way,
     /// Whether the programs' own diagnostics are logged, through the `log` facade.
     pub logs: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { ring_bytes: 1 << 20, way: Way::Auto, logs: false }
-    }
 }
 
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.

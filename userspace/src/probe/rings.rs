@@ -7,6 +7,14 @@ use super::{ProbeError, load::Loaded};
 /// The shortest record takes this many bytes of a ring, its own header included.
 const RECORD_MIN: u32 = 40;
 
+/// As much as an agent that does not get a CPU for a second needs on a small machine, and not more
+/// memory than this on a large one.
+fn default_bytes(cpus: usize) -> u32 {
+    const ALL: u32 = 64 << 20;
+    let each = ALL / u32::try_from(cpus).unwrap_or(u32::MAX).max(1);
+    each.clamp(512 << 10, 8 << 20).next_power_of_two()
+}
+
 /// The ring buffers.
 #[derive(Debug)]
 pub(super) struct Rings {
@@ -27,10 +35,11 @@ impl std::fmt::Debug for Ring {
 
 impl Rings {
     /// Makes one for each CPU that is online.
-    pub(super) fn create(loaded: &mut Loaded, bytes: u32) -> Result<Self, ProbeError> {
+    pub(super) fn create(loaded: &mut Loaded, bytes: Option<u32>) -> Result<Self, ProbeError> {
         let failed = |error: aya::maps::MapError| ProbeError::aya("create the ring buffers", &error);
         let mut by_cpu: ArrayOfMaps<MapData, MapData> = loaded.take_map("RINGS")?.try_into().map_err(failed)?;
         let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
+        let bytes = bytes.unwrap_or_else(|| default_bytes(cpus.len()));
         let mut rings = Vec::new();
         for cpu in cpus {
             let definition = aya_obj::Map::new_from_params(
@@ -54,5 +63,23 @@ impl Rings {
                 sink(&record);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_bytes;
+
+    #[test]
+    fn rings_share_a_budget() {
+        let check = |cpus, kib: u32| assert_eq!(default_bytes(cpus), kib << 10, "{cpus} CPUs");
+        check(0, 8192);
+        check(2, 8192);
+        check(8, 8192);
+        check(12, 8192);
+        check(16, 4096);
+        check(64, 1024);
+        check(128, 512);
+        check(1024, 512);
     }
 }

@@ -1,93 +1,73 @@
 //! `inspect` and `doctor`: what can be seen, and what this machine allows.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{self, Write},
-    path::Path,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::{
-    facts::Hook,
     probe::{self, Way, missing_capabilities},
-    target::{self, elf::Elf, error::TargetError, plan::Plan, process::Process},
+    target::{self, abilities, debug, elf::Elf, error::TargetError, process::Process},
+    view::{self, inspect::Inspection},
 };
+
+/// How `inspect` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON object.
+    Json,
+    /// Text.
+    Text {
+        /// Each hook on a line of its own.
+        each_hook: bool,
+    },
+}
 
 /// Tells what can be seen in a process (by id or name) or in a file (by path).
 ///
 /// # Errors
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
-pub fn inspect(of: &str, verbose: bool) -> Result<()> {
-    let (file, data) = if of.contains('/') || Path::new(of).is_file() {
-        (of.to_owned(), fs::read(of).with_context(|| format!("cannot read {of}"))?)
+pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
+    let (file, pid, data) = if of.contains('/') || Path::new(of).is_file() {
+        (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
             Err(_) => Process::by_name(of)?,
         };
         let data = process.read_executable()?;
-        (process.executable, data)
+        (process.executable_path().to_owned(), Some(process.pid), data)
     };
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
-    let plan = target::discover(&elf).map_err(not_watchable)?;
-    show(&file, &elf, &plan, verbose, &mut io::stdout()).context("cannot write to standard output")
-}
-
-fn show(file: &str, elf: &Elf<'_>, plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", file.escape_debug())?;
-    writeln!(out, "  build id   {}", elf.build_id.as_deref().unwrap_or("none"))?;
-    let tokio = plan.tokio.as_deref().unwrap_or("version not known (no source path of one version in the file)");
-    writeln!(out, "  tokio      {tokio}")?;
-    writeln!(
-        out,
-        "  symbols    {}",
-        if elf.symbols().is_empty() { "none: task types are named by their vtables" } else { "yes" }
-    )?;
-    writeln!(out, "\ntask types ({})", plan.types.len())?;
-    for ty in &plan.types {
-        let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
-        writeln!(out, "  {:<18} {}", kind, ty.name.escape_debug())?;
-    }
-    writeln!(out, "\nhooks")?;
-    if verbose { each_hook(&plan.hooks, out) } else { hooks_by_kind(&plan.hooks, out) }
-}
-
-fn each_hook(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
-    for hook in hooks {
-        let cost = if hook.emulated { "emulated" } else { "stepped" };
-        match hook.address {
-            Some(address) => {
-                writeln!(out, "  {:<10} {address:#10x}  {cost:<8}  {:<28} {}", hook.sees, hook.instruction, hook.how)?
-            }
-            None => writeln!(out, "  {:<10} missing: {}", hook.sees, hook.how)?,
-        }
-    }
-    Ok(())
-}
-
-fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
-    let mut counts: BTreeMap<(&str, bool, &str), (usize, usize)> = BTreeMap::new();
-    for hook in hooks {
-        let (all, emulated) = counts.entry((&hook.sees, hook.address.is_none(), &hook.how)).or_default();
-        *all += 1;
-        *emulated += usize::from(hook.emulated);
-    }
-    for ((sees, missing, how), (all, emulated)) in counts {
-        if missing {
-            writeln!(out, "  {sees:<10} missing: {how}")?;
-        } else {
-            writeln!(
-                out,
-                "  {sees:<10} {all:>4} ({emulated} emulated by the kernel, {} stepped)  {how}",
-                all - emulated
-            )?;
-        }
-    }
-    writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
+    let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
+    let path = here().unwrap_or_else(|| PathBuf::from(&file));
+    let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
+    let elf = match &debug {
+        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        None => elf,
+    };
+    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
+    let inspection = Inspection {
+        file: &file,
+        build_id: elf.build_id.as_deref(),
+        tokio: plan.tokio.as_deref(),
+        symbols: elf.symbols().len(),
+        debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
+        abilities: &abilities::of(&plan),
+        types: &plan.types,
+        hooks: &plan.hooks,
+    };
+    let out = &mut io::stdout().lock();
+    let told = match form {
+        Form::Json => view::inspect::json(&inspection, out),
+        Form::Text { each_hook } => view::inspect::text(&inspection, each_hook, out),
+    };
+    told.context("cannot write to standard output")
 }
 
 /// Tells what this machine allows.

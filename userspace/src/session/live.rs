@@ -19,7 +19,7 @@ use crate::{
     model::{Detail, Graph, Setup},
     probe::Options,
     recording::Writer,
-    target::process::Process,
+    target::{debug, process::Process},
     view::summary::Lost,
 };
 
@@ -39,6 +39,8 @@ pub struct Live {
     pub wanted: Wanted,
     /// How to attach.
     pub options: Options,
+    /// Where names come from.
+    pub names: debug::Options,
 }
 
 /// Attaches to a running process.
@@ -53,7 +55,7 @@ pub fn attach(live: &Live) -> Result<()> {
         Err(_) => Process::by_name(name)?,
     };
     let outputs = live.wanted.open()?;
-    let armed = arm(process, false, &live.options)?;
+    let armed = arm(process, false, live)?;
     record(armed, outputs, live, &mut io::stdout())
 }
 
@@ -65,8 +67,7 @@ pub fn attach(live: &Live) -> Result<()> {
 pub fn run(live: &Live) -> Result<()> {
     let outputs = live.wanted.open()?;
     let mut child = super::command::start(&live.target)?;
-    let armed =
-        Process::by_pid(child.id()).map_err(anyhow::Error::from).and_then(|process| arm(process, true, &live.options));
+    let armed = Process::by_pid(child.id()).map_err(anyhow::Error::from).and_then(|process| arm(process, true, live));
     let armed = match armed {
         Ok(armed) => armed,
         Err(error) => {

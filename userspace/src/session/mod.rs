@@ -10,7 +10,7 @@ mod report;
 mod start;
 mod watch;
 
-pub use examine::{doctor, inspect};
+pub use examine::{Form, doctor, inspect};
 pub use live::{Live, attach, run};
 pub use outputs::{Destination, Outputs, Wanted};
 pub use report::report;

@@ -1,14 +1,17 @@
 //! From a process to armed hooks.
 
-use anyhow::{Result, bail};
+use std::path::Path;
 
-use super::clock;
+use anyhow::{Error, Result, bail};
+
+use super::{clock, live::Live};
 use crate::{
     facts::{Facts, Process as ProcessFacts, Thread},
-    probe::{Options, Probe, Watched},
+    probe::{Probe, Watched},
     target::{
         self,
         addr::{Bias, ElfAddr, RuntimeAddr},
+        debug,
         elf::Elf,
         error::TargetError,
         plan::Plan,
@@ -27,11 +30,17 @@ pub(super) struct Armed {
 }
 
 /// Finds the hooks in the process and arms them.
-pub(super) fn arm(process: Process, from_first_instruction: bool, options: &Options) -> Result<Armed> {
+pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -> Result<Armed> {
     let data = process.read_executable()?;
     let not_watchable = |why: String| TargetError::NotWatchable { file: process.executable.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
-    let plan = target::discover(&elf).map_err(not_watchable)?;
+    let debug =
+        debug::find(&elf, Path::new(process.executable_path()), Some(process.pid), &live.names).map_err(Error::msg)?;
+    let elf = match &debug {
+        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        None => elf,
+    };
+    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
     let bias = process.bias(&elf)?;
     check_memory(&process, &plan, bias)?;
     let watched = Watched {
@@ -39,7 +48,8 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, options: &Opti
         executable: process.executable_link(),
         vtables: plan.vtables.iter().map(|vtable| (vtable.address.at_runtime(bias).0, vtable.id_offset)).collect(),
     };
-    let probe = Probe::attach(&watched, &plan.placements, options).map_err(|error| ended_or(&process, error.into()))?;
+    let probe =
+        Probe::attach(&watched, &plan.placements, &live.options).map_err(|error| ended_or(&process, error.into()))?;
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
     let poll_code = PollCode::new(&plan, bias);

@@ -1,6 +1,6 @@
 //! The events of an armed target, drained, decoded and put in order, round by round.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use anyhow::Result;
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// A thread's rest is looked for in one round out of this many.
 const REST_EVERY: u32 = 5;
+/// Of not more threads than this, by turns.
+const REST_AT_A_TIME: usize = 64;
 /// And not more often than this for one thread.
 const REST_TRIES: u32 = 400;
 
@@ -26,7 +28,7 @@ pub(super) struct Watch {
     order: Order,
     named: HashSet<u32>,
     /// Threads that may be inside a poll that began before the hooks were armed, and tries so far.
-    unproved: Vec<(u32, u32)>,
+    unproved: VecDeque<(u32, u32)>,
     rounds: u32,
     /// All hooks are in place from the first to the second of these times, in nanoseconds.
     from: u64,
@@ -41,7 +43,7 @@ impl Watch {
         let mut watch = Self {
             order: Order::new(armed.facts.armed.monotonic_ns),
             named: HashSet::new(),
-            unproved: if armed.facts.from_first_instruction { Vec::new() } else { threads.collect() },
+            unproved: if armed.facts.from_first_instruction { VecDeque::new() } else { threads.collect() },
             rounds: 0,
             from: armed.facts.armed.monotonic_ns,
             until: u64::MAX,
@@ -127,15 +129,22 @@ impl Watch {
     }
 
     fn look_for_rest(&mut self, armed: &Armed) {
-        let Self { order, unproved, .. } = self;
-        unproved.retain_mut(|(tid, tries)| {
-            *tries += 1;
-            let proved = rest::is_outside(&armed.process, *tid, &armed.poll_code, monotonic_ns);
-            if let Some(time) = proved {
-                order.push(Event { at: At { time, tid: *tid, ..At::default() }, what: What::ThreadAtRest });
+        if self.unproved.is_empty() {
+            return;
+        }
+        let mappings = rest::Mappings::of(&armed.process);
+        for _ in 0..self.unproved.len().min(REST_AT_A_TIME) {
+            let Some((tid, tries)) = self.unproved.pop_front() else { break };
+            let proved = rest::is_outside(&armed.process, tid, &armed.poll_code, &mappings, monotonic_ns);
+            match proved {
+                Some(time) => {
+                    let at = At { time, tid, ..At::default() };
+                    self.order.push(Event { at, what: What::ThreadAtRest });
+                }
+                None if tries + 1 < REST_TRIES => self.unproved.push_back((tid, tries + 1)),
+                None => {}
             }
-            proved.is_none() && *tries < REST_TRIES
-        });
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     shutdowns(&mut builder, &code, &vtables);
     wakes(&mut builder, &code, &symbols, &polls);
     aborts(&mut builder, &code, &symbols);
-    spawns(&mut builder, &code, &symbols);
+    spawns(&mut builder, &code, &symbols, &vtables);
     panics(&mut builder, &code, &symbols);
     let types = types::name(&code, &polls, &vtables);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
@@ -71,28 +71,37 @@ const ENDING_MAX: usize = 80;
 
 /// Function symbols by the end of their demangled names: all names together can be far longer than the
 /// file, as symbols may share them.
-struct Symbols(Vec<(String, ElfAddr, u64)>);
+struct Symbols {
+    functions: Vec<(String, ElfAddr, u64)>,
+    /// Whether any is of `LocalSet`'s module.
+    local: bool,
+}
 
 impl Symbols {
     fn new(elf: &Elf<'_>) -> Self {
         let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
-        let symbols = elf.symbols().iter().filter(|symbol| relevant(symbol.name));
-        Self(symbols.map(|symbol| (ending(&demangled(symbol.name)), symbol.address, symbol.len)).collect())
+        let mut symbols = Self { functions: Vec::new(), local: false };
+        for symbol in elf.symbols().iter().filter(|symbol| relevant(symbol.name)) {
+            let name = demangled(symbol.name);
+            symbols.local |= name.contains("tokio::task::local::");
+            symbols.functions.push((ending(&name), symbol.address, symbol.len));
+        }
+        symbols
     }
 
     fn are_missing(&self) -> bool {
-        self.0.is_empty()
+        self.functions.is_empty()
     }
 
     /// The functions whose name ends with one of these.
     fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
-        let found = self.0.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
+        let found = self.functions.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
         let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
         addresses.into_iter().collect()
     }
 
     fn name_at(&self, address: ElfAddr) -> Option<&str> {
-        self.0.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
+        self.functions.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
     }
 }
 
@@ -267,8 +276,8 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     }
 }
 
-fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
-    let binds = bind::find(code);
+fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, vtables: &[Vtable]) {
+    let binds = bind::find(code, &vtables.iter().map(|vtable| vtable.address).collect());
     let by_symbol = symbols.ending(&["::bind_inner"]);
     for bind in &binds {
         if bind.second_argument {
@@ -319,7 +328,9 @@ fn named_spawns(
     for function in &functions {
         spawn_at_entry(builder, code, *function, way, "symbol");
     }
-    if functions.is_empty() {
+    // With symbols, but none of `LocalSet`'s, the program has no such tasks.
+    let unused = way == SpawnWay::Local && !symbols.are_missing() && !symbols.local;
+    if functions.is_empty() && !unused {
         builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
     }
 }
@@ -371,7 +382,7 @@ fn drivers(symbols: &Symbols) -> Vec<DriverCode> {
     // Where the others are no functions of their own they may be inlined into the worker's parking.
     let certain = known(Driver::Io) && known(Driver::Time);
     let mut drivers: Vec<DriverCode> = symbols
-        .0
+        .functions
         .iter()
         .filter_map(|(name, address, len)| {
             let (_, driver) = rules.iter().find(|(ending, _)| name.ends_with(ending))?;

@@ -2,15 +2,25 @@
 //!
 //! The file is hostile input: every access is checked, and nothing is allocated by a size it states.
 
+use std::{collections::BTreeSet, path::Path, rc::Rc};
+
 use gimli::{BaseAddresses, CieOrFde, EhFrame, EndianSlice, LittleEndian, UnwindSection as _};
 use object::{
     LittleEndian as LE,
-    elf::{self, FileHeader64, ProgramHeader64},
-    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _},
+    elf::{self, FileHeader64, ProgramHeader64, Rela64},
+    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SymbolTable},
     read::{Object as _, ObjectSection as _, ObjectSymbol as _},
 };
 
-use super::addr::{ElfAddr, FileOffset};
+use super::{
+    addr::{ElfAddr, FileOffset},
+    debug::{self, DebugFile, Source, Subprograms},
+};
+
+/// A program has four loaded segments, or a few more; in a hostile file each may be the whole file.
+const SEGMENTS_MAX: usize = 64;
+/// A program has some forty sections.
+const SECTIONS_MAX: usize = 1024;
 
 /// The file, read.
 #[derive(Debug)]
@@ -21,6 +31,7 @@ pub struct Elf<'data> {
     relocated: Vec<(u64, u64)>,
     functions: Vec<Function>,
     symbols: Vec<Symbol<'data>>,
+    debug: Source<'data>,
     position_independent: bool,
     /// Where the file states its program headers to be in memory.
     pub program_headers: ElfAddr,
@@ -75,13 +86,14 @@ impl<'data> Elf<'data> {
         }
         let segments = segments(&file);
         let program_headers = program_headers(header, &file, &segments);
-        let relocated = relocated(&file);
+        let relocated = relocated(&file, &segments);
         let functions = functions(&file, &segments);
         Ok(Self {
             data,
             relocated,
             functions,
             symbols: symbols(&file),
+            debug: Source { data, path: None, separate: false, symbols: false },
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
             build_id: file.build_id().ok().flatten().map(hexadecimal),
@@ -89,13 +101,45 @@ impl<'data> Elf<'data> {
         })
     }
 
+    /// Takes symbols and debug info from another file of the same build, as far as that one has more.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: what the other file is, where it is no ELF64 executable for this machine.
+    pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, String> {
+        self.debug.path = Some(file.path());
+        let Some(data) = file.data() else { return Ok(self) };
+        let other = Self::parse(data)?;
+        let symbols = other.symbols.len() > self.symbols.len();
+        if symbols {
+            self.symbols = other.symbols;
+        }
+        self.debug = Source { data, path: Some(file.path()), separate: true, symbols };
+        Ok(self)
+    }
+
+    /// The separate file that names come from: for symbols, or for debug info.
+    #[must_use]
+    pub fn debug_file(&self, symbols: bool) -> Option<&'data Path> {
+        self.debug.path.filter(|_| self.debug.separate && (self.debug.symbols || !symbols))
+    }
+
+    /// What debug info calls the functions that start at these addresses.
+    #[must_use]
+    pub fn subprograms(&self, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
+        debug::subprograms(&self.debug, addresses)
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn data(&self) -> &'data [u8] {
+        self.data
+    }
+
     /// The bytes that the file has for the memory from `address` on, at most `len` of them.
     #[must_use]
     pub fn bytes(&self, address: ElfAddr, len: u64) -> &'data [u8] {
-        let Some((segment, into)) = self.segment(address) else { return &[] };
-        let Some(start) = segment.offset.checked_add(into) else { return &[] };
-        let end = start.saturating_add(len.min(segment.size - into)).min(self.data.len() as u64);
-        self.data.get(start as usize..end as usize).unwrap_or(&[])
+        bytes(self.data, &self.segments, address.0, len)
     }
 
     /// The word that the file has for this address, not regarding relocations.
@@ -114,6 +158,16 @@ impl<'data> Elf<'data> {
         }
     }
 
+    /// Whether an address will stand here once the program is loaded; where that is fixed, whether the
+    /// word looks like one.
+    #[must_use]
+    pub fn holds_address(&self, address: ElfAddr) -> bool {
+        match self.pointer(address) {
+            Some(pointer) => self.position_independent || segment(&self.segments, pointer.0).is_some(),
+            None => false,
+        }
+    }
+
     /// Every place that may hold a pointer, in order.
     pub fn pointer_places(&self) -> Box<dyn Iterator<Item = ElfAddr> + '_> {
         if self.position_independent {
@@ -121,7 +175,7 @@ impl<'data> Elf<'data> {
         }
         let data = self.segments.iter().filter(|segment| !segment.executable);
         Box::new(data.flat_map(|segment| {
-            let first = segment.address.next_multiple_of(8);
+            let first = segment.address.checked_next_multiple_of(8).unwrap_or(u64::MAX);
             (first..segment.address.saturating_add(segment.size)).step_by(8).map(ElfAddr)
         }))
     }
@@ -156,7 +210,7 @@ impl<'data> Elf<'data> {
     /// Where the instruction at this address is in the file, which is how the kernel wants it named.
     #[must_use]
     pub fn file_offset(&self, address: ElfAddr) -> Option<FileOffset> {
-        let (segment, into) = self.segment(address)?;
+        let (segment, into) = segment(&self.segments, address.0)?;
         if segment.executable { Some(FileOffset(segment.offset.checked_add(into)?)) } else { None }
     }
 
@@ -167,23 +221,37 @@ impl<'data> Elf<'data> {
             .filter(|segment| !segment.executable)
             .map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
     }
-
-    fn segment(&self, address: ElfAddr) -> Option<(Segment, u64)> {
-        self.segments.iter().find_map(|segment| {
-            let into = address.0.checked_sub(segment.address)?;
-            (into < segment.size).then_some((*segment, into))
-        })
-    }
 }
 
+/// The segment that the address lies in, and how far into it.
+fn segment(segments: &[Segment], address: u64) -> Option<(Segment, u64)> {
+    segments.iter().find_map(|segment| {
+        let into = address.checked_sub(segment.address)?;
+        (into < segment.size).then_some((*segment, into))
+    })
+}
+
+fn bytes<'data>(data: &'data [u8], segments: &[Segment], address: u64, len: u64) -> &'data [u8] {
+    let Some((segment, into)) = segment(segments, address) else { return &[] };
+    let start = segment.offset + into;
+    let end = start + len.min(segment.size - into);
+    data.get(start as usize..end as usize).unwrap_or(&[])
+}
+
+/// No segment reaches beyond the file: neither its place in it nor its size can overflow.
 fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
     let loaded = file.elf_program_headers().iter().filter(|header| header.p_type(LE) == elf::PT_LOAD);
+    let len = file.data().len() as u64;
     loaded
-        .map(|header: &ProgramHeader64<LE>| Segment {
-            address: header.p_vaddr(LE),
-            offset: header.p_offset(LE),
-            size: header.p_filesz(LE),
-            executable: header.p_flags(LE) & elf::PF_X == elf::PF_X,
+        .take(SEGMENTS_MAX)
+        .map(|header: &ProgramHeader64<LE>| {
+            let offset = header.p_offset(LE).min(len);
+            Segment {
+                address: header.p_vaddr(LE),
+                offset,
+                size: header.p_filesz(LE).min(len - offset),
+                executable: header.p_flags(LE) & elf::PF_X == elf::PF_X,
+            }
         })
         .collect()
 }
@@ -201,37 +269,40 @@ fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments
 
 /// Relocations that put an address of this file somewhere: relative ones, packed or not, and those by
 /// a symbol that the file defines itself.
-fn relocated(file: &ElfFile64<'_, LE>) -> Vec<(u64, u64)> {
-    let mut places = Vec::new();
-    for section in file.elf_section_table().iter() {
-        if let Ok(Some((entries, link))) = section.rela(LE, file.data()) {
-            let symbols = file.elf_section_table().symbol_table_by_index(LE, file.data(), link).ok();
-            places.extend(entries.iter().filter_map(|entry| {
-                let addend = entry.r_addend.get(LE) as u64;
-                let target = match entry.r_type(LE, false) {
-                    elf::R_X86_64_RELATIVE => addend,
-                    elf::R_X86_64_64 | elf::R_X86_64_GLOB_DAT => {
-                        let symbol = symbols.as_ref()?.symbol(entry.symbol(LE, false)?).ok()?;
-                        let defined = symbol.st_shndx.get(LE) != elf::SHN_UNDEF;
-                        defined.then(|| symbol.st_value.get(LE).wrapping_add(addend))?
-                    }
-                    _ => return None,
-                };
-                Some((entry.r_offset.get(LE), target))
-            }));
-        }
-        if let Ok(Some(packed)) = section.relr(LE, file.data()) {
-            let word = |place: u64| {
-                let segment = segments(file).into_iter().find(|s| place.wrapping_sub(s.address) < s.size)?;
-                let at = (segment.offset.checked_add(place - segment.address)?) as usize;
-                file.data().get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_le_bytes)
-            };
-            places.extend(packed.filter_map(|place| Some((place, word(place)?))));
-        }
-    }
+fn relocated(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<(u64, u64)> {
+    let (data, table) = (file.data(), file.elf_section_table());
+    // Each is of another word of the file, unless sections overlap.
+    let count_max = data.len() / 8;
+    let stated = table.iter().take(SECTIONS_MAX).filter_map(|section| section.rela(LE, data).ok()?);
+    let stated = stated.flat_map(|(entries, link)| {
+        let symbols = Rc::new(table.symbol_table_by_index(LE, data, link).ok());
+        entries.iter().map(move |entry| (entry, Rc::clone(&symbols)))
+    });
+    let stated = stated.take(count_max).filter_map(|(entry, symbols)| {
+        Some((entry.r_offset.get(LE), relocation_target(entry, symbols.as_ref().as_ref())?))
+    });
+    let packed = table.iter().take(SECTIONS_MAX).filter_map(|section| section.relr(LE, data).ok()?).flatten();
+    let packed = packed.take(count_max).filter_map(|place| {
+        let word = bytes(data, segments, place, 8).try_into().ok().map(u64::from_le_bytes)?;
+        Some((place, word))
+    });
+    let mut places: Vec<_> = stated.chain(packed).collect();
     places.sort_unstable();
     places.dedup_by_key(|&mut (place, _)| place);
     places
+}
+
+fn relocation_target(entry: &Rela64<LE>, symbols: Option<&SymbolTable<'_, FileHeader64<LE>>>) -> Option<u64> {
+    let addend = entry.r_addend.get(LE) as u64;
+    match entry.r_type(LE, false) {
+        elf::R_X86_64_RELATIVE => Some(addend),
+        elf::R_X86_64_64 | elf::R_X86_64_GLOB_DAT => {
+            let symbol = symbols?.symbol(entry.symbol(LE, false)?).ok()?;
+            let defined = symbol.st_shndx.get(LE) != elf::SHN_UNDEF;
+            defined.then(|| symbol.st_value.get(LE).wrapping_add(addend))
+        }
+        _ => None,
+    }
 }
 
 fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
@@ -261,7 +332,23 @@ fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
     }
     functions.sort_unstable_by_key(|function| (function.start, function.len));
     functions.dedup_by_key(|function| function.start);
-    functions
+    without_overlaps(functions)
+}
+
+/// Where two overlap, the first is not decoded: its end need not lie between two instructions. So no
+/// byte belongs to two functions, however many the file states.
+fn without_overlaps(functions: Vec<Function>) -> Vec<Function> {
+    let mut next = u64::MAX;
+    let mut alone: Vec<_> = functions
+        .into_iter()
+        .rev()
+        .filter(|function| {
+            let end = function.start.0.saturating_add(function.len);
+            end <= std::mem::replace(&mut next, function.start.0)
+        })
+        .collect();
+    alone.reverse();
+    alone
 }
 
 fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
@@ -276,6 +363,6 @@ fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
     symbols
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,8 +3,11 @@
 //! Nothing here touches the kernel's probes or an event. Everything read from the file or the process
 //! is hostile input.
 
+pub mod abilities;
 pub mod addr;
 mod builder;
+pub mod cache;
+pub mod debug;
 mod discover;
 pub mod elf;
 pub mod error;
@@ -18,3 +21,6 @@ pub mod vtables;
 pub mod x86_64;
 
 pub use discover::discover;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What is to be armed: which program at which instruction, with which cookie.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     addr::{ElfAddr, FileOffset},
     vtables::Vtable,
@@ -7,7 +9,7 @@ use super::{
 use crate::facts::{DriverCode, Hook, TaskType};
 
 /// The eBPF programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Program {
     /// At a poll's start.
     PollStart,
@@ -53,7 +55,7 @@ impl Program {
 }
 
 /// One probe to be placed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// The program to run.
     pub program: Program,
@@ -68,7 +70,7 @@ pub struct Placement {
 }
 
 /// All that discovery found in an executable, in its own addresses.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The task vtables.
     pub vtables: Vec<Vtable>,

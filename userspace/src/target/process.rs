@@ -74,6 +74,12 @@ impl Process {
         self.name == name || file == Some(name)
     }
 
+    /// Where its executable lies, or lay before it was deleted, as the process itself sees it.
+    #[must_use]
+    pub fn executable_path(&self) -> &str {
+        self.executable.trim_end_matches(" (deleted)")
+    }
+
     /// The path by which the kernel finds the very file that runs, even if it was replaced or deleted,
     /// or lies in another mount namespace.
     #[must_use]

@@ -34,11 +34,42 @@ impl PollCode {
     }
 }
 
-/// Whether the thread is outside of every poll at the moment when `now` was called.
-pub fn is_outside(process: &Process, tid: u32, poll_code: &PollCode, now: impl FnOnce() -> u64) -> Option<u64> {
+/// What is mapped in the target's memory.
+#[derive(Clone, Debug, Default)]
+pub struct Mappings(Vec<(u64, u64)>);
+
+impl Mappings {
+    /// As they are now; none if the process has ended.
+    #[must_use]
+    pub fn of(process: &Process) -> Self {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+        let range = |line: &str| {
+            let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+            Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+        };
+        Self(maps.lines().filter_map(range).collect())
+    }
+
+    /// The end of the mapping that the address lies in.
+    fn end_of(&self, address: u64) -> Option<u64> {
+        let after = self.0.partition_point(|&(start, _)| start <= address);
+        let (_, end) = *self.0.get(after.checked_sub(1)?)?;
+        (address < end).then_some(end)
+    }
+}
+
+/// The moment, as `now` tells it, at which the thread was outside of every poll; `None` if it was not, or
+/// if that could not be proved.
+pub fn is_outside(
+    process: &Process,
+    tid: u32,
+    poll_code: &PollCode,
+    mappings: &Mappings,
+    now: impl FnOnce() -> u64,
+) -> Option<u64> {
     let before = Sleep::of(process.pid, tid)?;
     let moment = now();
-    let outside = stack_is_clear(process, before.stack_pointer, poll_code);
+    let outside = stack_is_clear(process, before.stack_pointer, poll_code, mappings);
     (outside && Sleep::of(process.pid, tid)? == before).then_some(moment)
 }
 
@@ -66,8 +97,8 @@ fn switches(pid: u32, tid: u32) -> Option<Vec<String>> {
     Some(status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect())
 }
 
-fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode) -> bool {
-    let Some(end) = mapping_end(process.pid, stack_pointer) else { return false };
+fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode, mappings: &Mappings) -> bool {
+    let Some(end) = mappings.end_of(stack_pointer) else { return false };
     let len = usize::try_from(end - stack_pointer).unwrap_or(usize::MAX);
     if len > STACK_MAX {
         return false;
@@ -78,16 +109,6 @@ fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode) -
     }
     let mut words = stack.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
     !words.any(|word| poll_code.contains(word))
-}
-
-/// The end of the mapping that the address lies in.
-fn mapping_end(pid: u32, address: u64) -> Option<u64> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    maps.lines().find_map(|line| {
-        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
-        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-        (start..end).contains(&address).then_some(end)
-    })
 }
 
 #[cfg(test)]
@@ -107,5 +128,17 @@ mod tests {
         check(0x1207, true);
         check(0x1208, false);
         check(0, false);
+    }
+
+    #[test]
+    fn knows_where_a_mapping_ends() {
+        let mappings = Mappings(vec![(0x1000, 0x3000), (0x3000, 0x4000), (0x8000, 0x9000)]);
+        let check = |address, end| assert_eq!(mappings.end_of(address), end, "{address:#x}");
+        check(0xfff, None);
+        check(0x1000, Some(0x3000));
+        check(0x2fff, Some(0x3000));
+        check(0x3000, Some(0x4000));
+        check(0x4000, None);
+        check(0x8fff, Some(0x9000));
     }
 }

@@ -3,19 +3,29 @@
 //! Drop glue names the future, but the linker folds glue that is the same for several futures, and then
 //! one name stands for all. The poll function calls the future's own body, which is never the same.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use super::{
     addr::ElfAddr,
     discover::{FIRST, Flows},
+    elf::Elf,
     names::{self, Named},
     vtables::Vtable,
     x86_64::{
         code::{Code, Target},
-        flow,
+        flow, worker,
     },
 };
 use crate::facts::{TaskKind, TaskType};
+
+const BOXED: &str = "boxed future";
+/// How the name of a type starts that no symbol names.
+const UNNAMED: &str = "task#";
+/// No more functions than this are looked at for a name.
+const NEAREST_MAX: usize = 256;
 
 /// What symbols say of one vtable.
 struct Evidence {
@@ -28,12 +38,20 @@ struct Evidence {
 /// The types of these vtables, in their order.
 pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
     let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
-    let named = vtables
+    let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
+    let unsettled = (0..vtables.len()).filter(|&at| !is_settled(&by_symbols[at])).collect();
+    let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
+    let mut types: Vec<TaskType> = vtables
         .iter()
+        .zip(by_symbols)
         .enumerate()
-        .map(|(at, vtable)| task_type(vtable, futures(vtables, &evidence, at), &evidence[at]));
-    let mut types: Vec<TaskType> = named.collect();
+        .map(|(at, (vtable, by_symbols))| {
+            let found = settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info.get(&at));
+            task_type(vtable, &found)
+        })
+        .collect();
     share_kinds(vtables, &mut types);
+    kinds_by_shape(code, vtables, &mut types);
     types
 }
 
@@ -49,11 +67,28 @@ fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
     let poll = polls.0.get(&vtable.poll);
     let polling: BTreeSet<ElfAddr> =
         poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
+    let found = found.or_else(|| nearest(code, vtable.dealloc));
     let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
     if torn_down.kind == TaskKind::Unknown {
         torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
     }
     Evidence { torn_down, polled: polled(code, &polling) }
+}
+
+/// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
+/// goes through return values and cannot be followed; but what frees a cell drops its own first.
+fn nearest(code: &Code<'_, '_>, dealloc: ElfAddr) -> Option<Named> {
+    let (mut seen, mut level) = (BTreeSet::from([dealloc]), BTreeSet::from([dealloc]));
+    while !level.is_empty() && seen.len() < NEAREST_MAX {
+        let called: BTreeSet<ElfAddr> = level.iter().flat_map(|&function| calls(code, function)).collect();
+        level = called.difference(&seen).copied().collect();
+        seen.extend(&level);
+        let named = names::of_type(code.elf, &level);
+        if !named.futures.is_empty() {
+            return Some(named);
+        }
+    }
+    None
 }
 
 /// Bodies of futures among these functions, and among what `Core::poll` calls if that is one of them.
@@ -95,18 +130,95 @@ fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<Str
     torn_down.futures.clone()
 }
 
-fn task_type(vtable: &Vtable, futures: BTreeSet<String>, evidence: &Evidence) -> TaskType {
-    let pretty: BTreeSet<(String, bool)> = futures.iter().map(|future| names::future(future)).collect();
+/// Whether symbols alone tell one future, and more than that it is in a box.
+fn is_settled(futures: &BTreeSet<String>) -> bool {
+    futures.len() == 1 && futures.iter().all(|future| names::future(future).0 != BOXED)
+}
+
+/// What was found out about one vtable.
+struct Found {
+    futures: BTreeSet<String>,
+    kind: TaskKind,
+    named_by: String,
+}
+
+/// Symbols decide where they can, then debug info; in the symbols' words, where these have the same future.
+fn settle(
+    elf: &Elf<'_>,
+    vtable: &Vtable,
+    by_symbols: BTreeSet<String>,
+    evidence: &Evidence,
+    by_debug_info: Option<&Named>,
+) -> Found {
+    let kind = match evidence.torn_down.kind {
+        TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
+        known => known,
+    };
+    let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
+    let Some(named) = by_debug_info.filter(adds) else {
+        let named_by = if by_symbols.is_empty() { "vtable".to_owned() } else { by_symbol(elf, vtable) };
+        return Found { futures: by_symbols, kind, named_by };
+    };
+    let alike: Vec<BTreeSet<String>> =
+        named.futures.iter().map(|future| names::dwarf::alike(future, &by_symbols)).collect();
+    let all = alike.iter().all(|symbols| symbols.len() == 1);
+    let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
+    let futures = if all { alike.into_iter().flatten().collect() } else { said() };
+    Found { futures, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
+}
+
+fn is_boxed(futures: &BTreeSet<String>) -> bool {
+    futures.iter().all(|future| names::future(&names::dwarf::said(future)).0 == BOXED)
+}
+
+fn by_symbol(elf: &Elf<'_>, vtable: &Vtable) -> String {
+    let functions = [vtable.poll, vtable.dealloc, vtable.shutdown];
+    let v0 =
+        functions.iter().flat_map(|&function| elf.symbols_at(function)).any(|symbol| symbol.name.starts_with("_R"));
+    sourced(if v0 { "v0 symbol" } else { "symbols" }, elf.debug_file(true))
+}
+
+fn sourced(by: &str, file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("{by} in debug file {}", file.display()),
+        None => by.to_owned(),
+    }
+}
+
+fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
+    let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
     let name = match names.as_slice() {
-        [] => format!("task#{:x}", vtable.address.0),
+        [] => format!("{UNNAMED}{:x}", vtable.address.0),
         several => several.join(" | "),
     };
     if names.len() == 1 {
         names.clear();
     }
-    TaskType { vtable: vtable.address.0, name, folded: names, kind: evidence.torn_down.kind, runtime }
+    let named_by = found.named_by.clone();
+    TaskType { vtable: vtable.address.0, name, folded: names, named_by, kind: found.kind, runtime }
+}
+
+/// Without names: blocking tasks, and among them the workers that run the others.
+///
+/// A closure of the program's that drives a current-thread runtime of its own looks the same. Taken for a
+/// worker, it is never blamed for what the tasks inside it do.
+fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], types: &mut [TaskType]) {
+    let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
+    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+        let schedule = vtable.schedule;
+        if *blocking.entry(schedule).or_insert_with(|| worker::never_returns(code, schedule)) {
+            ty.kind = TaskKind::Blocking;
+            if is_unnamed(ty) && worker::runs_tasks(code, vtable.poll) {
+                (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+            }
+        }
+    }
+}
+
+fn is_unnamed(ty: &TaskType) -> bool {
+    ty.name.starts_with(UNNAMED)
 }
 
 /// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.

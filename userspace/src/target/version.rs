@@ -14,20 +14,22 @@ pub(super) fn find(elf: &Elf<'_>) -> Option<String> {
     }
 }
 
-/// Every `tokio-<version>/src` in the bytes.
+/// Every `/tokio-<version>/src` in the bytes.
 fn mentions(bytes: &[u8]) -> Vec<String> {
-    const BEFORE: &[u8] = b"/tokio-";
-    let starts = bytes.windows(BEFORE.len()).enumerate().filter(|(_, window)| *window == BEFORE);
-    starts.filter_map(|(at, _)| version(&bytes[at + BEFORE.len()..])).collect()
+    let mut parts = bytes.split(|&byte| byte == b'/').skip(1).peekable();
+    let mut versions = Vec::new();
+    while let Some(part) = parts.next() {
+        let in_sources = parts.peek().is_some_and(|next| next.starts_with(b"src"));
+        versions.extend(part.strip_prefix(b"tokio-").filter(|_| in_sources).and_then(version));
+    }
+    versions
 }
 
 fn version(bytes: &[u8]) -> Option<String> {
     const LEN_MAX: usize = 32;
-    let end = bytes.iter().take(LEN_MAX).position(|&byte| byte == b'/' || byte == b'\\')?;
-    let (version, rest) = bytes.split_at(end);
-    let plain = version.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
-    let is_version = version.first().is_some_and(u8::is_ascii_digit) && rest.get(1..4) == Some(b"src");
-    (plain && is_version).then(|| String::from_utf8_lossy(version).into_owned())
+    let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
+    let is_version = bytes.first().is_some_and(u8::is_ascii_digit) && bytes.len() < LEN_MAX;
+    (plain && is_version).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -36,10 +38,18 @@ mod tests {
 
     #[test]
     fn reads_versions_from_source_paths() {
-        let check = |text: &str, expected: &[&str]| assert_eq!(mentions(text.as_bytes()), expected);
-        check("/registry/tokio-1.54.1/src/runtime/task/state.rs", &["1.54.1"]);
-        check("/tokio-util-0.7.1/src/lib.rs /tokio-1.28.2/src/a.rs", &["1.28.2"]);
-        check("/tokio-1.2", &[]);
-        check("/tokio-1.2\u{1b}/src", &[]);
+        // The path is put together here, so that the test executable mentions no version but its own.
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(mentions(text.replace('@', "tokio").as_bytes()), expected, "{text}");
+        };
+        check("/registry/@-1.54.1/src/runtime/task/state.rs", &["1.54.1"]);
+        check("/@-util-0.7.1/src/lib.rs /@-1.28.2/src/a.rs", &["1.28.2"]);
+        check("@-1.28.2/src", &[]);
+        check("/@-1.28.2/tests", &[]);
+        check("/@-macros-2.5.0/src", &[]);
+        check("/@-1.28.2/src/@-1.43.0/src", &["1.28.2", "1.43.0"]);
+        check(&format!("/@-1.{}/src", "2".repeat(30)), &[]);
+        check("/@-1.2", &[]);
+        check("/@-1.2\u{1b}/src", &[]);
     }
 }

@@ -4,10 +4,12 @@
 //! 1.28 to 1.54. No symbol and no debug info is needed.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/raw.rs#L16-L51>
 
+use serde::{Deserialize, Serialize};
+
 use super::{addr::ElfAddr, elf::Elf};
 
 /// One task vtable: one task type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vtable {
     /// Where it lies.
     pub address: ElfAddr,
@@ -67,7 +69,7 @@ fn vtable_at(elf: &Elf<'_>, address: ElfAddr) -> Option<Vtable> {
     let offset = |place: u64| {
         let at = address.plus((FUNCTIONS + place) * 8);
         let word = elf.word(at)?;
-        (elf.function_at(ElfAddr(word)).is_none() && word.is_multiple_of(8)).then_some(word)
+        (!elf.holds_address(at) && word.is_multiple_of(8)).then_some(word)
     };
     let (trailer, scheduler, id) = (offset(0)?, offset(1)?, offset(2)?);
     let plausible = (HEADER_LEN..=SCHEDULER_OFFSET_MAX).contains(&scheduler)

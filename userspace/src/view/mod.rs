@@ -5,6 +5,7 @@
 
 pub mod flamegraph;
 pub mod folded;
+pub mod inspect;
 pub mod json;
 mod names;
 pub mod stacks;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::task::{consume_budget, yield_now};
+#[cfg(feature = "since-1-41")]
+use tokio::task::consume_budget;
+use tokio::task::yield_now;
 
 use super::work::join_all;
 use super::{Deadline, current_thread_runtime, multi_thread_runtime};
@@ -25,6 +27,7 @@ fn round(runtime: &Runtime) {
     runtime.block_on(async {
         join_all((0..20).map(|_| spawn(yields()))).await;
         join_all((0..10).map(|_| spawn(always_ready()))).await;
+        #[cfg(feature = "since-1-41")]
         join_all((0..10).map(|_| spawn(budget()))).await;
     });
 }
@@ -53,6 +56,7 @@ async fn always_ready() {
     }
 }
 
+#[cfg(feature = "since-1-41")]
 async fn budget() {
     for _ in 0..1000 {
         consume_budget().await;

@@ -1,5 +1,6 @@
-//! Task types by name: from symbols, said as a person would.
+//! Task types by name: from symbols and debug info, said as a person would.
 
+pub mod dwarf;
 mod pretty;
 mod symbols;
 

@@ -3,12 +3,16 @@
 
 /// A name longer than this is cut: frames have to be read.
 const LEN_MAX: usize = 200;
+/// Generic arguments further inside are left as they are: a hostile name may nest without end.
+const NESTED_MAX: u8 = 32;
 const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// Blocking tasks that run a worker of the multi-thread scheduler: at its start, and in place of a
 /// worker that blocks.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/scheduler/multi_thread/worker.rs#L330-L460>
-const WORKERS: [&str; 2] = [
+const WORKERS: [&str; 3] = [
     "tokio::runtime::scheduler::multi_thread::worker::Launch::launch",
+    // As debug info has it.
+    "tokio::runtime::scheduler::multi_thread::worker::{impl#0}::launch",
     "tokio::runtime::scheduler::multi_thread::worker::maybe_move_runtime",
 ];
 
@@ -18,20 +22,22 @@ pub fn future(demangled: &str) -> (String, bool) {
     let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
     if let Some(body) = blocking {
         let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
-        let name = if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(body))) };
+        let name = if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(body, NESTED_MAX))) };
         return (name, worker);
     }
-    (cut(path(demangled)), false)
+    (cut(path(demangled, NESTED_MAX)), false)
 }
 
-fn path(ty: &str) -> String {
+/// Looks into as many levels of generic arguments.
+fn path(ty: &str, levels: u8) -> String {
     if ty.contains("alloc::boxed::Box<dyn ") && ty.contains("future::Future") && ty.starts_with("core::pin::Pin<") {
         return "boxed future".to_owned();
     }
-    let short = without_function_generics(ty).replace("{{closure}}", "{closure}");
+    let short = without_function_generics(ty, levels).replace("{{closure}}", "{closure}");
     // The body of an `async fn` is a closure of the function's; that of a block is one more inside.
     let body = short.strip_suffix("::{closure}").or_else(|| short.strip_suffix("::{closure#0}")).unwrap_or(&short);
-    if body == "axum::serve::handle_connection::{closure}" {
+    let connection = body.strip_prefix("axum::serve::handle_connection::");
+    if connection.is_some_and(|inside| inside == "{closure}" || inside.starts_with("{async block")) {
         return "axum::serve connection".to_owned();
     }
     body.to_owned()
@@ -39,19 +45,20 @@ fn path(ty: &str) -> String {
 
 /// Drops the generic arguments of functions and methods (`f<T>::{{closure}}` → `f::{{closure}}`), and keeps
 /// those of a type that the name ends with (`Timeout<svc::f>`).
-fn without_function_generics(ty: &str) -> String {
+fn without_function_generics(ty: &str, levels: u8) -> String {
+    let Some(levels) = levels.checked_sub(1) else { return ty.to_owned() };
     let Some(open) = ty.find('<').filter(|&open| open > 0) else { return ty.to_owned() };
     let Some(close) = matching(ty, open) else { return ty.to_owned() };
     let (before, inside, after) = (&ty[..open], &ty[open + 1..close], &ty[close + 1..]);
     if after.starts_with("::") {
-        return format!("{}{}", before.trim_end_matches("::"), without_function_generics(after));
+        return format!("{}{}", before.trim_end_matches("::"), without_function_generics(after, levels));
     }
     let wrapper = before.trim_end_matches("::").rsplit("::").next().unwrap_or(before);
-    format!("{wrapper}<{}>{after}", path(inside))
+    format!("{wrapper}<{}>{after}", path(inside, levels))
 }
 
 /// Where the bracket at `open` closes.
-fn matching(text: &str, open: usize) -> Option<usize> {
+pub(super) fn matching(text: &str, open: usize) -> Option<usize> {
     let (mut depth, mut before) = (0u32, ' ');
     for (at, character) in text[open..].char_indices() {
         match character {
@@ -102,6 +109,16 @@ mod tests {
     fn knows_the_runtimes_workers() {
         let launch = "tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::multi_thread::worker::Launch::launch::{{closure}}>";
         assert_eq!(future(launch), ("tokio worker".to_owned(), true));
+    }
+
+    #[test]
+    fn survives_hostile_names() {
+        let check = |ty: String| assert!(future(&ty).0.chars().count() <= LEN_MAX + 1, "{} bytes", ty.len());
+        check(format!("{}x{}", "a<".repeat(100_000), ">".repeat(100_000)));
+        check("a<b>::".repeat(100_000));
+        check("<".repeat(100_000));
+        check("->".repeat(100_000));
+        check("a<é".repeat(1000));
     }
 
     #[test]

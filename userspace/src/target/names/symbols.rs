@@ -73,7 +73,9 @@ pub fn of_type(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>) -> Named {
     let names: Vec<String> =
         addresses.iter().flat_map(|&address| elf.symbols_at(address)).map(|symbol| demangled(symbol.name)).collect();
     let arguments = |types: &[&str]| -> Vec<Vec<String>> {
-        names.iter().flat_map(|name| types.iter().filter_map(|ty| generic_arguments(name, ty))).collect()
+        let found = names.iter().flat_map(|name| types.iter().filter_map(|ty| generic_arguments(name, ty)));
+        // A method of the generic type itself says `Cell<T,S>`, whatever it is for.
+        found.filter(|arguments| arguments.first().is_some_and(|future| future != "T")).collect()
     };
     let ranked = RANKS.iter().map(|types| arguments(types)).find(|found| !found.is_empty()).unwrap_or_default();
     let futures: BTreeSet<String> = ranked.iter().filter_map(|arguments| arguments.first().cloned()).collect();
@@ -92,11 +94,11 @@ pub fn kind_of(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>, futures: &BTreeSet<
     only(named.map(|arguments| kind(&arguments)).collect())
 }
 
-fn only(kinds: BTreeSet<TaskKind>) -> TaskKind {
+pub(super) fn only(kinds: BTreeSet<TaskKind>) -> TaskKind {
     if kinds.len() == 1 { kinds.into_iter().next().unwrap_or_default() } else { TaskKind::Unknown }
 }
 
-fn kind(arguments: &[String]) -> TaskKind {
+pub(super) fn kind(arguments: &[String]) -> TaskKind {
     let blocking = |ty: &str| ty.starts_with("tokio::runtime::blocking::");
     match arguments {
         [future, ..] if blocking(future) => TaskKind::Blocking,
@@ -111,6 +113,11 @@ fn kind(arguments: &[String]) -> TaskKind {
 fn generic_arguments(name: &str, ty: &str) -> Option<Vec<String>> {
     let start = name.find(ty)? + ty.len();
     split_arguments(&name[start..])
+}
+
+/// The generic arguments that a function's name ends with, as debug info has it: `poll<T, S>`.
+pub(super) fn arguments_of(function: &str) -> Option<Vec<String>> {
+    generic_arguments(function, "<")
 }
 
 /// Splits at top-level commas up to the closing `>`.

@@ -2,11 +2,17 @@
 //! it does to the task's header: it stores `owner_id`, and reads the id through the vtable's
 //! `id_offset`.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/list.rs#L131-L159>
+//!
+//! Before the list was split into shards the id was not read. There, the function makes the task (it
+//! loads a task vtable's address), stores its list's own number as `owner_id`, and takes the list's lock.
+//! <https://github.com/tokio-rs/tokio/blob/tokio-1.28.2/tokio/src/runtime/task/list.rs#L84-L117>
+
+use std::collections::BTreeSet;
 
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use super::{
-    code::{Body, Code},
+    code::{Body, Code, loaded_address},
     is_emulated,
 };
 use crate::target::{addr::ElfAddr, elf::Function};
@@ -15,7 +21,8 @@ const OWNER_ID: u64 = 0x18;
 const VTABLE: u64 = 0x10;
 /// Seven functions and two offsets before it.
 const ID_OFFSET: u64 = 0x48;
-const RSI: usize = 6;
+/// The number of the value that RSI holds at a function's start.
+const RSI_AT_ENTRY: u32 = 6;
 
 /// An instruction that runs once for each task that is bound there, with the header in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +37,32 @@ pub struct Bind {
     pub second_argument: bool,
 }
 
-/// All places where tasks are bound.
+/// All places where tasks are bound, given where the task vtables lie.
 #[must_use]
-pub fn find(code: &Code<'_, '_>) -> Vec<Bind> {
+pub fn find(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> Vec<Bind> {
     let functions = code.elf.functions().iter().filter(|function| may_bind(code, function));
-    functions.filter_map(|function| code.body(function.start)).flat_map(|body| binds(&body)).collect()
+    let bodies = functions.filter_map(|function| code.body(function.start));
+    bodies.flat_map(|body| binds(&body, loads_any(code, &body, vtables))).collect()
 }
 
-/// A cheap look before decoding: a 64-bit load at 0x48 and a store at 0x18 from a register.
+fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
+    let mut loaded = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
+    loaded.any(|address| of.contains(&address))
+}
+
+/// A cheap look before decoding: a store at 0x18 from a register, and a 64-bit load at 0x48 or a
+/// locked exchange of a byte.
 fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     let has = |opcode: u8, displacement: u8| {
-        bytes.windows(4).any(|w| w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[3] == displacement)
+        bytes.windows(5).any(|w| {
+            // With RSP or R12 as the base there is one byte more.
+            let at = if w[2] & 7 == 4 { 4 } else { 3 };
+            w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[at] == displacement
+        })
     };
-    has(0x8b, ID_OFFSET as u8) && has(0x89, OWNER_ID as u8)
+    let locks = || bytes.windows(5).any(|w| w[0] == 0xf0 && (w[1..3] == [0x0f, 0xb0] || w[2..4] == [0x0f, 0xb0]));
+    has(0x89, OWNER_ID as u8) && (has(0x8b, ID_OFFSET as u8) || locks())
 }
 
 /// What a register holds: a value not known otherwise, by number, or something loaded through one.
@@ -60,23 +79,31 @@ struct Line {
     next: u32,
     owner_of: Vec<u32>,
     id_of: Vec<u32>,
+    /// Values that were loaded from a field of another: by number, both.
+    field_of: Vec<(u32, u32)>,
+    /// Headers whose owner was a field of this value: by number, both.
+    owned_by: Vec<(u32, u32)>,
+    makes_tasks: bool,
 }
 
-fn binds(body: &Body) -> Vec<Bind> {
+/// `makes_tasks`: the function loads the address of a task vtable.
+fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
     let mut info = InstructionInfoFactory::new();
     let mut found = Vec::new();
-    let mut line = Line::new(0);
+    let mut line = Line::new(0, makes_tasks);
     let mut header = None;
     for instruction in &body.instructions {
         let line_ends = instruction.flow_control() != FlowControl::Next;
+        // From here on code runs that binds nothing, too. A function's entry runs once for its binds.
+        header = header.filter(|&number| number == RSI_AT_ENTRY || !body.is_jumped_to(instruction.ip()));
         if let Some(number) = header
             && (line_ends || is_emulated(instruction))
         {
-            found.extend(line.bind(body, instruction, number));
+            found.extend(line.bind(body.function.start, instruction, number));
             header = None;
         }
         if line_ends {
-            line = Line::new(line.next);
+            line = Line::new(line.next, makes_tasks);
             continue;
         }
         header = line.step(instruction, &mut info).or(header);
@@ -86,9 +113,10 @@ fn binds(body: &Body) -> Vec<Bind> {
 
 impl Line {
     /// Numbers from `next` on have not been given. At a function's start the numbers are the registers'.
-    fn new(next: u32) -> Self {
+    fn new(next: u32, makes_tasks: bool) -> Self {
         let registers = std::array::from_fn(|register| Value::Plain(next + register as u32));
-        Self { registers, next: next + 16, owner_of: Vec::new(), id_of: Vec::new() }
+        let (owner_of, id_of, field_of, owned_by) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { registers, next: next + 16, owner_of, id_of, field_of, owned_by, makes_tasks }
     }
 
     fn value(&self, register: Register) -> Option<Value> {
@@ -96,12 +124,10 @@ impl Line {
     }
 
     /// The hook at this instruction, if a register still holds the header.
-    fn bind(&self, body: &Body, at: &Instruction, number: u32) -> Option<Bind> {
+    fn bind(&self, function: ElfAddr, at: &Instruction, number: u32) -> Option<Bind> {
         let place = self.registers.iter().position(|&value| value == Value::Plain(number))?;
         let header = Register::RAX + place as u32;
-        let second_argument = number == RSI as u32;
-        let once = second_argument || !body.is_jumped_to(at.ip());
-        once.then_some(Bind { function: body.function.start, at: *at, header, second_argument })
+        Some(Bind { function, at: *at, header, second_argument: number == RSI_AT_ENTRY })
     }
 
     /// One instruction on; the header's number where this one completes the signature.
@@ -110,7 +136,10 @@ impl Line {
         let read = self.reads_id(instruction);
         self.owner_of.extend(stored);
         self.id_of.extend(read);
+        self.owned_by.extend(stored.zip(self.owner(instruction)));
+        let listed = self.locks_owner(instruction);
         let loaded = self.loaded(instruction);
+        let field = self.loaded_field_of(instruction);
         for used in info.info(instruction).used_registers() {
             let register = used.register().full_register();
             let written =
@@ -122,6 +151,11 @@ impl Line {
         }
         if let Some(value) = loaded {
             self.registers[instruction.op0_register().number()] = value;
+        } else if let (Some(of), Some(Value::Plain(number))) = (field, self.value(instruction.op0_register())) {
+            self.field_of.push((number, of));
+        }
+        if listed.is_some() {
+            return listed;
         }
         let complete = |number: &u32| self.owner_of.contains(number) && self.id_of.contains(number);
         stored.into_iter().chain(read).find(complete)
@@ -143,6 +177,35 @@ impl Line {
             }
             _ => None,
         }
+    }
+
+    /// Whose field a 64-bit `mov` loads.
+    fn loaded_field_of(&self, instruction: &Instruction) -> Option<u32> {
+        let loads = instruction.mnemonic() == Mnemonic::Mov
+            && instruction.op0_register().is_gpr64()
+            && instruction.op1_kind() == OpKind::Memory
+            && instruction.memory_index() == Register::None;
+        match self.value(instruction.memory_base())? {
+            Value::Plain(of) if loads => Some(of),
+            _ => None,
+        }
+    }
+
+    /// The value whose field this instruction stores.
+    fn owner(&self, instruction: &Instruction) -> Option<u32> {
+        let Some(Value::Plain(stored)) = self.value(instruction.op1_register()) else { return None };
+        self.field_of.iter().find(|&&(field, _)| field == stored).map(|&(_, of)| of)
+    }
+
+    /// The header whose owner's lock this instruction takes.
+    fn locks_owner(&self, instruction: &Instruction) -> Option<u32> {
+        let locks = self.makes_tasks
+            && instruction.mnemonic() == Mnemonic::Cmpxchg
+            && instruction.has_lock_prefix()
+            && instruction.op1_register().is_gpr8()
+            && instruction.memory_index() == Register::None;
+        let Some(Value::Plain(base)) = self.value(instruction.memory_base()).filter(|_| locks) else { return None };
+        self.owned_by.iter().find(|&&(_, owner)| owner == base).map(|&(header, _)| header)
     }
 
     fn stores_owner(&self, instruction: &Instruction) -> Option<u32> {

@@ -28,6 +28,8 @@ pub struct Body {
     pub function: Function,
     /// Its instructions, by address.
     pub instructions: Vec<Instruction>,
+    /// Where its direct jumps lead, in order.
+    jumped_to: Vec<u64>,
 }
 
 impl Body {
@@ -40,10 +42,7 @@ impl Body {
     /// Whether a direct jump of this function leads to the address.
     #[must_use]
     pub fn is_jumped_to(&self, address: u64) -> bool {
-        let jumps = self.instructions.iter().filter(|instruction| {
-            matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch)
-        });
-        jumps.into_iter().any(|jump| jump.near_branch_target() == address)
+        self.jumped_to.binary_search(&address).is_ok()
     }
 
     /// Whether the address lies in the function.
@@ -88,7 +87,7 @@ impl<'e, 'data> Code<'e, 'data> {
         let decoder = Decoder::with_ip(64, bytes, function.start.0, DecoderOptions::NONE);
         let instructions: Vec<_> = decoder.into_iter().collect();
         let sound = instructions.iter().all(|instruction| !instruction.is_invalid());
-        sound.then_some(Body { function, instructions })
+        sound.then(|| Body { function, jumped_to: jumped_to(&instructions), instructions })
     }
 
     /// Where a call or jump leads: directly, or through a pointer that relocation fixes (a GOT entry).
@@ -103,6 +102,16 @@ impl<'e, 'data> Code<'e, 'data> {
         };
         address.map_or(Target::Unknown, Target::Known)
     }
+}
+
+fn jumped_to(instructions: &[Instruction]) -> Vec<u64> {
+    let jumps = instructions.iter().filter(|instruction| {
+        matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch)
+    });
+    let mut targets: Vec<u64> = jumps.map(Instruction::near_branch_target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
 }
 
 /// The pointer that a RIP-relative memory operand reads, if relocation fixes it.

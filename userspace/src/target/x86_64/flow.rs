@@ -6,7 +6,7 @@
 //! again, at every hit, that the word belongs to a known task.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     rc::Rc,
 };
 
@@ -52,9 +52,16 @@ pub struct Flow {
     pub tail: Vec<ElfAddr>,
     /// All functions that these call, and static addresses that they load.
     pub mentioned: Vec<ElfAddr>,
-    visited: HashSet<(ElfAddr, u8)>,
-    /// Exchanges that were seen with different registers on different ways, and so are not used.
-    doubtful: HashSet<u64>,
+    visits: HashMap<(ElfAddr, u8), Visit>,
+}
+
+/// How a function was come to with these arguments.
+#[derive(Debug)]
+struct Visit {
+    sp: Option<i32>,
+    is_root: bool,
+    /// Whether it exchanges a state word, or what it leads to does.
+    exchanges: bool,
 }
 
 /// Follows the header, passed as these arguments (bit 0: the first), from the root's entry.
@@ -62,37 +69,61 @@ pub struct Flow {
 pub fn follow(code: &Code<'_, '_>, root: ElfAddr, arguments: u8) -> Flow {
     let mut flow = Flow::default();
     flow.function(code, root, Values::at_entry(arguments, Some(0)), 0, true);
-    for address in std::mem::take(&mut flow.doubtful) {
-        flow.exchanges.remove(&address);
-    }
     flow
 }
 
 impl Flow {
-    /// `is_root`: a return from this function is one from the root.
-    fn function(&mut self, code: &Code<'_, '_>, start: ElfAddr, entry: Values, depth: u8, is_root: bool) {
-        if depth > DEPTH_MAX || self.visited.len() >= FUNCTIONS_MAX || !self.visited.insert((start, entry.arguments()))
-        {
-            return;
+    /// `is_root`: a return from this function is one from the root. Whether a state word is exchanged.
+    fn function(&mut self, code: &Code<'_, '_>, start: ElfAddr, mut entry: Values, depth: u8, is_root: bool) -> bool {
+        let key = (start, entry.arguments());
+        if depth > DEPTH_MAX || self.reached.len() >= FUNCTIONS_MAX {
+            return false;
         }
-        let Some(body) = code.body(start) else { return };
+        if let Some(known) = self.visit(key, &mut entry, is_root) {
+            return known;
+        }
+        let Some(body) = code.body(start) else { return false };
         self.reached.push(start);
-        let known = self.exchanges.len();
+        let mut exchanges = false;
         let states = states(code, &body, entry);
         for (instruction, values) in body.instructions.iter().zip(&states) {
             let Some(values) = values else { continue };
             if let Some(address) = loaded_address(code.elf, instruction) {
                 self.mentioned.push(address);
             }
-            self.exchange(&body, instruction, values);
-            self.leave(code, &body, instruction, values, depth, is_root);
+            exchanges |= self.exchange(&body, instruction, values);
+            exchanges |= self.leave(code, &body, instruction, values, depth, is_root);
         }
-        if is_root && (depth == 0 || self.exchanges.len() > known) {
+        if let Some(visit) = self.visits.get_mut(&key) {
+            visit.exchanges |= exchanges;
+        }
+        if is_root && (depth == 0 || exchanges) && !self.tail.contains(&start) {
             self.tail.push(start);
+        }
+        exchanges
+    }
+
+    /// Whether a state word is exchanged there, if that way there brings nothing new. A second way at
+    /// another depth of the stack makes the depth unknown.
+    fn visit(&mut self, key: (ElfAddr, u8), entry: &mut Values, is_root: bool) -> Option<bool> {
+        match self.visits.entry(key) {
+            Entry::Vacant(new) => {
+                new.insert(Visit { sp: entry.sp, is_root, exchanges: false });
+                None
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                entry.sp = entry.sp.filter(|_| known.sp == entry.sp);
+                if known.sp == entry.sp && (known.is_root || !is_root) {
+                    return Some(known.exchanges);
+                }
+                (known.sp, known.is_root) = (entry.sp, known.is_root | is_root);
+                None
+            }
         }
     }
 
-    fn exchange(&mut self, body: &Body, instruction: &Instruction, values: &Values) {
+    fn exchange(&mut self, body: &Body, instruction: &Instruction, values: &Values) -> bool {
         let on_header = instruction.mnemonic() == Mnemonic::Cmpxchg
             && instruction.has_lock_prefix()
             && instruction.op0_kind() == OpKind::Memory
@@ -101,11 +132,11 @@ impl Flow {
             && instruction.op1_register().is_gpr64()
             && values.holds_header(instruction.memory_base());
         if !on_header {
-            return;
+            return false;
         }
-        let Some(index) = body.index_of(instruction.next_ip()) else { return };
+        let Some(index) = body.index_of(instruction.next_ip()) else { return false };
         if body.is_jumped_to(instruction.next_ip()) {
-            return; // it runs without the exchange before it, too
+            return false; // it runs without the exchange before it, too
         }
         let exchange = Exchange {
             after: body.instructions[index],
@@ -114,17 +145,9 @@ impl Flow {
             caller: values.sp.and_then(|sp| u16::try_from(-i64::from(sp)).ok()),
             starts_running: starts_running(body, index - 1),
         };
-        self.note(exchange);
-    }
-
-    fn note(&mut self, exchange: Exchange) {
         let known = self.exchanges.entry(exchange.after.ip()).or_insert(exchange);
-        if known.header != exchange.header {
-            self.doubtful.insert(exchange.after.ip());
-        }
-        if known.caller != exchange.caller {
-            known.caller = None;
-        }
+        known.caller = known.caller.filter(|_| known.caller == exchange.caller);
+        true
     }
 
     /// Follows calls and jumps out of the function.
@@ -136,23 +159,21 @@ impl Flow {
         values: &Values,
         depth: u8,
         is_root: bool,
-    ) {
+    ) -> bool {
         let (call, leaves) = match instruction.flow_control() {
             FlowControl::Call | FlowControl::IndirectCall => (true, true),
             FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
                 (false, !body.contains(instruction.near_branch_target()))
             }
-            FlowControl::IndirectBranch => (false, instruction.op0_kind() == OpKind::Memory),
-            FlowControl::Return => {
-                if is_root {
-                    self.exits.insert(instruction.ip(), *instruction);
-                }
-                return;
+            // With a register or an index it is a jump table.
+            FlowControl::IndirectBranch => {
+                (false, instruction.op0_kind() == OpKind::Memory && instruction.memory_index() == Register::None)
             }
-            _ => return,
+            FlowControl::Return => (false, true),
+            _ => (false, false),
         };
         if !leaves {
-            return;
+            return false;
         }
         let arguments = values.arguments();
         let target = code.target(instruction);
@@ -163,12 +184,14 @@ impl Flow {
             Target::Known(address) if arguments != 0 && code.body(address).is_some() => {
                 let sp = if call { values.sp.and_then(|sp| sp.checked_sub(8)) } else { values.sp };
                 let is_root = is_root && !call;
-                self.function(code, address, Values::at_entry(arguments, sp), depth + 1, is_root);
+                self.function(code, address, Values::at_entry(arguments, sp), depth + 1, is_root)
             }
-            _ if is_root && !call => {
+            // A conditional jump is no exit: it may go on.
+            _ if is_root && !call && instruction.flow_control() != FlowControl::ConditionalBranch => {
                 self.exits.insert(instruction.ip(), *instruction);
+                false
             }
-            _ => {}
+            _ => false,
         }
     }
 }
@@ -177,14 +200,18 @@ impl Flow {
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L104-L133>
 fn starts_running(body: &Body, index: usize) -> bool {
     let new = body.instructions[index].op1_register();
+    let changes = |instruction: &Instruction| {
+        instruction.op0_kind() == OpKind::Register && instruction.op0_register().full_register() == new
+    };
+    let sets = |instruction: &Instruction| {
+        changes(instruction) && matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea)
+    };
     let before = body.instructions[..index].iter().rev();
-    before.take_while(|instruction| instruction.flow_control() == FlowControl::Next).take(8).any(|instruction| {
+    let straight = before.take_while(|instruction| instruction.flow_control() == FlowControl::Next).take(8);
+    straight.take_while(|instruction| !sets(instruction)).any(|instruction| {
         instruction.mnemonic() == Mnemonic::And
-            && instruction.op0_kind() == OpKind::Register
-            && instruction.op0_register() == new
-            && instruction.op1_kind() != OpKind::Register
-            && instruction.op1_kind() != OpKind::Memory
-            && instruction.immediate(1) as i64 == !7
+            && changes(instruction)
+            && instruction.try_immediate(1).is_ok_and(|mask| mask as i64 == !7)
     })
 }
 

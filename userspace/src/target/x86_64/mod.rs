@@ -8,6 +8,7 @@ pub mod entry;
 pub mod flow;
 mod values;
 pub mod waker;
+pub mod worker;
 
 use iced_x86::{Code, Formatter as _, GasFormatter, Instruction, Mnemonic, Register};
 

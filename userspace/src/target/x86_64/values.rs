@@ -1,6 +1,6 @@
 //! What is known of registers and stack slots at one instruction: which of them hold the header.
 
-use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
+use iced_x86::{Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 /// The registers that a called function may change (System V ABI).
 const CALLER_SAVED: [Register; 9] = [
@@ -33,6 +33,10 @@ pub(super) struct Values {
 fn bit(register: Register) -> u16 {
     let full = register.full_register();
     if full.is_gpr64() { 1 << full.number() } else { 0 }
+}
+
+pub(super) fn is_write(access: OpAccess) -> bool {
+    !matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None)
 }
 
 impl Values {
@@ -68,35 +72,44 @@ impl Values {
     /// After a call returned, or in the landing pad of one that unwound.
     pub(super) fn after_call(&mut self) {
         CALLER_SAVED.into_iter().for_each(|register| self.header &= !bit(register));
+        if let Some(sp) = self.sp {
+            self.slots.retain(|&slot| slot >= sp); // below lay the called function's frame
+        }
     }
 
     /// After any instruction but a call.
     pub(super) fn step(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) {
+        let info = info.info(instruction);
         let moved = self.moved(instruction);
-        let (stack, frame) = self.stack_after(instruction);
-        let pushed = instruction.mnemonic() == Mnemonic::Push && moved;
-        let stored = (instruction.op0_kind() == OpKind::Memory).then(|| self.slot(instruction)).flatten();
-        for used in info.info(instruction).used_registers() {
-            if matches!(
-                used.access(),
-                OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
-            ) {
-                self.header &= !bit(used.register());
-            }
-        }
+        let stored = self.slot(instruction);
+        let (stack, frame) = self.stack_after(instruction, info);
+        self.forget_written(info);
         (self.sp, self.frame) = (stack, frame);
-        if let Some(slot) = stored {
-            self.slots.retain(|&known| known != slot);
+        match (moved, instruction.mnemonic(), instruction.op0_kind()) {
+            (false, ..) => {}
+            (true, Mnemonic::Push, _) => self.keep(self.sp),
+            (true, _, OpKind::Register) => self.header |= bit(instruction.op0_register()),
+            (true, ..) => self.keep(stored),
         }
-        if !moved {
-            return;
+    }
+
+    /// A store through another pointer is taken to leave spilled registers alone.
+    fn forget_written(&mut self, info: &InstructionInfo) {
+        for used in info.used_registers().iter().filter(|used| is_write(used.access())) {
+            self.header &= !bit(used.register());
         }
-        if pushed {
-            self.keep(self.sp);
-        } else if instruction.op0_kind() == OpKind::Register {
-            self.header |= bit(instruction.op0_register());
-        } else {
-            self.keep(stored);
+        for used in info.used_memory().iter().filter(|used| is_write(used.access())) {
+            let base = self.base(used.base()).filter(|_| used.index() == Register::None);
+            let Some(from) = base.and_then(|base| i64::from(base).checked_add(used.displacement() as i64)) else {
+                continue;
+            };
+            // A size that depends on the machine's state is stated as 0.
+            let len = match used.memory_size().size() {
+                0 => i64::MAX,
+                len => len as i64,
+            };
+            let after = from.saturating_add(len);
+            self.slots.retain(|&slot| i64::from(slot) >= after || i64::from(slot) + 8 <= from);
         }
     }
 
@@ -108,13 +121,12 @@ impl Values {
 
     /// Whether the instruction copies the header to its destination.
     fn moved(&self, instruction: &Instruction) -> bool {
-        let source = if instruction.mnemonic() == Mnemonic::Push { 0 } else { 1 };
+        let holds = |slot: Option<i32>| slot.is_some_and(|slot| self.slots.contains(&slot));
+        let source = if matches!(instruction.mnemonic(), Mnemonic::Push | Mnemonic::Pop) { 0 } else { 1 };
         match (instruction.mnemonic(), instruction.op_kind(source)) {
             (Mnemonic::Mov | Mnemonic::Push, OpKind::Register) => self.holds_header(instruction.op_register(source)),
-            (Mnemonic::Mov, OpKind::Memory) => {
-                instruction.op0_register().is_gpr64()
-                    && self.slot(instruction).is_some_and(|slot| self.slots.contains(&slot))
-            }
+            (Mnemonic::Mov, OpKind::Memory) => instruction.op0_register().is_gpr64() && holds(self.slot(instruction)),
+            (Mnemonic::Pop, OpKind::Register) => instruction.op0_register().is_gpr64() && holds(self.sp),
             _ => false,
         }
     }
@@ -124,38 +136,47 @@ impl Values {
         if instruction.memory_index() != Register::None {
             return None;
         }
-        let base = match instruction.memory_base() {
-            Register::RSP => self.sp?,
-            Register::RBP => self.frame?,
-            _ => return None,
-        };
-        base.checked_add(i32::try_from(instruction.memory_displacement64() as i64).ok()?)
+        let displacement = i32::try_from(instruction.memory_displacement64() as i64).ok()?;
+        self.base(instruction.memory_base())?.checked_add(displacement)
+    }
+
+    /// Where a register points to on the stack.
+    fn base(&self, register: Register) -> Option<i32> {
+        match register {
+            Register::RSP => self.sp,
+            Register::RBP => self.frame,
+            _ => None,
+        }
     }
 
     /// The stack pointer, and RBP where it is a frame pointer, after the instruction.
-    fn stack_after(&self, instruction: &Instruction) -> (Option<i32>, Option<i32>) {
-        let changed = instruction.op0_kind() == OpKind::Register;
-        let to = if changed { instruction.op0_register() } else { Register::None };
-        let immediate = || i32::try_from(instruction.immediate(1) as i64).ok();
-        match (instruction.mnemonic(), to) {
-            (Mnemonic::Mov, Register::RBP)
-                if instruction.op1_kind() == OpKind::Register && instruction.op1_register() == Register::RSP =>
-            {
-                (self.sp, self.sp)
-            }
-            (Mnemonic::Mov, Register::RSP) => (None, self.frame),
-            (Mnemonic::Lea, Register::RSP) => (self.slot(instruction), self.frame),
-            (Mnemonic::Add, Register::RSP) => {
+    fn stack_after(&self, instruction: &Instruction, info: &InstructionInfo) -> (Option<i32>, Option<i32>) {
+        let registers =
+            |place| (instruction.op_kind(place) == OpKind::Register).then(|| instruction.op_register(place));
+        let (to, from) = match instruction.op_count() {
+            2 => (registers(0), registers(1)),
+            _ => (None, None),
+        };
+        let immediate = || i32::try_from(instruction.try_immediate(1).ok()? as i64).ok();
+        match (instruction.mnemonic(), to, from) {
+            (Mnemonic::Mov, Some(Register::RBP), Some(Register::RSP)) => (self.sp, self.sp),
+            (Mnemonic::Mov, Some(Register::RSP), Some(Register::RBP)) => (self.frame, self.frame),
+            (Mnemonic::Lea, Some(Register::RSP), _) => (self.slot(instruction), self.frame),
+            (Mnemonic::Add, Some(Register::RSP), _) => {
                 (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_add(by)), self.frame)
             }
-            (Mnemonic::Sub, Register::RSP) => {
+            (Mnemonic::Sub, Some(Register::RSP), _) => {
                 (self.sp.zip(immediate()).and_then(|(sp, by)| sp.checked_sub(by)), self.frame)
             }
-            (Mnemonic::And, Register::RSP) => (None, self.frame),
+            (Mnemonic::Leave, ..) => (self.frame.and_then(|frame| frame.checked_add(8)), None),
             _ => {
+                let written = |register: Register, operand: u32| {
+                    registers(operand).is_some_and(|named| named.full_register() == register)
+                        && is_write(info.op_access(operand))
+                };
+                let set = |register| (0..instruction.op_count()).any(|operand| written(register, operand));
                 let moved = self.sp.and_then(|sp| sp.checked_add(instruction.stack_pointer_increment()));
-                let frame = if to == Register::RBP { None } else { self.frame };
-                (moved, frame)
+                (moved.filter(|_| !set(Register::RSP)), self.frame.filter(|_| !set(Register::RBP)))
             }
         }
     }

@@ -1,0 +1,80 @@
+//! Builds a cell: from a manifest of its own that refers to the one truth program's sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::cell::Cell;
+use crate::process::{cargo, root, run as execute};
+
+/// Named, so that flags do not reach build scripts and macros.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The path of the cell's program.
+///
+/// # Errors
+/// Where it cannot be built.
+pub(crate) fn build(cell: &Cell) -> Result<PathBuf> {
+    let matrix = root().join("target/matrix");
+    let folder = matrix.join(cell.folder());
+    fs::create_dir_all(&folder)?;
+    write_if_changed(&folder.join("Cargo.toml"), &manifest(cell))?;
+    // Held until the program is copied: another cell's goes to the same place.
+    let lock = fs::File::create(matrix.join("lock"))?;
+    lock.lock().context("cannot lock target/matrix")?;
+    // Cells share what they can: cargo tells builds with other flags apart, but for the program's path.
+    let target = matrix.join("build");
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--target", TARGET, "--profile", cell.build.profile]);
+    command.arg("--manifest-path").arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    command.env("CARGO_ENCODED_RUSTFLAGS", cell.build.flags.join("\u{1f}"));
+    execute(&mut command)?;
+    let output = if cell.build.profile == "dev" { "debug" } else { cell.build.profile };
+    let program = folder.join("truth");
+    let made = target.join(TARGET).join(output).join("truth");
+    fs::copy(&made, &program).with_context(|| format!("no {}", made.display()))?;
+    Ok(program)
+}
+
+fn manifest(cell: &Cell) -> String {
+    let features = if cell.tokio.since_1_41 { "\"since-1-41\"" } else { "" };
+    format!(
+        r#"[package]
+name = "truth"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[[bin]]
+name = "truth"
+path = "{source}"
+
+[features]
+default = [{features}]
+since-1-41 = []
+
+[dependencies]
+anyhow = "1"
+libc = "0.2"
+serde_json = "1"
+tokio = {{ version = "={tokio}", features = ["full"] }}
+
+[profile.{profile}]
+{settings}
+[workspace]
+"#,
+        source = root().join("tests/truth/src/main.rs").display(),
+        tokio = cell.tokio.version,
+        profile = cell.build.profile,
+        settings = cell.build.settings,
+    )
+}
+
+/// Leaves the file's time alone where nothing changed, so that cargo need not look again.
+fn write_if_changed(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).ok().as_deref() != Some(text) {
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
