@@ -9,7 +9,7 @@ use super::{
     addr::ElfAddr,
     builder::Builder,
     elf::Elf,
-    names::demangled,
+    names::{demangled, inherent},
     plan::{Plan, Program},
     types, version,
     vtables::{self, Vtable},
@@ -73,7 +73,7 @@ impl Symbols {
     fn new(elf: &Elf<'_>) -> Self {
         let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
         let symbols = elf.symbols().iter().filter(|symbol| relevant(symbol.name));
-        Self(symbols.map(|symbol| (demangled(symbol.name), symbol.address, symbol.len)).collect())
+        Self(symbols.map(|symbol| (inherent(&demangled(symbol.name)), symbol.address, symbol.len)).collect())
     }
 
     fn are_missing(&self) -> bool {
