@@ -7,6 +7,7 @@ mod ebpf;
 mod matrix;
 mod process;
 mod test;
+mod wild;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Word {
     Test(test::Options),
     /// Profile the demo service as a user would, and compare with what it measured itself. Needs root.
     Demo,
+    /// Profile published programs as their authors ship them, against bpftrace. Needs root and bpftrace.
+    Wild(wild::Options),
     /// Build the truth program with several tokios in several ways, and compare each. Needs root.
     Matrix(matrix::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Word::Check => check::run(),
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
+        Word::Wild(options) => wild::run(&options),
         Word::Matrix(options) => matrix::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),

@@ -66,34 +66,47 @@ fn nothing_found(elf: &Elf<'_>) -> String {
     )
 }
 
-/// Function symbols by demangled name.
-struct Symbols(Vec<(String, ElfAddr, u64)>);
+/// Symbols are looked for by the ends of their names, none of which is longer, in bytes.
+const ENDING_MAX: usize = 80;
+
+/// Function symbols by the end of their demangled names: all names together can be far longer than the
+/// file, as symbols may share them.
+struct Symbols {
+    functions: Vec<(String, ElfAddr, u64)>,
+    /// Whether any is of `LocalSet`'s module.
+    local: bool,
+}
 
 impl Symbols {
     fn new(elf: &Elf<'_>) -> Self {
         let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
-        let symbols = elf.symbols().iter().filter(|symbol| relevant(symbol.name));
-        Self(symbols.map(|symbol| (inherent(&demangled(symbol.name)), symbol.address, symbol.len)).collect())
+        let mut symbols = Self { functions: Vec::new(), local: false };
+        for symbol in elf.symbols().iter().filter(|symbol| relevant(symbol.name)) {
+            let name = inherent(&demangled(symbol.name));
+            symbols.local |= name.contains("tokio::task::local::");
+            symbols.functions.push((ending(&name), symbol.address, symbol.len));
+        }
+        symbols
     }
 
     fn are_missing(&self) -> bool {
-        self.0.is_empty()
+        self.functions.is_empty()
     }
 
     /// The functions whose name ends with one of these.
     fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
-        let found = self.0.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
+        let found = self.functions.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
         let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
         addresses.into_iter().collect()
     }
 
-    fn mention(&self, part: &str) -> bool {
-        self.0.iter().any(|(name, ..)| name.contains(part))
-    }
-
     fn name_at(&self, address: ElfAddr) -> Option<&str> {
-        self.0.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
+        self.functions.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
     }
+}
+
+fn ending(name: &str) -> String {
+    name[name.ceil_char_boundary(name.len().saturating_sub(ENDING_MAX))..].to_owned()
 }
 
 /// The flow from each function, once.
@@ -316,7 +329,7 @@ fn named_spawns(
         spawn_at_entry(builder, code, *function, way, "symbol");
     }
     // With symbols, but none of `LocalSet`'s, the program has no such tasks.
-    let unused = way == SpawnWay::Local && !symbols.are_missing() && !symbols.mention("tokio::task::local::");
+    let unused = way == SpawnWay::Local && !symbols.are_missing() && !symbols.local;
     if functions.is_empty() && !unused {
         builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
     }
@@ -369,7 +382,7 @@ fn drivers(symbols: &Symbols) -> Vec<DriverCode> {
     // Where the others are no functions of their own they may be inlined into the worker's parking.
     let certain = known(Driver::Io) && known(Driver::Time);
     let mut drivers: Vec<DriverCode> = symbols
-        .0
+        .functions
         .iter()
         .filter_map(|(name, address, len)| {
             let (_, driver) = rules.iter().find(|(ending, _)| name.ends_with(ending))?;

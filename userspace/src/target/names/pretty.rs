@@ -3,6 +3,8 @@
 
 /// A name longer than this is cut: frames have to be read.
 const LEN_MAX: usize = 200;
+/// Generic arguments further inside are left as they are: a hostile name may nest without end.
+const NESTED_MAX: u8 = 32;
 const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// Blocking tasks that run a worker of the multi-thread scheduler: at its start, and in place of a
 /// worker that blocks.
@@ -20,10 +22,11 @@ pub fn future(demangled: &str) -> (String, bool) {
     let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
     if let Some(body) = blocking.map(inherent) {
         let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
-        let name = if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(&body))) };
+        let name =
+            if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(&body, NESTED_MAX))) };
         return (name, worker);
     }
-    (cut(path(&inherent(demangled))), false)
+    (cut(path(&inherent(demangled), NESTED_MAX)), false)
 }
 
 /// The v0 mangling's `<svc::Type>::method` as legacy mangling has it: `svc::Type::method`.
@@ -37,11 +40,12 @@ pub fn inherent(name: &str) -> String {
     }
 }
 
-fn path(ty: &str) -> String {
+/// Looks into as many levels of generic arguments.
+fn path(ty: &str, levels: u8) -> String {
     if ty.contains("alloc::boxed::Box<dyn ") && ty.contains("future::Future") && ty.starts_with("core::pin::Pin<") {
         return "boxed future".to_owned();
     }
-    let short = without_function_generics(ty).replace("{{closure}}", "{closure}");
+    let short = without_function_generics(ty, levels).replace("{{closure}}", "{closure}");
     // The body of an `async fn` is a closure of the function's; that of a block is one more inside.
     let body = short.strip_suffix("::{closure}").or_else(|| short.strip_suffix("::{closure#0}")).unwrap_or(&short);
     let connection = body.strip_prefix("axum::serve::handle_connection::");
@@ -53,15 +57,16 @@ fn path(ty: &str) -> String {
 
 /// Drops the generic arguments of functions and methods (`f<T>::{{closure}}` → `f::{{closure}}`), and keeps
 /// those of a type that the name ends with (`Timeout<svc::f>`).
-fn without_function_generics(ty: &str) -> String {
+fn without_function_generics(ty: &str, levels: u8) -> String {
+    let Some(levels) = levels.checked_sub(1) else { return ty.to_owned() };
     let Some(open) = ty.find('<').filter(|&open| open > 0) else { return ty.to_owned() };
     let Some(close) = matching(ty, open) else { return ty.to_owned() };
     let (before, inside, after) = (&ty[..open], &ty[open + 1..close], &ty[close + 1..]);
     if after.starts_with("::") {
-        return format!("{}{}", before.trim_end_matches("::"), without_function_generics(after));
+        return format!("{}{}", before.trim_end_matches("::"), without_function_generics(after, levels));
     }
     let wrapper = before.trim_end_matches("::").rsplit("::").next().unwrap_or(before);
-    format!("{wrapper}<{}>{after}", path(inside))
+    format!("{wrapper}<{}>{after}", path(inside, levels))
 }
 
 /// Where the bracket at `open` closes.

@@ -3,7 +3,10 @@
 //! Legacy mangling drops the generic arguments of `raw::poll::<T, S>`, but not those of the drop glue:
 //! `drop_in_place::<Cell<T, S>>`, `drop_in_place::<Stage<T>>`. The v0 mangling keeps both.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 use crate::{
     facts::TaskKind,
@@ -19,10 +22,26 @@ pub struct Named {
     pub kind: TaskKind,
 }
 
+/// A name longer than this is cut, in bytes: the v0 mangling can say a megabyte in a few words.
+const NAME_MAX: usize = 16 << 10;
+
 /// The name of a symbol without its hash.
 #[must_use]
 pub fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    let mut bounded = Bounded(String::new());
+    // An error says that the name was cut.
+    let _ = write!(bounded, "{:#}", rustc_demangle::demangle(name));
+    bounded.0
+}
+
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = NAME_MAX - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
 }
 
 /// Whether this is the body of a closure or an `async` function that is not the libraries' own.
@@ -127,6 +146,12 @@ fn split_arguments(text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cuts_long_names() {
+        assert_eq!(demangled(&"é".repeat(NAME_MAX)).len(), NAME_MAX);
+        assert_eq!(demangled("_ZN3svc1a17h0123456789abcdefE"), "svc::a");
+    }
 
     #[test]
     fn finds_a_types_arguments() {

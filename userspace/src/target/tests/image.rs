@@ -8,7 +8,8 @@ pub(super) const CODE: u64 = 0x31000;
 pub(super) const DATA: u64 = 0x52000;
 /// Where the read-only head of the file is in memory.
 pub(super) const HEAD: u64 = 0x10000;
-const HEAD_LEN: usize = 0x1000;
+/// The head's length in the file; there the code begins.
+pub(super) const HEAD_LEN: usize = 0x1000;
 const TEXT_AT: usize = 0x400;
 /// The distance between functions made by [`Image::of_functions`].
 pub(super) const STEP: u64 = 16;

@@ -3,6 +3,7 @@
 mod abort;
 mod asm;
 mod bind;
+mod damage;
 mod elf;
 mod entry;
 mod flow;

@@ -1,0 +1,81 @@
+//! Bytes that anyone may have written: no panic, no endless loop, no more memory than a bound. Stands
+//! in for the fuzz targets (`fuzz/`), with their corpus and mutations of it.
+
+mod allocated;
+mod input;
+mod mutate;
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+#[global_allocator]
+static ALLOCATOR: allocated::Counting = allocated::Counting;
+
+/// How many mutations in all, shared out among a target's files.
+const MUTATIONS: u64 = 2_000;
+/// Whatever the input's length. A block of a recording may be as long as that when decompressed.
+const ALLOCATED_MAX: usize = 64 << 20;
+/// And so many times the input's length: a decoded instruction is 40 bytes, and may stand for one.
+const ALLOCATED_PER_BYTE: usize = 40;
+/// Far more than any file of the corpus takes, in an unoptimised build on a busy machine.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+fn check(target: &str, run: fn(&[u8])) {
+    let files = corpus(target);
+    assert!(!files.is_empty(), "no corpus for {target}");
+    let each = MUTATIONS.div_ceil(files.len() as u64);
+    for file in &files {
+        let bytes = fs::read(file).unwrap();
+        let name = file.display().to_string();
+        one(&name, &bytes, run);
+        for seed in 0..each {
+            let mut mutated = bytes.clone();
+            mutate::Random::new(seed).mutate(&mut mutated);
+            one(&format!("{name}, mutated with seed {seed}"), &mutated, run);
+        }
+    }
+}
+
+fn one(name: &str, bytes: &[u8], run: fn(&[u8])) {
+    let start = Instant::now();
+    let mut done = Ok(());
+    let peak = allocated::peak(|| done = catch_unwind(AssertUnwindSafe(|| run(bytes))));
+    assert!(done.is_ok(), "a panic: {name}");
+    let allowed = ALLOCATED_MAX + ALLOCATED_PER_BYTE * bytes.len();
+    assert!(peak <= allowed, "{peak} bytes allocated, {allowed} are allowed: {name}");
+    let took = start.elapsed();
+    assert!(took < TIME_MAX, "{took:?}: {name}");
+}
+
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn discovery() {
+    check("discovery", input::discovery);
+}
+
+#[test]
+fn records() {
+    check("records", input::records);
+}
+
+#[test]
+fn recordings() {
+    check("recording", input::recording);
+}
+
+#[test]
+fn knows_what_was_allocated() {
+    let peak = allocated::peak(|| drop(vec![0_u8; 1 << 20]));
+    assert!((1 << 20..2 << 20).contains(&peak), "{peak}");
+}
