@@ -138,6 +138,26 @@ fn what_follows_is_jumped_to() {
 }
 
 #[test]
+fn after_what_panics() {
+    let check = |what: &str, write: fn(&mut Asm), expected: &[&str]| {
+        check(
+            what,
+            |a| {
+                let (mut callee, mut on) = (a.create_label(), a.create_label());
+                asm!(a: test rsi, rsi; jne on; call callee; set_label &mut on; exchange rdi; ret;);
+                a.function(&mut callee).unwrap();
+                write(a);
+            },
+            expected,
+        );
+    };
+    check("a callee that returns", |a| asm!(a: call rax; ret;), &[]);
+    check("one that panics", |a| asm!(a: call rax; ud2;), &["rdi 0"]);
+    check("one that goes on elsewhere", |a| asm!(a: call rax; jmp rax;), &[]);
+    check("one that only ends in nothing", |a| asm!(a: ud2;), &[]);
+}
+
+#[test]
 fn behind_jump_tables() {
     check("as passed", |a| asm!(a: jmp rax; exchange rdi; ret;), &["rdi 0"]);
     check("moved", |a| asm!(a: mov rbx, rdi; xor edi, edi; jmp rax; exchange rbx; ret;), &["rbx 0"]);
