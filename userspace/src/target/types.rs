@@ -214,7 +214,7 @@ fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], types: &mut [TaskType
     let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
     for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
         let schedule = vtable.schedule;
-        if *blocking.entry(schedule).or_insert_with(|| worker::never_returns(code, schedule)) {
+        if *blocking.entry(schedule).or_insert_with(|| worker::is_never_scheduled(code, schedule)) {
             ty.kind = TaskKind::Blocking;
             if is_unnamed(ty) && worker::runs_tasks(code, vtable.poll) {
                 (ty.runtime, ty.name) = (true, "tokio worker".to_owned());

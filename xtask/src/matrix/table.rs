@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::cell;
 use super::trial::Outcome;
+use crate::process::output;
 
 const BEGIN: &str = "<!-- matrix: begin -->";
 const END: &str = "<!-- matrix: end -->";
@@ -21,19 +23,21 @@ const HEAD: &str = "| tokio | build | task types | tasks, as lived | polls | par
 /// Where the file cannot be read or written, or has no markers.
 pub(crate) fn put(path: &Path, outcome: &Outcome) -> Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let new = with_row(&text, &row(outcome)).with_context(|| format!("no markers in {}", path.display()))?;
+    let rustc = output(Command::new("rustc").arg("-V"))?;
+    let new =
+        with_row(&text, &row(outcome), rustc.trim()).with_context(|| format!("no markers in {}", path.display()))?;
     fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The text with this row in place of the cell's old one, rows in the order of the cells.
-fn with_row(text: &str, row: &str) -> Option<String> {
+fn with_row(text: &str, row: &str, rustc: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (old, after) = rest.split_once(END)?;
     let known: Vec<&str> = old.lines().chain([row]).collect();
     let newest = |key: &String| known.iter().rev().find(|line| line.starts_with(key.as_str())).copied();
     let keys = cell::all().into_iter().map(|cell| key(cell.tokio.version, cell.build.name));
     let rows: Vec<&str> = keys.collect::<Vec<_>>().iter().filter_map(newest).collect();
-    Some(format!("{before}{BEGIN}\n{HEAD}{}\n{END}{after}", rows.join("\n")))
+    Some(format!("{before}{BEGIN}\nBuilt by {rustc}.\n\n{HEAD}{}\n{END}{after}", rows.join("\n")))
 }
 
 fn key(tokio: &str, build: &str) -> String {
@@ -86,10 +90,12 @@ mod tests {
     #[test]
     fn replaces_a_row_and_keeps_the_others() {
         let text = format!("a\n{BEGIN}\n| 1.47.1 | release | 1 |\n| 1.54.1 | release | 2 |\n| gone | b |\n{END}\nz\n");
-        let new = with_row(&text, "| 1.47.1 | release | 3 |").unwrap();
-        let expected = format!("a\n{BEGIN}\n{HEAD}| 1.54.1 | release | 2 |\n| 1.47.1 | release | 3 |\n{END}\nz\n");
+        let new = with_row(&text, "| 1.47.1 | release | 3 |", "rustc 1").unwrap();
+        let expected = format!(
+            "a\n{BEGIN}\nBuilt by rustc 1.\n\n{HEAD}| 1.54.1 | release | 2 |\n| 1.47.1 | release | 3 |\n{END}\nz\n"
+        );
         assert_eq!(new, expected);
-        assert_eq!(with_row("no markers", ""), None);
+        assert_eq!(with_row("no markers", "", ""), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The header followed to the exchanges of a state word.
 
-use iced_x86::code_asm::*;
+use iced_x86::{Code as Opcode, Instruction, MemoryOperand, Register, code_asm::*};
 
 use super::asm::{Asm, Assembled, asm};
+use super::image::{DATA, Word};
 use crate::target::{
     addr::ElfAddr,
     elf::Elf,
@@ -135,6 +136,51 @@ fn what_follows_is_jumped_to() {
         asm!(a: test rsi, rsi; je after; exchange rdi; nop; set_label &mut after; ret;);
     };
     check("not the next instruction", beyond, &["rdi 0"]);
+}
+
+#[test]
+fn after_what_panics() {
+    let check = |what: &str, write: fn(&mut Asm), expected: &[&str]| {
+        check(
+            what,
+            |a| {
+                let (mut callee, mut on) = (a.create_label(), a.create_label());
+                asm!(a: test rsi, rsi; jne on; call callee; set_label &mut on; exchange rdi; ret;);
+                a.function(&mut callee).unwrap();
+                write(a);
+            },
+            expected,
+        );
+    };
+    check("a callee that returns", |a| asm!(a: call rax; ret;), &[]);
+    check("one that panics", |a| asm!(a: call rax; ud2;), &["rdi 0"]);
+    check("one that goes on elsewhere", |a| asm!(a: call rax; jmp rax;), &[]);
+    check("one that only ends in nothing", |a| asm!(a: ud2;), &[]);
+}
+
+/// A jump through a table of two cases, both at `case`; a call elsewhere loses the header.
+fn through_table(case: u64, steps: i32) -> impl FnOnce(&mut Asm) {
+    move |a| {
+        let mut other = a.create_label();
+        let table = MemoryOperand::new(Register::RIP, Register::None, 1, DATA as i64, 8, false, Register::None);
+        let entry = u64::from((case as u32).wrapping_sub(DATA as u32));
+        a.image.data.push(Word::Plain(entry | entry << 32));
+        asm!(a: test rsi, rsi; je other;);
+        a.add_instruction(Instruction::with2(Opcode::Lea_r64_m, Register::RCX, table).unwrap()).unwrap();
+        asm!(a: movsxd rax, dword_ptr(rcx + rax * 4 + steps); add rax, rcx; jmp rax; exchange rdi; ret;);
+        asm!(a: set_label &mut other; call rax; ret;);
+    }
+}
+
+#[test]
+fn cases_of_a_table() {
+    const EXCHANGE_LEN: u64 = 5;
+    let (assembled, _) = followed(through_table(0, 0));
+    let case = assembled.marks[0].0 - EXCHANGE_LEN;
+    check("its cases", through_table(case, 0), &["rdi 0"]);
+    check("a case inside an instruction", through_table(case + 1, 0), &[]);
+    check("a case in no function", through_table(0, 0), &[]);
+    check("another table", through_table(case, 0x1000), &[]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub struct Code<'e, 'data> {
     /// The file.
     pub elf: &'e Elf<'data>,
     decoded: RefCell<HashMap<ElfAddr, Option<Rc<Body>>>>,
+    never_return: RefCell<HashMap<ElfAddr, bool>>,
 }
 
 /// One function's instructions.
@@ -45,6 +46,20 @@ impl Body {
         self.jumped_to.binary_search(&address).is_ok()
     }
 
+    fn never_returns(&self) -> bool {
+        let calls = |instruction: &Instruction| {
+            matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
+        };
+        let leaves = |instruction: &Instruction| match instruction.flow_control() {
+            FlowControl::Return | FlowControl::IndirectBranch => true,
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+                !self.contains(instruction.near_branch_target())
+            }
+            _ => false,
+        };
+        self.instructions.iter().any(calls) && !self.instructions.iter().any(leaves)
+    }
+
     /// Whether the address lies in the function.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
@@ -65,7 +80,7 @@ impl<'e, 'data> Code<'e, 'data> {
     /// Nothing is decoded yet.
     #[must_use]
     pub fn new(elf: &'e Elf<'data>) -> Self {
-        Self { elf, decoded: RefCell::default() }
+        Self { elf, decoded: RefCell::default(), never_return: RefCell::default() }
     }
 
     /// The function that starts here; `None` if none does, or if it cannot be decoded to its end.
@@ -88,6 +103,18 @@ impl<'e, 'data> Code<'e, 'data> {
         let instructions: Vec<_> = decoder.into_iter().collect();
         let sound = instructions.iter().all(|instruction| !instruction.is_invalid());
         sound.then(|| Body { function, jumped_to: jumped_to(&instructions), instructions })
+    }
+
+    /// Whether the function that starts here surely does not return: it calls, but has no `ret` and no
+    /// jump that leaves it. Most that panic are so.
+    #[must_use]
+    pub fn never_returns(&self, start: ElfAddr) -> bool {
+        if let Some(&known) = self.never_return.borrow().get(&start) {
+            return known;
+        }
+        let never = self.body(start).is_some_and(|body| body.never_returns());
+        self.never_return.borrow_mut().insert(start, never);
+        never
     }
 
     /// Where a call or jump leads: directly, or through a pointer that relocation fixes (a GOT entry).

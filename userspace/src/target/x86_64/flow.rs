@@ -14,6 +14,7 @@ use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKin
 
 use super::{
     code::{Body, Code, Target, loaded_address},
+    table,
     values::Values,
 };
 use crate::target::addr::ElfAddr;
@@ -85,7 +86,7 @@ impl Flow {
         let Some(body) = code.body(start) else { return false };
         self.reached.push(start);
         let mut exchanges = false;
-        let states = states(&body, entry);
+        let states = states(code, &body, entry);
         for (instruction, values) in body.instructions.iter().zip(&states) {
             let Some(values) = values else { continue };
             if let Some(address) = loaded_address(code.elf, instruction) {
@@ -165,7 +166,7 @@ impl Flow {
             FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
                 (false, !body.contains(instruction.near_branch_target()))
             }
-            FlowControl::IndirectBranch => (false, !goes_through_table(instruction)),
+            FlowControl::IndirectBranch => (false, !table::goes_through(instruction)),
             FlowControl::Return => (false, true),
             _ => (false, false),
         };
@@ -213,8 +214,9 @@ fn starts_running(body: &Body, index: usize) -> bool {
 }
 
 /// What is known before each instruction; `None` for code that was not reached.
-fn states(body: &Body, entry: Values) -> Vec<Option<Values>> {
+fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
     let mut walk = Walk {
+        code,
         body,
         info: InstructionInfoFactory::new(),
         states: vec![None; body.instructions.len()],
@@ -234,7 +236,8 @@ fn states(body: &Body, entry: Values) -> Vec<Option<Values>> {
 }
 
 /// One function's walk.
-struct Walk<'a> {
+struct Walk<'a, 'e, 'data> {
+    code: &'a Code<'e, 'data>,
     body: &'a Body,
     info: InstructionInfoFactory,
     /// What is known before each instruction, and in which round it was reached first.
@@ -243,7 +246,7 @@ struct Walk<'a> {
     elsewhere: Option<Values>,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_, '_> {
     fn from(&mut self, index: usize, values: Values, round: usize) {
         let mut work = vec![(index, values)];
         while let Some((index, values)) = work.pop() {
@@ -271,6 +274,12 @@ impl Walk<'_> {
                 FlowControl::Call | FlowControl::IndirectCall => {
                     values.after_call();
                     meet_into(&mut self.elsewhere, &values);
+                    // What follows a panic is reached from elsewhere, if at all.
+                    if let Target::Known(called) = self.code.target(instruction)
+                        && self.code.never_returns(called)
+                    {
+                        return;
+                    }
                 }
                 FlowControl::ConditionalBranch => work.extend(jump().map(|to| (to, values.clone()))),
                 FlowControl::UnconditionalBranch => {
@@ -278,9 +287,11 @@ impl Walk<'_> {
                     return;
                 }
                 FlowControl::IndirectBranch => {
-                    if goes_through_table(instruction) {
+                    let cases = table::cases(self.code.elf, self.body, index);
+                    if cases.is_empty() && table::goes_through(instruction) {
                         meet_into(&mut self.elsewhere, &values);
                     }
+                    work.extend(cases.into_iter().map(|case| (case, values.clone())));
                     return;
                 }
                 _ => return,
@@ -288,12 +299,6 @@ impl Walk<'_> {
             index += 1;
         }
     }
-}
-
-/// Whether an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
-/// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
-fn goes_through_table(jump: &Instruction) -> bool {
-    jump.op0_kind() == OpKind::Register || jump.memory_index() != Register::None
 }
 
 fn meet_into(known: &mut Option<Values>, values: &Values) {

@@ -6,6 +6,7 @@ pub mod bind;
 pub mod code;
 pub mod entry;
 pub mod flow;
+mod table;
 mod values;
 pub mod waker;
 pub mod worker;

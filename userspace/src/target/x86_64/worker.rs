@@ -17,17 +17,8 @@ const REACH: usize = 4;
 /// Whether this `schedule` only panics: that of blocking tasks, which are never scheduled again.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/blocking/schedule.rs#L51-L57>
 #[must_use]
-pub fn never_returns(code: &Code<'_, '_>, schedule: ElfAddr) -> bool {
-    let Some(body) = code.body(schedule) else { return false };
-    let leaves = |instruction: &Instruction| match instruction.flow_control() {
-        FlowControl::Return | FlowControl::IndirectBranch => true,
-        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
-            !body.contains(instruction.near_branch_target())
-        }
-        _ => false,
-    };
-    let calls = body.instructions.iter().any(|instruction| instruction.flow_control() == FlowControl::Call);
-    calls && !body.instructions.iter().any(leaves)
+pub fn is_never_scheduled(code: &Code<'_, '_>, schedule: ElfAddr) -> bool {
+    code.never_returns(schedule)
 }
 
 /// Whether code reached from here by direct calls and jumps runs tasks: calls a task's `poll` through its
