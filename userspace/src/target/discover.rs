@@ -9,7 +9,7 @@ use super::{
     addr::ElfAddr,
     builder::Builder,
     elf::Elf,
-    names::demangled,
+    names::{demangled, inherent},
     plan::{Plan, Program},
     types, version,
     vtables::{self, Vtable},
@@ -82,7 +82,7 @@ impl Symbols {
         let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
         let mut symbols = Self { functions: Vec::new(), local: false };
         for symbol in elf.symbols().iter().filter(|symbol| relevant(symbol.name)) {
-            let name = demangled(symbol.name);
+            let name = inherent(&demangled(symbol.name));
             symbols.local |= name.contains("tokio::task::local::");
             symbols.functions.push((ending(&name), symbol.address, symbol.len));
         }

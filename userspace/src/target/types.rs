@@ -39,7 +39,7 @@ struct Evidence {
 pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
     let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
     let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
-    let unsettled = (0..vtables.len()).filter(|&at| !is_settled(&by_symbols[at])).collect();
+    let unsettled = (0..vtables.len()).filter(|&at| !is_settled(vtables, &by_symbols, at)).collect();
     let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
     let mut types: Vec<TaskType> = vtables
         .iter()
@@ -130,9 +130,15 @@ fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<Str
     torn_down.futures.clone()
 }
 
-/// Whether symbols alone tell one future, and more than that it is in a box.
-fn is_settled(futures: &BTreeSet<String>) -> bool {
-    futures.len() == 1 && futures.iter().all(|future| names::future(future).0 != BOXED)
+/// Whether symbols alone tell one future, more than that it is in a box, and not the same one for
+/// another vtable on that scheduler.
+fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
+    let mut same = vtables
+        .iter()
+        .zip(by_symbols)
+        .filter(|&(vtable, futures)| vtable.schedule == vtables[at].schedule && *futures == by_symbols[at]);
+    let boxed = by_symbols[at].iter().any(|future| names::future(future).0 == BOXED);
+    by_symbols[at].len() == 1 && !boxed && same.nth(1).is_none()
 }
 
 /// What was found out about one vtable.

@@ -36,12 +36,11 @@ pub(super) fn load_split(data: &[u8]) -> Option<Sections<'_>> {
     Sections::load(|id| Ok::<_, ()>(name(id).map(|name| section(&file, name)).unwrap_or_default())).ok()
 }
 
-/// The same of a `.dwp` file.
+/// A `.dwp` file's DWARF: all of it, since its index refers to all sections.
 pub(super) fn load_package(data: &[u8]) -> Option<gimli::DwarfPackageSections<Cow<'_, [u8]>>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
-    let name = |id: SectionId| id.dwo_name().filter(|_| is_needed(id) || id == SectionId::DebugCuIndex);
     gimli::DwarfPackageSections::load(|id| {
-        Ok::<_, gimli::Error>(name(id).map(|name| section(&file, name)).unwrap_or_default())
+        Ok::<_, gimli::Error>(id.dwo_name().map(|name| section(&file, name)).unwrap_or_default())
     })
     .ok()
 }

@@ -1,12 +1,15 @@
 //! What DWARF calls the functions that start at given addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use gimli::{DebugInfoOffset, Reader as _, UnitOffset, constants};
 
 use super::{
     Source,
-    sections::{self, Slice},
+    sections::{self, Dwarf, Slice},
     split::Companions,
     units::{Unit, Units, Value, attributes},
 };
@@ -24,20 +27,23 @@ const REFERENCES_MAX: u8 = 4;
 
 /// Reads the units that hold these addresses, and no others.
 pub(in crate::target) fn subprograms(source: &Source<'_>, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
-    let mut found = Subprograms::new();
-    let Some(sections) = sections::load(source.data) else { return found };
-    let dwarf = sections.borrow(|data| sections::slice(data));
-    let units = Units::new(&dwarf);
+    let Some(sections) = sections::load(source.data) else { return Subprograms::new() };
     let wanted: Vec<u64> = addresses.iter().map(|address| address.0).collect();
-    let mut companions = Companions::new(source.path);
+    in_dwarf(&sections.borrow(|data| sections::slice(data)), source.path, &wanted)
+}
+
+fn in_dwarf(dwarf: &Dwarf<'_>, path: Option<&Path>, wanted: &[u64]) -> Subprograms {
+    let mut found = Subprograms::new();
+    let units = Units::new(dwarf);
+    let mut companions = Companions::new(path);
     for &header in &units.headers {
         let Some((unit, root)) = units.open(header) else { continue };
-        if !units.covers(&unit, &root, &wanted) {
+        if !units.covers(&unit, &root, wanted) {
             continue;
         }
-        let mut scan = Scan { wanted: &wanted, found: &mut found };
+        let mut scan = Scan { wanted, found: &mut found };
         if unit.dwo_id.is_some() && root.dwo_name.is_some() {
-            companions.with(&dwarf, &unit, &root, &mut |units, unit| scan.unit(units, unit));
+            companions.with(dwarf, &unit, &root, &mut |units, unit| scan.unit(units, unit));
         } else {
             scan.unit(&units, &unit);
         }
@@ -125,4 +131,91 @@ fn named_at<'a>(units: &Units<'a>, unit: &Unit<'a>, offset: UnitOffset, referenc
     let specifications = attributes(entries.read_abbreviation().ok()??)?;
     let entry = entry(&mut entries, specifications)?;
     name(units, unit, &entry, references)
+}
+
+#[cfg(test)]
+mod tests {
+    use gimli::SectionId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Code 1: a unit with its addresses; 2: a function with a name; 3: one that refers to another entry.
+    const ABBREVIATIONS: &[u8] = &[
+        1, 0x11, 1, 0x11, 0x01, 0x12, 0x0b, 0, 0, // compile_unit, children: low_pc addr, high_pc data1
+        2, 0x2e, 0, 0x03, 0x08, 0, 0, // subprogram: name string
+        3, 0x2e, 0, 0x11, 0x01, 0x31, 0x11, 0, 0, // subprogram: low_pc addr, abstract_origin ref1
+        4, 0x2e, 0, 0x11, 0x01, 0x03, 0x08, 0, 0, // subprogram: low_pc addr, name string
+        0,
+    ];
+
+    /// A unit of DWARF 4 over 0x1000..0x1080 with these entries.
+    fn unit(entries: &[&[u8]]) -> Vec<u8> {
+        let mut rest = vec![4, 0, 0, 0, 0, 0, 8, 1];
+        rest.extend(0x1000_u64.to_le_bytes());
+        rest.push(0x80);
+        entries.iter().for_each(|entry| rest.extend(*entry));
+        rest.push(0);
+        let len = u32::try_from(rest.len()).unwrap();
+        [len.to_le_bytes().as_slice(), &rest].concat()
+    }
+
+    fn names(info: &[u8], abbreviations: &[u8], wanted: &[u64]) -> Vec<String> {
+        let section = |id| match id {
+            SectionId::DebugInfo => info,
+            SectionId::DebugAbbrev => abbreviations,
+            _ => &[],
+        };
+        let dwarf = Dwarf::load(|id| Ok::<_, ()>(sections::slice(section(id)))).unwrap();
+        in_dwarf(&dwarf, None, wanted).into_values().flatten().collect()
+    }
+
+    fn named(address: u64, name: &str) -> Vec<u8> {
+        [&[4], address.to_le_bytes().as_slice(), name.as_bytes(), &[0]].concat()
+    }
+
+    fn instance(address: u64, of: u8) -> Vec<u8> {
+        [&[3], address.to_le_bytes().as_slice(), &[of]].concat()
+    }
+
+    /// Where a unit's first entry after its root is.
+    const FIRST: u8 = 21;
+
+    #[test]
+    fn finds_names() {
+        let check = |entries: &[&[u8]], wanted: &[u64], expected: &[&str]| {
+            assert_eq!(names(&unit(entries), ABBREVIATIONS, wanted), expected);
+        };
+        check(&[&named(0x1000, "poll<A>")], &[0x1000], &["poll<A>"]);
+        check(&[&named(0x1000, "poll<A>")], &[0x1001], &[]);
+        check(&[&named(0x1000, "a"), &named(0x1000, "b")], &[0x1000], &["a", "b"]);
+        check(&[b"\x02origin\0", &instance(0x1010, FIRST)], &[0x1010], &["origin"]);
+        // Not in the unit's range, so the unit is not read.
+        check(&[&named(0x2000, "a")], &[0x2000], &[]);
+        // An entry that is its own origin.
+        check(&[&instance(0x1010, FIRST)], &[0x1010], &[]);
+        check(&[&instance(0x1010, 0xff)], &[0x1010], &[]);
+    }
+
+    #[test]
+    fn survives_any_wrong_byte() {
+        let info = unit(&[b"\x02origin\0", &instance(0x1010, FIRST), &named(0x1000, "a")]);
+        let mutated = |bytes: &[u8], at: usize, byte| [&bytes[..at], &[byte], &bytes[at + 1..]].concat();
+        for byte in 0..=u8::MAX {
+            (0..info.len()).for_each(|at| drop(names(&mutated(&info, at, byte), ABBREVIATIONS, &[0x1000, 0x1010])));
+            (0..ABBREVIATIONS.len())
+                .for_each(|at| drop(names(&info, &mutated(ABBREVIATIONS, at, byte), &[0x1000, 0x1010])));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn survives_anything(
+            info in proptest::collection::vec(any::<u8>(), 0..200),
+            abbreviations in proptest::collection::vec(0u8..32, 0..200),
+        ) {
+            drop(names(&info, &abbreviations, &[0, 0x1000]));
+            drop(names(&unit(&[&info]), &abbreviations, &[0, 0x1000]));
+        }
+    }
 }

@@ -4,5 +4,5 @@ pub mod dwarf;
 mod pretty;
 mod symbols;
 
-pub use pretty::future;
+pub use pretty::{future, inherent};
 pub use symbols::{Named, demangled, is_users_closure, kind_of, of_type};

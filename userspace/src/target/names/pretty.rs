@@ -20,12 +20,24 @@ const WORKERS: [&str; 3] = [
 #[must_use]
 pub fn future(demangled: &str) -> (String, bool) {
     let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
-    if let Some(body) = blocking {
+    if let Some(body) = blocking.map(inherent) {
         let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
-        let name = if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(body, NESTED_MAX))) };
+        let name =
+            if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(&body, NESTED_MAX))) };
         return (name, worker);
     }
-    (cut(path(demangled, NESTED_MAX)), false)
+    (cut(path(&inherent(demangled), NESTED_MAX)), false)
+}
+
+/// The v0 mangling's `<svc::Type>::method` as legacy mangling has it: `svc::Type::method`.
+#[must_use]
+pub fn inherent(name: &str) -> String {
+    let close = name.strip_prefix('<').and_then(|_| matching(name, 0));
+    let parts = close.map(|close| (&name[1..close], &name[close + 1..]));
+    match parts.filter(|(ty, method)| method.starts_with("::") && !ty.contains(" as ")) {
+        Some((ty, method)) => format!("{ty}{method}"),
+        None => name.to_owned(),
+    }
 }
 
 /// Looks into as many levels of generic arguments.
@@ -101,6 +113,7 @@ mod tests {
         check("axum::serve::handle_connection<L,M>::{{closure}}::{{closure}}", "axum::serve connection");
         check("tokio::time::timeout::Timeout<svc::f::{{closure}}>", "Timeout<svc::f>");
         check("<svc::A as svc::B>::c::{{closure}}", "<svc::A as svc::B>::c");
+        check("<svc::A>::c::{closure#0}", "svc::A::c");
         check("svc::Plain", "svc::Plain");
         check("broken<", "broken<");
     }
@@ -109,6 +122,8 @@ mod tests {
     fn knows_the_runtimes_workers() {
         let launch = "tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::multi_thread::worker::Launch::launch::{{closure}}>";
         assert_eq!(future(launch), ("tokio worker".to_owned(), true));
+        let v0 = launch.replace("Task<tokio", "Task<<tokio").replace("Launch::", "Launch>::");
+        assert_eq!(future(&v0), ("tokio worker".to_owned(), true));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use iced_x86::code_asm::*;
+use iced_x86::{Code as Opcode, Instruction, MemoryOperand, Register, code_asm::*};
 
 use super::asm::{Asm, asm};
+use super::image::DATA;
 use crate::target::{
     addr::ElfAddr,
     elf::Elf,
@@ -16,7 +17,7 @@ use crate::target::{
 fn check(what: &str, expected: &[&str], write: impl FnOnce(&mut Asm)) {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();
-    let found: Vec<_> = bind::find(&Code::new(&elf), &BTreeSet::new());
+    let found: Vec<_> = bind::find(&Code::new(&elf), &BTreeSet::from([ElfAddr(DATA)]));
     let shown: Vec<_> = found
         .iter()
         .map(|bind| if bind.second_argument { "entry".to_owned() } else { format!("{:?}", bind.header).to_lowercase() })
@@ -104,6 +105,52 @@ fn inlined_anywhere() {
     check("moved on to nowhere", &[], |a| {
         asm!(a: call rax; owner rbx; vtable rcx, rbx; id_offset rcx, rcx; id rcx, rbx, rcx;);
         asm!(a: xor ebx, ebx; call rcx;);
+    });
+}
+
+/// Loads the address of the one task vtable.
+fn makes_a_task(a: &mut Asm) {
+    let vtable = MemoryOperand::new(Register::RIP, Register::None, 1, DATA as i64, 8, false, Register::None);
+    a.add_instruction(Instruction::with2(Opcode::Lea_r64_m, Register::RAX, vtable).unwrap()).unwrap();
+}
+
+fn lock(a: &mut Asm, list: AsmRegister64) {
+    a.lock().cmpxchg(byte_ptr(list), cl).unwrap();
+}
+
+/// As it was when all tasks were in one list behind one lock.
+#[test]
+fn into_one_list() {
+    let owned =
+        |a: &mut Asm| asm!(a: call rax; mov rbx, rax; mov rax, qword_ptr(r15 + 0x20); mov qword_ptr(rbx + 0x18), rax;);
+    check("bind", &["rbx"], |a| {
+        makes_a_task(a);
+        owned(a);
+        asm!(a: xor eax, eax;);
+        lock(a, r15);
+        asm!(a: mark; call rcx;);
+    });
+    check("no task is made", &[], |a| {
+        owned(a);
+        lock(a, r15);
+        asm!(a: call rcx;);
+    });
+    check("another's lock", &[], |a| {
+        makes_a_task(a);
+        owned(a);
+        lock(a, r14);
+        asm!(a: call rcx;);
+    });
+    check("no lock", &[], |a| {
+        makes_a_task(a);
+        owned(a);
+        asm!(a: call rcx;);
+    });
+    check("an owner from elsewhere", &[], |a| {
+        makes_a_task(a);
+        asm!(a: call rax; mov rbx, rax; mov qword_ptr(rbx + 0x18), rdi;);
+        lock(a, r15);
+        asm!(a: call rcx;);
     });
 }
 

@@ -85,7 +85,7 @@ impl Flow {
         let Some(body) = code.body(start) else { return false };
         self.reached.push(start);
         let mut exchanges = false;
-        let states = states(code, &body, entry);
+        let states = states(&body, entry);
         for (instruction, values) in body.instructions.iter().zip(&states) {
             let Some(values) = values else { continue };
             if let Some(address) = loaded_address(code.elf, instruction) {
@@ -165,10 +165,7 @@ impl Flow {
             FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
                 (false, !body.contains(instruction.near_branch_target()))
             }
-            // With a register or an index it is a jump table.
-            FlowControl::IndirectBranch => {
-                (false, instruction.op0_kind() == OpKind::Memory && instruction.memory_index() == Register::None)
-            }
+            FlowControl::IndirectBranch => (false, !goes_through_table(instruction)),
             FlowControl::Return => (false, true),
             _ => (false, false),
         };
@@ -216,9 +213,8 @@ fn starts_running(body: &Body, index: usize) -> bool {
 }
 
 /// What is known before each instruction; `None` for code that was not reached.
-fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
+fn states(body: &Body, entry: Values) -> Vec<Option<Values>> {
     let mut walk = Walk {
-        code,
         body,
         info: InstructionInfoFactory::new(),
         states: vec![None; body.instructions.len()],
@@ -238,8 +234,7 @@ fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>
 }
 
 /// One function's walk.
-struct Walk<'a, 'e, 'data> {
-    code: &'a Code<'e, 'data>,
+struct Walk<'a> {
     body: &'a Body,
     info: InstructionInfoFactory,
     /// What is known before each instruction, and in which round it was reached first.
@@ -248,7 +243,7 @@ struct Walk<'a, 'e, 'data> {
     elsewhere: Option<Values>,
 }
 
-impl Walk<'_, '_, '_> {
+impl Walk<'_> {
     fn from(&mut self, index: usize, values: Values, round: usize) {
         let mut work = vec![(index, values)];
         while let Some((index, values)) = work.pop() {
@@ -283,7 +278,7 @@ impl Walk<'_, '_, '_> {
                     return;
                 }
                 FlowControl::IndirectBranch => {
-                    if self.code.target(instruction) == Target::Unknown {
+                    if goes_through_table(instruction) {
                         meet_into(&mut self.elsewhere, &values);
                     }
                     return;
@@ -293,6 +288,12 @@ impl Walk<'_, '_, '_> {
             index += 1;
         }
     }
+}
+
+/// Whether an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
+/// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
+fn goes_through_table(jump: &Instruction) -> bool {
+    jump.op0_kind() == OpKind::Register || jump.memory_index() != Register::None
 }
 
 fn meet_into(known: &mut Option<Values>, values: &Values) {
