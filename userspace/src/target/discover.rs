@@ -18,7 +18,8 @@ use super::{
         code::Code,
         entry,
         flow::{self, Exchange, Flow},
-        place_in_pt_regs, waker,
+        place_in_pt_regs,
+        waker::{self, Waker},
     },
 };
 use crate::facts::{Driver, DriverCode, TaskType};
@@ -206,7 +207,9 @@ fn shutdowns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtab
 
 fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows) {
     let mentioned: Vec<Vec<ElfAddr>> = polls.iter().map(|flow| flow.mentioned.clone()).collect();
-    let by_shape = waker::find(code.elf, &mentioned);
+    let exchanges = |function| !flow::follow(code, function, FIRST).exchanges.is_empty();
+    let wakes = |waker: &Waker| exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref);
+    let by_shape = waker::find(code.elf, &mentioned, wakes);
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val", "::task::waker::wake_by_ref"]);
     let functions = match (by_shape, by_symbol.as_slice()) {
         (Some(waker), _)

@@ -1,11 +1,13 @@
 //! What is done with bytes that anyone may have written. The fuzz targets and the bounded test that
 //! stands in for them do the same.
 
+use std::path::Path;
+
 use asyncscope::{
     event::{decode::decode, encode::encode},
     model::{Graph, Setup},
     recording::{self, Reader},
-    target::{discover, elf::Elf},
+    target::{debug::DebugFile, discover, elf::Elf},
 };
 
 /// Where a block's head has the length of what follows, and its checksum.
@@ -14,9 +16,10 @@ const CRC_AT: usize = 16;
 const HEAD_LEN: usize = 20;
 const FILE_HEADER_LEN: usize = 16;
 
-/// An executable.
+/// An executable, with names by its own debug info. Beside that path lies nothing.
 pub(crate) fn discovery(bytes: &[u8]) {
-    if let Ok(elf) = Elf::parse(bytes) {
+    let debug = DebugFile::executable(Path::new("/nonexistent/program"));
+    if let Ok(elf) = Elf::parse(bytes).and_then(|elf| elf.with_debug(&debug)) {
         let _ = discover(&elf);
     }
 }

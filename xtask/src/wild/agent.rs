@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::child::Running;
 use super::seen::{self, Seen};
@@ -14,44 +16,35 @@ use crate::process::{output, root};
 const ARM_MAX: Duration = Duration::from_secs(60);
 
 /// What `inspect` says of a program.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Found {
-    pub(super) tokio: String,
-    pub(super) stripped: bool,
-    pub(super) types: usize,
-    /// Where `raw::poll` can be seen to be entered: ELF addresses in hexadecimal, with `0x`.
-    pub(super) polls: Vec<String>,
+    pub(super) tokio: Option<String>,
+    /// How many function symbols it has.
+    pub(super) symbols: usize,
+    pub(super) types: Vec<IgnoredAny>,
+    hooks: Vec<Hook>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hook {
+    sees: String,
+    /// The instruction's ELF address; `None` where the hook is missing.
+    address: Option<u64>,
 }
 
 /// Asks what can be seen.
 pub(super) fn inspect(executable: &Path) -> Result<Found> {
-    let told = output(asyncscope().args(["inspect", "--verbose"]).arg(executable))?;
-    let found = Found::read(&told);
-    ensure!(!found.polls.is_empty(), "asyncscope finds no poll function in it");
+    let told = output(asyncscope().args(["inspect", "--json"]).arg(executable))?;
+    let found: Found = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
+    ensure!(found.polls().next().is_some(), "asyncscope finds no poll function in it");
     Ok(found)
 }
 
 impl Found {
-    fn read(told: &str) -> Self {
-        let mut found = Self::default();
-        for line in told.lines() {
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next()) {
-                (Some("tokio"), Some(version)) => found.tokio = version.to_owned(),
-                (Some("symbols"), Some(symbols)) => found.stripped = symbols.starts_with("none"),
-                (Some("poll-start"), Some(address)) if address.starts_with("0x") => {
-                    found.polls.push(address.to_owned())
-                }
-                (Some("task"), Some("types")) => found.types = words.next().and_then(in_brackets).unwrap_or_default(),
-                _ => {}
-            }
-        }
-        found
+    /// Where `raw::poll` can be seen to be entered, as ELF addresses.
+    pub(super) fn polls(&self) -> impl Iterator<Item = u64> {
+        self.hooks.iter().filter(|hook| hook.sees == "poll-start").filter_map(|hook| hook.address)
     }
-}
-
-fn in_brackets(word: &str) -> Option<usize> {
-    word.strip_prefix('(')?.strip_suffix(')')?.parse().ok()
 }
 
 /// asyncscope, attached.
@@ -94,9 +87,9 @@ mod tests {
 
     #[test]
     fn reads_what_inspect_says() {
-        let told = "/x\n  tokio      1.51.1\n  symbols    none: by vtable\n\ntask types (3)\n  unknown  task#1\n\nhooks\n  \
-                    poll-start      0x500  emulated  push %rbx  how\n  poll-start missing: why\n";
-        let expected = Found { tokio: "1.51.1".into(), stripped: true, types: 3, polls: vec!["0x500".into()] };
-        assert_eq!(Found::read(told), expected);
+        let told = r#"{"tokio":null,"symbols":0,"types":[{},{}],"hooks":[{"sees":"wake","address":1},
+            {"sees":"poll-start","address":2},{"sees":"poll-start","address":null}]}"#;
+        let found: Found = serde_json::from_str(told).unwrap();
+        assert_eq!((found.types.len(), found.polls().collect::<Vec<_>>()), (2, vec![2]));
     }
 }

@@ -1,7 +1,6 @@
 //! The independent count: bpftrace tells every entry into the same poll functions, with the task's id
 //! and state as they stand in its header.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::agent::Found;
 use super::child::Running;
+use super::offsets::Offsets;
 use super::programs::Server;
 
 const ATTACH_MAX: Duration = Duration::from_secs(60);
@@ -39,9 +40,9 @@ pub(super) struct Counting {
 
 impl Counting {
     /// Attaches; returns once it has counted polls of the server's.
-    pub(super) fn start(executable: &Path, polls: &[String], folder: &Path, server: &Server) -> Result<Self> {
+    pub(super) fn start(executable: &Path, found: &Found, folder: &Path, server: &Server) -> Result<Self> {
         let (script, told, errors) = (folder.join("polls.bt"), folder.join("polls.txt"), folder.join("bpftrace.txt"));
-        fs::write(&script, program(executable, polls, server.pid()))?;
+        fs::write(&script, program(executable, &places(executable, found)?, server.pid()))?;
         let mut bpftrace = Command::new("bpftrace");
         // Without --unsafe it refuses addresses for which the file has no symbol.
         bpftrace.args(["--unsafe", "-B", "line"]).arg(&script);
@@ -67,17 +68,23 @@ impl Counting {
     }
 }
 
+/// The poll functions as bpftrace wants them: where a file has symbols it takes addresses, and looks for
+/// the symbol around each; in a stripped one it takes the number for an offset into the file.
+fn places(executable: &Path, found: &Found) -> Result<Vec<u64>> {
+    if found.symbols > 0 {
+        return Ok(found.polls().collect());
+    }
+    let offsets = Offsets::read(executable)?;
+    let offset = |address| offsets.of_address(address).with_context(|| format!("{address:#x} is not in the file"));
+    found.polls().map(offset).collect()
+}
+
 /// The task's id lies in its cell, as far from the header as its vtable says behind seven functions and
 /// two offsets; the vtable is the header's third word. Other processes may run the same file, and some
 /// versions of bpftrace count them whatever `-p` says.
-fn program(executable: &Path, polls: &[String], pid: u32) -> String {
-    let mut program = String::new();
-    for (number, address) in polls.iter().enumerate() {
-        let comma = if number + 1 == polls.len() { "" } else { "," };
-        // Writing into a string cannot fail.
-        let _ = writeln!(program, "uprobe:{}:{address}{comma}", executable.display());
-    }
-    program += &format!("/pid == {pid}/\n");
+fn program(executable: &Path, polls: &[u64], pid: u32) -> String {
+    let probes: Vec<String> = polls.iter().map(|place| format!("uprobe:{}:{place:#x}", executable.display())).collect();
+    let program = probes.join(",\n") + &format!("\n/pid == {pid}/\n");
     program
         + "{\n  $vtable = *(uint64 *)(arg0 + 16);\n  $id = *(uint64 *)(arg0 + *(uint64 *)($vtable + 72));\n  \
            printf(\"poll %llu %llu %llu\\n\", nsecs, $id, *(uint64 *)arg0);\n}\n"

@@ -23,7 +23,8 @@ pub(super) struct Comparison {
     pub(super) no_polls: u64,
     /// Tasks of which the counts differ: id, type, polls seen, polls counted.
     pub(super) differ: Vec<(u64, String, u64, u64)>,
-    /// Tasks spawned meanwhile, and those of them whose parent is known.
+    /// Tasks spawned meanwhile (their ids are above all that bpftrace had seen before), and those of them
+    /// whose parent is known.
     pub(super) born: u64,
     pub(super) with_parent: u64,
     /// Events that asyncscope lost.
@@ -42,14 +43,20 @@ impl Comparison {
         let near =
             |entry: &&Entry| [seen.armed_ns, seen.end_ns].iter().any(|edge| edge.abs_diff(entry.time_ns) < EDGE_NS);
         comparison.at_the_edges = counted.iter().filter(near).filter(|entry| entry.polls).count() as u64;
+        let before = counted.iter().filter(|entry| entry.time_ns < seen.armed_ns);
+        comparison.parents(seen, before.map(|entry| entry.task).max().unwrap_or_default());
         comparison.each_task(seen, &by_task);
         comparison
     }
 
+    fn parents(&mut self, seen: &Seen, last_before: u64) {
+        let born = || seen.tasks.range(last_before + 1..).map(|(_, task)| task);
+        self.born = born().count() as u64;
+        self.with_parent = born().filter(|task| task.parent_known).count() as u64;
+    }
+
     fn each_task(&mut self, seen: &Seen, counted: &BTreeMap<u64, u64>) {
         for (id, task) in &seen.tasks {
-            self.born += u64::from(task.born);
-            self.with_parent += u64::from(task.born && task.parent_known);
             self.add(*id, &task.ty, task.polls, counted.get(id).copied().unwrap_or_default());
         }
         for (&id, &polls) in counted.iter().filter(|(id, _)| !seen.tasks.contains_key(id)) {
@@ -97,6 +104,16 @@ mod tests {
         let entry = |&(ms, task, polls): &(u64, u64, bool)| Entry { time_ns: ms * 1_000_000 + 500_000, task, polls };
         let counted: Vec<_> = counted.iter().map(entry).collect();
         assert_eq!(Comparison::of(&seen, &counted).verdict().is_ok(), agree, "{counted:?}");
+    }
+
+    #[test]
+    fn parents_of_tasks_spawned_meanwhile() {
+        let mut seen = Seen { armed_ns: 10, end_ns: 90, ..Seen::default() };
+        for (id, parent_known) in [(3, true), (7, true), (9, true), (12, false)] {
+            seen.tasks.insert(id, Task { parent_known, ..Task::default() });
+        }
+        let comparison = Comparison::of(&seen, &[Entry { time_ns: 5, task: 7, polls: true }]);
+        assert_eq!((comparison.with_parent, comparison.born), (1, 2));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod bpftrace;
 mod child;
 mod compare;
 mod drive;
+mod offsets;
 mod programs;
 mod seen;
 mod table;
@@ -51,7 +52,7 @@ fn one(program: &Program) -> Result<Row> {
     let executable = program.executable();
     let found = agent::inspect(&executable)?;
     let server = program.start(&folder)?;
-    let counting = bpftrace::Counting::start(&executable, &found.polls, &folder, &server)?;
+    let counting = bpftrace::Counting::start(&executable, &found, &folder, &server)?;
     let watching = agent::Watching::start(server.pid(), &folder)?;
     let requests = server.drive()?;
     let seen = watching.stop()?;

@@ -25,8 +25,6 @@ pub(super) struct Seen {
 pub(super) struct Task {
     pub(super) ty: String,
     pub(super) polls: u64,
-    /// Whether it was spawned meanwhile.
-    pub(super) born: bool,
     pub(super) parent_known: bool,
 }
 
@@ -42,7 +40,6 @@ enum Line {
         task: u64,
         r#type: String,
         parent: BTreeMap<String, serde::de::IgnoredAny>,
-        born_ns: Option<u64>,
         polls: u64,
     },
     #[serde(other)]
@@ -75,9 +72,9 @@ impl Seen {
             Line::Recording { armed, end_ns, totals } => {
                 (self.armed_ns, self.end_ns, self.lost) = (armed.monotonic_ns, end_ns, totals.lost);
             }
-            Line::Task { task, r#type, parent, born_ns, polls } => {
+            Line::Task { task, r#type, parent, polls } => {
                 let parent_known = !parent.contains_key("unknown");
-                self.tasks.insert(task, Task { ty: r#type, polls, born: born_ns.is_some(), parent_known });
+                self.tasks.insert(task, Task { ty: r#type, polls, parent_known });
             }
             Line::Other => {}
         }
@@ -89,18 +86,17 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn check(parent: &str, born: &str, expected: (bool, bool)) {
+    fn check(parent: &str, expected: bool) {
         let mut seen = Seen::default();
-        let line = format!(r#"{{"kind":"task","task":3,"type":"t","parent":{parent},"born_ns":{born},"polls":2}}"#);
+        let line = format!(r#"{{"kind":"task","task":3,"type":"t","parent":{parent},"polls":2}}"#);
         seen.take(&line).unwrap();
-        let task = &seen.tasks[&3];
-        assert_eq!((task.born, task.parent_known), expected);
+        assert_eq!(seen.tasks[&3].parent_known, expected);
     }
 
     #[test]
     fn reads_tasks() {
-        check(r#"{"task":1}"#, "5", (true, true));
-        check(r#"{"unknown":"unseen"}"#, "null", (false, false));
-        check(r#"{"root":{"thread":1,"name":null}}"#, "5", (true, true));
+        check(r#"{"task":1}"#, true);
+        check(r#"{"unknown":"unseen"}"#, false);
+        check(r#"{"root":{"thread":1,"name":null}}"#, true);
     }
 }

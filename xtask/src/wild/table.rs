@@ -44,9 +44,9 @@ fn line(row: &Row) {
     let Row { name, version, requests, found, comparison, .. } = row;
     println!(
         "{name:<18} {version:<8} {:<8} {:<7} {:>10} {requests:>8} {:>6} {:>14} {:>12} {:>8} {:>6} {:>14}",
-        if found.stripped { "yes" } else { "no" },
-        found.tokio,
-        found.types,
+        if found.symbols == 0 { "yes" } else { "no" },
+        found.tokio.as_deref().unwrap_or("?"),
+        found.types.len(),
         comparison.tasks,
         comparison.seen,
         comparison.counted,

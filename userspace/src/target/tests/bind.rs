@@ -130,6 +130,19 @@ fn into_one_list() {
         lock(a, r15);
         asm!(a: mark; call rcx;);
     });
+    check("the standard library's lock", &["rbx"], |a| {
+        makes_a_task(a);
+        owned(a);
+        asm!(a: xor eax, eax;);
+        a.lock().cmpxchg(dword_ptr(r15), ecx).unwrap();
+        asm!(a: mark; call rcx;);
+    });
+    check("a word of 64 bits is no lock", &[], |a| {
+        makes_a_task(a);
+        owned(a);
+        a.lock().cmpxchg(qword_ptr(r15), rcx).unwrap();
+        asm!(a: call rcx;);
+    });
     check("no task is made", &[], |a| {
         owned(a);
         lock(a, r15);

@@ -51,7 +51,7 @@ fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
 }
 
 /// A cheap look before decoding: a store at 0x18 from a register, and a 64-bit load at 0x48 or a
-/// locked exchange of a byte.
+/// locked exchange of a byte or a 32-bit word.
 fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     let has = |opcode: u8, displacement: u8| {
@@ -61,7 +61,8 @@ fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
             w[0] & 0xf8 == 0x48 && w[1] == opcode && w[2] & 0xc0 == 0x40 && w[at] == displacement
         })
     };
-    let locks = || bytes.windows(5).any(|w| w[0] == 0xf0 && (w[1..3] == [0x0f, 0xb0] || w[2..4] == [0x0f, 0xb0]));
+    let exchanges = |opcode: &[u8]| opcode[0] == 0x0f && opcode[1] & 0xfe == 0xb0;
+    let locks = || bytes.windows(4).any(|w| w[0] == 0xf0 && (exchanges(&w[1..3]) || exchanges(&w[2..4])));
     has(0x89, OWNER_ID as u8) && (has(0x8b, ID_OFFSET as u8) || locks())
 }
 
@@ -202,7 +203,7 @@ impl Line {
         let locks = self.makes_tasks
             && instruction.mnemonic() == Mnemonic::Cmpxchg
             && instruction.has_lock_prefix()
-            && instruction.op1_register().is_gpr8()
+            && (instruction.op1_register().is_gpr8() || instruction.op1_register().is_gpr32())
             && instruction.memory_index() == Register::None;
         let Some(Value::Plain(base)) = self.value(instruction.memory_base()).filter(|_| locks) else { return None };
         self.owned_by.iter().find(|&&(_, owner)| owner == base).map(|&(header, _)| header)

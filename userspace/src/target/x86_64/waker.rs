@@ -16,10 +16,11 @@ pub struct Waker {
     pub wake_by_ref: ElfAddr,
 }
 
-/// The one table of four functions that most poll functions mention; `mentioned` holds, for each poll
-/// function, the static addresses it loads.
+/// The one table of four functions that more poll functions mention than any other; `mentioned` holds, for
+/// each poll function, the static addresses it loads. Where that is not most of them (those of blocking
+/// tasks need no waker), `wakes` has to tell that its functions do what a waker's do.
 #[must_use]
-pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>]) -> Option<Waker> {
+pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>], wakes: impl Fn(&Waker) -> bool) -> Option<Waker> {
     let mut counts: HashMap<ElfAddr, usize> = HashMap::new();
     for addresses in mentioned {
         let mut addresses = addresses.clone();
@@ -31,12 +32,13 @@ pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>]) -> Option<Waker> {
     let most = counts.values().copied().max()?;
     let mut best = counts.into_iter().filter(|&(_, count)| count == most);
     let (address, count) = best.next()?;
-    // Two that are mentioned as often, or one that few mention, prove nothing.
-    if best.next().is_some() || count * 2 <= mentioned.len() {
+    // Two that are mentioned as often prove nothing.
+    if best.next().is_some() {
         return None;
     }
     let [_, wake_by_val, wake_by_ref, _] = four_functions(elf, address)?;
-    Some(Waker { address, wake_by_val, wake_by_ref })
+    let waker = Waker { address, wake_by_val, wake_by_ref };
+    (count * 2 > mentioned.len() || wakes(&waker)).then_some(waker)
 }
 
 fn four_functions(elf: &Elf<'_>, address: ElfAddr) -> Option<[ElfAddr; 4]> {
