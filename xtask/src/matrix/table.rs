@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::cell;
+use super::inspection::Inspection;
 use super::trial::Outcome;
 use crate::process::output;
 
@@ -54,16 +55,16 @@ fn row(outcome: &Outcome) -> String {
         percent(outcome.parents_known, *tasks),
         format!("{}, {}", outcome.wakes, percent(outcome.wakers_known, outcome.wakes)),
         if inspection.misses("abort") { "not seen" } else { "seen" }.to_owned(),
-        names(inspection.types, inspection.unnamed),
+        names(inspection),
         missing(outcome),
     ];
     format!("{} {} |", key(outcome.cell.tokio.version, outcome.cell.build.name), columns.join(" | "))
 }
 
-fn names(types: usize, unnamed: usize) -> String {
+fn names(Inspection { symbols, types, unnamed, .. }: &Inspection) -> String {
     match types - unnamed {
-        0 => "by vtable".to_owned(),
-        named if named == types => "by symbol".to_owned(),
+        _ if !symbols => "by vtable".to_owned(),
+        named if named == *types => "by symbol".to_owned(),
         named => format!("{named} by symbol, {unnamed} by vtable"),
     }
 }

@@ -46,8 +46,12 @@ pub fn find(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> Vec<Bind> {
 }
 
 fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
-    let mut loaded = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
-    loaded.any(|address| of.contains(&address))
+    let mut addresses = body.instructions.iter().filter_map(|instruction| {
+        // At a fixed address it is a number, stored at once.
+        let stored = instruction.op1_kind() == OpKind::Immediate32to64 && instruction.mnemonic() == Mnemonic::Mov;
+        if stored { Some(ElfAddr(instruction.immediate(1))) } else { loaded_address(code.elf, instruction) }
+    });
+    addresses.any(|address| of.contains(&address))
 }
 
 /// A cheap look before decoding: a store at 0x18 from a register, and a 64-bit load at 0x48 or a
