@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the corpus from its sources: small executables of every kind that discovery reads (needs gcc),
-# records and recordings.
+# records, recordings, and system calls with HTTP in them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ elf() {
 }
 
 rm -rf corpus
-mkdir -p corpus/{discovery,records,recording}
+mkdir -p corpus/{discovery,heads,records,recording}
 elf pie -static-pie
 elf relr -static-pie -Wl,-z,pack-relative-relocs
 elf fixed -static -no-pie

@@ -119,3 +119,224 @@ impl SpawnCookie {
         }
     }
 }
+
+/// What a system call does with its descriptors; the cookie of a hook right after the call, where the
+/// registers with its arguments still hold them, or, for [`Call::Close`], before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u64)]
+pub enum Call {
+    /// `read`
+    Read = 0,
+    /// `write`
+    Write = 1,
+    /// `readv`, `preadv2`
+    ReadVector = 2,
+    /// `writev`, `pwritev2`
+    WriteVector = 3,
+    /// `recvfrom`
+    Receive = 4,
+    /// `sendto`
+    Send = 5,
+    /// `recvmsg`
+    ReceiveMessage = 6,
+    /// `sendmsg`
+    SendMessage = 7,
+    /// `sendfile`: what goes out is not in memory.
+    SendFile = 8,
+    /// `splice`: neither is what comes in.
+    Splice = 9,
+    /// `recvmmsg`, `sendmmsg`: meant for datagrams.
+    Several = 10,
+    /// `close`
+    Close = 16,
+    /// `accept`, `accept4`
+    Accept = 17,
+    /// `connect`
+    Connect = 18,
+    /// `dup`, `dup2`, `dup3`
+    Duplicate = 19,
+    /// `fcntl`, which may duplicate.
+    Control = 20,
+}
+
+impl Call {
+    /// What the x86-64 system call with this number does, if it matters.
+    /// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl>
+    #[must_use]
+    pub const fn of(number: u64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Read,
+            1 => Self::Write,
+            19 | 327 => Self::ReadVector,
+            20 | 328 => Self::WriteVector,
+            45 => Self::Receive,
+            44 => Self::Send,
+            47 => Self::ReceiveMessage,
+            46 => Self::SendMessage,
+            40 => Self::SendFile,
+            275 => Self::Splice,
+            299 | 307 => Self::Several,
+            3 => Self::Close,
+            43 | 288 => Self::Accept,
+            42 => Self::Connect,
+            32 | 33 | 292 => Self::Duplicate,
+            72 => Self::Control,
+            _ => return None,
+        })
+    }
+
+    /// Whether it moves bytes between memory and a descriptor.
+    #[must_use]
+    pub const fn moves_bytes(self) -> bool {
+        (self as u64) < Self::SendFile as u64
+    }
+
+    /// What this cookie says; an unknown one reads as [`Call::Several`], after which nothing is known.
+    #[must_use]
+    pub const fn unpack(cookie: u64) -> Self {
+        match cookie {
+            0 => Self::Read,
+            1 => Self::Write,
+            2 => Self::ReadVector,
+            3 => Self::WriteVector,
+            4 => Self::Receive,
+            5 => Self::Send,
+            6 => Self::ReceiveMessage,
+            7 => Self::SendMessage,
+            8 => Self::SendFile,
+            9 => Self::Splice,
+            16 => Self::Close,
+            17 => Self::Accept,
+            18 => Self::Connect,
+            19 => Self::Duplicate,
+            20 => Self::Control,
+            _ => Self::Several,
+        }
+    }
+}
+
+/// Whose system calls count: uprobes also fire in a child that shares the target's memory until it
+/// executes another program, and that child's descriptors are not the target's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Watched {
+    /// The device and the inode of the target's pid namespace.
+    pub device: u64,
+    /// See `device`.
+    pub inode: u64,
+    /// The target's process id there.
+    pub pid: u64,
+}
+
+/// Where the id of the task that a thread runs is found, and how much of a stack is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sampling {
+    /// Where the kernel's `task_struct` holds what `%fs` points to in user space, in bytes from its start.
+    pub thread_pointer: u64,
+    /// The id stands so many bytes below that address.
+    pub below: u64,
+    /// 1 where the word before the id tells whether there is one: 1 then, and the id is left over otherwise.
+    pub tagged: u64,
+    /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
+    pub stack_pages: u64,
+}
+
+/// How an HTTP/2 header block lies in the target's memory: offsets in bytes from the start of a frame
+/// (`h2::frame::headers::Headers`), unless they say otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable))]
+#[repr(C)]
+pub struct Http2Layout {
+    /// The stream's id, of 4 bytes.
+    pub stream: u16,
+    /// The status, of 2 bytes; 0 where there is none.
+    pub status: u16,
+    /// The tag of the method, of 1 byte.
+    pub method: u16,
+    /// The path's vtable; 0 where there is no path.
+    pub path_vtable: u16,
+    /// The address of the path's bytes.
+    pub path_pointer: u16,
+    /// The number of the path's bytes.
+    pub path_length: u16,
+    /// The address of the header entries.
+    pub entries: u16,
+    /// The number of the header entries.
+    pub entries_length: u16,
+    /// How far apart header entries lie.
+    pub entry_size: u16,
+    /// In an entry, from its start: the name's vtable; 0 where the name is one that `http` knows.
+    pub name_vtable: u16,
+    /// In an entry, from its start: the address of the name's bytes.
+    pub name_pointer: u16,
+    /// In an entry, from its start: the number of the name's bytes.
+    pub name_length: u16,
+    /// In an entry, from its start: the address of the value's bytes.
+    pub value_pointer: u16,
+    /// In an entry, from its start: the number of the value's bytes.
+    pub value_length: u16,
+    /// In a `store::Ptr`, from its start: the address of the connection's store.
+    pub store: u16,
+    /// In a `store::Ptr`, from its start: the stream's id, of 4 bytes.
+    pub stream_id: u16,
+    /// The highest tag of a method; a higher one says that there is none. The two highest are methods
+    /// that `http` does not know.
+    pub methods: u8,
+    /// 0.
+    pub zero: [u8; 3],
+    /// The lengths that names in the list have: bit 1 for 1 byte, and so on; bit 0 for 32 bytes.
+    pub name_lengths: u32,
+    /// By tag: the methods, as bytes from the lowest on, padded with 0.
+    pub method_names: [u64; 16],
+}
+
+/// The names of headers that are looked for in HTTP/2, padded with 0: as long as this, in bytes. No name is
+/// longer than [`crate::http::NAME_MAX`].
+pub const HTTP2_NAME_PADDED: usize = 2 * crate::http::NAME_MAX;
+/// The place in the list of names that stands for `grpc-status`.
+pub const HTTP2_GRPC_STATUS: u8 = u8::MAX;
+
+/// The cookie of a hook on an HTTP/2 header block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Cookie {
+    /// The register with the address of the frame, or of the enum around it: its place in the kernel's
+    /// `pt_regs`, in words.
+    pub frame: u8,
+    /// The register with the address of the `store::Ptr`, numbered alike.
+    pub stream: u8,
+    /// Whether the target sends the block; then the register is that of an enum around the frame.
+    pub written: bool,
+    /// Where the frame lies in the enum, in bytes.
+    pub offset: u8,
+    /// Where the enum's tag of 1 byte lies, in bytes.
+    pub tag_at: u16,
+    /// The tag that says that there is such a frame.
+    pub tag: u8,
+}
+
+impl Http2Cookie {
+    /// Packs the cookie.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        self.frame as u64
+            | ((self.stream as u64) << 8)
+            | ((self.written as u64) << 16)
+            | ((self.offset as u64) << 24)
+            | ((self.tag_at as u64) << 32)
+            | ((self.tag as u64) << 48)
+    }
+
+    /// Unpacks the cookie.
+    #[must_use]
+    pub const fn unpack(cookie: u64) -> Self {
+        Self {
+            frame: cookie as u8 & 31,
+            stream: (cookie >> 8) as u8 & 31,
+            written: (cookie >> 16) & 1 != 0,
+            offset: (cookie >> 24) as u8,
+            tag_at: (cookie >> 32) as u16,
+            tag: (cookie >> 48) as u8,
+        }
+    }
+}

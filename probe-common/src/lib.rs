@@ -10,6 +10,9 @@
     expect(missing_debug_implementations, reason = "the types that zerocopy derives have none")
 )]
 
+pub mod chain;
 pub mod config;
+pub mod draft;
+pub mod http;
 pub mod loss;
 pub mod record;

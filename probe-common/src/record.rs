@@ -26,6 +26,22 @@ pub enum Kind {
     Panic = 7,
     /// [`PollExit`]
     PollExit = 8,
+    /// [`Message`]
+    Message = 9,
+    /// [`Stream`]
+    Stream = 10,
+    /// [`Print`]
+    Print = 11,
+    /// [`Awaited`]
+    Awaited = 16,
+    /// [`Frames`]
+    Frames = 17,
+    /// [`Blocked`]
+    Blocked = 18,
+    /// [`Sample`]
+    Sample = 24,
+    /// [`SpawnedBy`]
+    SpawnedBy = 25,
 }
 
 impl Kind {
@@ -41,6 +57,14 @@ impl Kind {
             6 => Self::Shutdown,
             7 => Self::Panic,
             8 => Self::PollExit,
+            9 => Self::Message,
+            10 => Self::Stream,
+            11 => Self::Print,
+            16 => Self::Awaited,
+            17 => Self::Frames,
+            18 => Self::Blocked,
+            24 => Self::Sample,
+            25 => Self::SpawnedBy,
             _ => return None,
         })
     }
@@ -153,6 +177,41 @@ records! {
         caller: u64,
     }
 
+    /// The same, where polls have no hooks: the task that the thread runs is told by tokio's own word.
+    SpawnedBy = 80 {
+        /// Every record's start.
+        head: Head,
+        /// The new task.
+        task: Task,
+        /// Its state word.
+        state: u64,
+        /// The return address of the hooked function: inside the code that spawns. 0: not known.
+        caller: u64,
+        /// The id of the task that the thread runs; 0: none. With [`flags::ID_UNREADABLE`] it is not known.
+        by: u64,
+    }
+
+    /// The clock struck while a thread of the target had a CPU. Followed by `stack_len` bytes of its stack,
+    /// from the stack pointer on; the record ends there. Never kept as it is: it holds the target's memory.
+    Sample = 112 {
+        /// Every record's start. The stack pointer is the thread's in user space.
+        head: Head,
+        /// The id of the task that the thread runs; 0: none. With [`flags::ID_UNREADABLE`] it is not known.
+        id: u64,
+        /// The thread's registers in user space: RIP.
+        ip: u64,
+        /// RBP
+        bp: u64,
+        /// RBX
+        bx: u64,
+        /// R12 to R15
+        r: [u64; 4],
+        /// How many bytes of the stack follow, at most [`STACK_MAX`].
+        stack_len: u64,
+        /// 0.
+        zero: u64,
+    }
+
     /// The runtime shuts the task down: `Vtable::shutdown` was entered.
     Shutdown = 64 {
         /// Every record's start.
@@ -169,12 +228,212 @@ records! {
         head: Head,
     }
 
+    /// What a task awaited until this poll of it began: on the same thread, the record before is the
+    /// [`PollStart`].
+    Awaited = 64 {
+        /// Every record's start.
+        head: Head,
+        /// The task.
+        task: Task,
+        /// The chain's hash: the one of a [`Frames`].
+        chain: u64,
+    }
+
+    /// The frames of a chain, told once.
+    Frames = 240 {
+        /// Every record's start.
+        head: Head,
+        /// The chain's hash.
+        chain: u64,
+        /// How many of the frames count.
+        count: u32,
+        /// 1 if the chain goes on in a way that was not followed.
+        partial: u32,
+        /// The frames, each before those inside it: its number in the lower [`FRAME_BITS`] bits, above them
+        /// how many frames it lies in. What does not count is 0.
+        ///
+        /// [`FRAME_BITS`]: crate::chain::FRAME_BITS
+        frames: [u32; FRAMES_MAX],
+    }
+
+    /// The head's thread is on a CPU again after it was switched out, not runnable, inside a poll. Its waits for
+    /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back, `sp`
+    /// is the thread's own, in user space, while it was out; 0 if that could not be read.
+    Blocked = 40 {
+        /// Every record's start.
+        head: Head,
+        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        since: u64,
+    }
+
     /// `raw::poll` returns. Only where no [`PollEnd`] can be seen in a build.
     PollExit = 32 {
         /// Every record's start.
         head: Head,
     }
+
+    /// The head of an HTTP message went through: its start line, and the values of the allow-listed
+    /// headers in it. Followed by the method, the path, and for each value a [`ValueHead`] and its bytes,
+    /// without anything between them; the record ends there.
+    Message = 56 {
+        /// Every record's start.
+        head: Head,
+        /// The connection: a descriptor, or an address, as `source` says.
+        stream: u64,
+        /// The HTTP/2 stream on it; 0 for HTTP/1.
+        substream: u32,
+        /// The status; 0 for a request, and for trailers.
+        status: u16,
+        /// A [`Source`].
+        source: u8,
+        /// Bits of [`message`].
+        flags: u8,
+        /// The length of the method in bytes, at most [`METHOD_MAX`].
+        method_len: u8,
+        /// The length of the path in bytes, at most [`PATH_MAX`]. It has no query.
+        path_len: u8,
+        /// How many values follow, at most [`VALUES_MAX`].
+        values: u8,
+        /// The gRPC status; [`NO_GRPC_STATUS`] where there is none.
+        grpc_status: u8,
+        /// 0.
+        zero: u32,
+    }
+
+    /// A connection changed.
+    Stream = 48 {
+        /// Every record's start.
+        head: Head,
+        /// The connection: a descriptor, or an address, as `source` says.
+        stream: u64,
+        /// A [`Source`].
+        source: u8,
+        /// A [`Change`].
+        change: u8,
+        /// 0.
+        zero: [u8; 6],
+    }
+
+    /// The target wrote to its standard output or error. Followed by as many of the bytes as `len` says; the
+    /// record ends there. A call that wrote many has several records, one after the other.
+    Print = 48 {
+        /// Every record's start.
+        head: Head,
+        /// How many bytes the same call wrote after these that no record holds.
+        missing: u64,
+        /// How many bytes follow, at most [`PRINT_MAX`].
+        len: u16,
+        /// The descriptor: 1 or 2.
+        descriptor: u8,
+        /// 1 if the last one of the missing bytes ended a line.
+        ends_line: u8,
+        /// 0.
+        zero: u32,
+    }
 }
+
+/// The most bytes that follow a [`Print`].
+pub const PRINT_MAX: usize = 1024;
+
+/// The longest method that a [`Message`] holds, in bytes.
+pub const METHOD_MAX: usize = 16;
+/// The longest path that a [`Message`] holds, in bytes; a longer one is cut.
+pub const PATH_MAX: usize = 192;
+/// The most values that a [`Message`] holds.
+pub const VALUES_MAX: usize = 4;
+/// The longest value that a [`Message`] holds, in bytes; a longer one is cut.
+pub const VALUE_MAX: usize = 128;
+/// The longest [`Message`] in bytes, with all that follows it.
+pub const MESSAGE_MAX: usize =
+    size_of::<Message>() + METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX);
+/// [`Message::grpc_status`] where there is none.
+pub const NO_GRPC_STATUS: u8 = u8::MAX;
+
+/// What stands before each value that follows a [`Message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct ValueHead {
+    /// The header: its place in the list of allowed names that the agent handed down. With [`VALUE_CUT`]
+    /// set, the value was longer.
+    pub name: u8,
+    /// The length of the value in bytes, at most [`VALUE_MAX`].
+    pub len: u8,
+}
+
+/// The bit of [`ValueHead::name`] that says that the value was longer.
+pub const VALUE_CUT: u8 = 0x80;
+
+/// Where a connection was observed, and so what its key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Source {
+    /// System calls on a descriptor.
+    Descriptor = 0,
+    /// The plain side of a TLS connection, by the address of its state.
+    Tls = 1,
+    /// HTTP/2 header blocks, by the address of their connection's state.
+    Http2 = 2,
+}
+
+impl Source {
+    /// The source with this number, if there is one.
+    #[must_use]
+    pub const fn from_u8(source: u8) -> Option<Self> {
+        Some(match source {
+            0 => Self::Descriptor,
+            1 => Self::Tls,
+            2 => Self::Http2,
+            _ => return None,
+        })
+    }
+}
+
+/// How a connection changed; the value of [`Stream::change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Change {
+    /// It is gone, and its key may be used for another.
+    Closed = 0,
+    /// It cannot be followed further (until the next message on it): where messages begin is not known.
+    Lost = 1,
+    /// It left HTTP/1 (an upgrade, CONNECT, or HTTP/2 from the start).
+    Left = 2,
+}
+
+impl Change {
+    /// The change with this number, if there is one.
+    #[must_use]
+    pub const fn from_u8(change: u8) -> Option<Self> {
+        Some(match change {
+            0 => Self::Closed,
+            1 => Self::Lost,
+            2 => Self::Left,
+            _ => return None,
+        })
+    }
+}
+
+/// Bits of [`Message::flags`].
+pub mod message {
+    /// The target wrote the message; otherwise it read it.
+    pub const WRITTEN: u8 = 1;
+    /// A request.
+    pub const REQUEST: u8 = 2;
+    /// Trailers, not a head.
+    pub const TRAILERS: u8 = 4;
+    /// The path was longer.
+    pub const PATH_CUT: u8 = 8;
+}
+
+/// The most bytes of a stack in a [`Sample`].
+pub const STACK_MAX: usize = 32 << 10;
+
+/// The most frames of a chain in a record.
+pub const FRAMES_MAX: usize = 48;
 
 /// Bits of [`Head::flags`].
 pub mod flags {
@@ -186,6 +445,10 @@ pub mod flags {
     pub const LOCAL: u8 = 4;
     /// The waker was no longer owned when the header was read: the task may have been freed meanwhile.
     pub const UNOWNED: u8 = 8;
+    /// The id of the task that the thread runs could not be read.
+    pub const ID_UNREADABLE: u8 = 16;
+    /// The thread was in the kernel: in a system call, a fault or an interrupt.
+    pub const IN_KERNEL: u8 = 32;
 }
 
 /// The bits of a task's state word.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, PerCpuArray, RingBuf},
-    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::btf_map,
     programs::ProbeContext,
 };
@@ -12,7 +12,7 @@ use probe_common::{
     record::{Head, Kind},
 };
 
-use crate::regs;
+use crate::regs::{self, Interrupted};
 
 /// One ring buffer for each CPU, so that CPUs never wait for each other's lock. The agent makes them.
 #[btf_map]
@@ -53,14 +53,20 @@ pub fn missed(ctx: &ProbeContext, header: u64, loss: Loss) {
 
 /// The next record's head: its number first, then the clock. The agent relies on that order.
 #[inline(always)]
-fn head(ctx: &ProbeContext, kind: Kind, flags: u8) -> Option<Head> {
+fn head(thread: &impl Interrupted, kind: Kind, flags: u8) -> Option<Head> {
+    head_of(kind, flags, (bpf_get_current_pid_tgid() as u32, thread.stack_pointer()))
+}
+
+/// The same, of this thread with this stack pointer.
+#[inline(always)]
+fn head_of(kind: Kind, flags: u8, (tid, sp): (u32, u64)) -> Option<Head> {
     let seq = add(ATTEMPTS.get_ptr_mut(0)?);
     Some(Head {
         // SAFETY: a helper without preconditions.
         time: unsafe { bpf_ktime_get_ns() },
         seq,
-        sp: regs::stack_pointer(ctx),
-        tid: bpf_get_current_pid_tgid() as u32,
+        sp,
+        tid,
         // SAFETY: a helper without preconditions.
         cpu: unsafe { bpf_get_smp_processor_id() } as u16,
         kind: kind as u8,
@@ -70,8 +76,20 @@ fn head(ctx: &ProbeContext, kind: Kind, flags: u8) -> Option<Head> {
 
 /// Writes the record that `fill` makes of the head.
 #[inline(always)]
-pub fn emit<R: 'static>(ctx: &ProbeContext, kind: Kind, flags: u8, fill: impl FnOnce(Head) -> R) {
-    let Some(head) = head(ctx, kind, flags) else { return };
+pub fn emit<R: 'static>(thread: &impl Interrupted, kind: Kind, flags: u8, fill: impl FnOnce(Head) -> R) {
+    let Some(head) = head(thread, kind, flags) else { return };
+    write(head, fill);
+}
+
+/// The same about another thread than the current one: its number and its stack pointer.
+#[inline(always)]
+pub fn emit_of<R: 'static>(thread: (u32, u64), kind: Kind, fill: impl FnOnce(Head) -> R) {
+    let Some(head) = head_of(kind, 0, thread) else { return };
+    write(head, fill);
+}
+
+#[inline(always)]
+fn write<R: 'static>(head: Head, fill: impl FnOnce(Head) -> R) {
     let Some(ring) = RINGS.get(u32::from(head.cpu)) else { return lost(Loss::NoRing) };
     match ring.reserve_untyped::<R>(0) {
         Some(mut slot) => {
@@ -82,11 +100,54 @@ pub fn emit<R: 'static>(ctx: &ProbeContext, kind: Kind, flags: u8, fill: impl Fn
     }
 }
 
+/// The same for a large record, which `fill` writes where it will be. Whether it was written.
+#[inline(always)]
+pub fn emit_in_place<R: 'static>(thread: &impl Interrupted, kind: Kind, fill: impl FnOnce(Head, *mut R)) -> bool {
+    let Some(head) = head(thread, kind, 0) else { return false };
+    let Some(ring) = RINGS.get(u32::from(head.cpu)) else {
+        lost(Loss::NoRing);
+        return false;
+    };
+    match ring.reserve_untyped::<R>(0) {
+        Some(mut slot) => {
+            fill(head, slot.as_mut_ptr());
+            slot.submit(NO_WAKEUP);
+            true
+        }
+        None => {
+            lost(Loss::RingFull);
+            false
+        }
+    }
+}
+
+/// Writes a record of this length, whose bytes start where `fill` has put the head.
+#[inline(always)]
+pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
+    let Some(head) = head(thread, kind, 0) else { return };
+    let Some(ring) = RINGS.get(u32::from(head.cpu)) else { return lost(Loss::NoRing) };
+    let bytes = fill(head).cast_mut();
+    // SAFETY: the caller's bytes are in a map's value, and not fewer than `len`.
+    let full = unsafe {
+        bpf_ringbuf_output(core::ptr::from_ref(ring).cast_mut().cast(), bytes.cast(), u64::from(len), NO_WAKEUP)
+    } < 0;
+    if full {
+        lost(Loss::RingFull);
+    }
+}
+
 /// Adds one, and returns what was there: another program may interrupt this one on the same CPU.
 ///
 /// Not `Relaxed`: LLVM 22 turns that into an addition that leaves the old value out.
 #[inline(always)]
-fn add(count: *mut u64) -> u64 {
+pub fn add(count: *mut u64) -> u64 {
     // SAFETY: `count` points into a map's value, which outlives the program's run.
     unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::AcqRel }>(count, 1) }
+}
+
+/// Takes one away.
+#[inline(always)]
+pub fn take(count: *mut u64) {
+    // SAFETY: as for [`add`].
+    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::AcqRel }>(count, u64::MAX) };
 }

@@ -8,9 +8,19 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "the target offers atomic additions only as an intrinsic")]
 
+mod blocked;
+mod call;
+mod chain;
+mod descriptor;
 mod emit;
+mod http2;
+mod io;
+mod message;
 mod poll;
+mod print;
 mod regs;
+mod running;
+mod sample;
 mod spawn;
 mod target;
 mod transition;

@@ -4,8 +4,10 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
 
 use crate::{
+    blocked, chain,
     emit::{emit, missed},
-    regs, target,
+    regs::{self, Interrupted as _},
+    target,
 };
 
 /// At the entry of `raw::poll`.
@@ -13,7 +15,27 @@ use crate::{
 pub fn poll_start(ctx: ProbeContext) -> u32 {
     let header = regs::first_argument(&ctx);
     match target::task(header) {
-        Ok((task, state)) => emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state }),
+        Ok((task, state)) => {
+            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
+        }
+        Err(loss) => missed(&ctx, header, loss),
+    }
+    0
+}
+
+/// The same, and what the task awaited until now.
+///
+/// Here the future stands as it waited, and this thread has the only right to run it.
+#[uprobe]
+pub fn poll_start_chain(ctx: ProbeContext) -> u32 {
+    let header = regs::first_argument(&ctx);
+    match target::task(header) {
+        Ok((task, state)) => {
+            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
+            chain::awaited(&ctx, task, state);
+        }
         Err(loss) => missed(&ctx, header, loss),
     }
     0
@@ -40,6 +62,7 @@ pub fn panic_start(ctx: ProbeContext) -> u32 {
 /// Where `raw::poll` returns.
 #[uprobe]
 pub fn poll_exit(ctx: ProbeContext) -> u32 {
+    blocked::returned(ctx.stack_pointer());
     emit(&ctx, Kind::PollExit, 0, |head| PollExit { head });
     0
 }

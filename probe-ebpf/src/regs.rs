@@ -1,8 +1,39 @@
 //! Registers of the interrupted thread. The only file that knows x86-64.
 
-use aya_ebpf::{EbpfContext as _, bindings::pt_regs, helpers::bpf_probe_read_kernel, programs::ProbeContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::pt_regs,
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    },
+    programs::{PerfEventContext, ProbeContext},
+};
 
 const ZERO_FLAG: u64 = 1 << 6;
+
+/// A thread that was interrupted, whose record this will be.
+pub trait Interrupted {
+    /// Its stack pointer in user space.
+    fn stack_pointer(&self) -> u64;
+}
+
+impl Interrupted for ProbeContext {
+    #[inline(always)]
+    fn stack_pointer(&self) -> u64 {
+        regs(self).rsp
+    }
+}
+
+/// A thread of which only the stack pointer matters.
+pub struct StackPointer(pub u64);
+
+impl Interrupted for StackPointer {
+    #[inline(always)]
+    fn stack_pointer(&self) -> u64 {
+        self.0
+    }
+}
 
 fn regs(ctx: &ProbeContext) -> &pt_regs {
     // SAFETY: the context of a uprobe program is the interrupted thread's `pt_regs`.
@@ -18,12 +49,6 @@ pub fn word(ctx: &ProbeContext, place: u8) -> u64 {
     unsafe { bpf_probe_read_kernel(address) }.unwrap_or(0)
 }
 
-/// The stack pointer.
-#[inline(always)]
-pub fn stack_pointer(ctx: &ProbeContext) -> u64 {
-    regs(ctx).rsp
-}
-
 /// The hooked instruction.
 #[inline(always)]
 pub fn instruction_pointer(ctx: &ProbeContext) -> u64 {
@@ -36,6 +61,19 @@ pub fn first_argument(ctx: &ProbeContext) -> u64 {
     regs(ctx).rdi
 }
 
+/// What a system call returned, right after it.
+#[inline(always)]
+pub fn returned(ctx: &ProbeContext) -> i64 {
+    regs(ctx).rax as i64
+}
+
+/// A system call's first four arguments, right after it: the kernel preserves their registers.
+#[inline(always)]
+pub fn call_arguments(ctx: &ProbeContext) -> [u64; 4] {
+    let regs = regs(ctx);
+    [regs.rdi, regs.rsi, regs.rdx, regs.r10]
+}
+
 /// The value that memory held before a compare-and-exchange, right after it.
 #[inline(always)]
 pub fn exchanged_old(ctx: &ProbeContext) -> u64 {
@@ -46,4 +84,57 @@ pub fn exchanged_old(ctx: &ProbeContext) -> u64 {
 #[inline(always)]
 pub fn exchanged(ctx: &ProbeContext) -> bool {
     regs(ctx).eflags & ZERO_FLAG != 0
+}
+
+/// The number of the system call whose `pt_regs` these are, in the kernel's memory.
+#[inline(always)]
+pub fn number(registers: u64) -> Option<u64> {
+    let registers = registers as *const pt_regs;
+    // SAFETY: the helper copies, and fails instead of faulting.
+    unsafe { bpf_probe_read_kernel(&raw const (*registers).orig_rax) }.ok()
+}
+
+/// The thread that makes this system call, and the call's first four arguments.
+#[inline(always)]
+pub fn caller(registers: u64) -> Option<(StackPointer, [u64; 4])> {
+    let registers = registers as *const pt_regs;
+    // SAFETY: the helper copies, and fails instead of faulting.
+    let read = |word: *const u64| unsafe { bpf_probe_read_kernel(word) }.ok();
+    // SAFETY: the fields' addresses are computed, and not read.
+    let (first, second, third, fourth, stack) = unsafe {
+        (
+            &raw const (*registers).rdi,
+            &raw const (*registers).rsi,
+            &raw const (*registers).rdx,
+            &raw const (*registers).r10,
+            &raw const (*registers).rsp,
+        )
+    };
+    Some((StackPointer(read(stack)?), [read(first)?, read(second)?, read(third)?, read(fourth)?]))
+}
+
+/// This thread's registers as it left user space, by an interrupt or a system call.
+#[inline(always)]
+pub fn in_user_space() -> Option<pt_regs> {
+    // SAFETY: helpers without preconditions; the copy fails instead of faulting.
+    unsafe { bpf_probe_read_kernel(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs) }.ok()
+}
+
+/// Where this thread's stack stands in user space.
+#[inline(always)]
+pub fn user_stack_pointer() -> Option<u64> {
+    // SAFETY: helpers without preconditions; the copy fails instead of faulting.
+    unsafe {
+        let registers = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs;
+        bpf_probe_read_kernel(&raw const (*registers).rsp).ok()
+    }
+}
+
+/// Whether the event interrupted the kernel.
+#[inline(always)]
+pub fn is_in_kernel(ctx: &PerfEventContext) -> bool {
+    const USER: u64 = 3;
+    // SAFETY: the context of a perf event's program starts with the interrupted registers.
+    let cs = unsafe { (*ctx.as_ptr().cast::<pt_regs>()).cs };
+    cs & USER == 0
 }

@@ -13,8 +13,10 @@ use probe_common::{
 };
 
 use crate::{
+    blocked,
     emit::{emit, missed},
-    regs, target,
+    regs::{self, Interrupted as _},
+    target,
 };
 
 /// After a `lock cmpxchg` on a task's state word; see [`TransitionCookie`].
@@ -31,7 +33,7 @@ pub fn transition(ctx: ProbeContext) -> u32 {
         Watch::PollEnd => poll_end(&ctx, header, old, new),
         Watch::Wake => {
             let caller = match cookie.caller {
-                Some(offset) => target::read(regs::stack_pointer(&ctx) + u64::from(offset)).unwrap_or(0),
+                Some(offset) => target::read(ctx.stack_pointer() + u64::from(offset)).unwrap_or(0),
                 None => 0,
             };
             wake(&ctx, header, old, new, caller, 0);
@@ -57,7 +59,7 @@ pub fn transition_entry(ctx: ProbeContext) -> u32 {
         IDLE => poll_end(&ctx, header, old, old & !RUNNING),
         COMPLETE_ => poll_end(&ctx, header, old, old ^ (RUNNING | COMPLETE)),
         WAKE => {
-            let caller = target::read(regs::stack_pointer(&ctx)).unwrap_or(0);
+            let caller = target::read(ctx.stack_pointer()).unwrap_or(0);
             let notified = if old & COMPLETE == 0 { NOTIFIED } else { 0 };
             wake(&ctx, header, old, old | notified, caller, flags::PREDICTED);
         }
@@ -71,6 +73,7 @@ fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64) {
     if old & RUNNING == 0 || new & RUNNING != 0 {
         return;
     }
+    blocked::left(header);
     // Once idle, the task may be polled or freed by another thread at any moment. The agent knows
     // it by its header, from the poll's start on this thread.
     let task = if new & COMPLETE != 0 { target::task(header).ok() } else { None };

@@ -39,7 +39,18 @@ impl Agent {
     ///
     /// If it cannot be built or started.
     pub fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Self> {
-        Ok(Self { process: Running::start(Command::new(paths::agent()?).args(args))? })
+        Self::start_with(&[], args)
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::start`].
+    pub fn start_with<A: AsRef<OsStr>>(variables: &[(&str, &str)], args: impl IntoIterator<Item = A>) -> Result<Self> {
+        let mut command = Command::new(paths::agent()?);
+        command.args(args).envs(variables.iter().copied());
+        Ok(Self { process: Running::start(&mut command)? })
     }
 
     /// Waits until it says that its hooks are armed.

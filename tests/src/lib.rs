@@ -5,11 +5,20 @@
 //! [`truth`]: crate::truth::Truth
 
 pub mod agent;
+pub mod cgroup;
+pub mod chain;
+pub mod chains;
+pub mod collector;
 pub mod compare;
+pub mod debug_exporter;
+pub mod http2;
 pub mod kernel;
+pub mod otelcol;
 pub mod paths;
 pub mod process;
+pub mod scenarios;
 pub mod seen;
+pub mod spans;
 pub mod target;
 pub mod trial;
 pub mod truth;

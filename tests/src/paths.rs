@@ -19,6 +19,13 @@ pub fn agent() -> Result<PathBuf> {
     }
 }
 
+/// The eBPF object that is loaded: `ASYNCSCOPE_BPF_OBJECT`, or the committed one.
+#[must_use]
+pub fn bpf_object() -> PathBuf {
+    let committed = || workspace().join("userspace/src/probe/asyncscope.bpf.o");
+    std::env::var_os("ASYNCSCOPE_BPF_OBJECT").map_or_else(committed, PathBuf::from)
+}
+
 /// The target that prints the truth it lived.
 ///
 /// # Errors
@@ -26,6 +33,83 @@ pub fn agent() -> Result<PathBuf> {
 /// If it cannot be built.
 pub fn truth() -> Result<PathBuf> {
     built("truth")
+}
+
+/// How a target is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// A plain release build.
+    Release,
+    /// With fat LTO and one codegen unit.
+    FatLto,
+    /// The same without symbols.
+    Stripped,
+}
+
+/// The HTTP/2 server and client, without debug info.
+///
+/// # Errors
+///
+/// If they cannot be built.
+pub fn http2(build: Build) -> Result<PathBuf> {
+    by_itself("http2", build)
+}
+
+/// The target that counts the CPU time of its own tasks and functions, without debug info.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn burn(build: Build) -> Result<PathBuf> {
+    by_itself("burn", build)
+}
+
+/// The chain of services, without debug info.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn chain(build: Build) -> Result<PathBuf> {
+    by_itself("chain", build)
+}
+
+/// The target that keeps what went through its connections.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn heads() -> Result<PathBuf> {
+    built("heads")
+}
+
+/// The target whose lines tell who wrote them.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn logs() -> Result<PathBuf> {
+    built("logs")
+}
+
+/// The target whose tasks say where they wait, with type information: `ASYNCSCOPE_WAITS`, or the workspace's own.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn waits() -> Result<PathBuf> {
+    match std::env::var_os("ASYNCSCOPE_WAITS") {
+        Some(path) => Ok(path.into()),
+        None => built_as("typed", "waits"),
+    }
+}
+
+/// The target whose memory lies, with type information.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn liar() -> Result<PathBuf> {
+    built_as("typed", "liar")
 }
 
 /// A directory of its own, removed on drop.
@@ -82,36 +166,68 @@ impl Drop for Scratch {
     }
 }
 
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests)
 }
 
 fn built(package: &str) -> Result<PathBuf> {
+    built_as("release", package)
+}
+
+fn built_as(profile: &str, package: &str) -> Result<PathBuf> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let result = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     result.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    present(target().join(profile).join(package), package)
+}
+
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let path = workspace().join(target).join("release").join(package);
+    workspace().join(target)
+}
+
+fn present(path: PathBuf, package: &str) -> Result<PathBuf> {
     if !path.exists() {
-        bail!("{} is missing: cargo build --release -p {package}", path.display());
+        bail!("{} is missing: build {package} first", path.display());
     }
     Ok(path)
 }
 
+/// As a user's release build is.
+const PLAIN: [&str; 2] = ["--config", "profile.release.debug=false"];
+
 /// Builds what this run needs. Outside of cargo whatever is there is used.
 fn build() -> Result<()> {
-    let Some(cargo) = std::env::var_os("CARGO") else {
-        return Ok(());
-    };
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace()).args(["build", "--quiet", "--release", "-p", "truth"]);
-    if std::env::var_os("ASYNCSCOPE_BIN").is_none() {
-        command.args(["-p", "asyncscope"]);
+    cargo_build(&[&["--release", "-p", "truth", "-p", "heads", "-p", "logs"], &PLAIN[..]].concat())?;
+    cargo_build(&["--profile", "typed", "-p", "waits", "-p", "liar"])?;
+    if std::env::var_os("ASYNCSCOPE_BIN").is_some() { Ok(()) } else { cargo_build(&["--release", "-p", "asyncscope"]) }
+}
+
+/// Builds a package by itself, so that no other one's features are in it.
+fn by_itself(package: &str, build: Build) -> Result<PathBuf> {
+    let profile = if build == Build::Release { "release" } else { "shipped" };
+    cargo_build(&[&["--profile", profile, "-p", package], &PLAIN[..]].concat())?;
+    let path = present(target().join(profile).join(package), package)?;
+    if build != Build::Stripped {
+        return Ok(path);
     }
-    let output = command.output().context("cannot run cargo")?;
+    let stripped = path.with_extension("stripped");
+    run(Command::new("strip").arg("-o").arg(&stripped).arg(&path))?;
+    Ok(stripped)
+}
+
+fn cargo_build(arguments: &[&str]) -> Result<()> {
+    match std::env::var_os("CARGO") {
+        Some(cargo) => run(Command::new(cargo).current_dir(workspace()).args(["build", "--quiet"]).args(arguments)),
+        None => Ok(()),
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !output.status.success() {
-        bail!("cannot build the target or the agent: {}", String::from_utf8_lossy(&output.stderr));
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

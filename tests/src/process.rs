@@ -48,6 +48,12 @@ impl Lines {
         }
     }
 
+    /// What was read until now.
+    #[must_use]
+    pub fn read(&self) -> &[String] {
+        &self.read
+    }
+
     /// Everything read until now and, once the child has exited, everything there will be.
     pub fn all(&mut self, timeout: Duration) -> &[String] {
         // An `Err` is the usual end here: no line is wanted.

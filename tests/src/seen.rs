@@ -44,6 +44,9 @@ pub struct Recording {
 pub struct Armed {
     /// On the clock of the events.
     pub monotonic_ns: u64,
+    /// On the wall clock, since the Unix epoch.
+    #[serde(default)]
+    pub unix_ns: u64,
 }
 
 /// A recording's sums.
@@ -116,6 +119,12 @@ pub struct SeenTask {
     pub ready_ns: u64,
     /// Time waiting.
     pub waiting_ns: u64,
+    /// Time running, but for what ran nested inside.
+    #[serde(default)]
+    pub busy_ns: u64,
+    /// Uses of its wakers.
+    #[serde(default)]
+    pub wakes: u64,
 }
 
 /// A task's end.
@@ -160,6 +169,9 @@ pub struct SeenWake {
     pub task: u64,
     /// Who woke it.
     pub by: Actor,
+    /// `made-ready`, `found-ready`, `found-running` or `found-complete`.
+    #[serde(default)]
+    pub did: String,
 }
 
 /// Events missing on one CPU.

@@ -14,6 +14,23 @@ pub struct Truth {
     pub shutdowns: Vec<(u64, u64)>,
     /// How many answers a load computed, all of them right.
     pub answers: u64,
+    /// What became of a storm's panics, by kind.
+    pub storm: BTreeMap<String, Tally>,
+}
+
+/// What became of the panics of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Tally {
+    /// Tasks spawned.
+    pub tasks: u64,
+    /// Of these, those that tokio tells as panicked.
+    pub panicked: u64,
+    /// Those that were cancelled, without a panic.
+    pub cancelled: u64,
+    /// Panics caught.
+    pub caught: u64,
+    /// How long it took, in microseconds.
+    pub micros: u64,
 }
 
 /// One task's truth.
@@ -101,6 +118,10 @@ enum Line {
     Answers {
         answers: u64,
     },
+    Storm {
+        storm: String,
+        of: Tally,
+    },
     Wrong {
         wrong: String,
     },
@@ -160,6 +181,9 @@ impl Reader {
             Line::Caught { caught, poll } => self.caught.push((caught, poll)),
             Line::Shutdown { shutdown } => self.truth.shutdowns.push((shutdown.t0, shutdown.t1)),
             Line::Answers { answers } => self.truth.answers = answers,
+            Line::Storm { storm, of } => {
+                ensure!(self.truth.storm.insert(storm, of).is_none(), "a second storm of a kind");
+            }
             Line::Wrong { wrong } => bail!("the target says: {wrong}"),
         }
         Ok(())

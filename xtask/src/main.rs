@@ -1,8 +1,12 @@
 //! The project's chores, each a command: `cargo xtask WORD`. CI says the same words.
 #![expect(clippy::print_stdout, reason = "a chore's answer goes to standard output")]
 
+mod chains;
 mod check;
+mod collector;
 mod demo;
+mod discovery;
+mod document;
 mod ebpf;
 mod matrix;
 mod process;
@@ -32,6 +36,14 @@ enum Word {
     Wild(wild::Options),
     /// Build the truth program with several tokios in several ways, and compare each. Needs root.
     Matrix(matrix::Options),
+    /// Install the collector that the live tests of spans send through. Needs Python.
+    SetupCollector,
+    /// Build the OpenTelemetry Collector, and send spans of running programs through it. Needs root, Debian's apt.
+    Collector,
+    /// Compare await chains with the truth at length, with each compiler that is installed. Needs root.
+    Chains,
+    /// Measure what discovery costs, beside readelf.
+    Discovery(discovery::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -48,6 +60,10 @@ fn main() -> ExitCode {
         Word::Demo => demo::run(),
         Word::Wild(options) => wild::run(&options),
         Word::Matrix(options) => matrix::run(&options),
+        Word::SetupCollector => collector::setup(),
+        Word::Collector => collector::run(),
+        Word::Chains => chains::run(),
+        Word::Discovery(options) => discovery::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };

@@ -21,7 +21,8 @@ pub(crate) struct Options {
 /// # Errors
 /// Where a build or a test fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    execute(cargo().args(PLAIN_RELEASE).args(["-p", "truth", "-p", "demo-service"]))?;
+    execute(cargo().args(PLAIN_RELEASE).args(["-p", "truth", "-p", "heads", "-p", "logs"]))?;
+    execute(cargo().args(["build", "--profile", "typed", "-p", "waits", "-p", "liar"]))?;
     execute(cargo().args(["build", "--release", "-p", "asyncscope"]))?;
     if !is_root() {
         println!("not root: the live tests are counted as ignored");

@@ -12,6 +12,9 @@ use tokio::time::sleep;
 /// After so many pages a client opens a new connection, as clients come and go.
 const PAGES_A_CONNECTION: u64 = 16;
 
+/// One of so many requests is for a summary.
+const SUMMARIES: u64 = 4;
+
 /// Options of `load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -89,6 +92,7 @@ fn connection() -> reqwest::Result<reqwest::Client> {
 
 /// Whether the page came and is the right one.
 async fn page(client: &reqwest::Client, addr: SocketAddr, id: u64) -> bool {
-    let text = async { client.get(format!("http://{addr}/page/{id}")).send().await?.text().await };
+    let kind = if id.is_multiple_of(SUMMARIES) { "summary" } else { "page" };
+    let text = async { client.get(format!("http://{addr}/{kind}/{id}")).send().await?.text().await };
     text.await.is_ok_and(|text| text.starts_with(&format!("user {id}: {} orders", id % 7)))
 }

@@ -9,6 +9,7 @@ mod orders;
 mod pages;
 mod prices;
 mod serve;
+mod summary;
 mod truth;
 
 use clap::{Parser, Subcommand};

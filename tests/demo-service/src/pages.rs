@@ -10,6 +10,7 @@ use axum::routing::get;
 use tokio::time::{sleep, timeout};
 
 use crate::audit::AuditLog;
+use crate::summary;
 use crate::truth::{Spawned, measured, measured_blocking, spin};
 
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ struct App {
 pub(crate) fn router(orders_at: SocketAddr, audit: AuditLog) -> reqwest::Result<Router> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let app = App { audit, client, orders_at };
-    Ok(Router::new().route("/page/{id}", get(page)).with_state(app))
+    Ok(Router::new().route("/page/{id}", get(page)).with_state(app).merge(summary::router()))
 }
 
 async fn page(State(app): State<App>, Path(id): Path<u64>) -> Result<String, StatusCode> {

@@ -23,11 +23,13 @@ struct Log {
     dropped: u64,
 }
 
-/// One finished task; times in nanoseconds of `CLOCK_MONOTONIC`.
+/// One finished task, or a finished part of one; times in nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Serialize)]
 struct Row {
     id: u64,
     r#type: &'static str,
+    /// Whether it is a part: a future that its task awaited.
+    awaited: bool,
     /// The task that spawned it; `None`: no task did.
     parent: Option<u64>,
     spawned_ns: u64,
@@ -64,8 +66,17 @@ impl Spawned {
 
 /// Runs a task's whole body, and notes it when it finishes.
 pub(crate) async fn measured<F: Future>(name: &'static str, spawned: Spawned, body: F) -> F::Output {
+    run(Row::started(name, spawned), body).await
+}
+
+/// Runs a future that a task awaits, and notes it when it finishes.
+pub(crate) async fn awaited<F: Future>(name: &'static str, body: F) -> F::Output {
+    let row = Row { awaited: true, ..Row::started(name, Spawned::here()) };
+    run(row, body).await
+}
+
+async fn run<F: Future>(mut row: Row, body: F) -> F::Output {
     let mut body = pin!(body);
-    let mut row = Row::started(name, spawned);
     let output = poll_fn(|context| {
         let start = now_ns();
         let poll = body.as_mut().poll(context);
@@ -121,6 +132,7 @@ impl Row {
         Self {
             id: current_task().unwrap_or_default(),
             r#type,
+            awaited: false,
             parent: spawned.parent,
             spawned_ns: spawned.at_ns,
             start_ns,
@@ -148,7 +160,7 @@ fn note(row: Row) {
 
 fn sums(rows: &[Row]) -> BTreeMap<&'static str, Sum> {
     let mut sums = BTreeMap::<_, Sum>::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.awaited) {
         let sum = sums.entry(row.r#type).or_default();
         sum.r#type = row.r#type;
         sum.tasks += 1;
@@ -180,6 +192,7 @@ mod tests {
         let row = |&(spawned_ns, end_ns, busy_ns)| Row {
             id: 1,
             r#type: "t",
+            awaited: false,
             parent: None,
             spawned_ns,
             start_ns: spawned_ns,

@@ -11,12 +11,10 @@ use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 use asyncscope_tests::target::Target;
 
-use crate::Test;
-
-type Case = fn() -> Result<()>;
+use crate::{Case, Test, named};
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let tests: [(&str, Case); 12] = [
+    let tests: &[(&str, Case)] = &[
         ("no_such_pid", no_such_pid),
         ("no_such_name", no_such_name),
         ("two_of_a_name", two_of_a_name),
@@ -30,7 +28,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("not_an_executable", not_an_executable),
         ("inspect_without_root", inspect_without_root),
     ];
-    tests.into_iter().map(|(name, test)| (format!("bad_input::{name}"), Box::new(test) as Test)).collect()
+    named("bad_input", tests)
 }
 
 /// The agent refuses: code 1 and one line, with these words, and no file in `scratch` but `there`.

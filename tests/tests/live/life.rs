@@ -58,7 +58,7 @@ fn attach_briefly(pid: u32) -> Result<Ended> {
 }
 
 /// No program, map or link is there that was not before; the kernel frees them a little later.
-fn nothing_left(before: &BTreeSet<(BpfObject, u32)>) -> Result<()> {
+pub(crate) fn nothing_left(before: &BTreeSet<(BpfObject, u32)>) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let left: Vec<_> = bpf_objects()?.difference(before).copied().collect();

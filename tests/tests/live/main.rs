@@ -1,16 +1,41 @@
 //! The live tier: real targets under the real agent and kernel. Needs root.
 
+mod awaits;
+mod backends;
 mod bad_input;
+mod blocked;
+mod chains;
+mod company;
+mod current_task;
+mod faults;
+mod hard_life;
+mod heads;
+mod http2;
+mod liar;
 mod life;
+mod logs;
+mod namespaces;
+mod panic_storm;
+mod privileges;
+mod sampling;
 mod scenarios;
+mod spans;
+mod stripped;
 
 use std::env::var_os;
 use std::process::ExitCode;
 
-use asyncscope_tests::kernel;
+use asyncscope_tests::{collector, kernel};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+
+type Case = fn() -> anyhow::Result<()>;
+
+/// Tests of one file, under its name.
+fn named(file: &str, cases: &[(&str, Case)]) -> Vec<(String, Test)> {
+    cases.iter().map(|&(name, case)| (format!("{file}::{name}"), Box::new(case) as Test)).collect()
+}
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -22,8 +47,39 @@ fn main() -> ExitCode {
     if let Some(why) = &forbidden {
         eprintln!("live tests cannot run here: {why}");
     }
-    let tests = [scenarios::tests(), life::tests(), bad_input::tests()];
-    let trials = tests.into_iter().flatten().map(|(name, test)| trial(name, test, forbidden.as_deref(), required));
+    let tests = [
+        scenarios::tests(),
+        life::tests(),
+        faults::tests(),
+        hard_life::tests(),
+        panic_storm::tests(),
+        company::tests(),
+        liar::tests(),
+        bad_input::tests(),
+        chains::tests(),
+        blocked::tests(),
+        current_task::tests(),
+        stripped::tests(),
+        heads::tests(),
+        http2::tests(),
+        logs::tests(),
+        privileges::tests(),
+        namespaces::tests(),
+        spans::tests(),
+        awaits::tests(),
+        backends::tests(),
+        sampling::tests(),
+    ];
+    let without_collector = collector::program().is_none().then_some(collector::MISSING);
+    let trials = tests.into_iter().flatten().map(|(name, test)| {
+        if let Some(lacking) = hard_life::lacks(&name) {
+            eprintln!("{name} cannot run here: {lacking}");
+            return Trial::test(name, || Ok(())).with_ignored_flag(true);
+        }
+        let without = company::lacks(&name).inspect(|lacking| eprintln!("{name} cannot run here: {lacking}"));
+        let without = without.or(without_collector.filter(|_| spans::needs_collector(&name)));
+        trial(name, test, forbidden.as_deref().or(without), required)
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use asyncscope_tests::compare::{Rules, compare};
 use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Scratch};
+use asyncscope_tests::scenarios::{self, Scenario};
 use asyncscope_tests::seen::Seen;
 use asyncscope_tests::target::Target;
 use asyncscope_tests::trial;
@@ -16,25 +17,8 @@ use crate::Test;
 
 type Way = fn() -> Result<()>;
 
-const SCENARIOS: [&str; 14] = [
-    "multi_thread",
-    "current_thread",
-    "local_set",
-    "blocking",
-    "several_runtimes",
-    "panics",
-    "aborts",
-    "shutdown",
-    "yields",
-    "many_sites",
-    "before_attach",
-    "address_reuse",
-    "storm",
-    "names",
-];
-
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let both = |scenario: &'static str| {
+    let both = |Scenario { name: scenario, .. }: Scenario| {
         let attached: Test = Box::new(move || attached(scenario));
         let run: Test = Box::new(move || run(scenario));
         [(format!("attach::{scenario}"), attached), (format!("run::{scenario}"), run)]
@@ -46,7 +30,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("other_mounts::multi_thread", other_mounts),
     ];
     let ways = ways.into_iter().map(|(name, test)| (name.to_owned(), Box::new(test) as Test));
-    SCENARIOS.into_iter().flat_map(both).chain(ways).collect()
+    scenarios::ALL.into_iter().flat_map(both).chain(ways).collect()
 }
 
 fn attached(scenario: &str) -> Result<()> {
@@ -101,9 +85,17 @@ fn run(scenario: &str) -> Result<()> {
 
 /// Compares, and says how much of the lineage was known.
 pub(crate) fn judge(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
+    judge_by(name, truth, seen, kernel::in_initial_pid_namespace())
+}
+
+/// The same where the target numbers its threads otherwise than the agent does.
+pub(crate) fn judge_without_threads(name: &str, truth: &Truth, seen: &Seen) -> Result<()> {
+    judge_by(name, truth, seen, false)
+}
+
+fn judge_by(name: &str, truth: &Truth, seen: &Seen, threads: bool) -> Result<()> {
     ensure!(!truth.tasks.is_empty(), "the target did nothing");
-    let rules =
-        Rules { losses: name.ends_with("storm"), threads: kernel::in_initial_pid_namespace(), ..Rules::default() };
+    let rules = Rules { losses: name.ends_with("storm"), threads, ..Rules::default() };
     let result = compare(truth, seen, rules);
     let totals = &seen.recording.totals;
     eprintln!("{name}: {result}; {} events lost in {} gaps", totals.lost, totals.gaps);

@@ -5,16 +5,22 @@ mod args;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
-use crate::session::{self, Form};
+use crate::{
+    session::{self, Form},
+    view::printable,
+};
 use args::{Arguments, Command};
 
 /// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(why) = arguments.command.contradiction() {
+        Arguments::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
     let logs_probe = arguments.command.logs_probe();
     let filter = EnvFilter::try_from_env("ASYNCSCOPE_LOG")
         .unwrap_or_else(|_| EnvFilter::new(if logs_probe { "warn,asyncscope=debug" } else { "warn" }));
@@ -24,7 +30,9 @@ pub fn main() -> ExitCode {
         // Whoever read the output has read enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("asyncscope: {error:#}");
+            // A target's names may be in it; the verifier's log has several lines.
+            let shown: Vec<String> = format!("{error:#}").lines().map(printable).collect();
+            eprintln!("asyncscope: {}", shown.join("\n"));
             ExitCode::FAILURE
         }
     }
@@ -37,12 +45,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn carry_out(command: Command) -> Result<()> {
     match command {
-        Command::Attach { target, live } => session::attach(&live.decided(vec![target])),
+        Command::Attach { target, pid_namespace, live } => session::attach(&live.decided(vec![target]), pid_namespace),
         Command::Run { command, live } => session::run(&live.decided(command)),
-        Command::Report { recording, outputs } => session::report(&recording, &outputs.decided()),
+        Command::Report { recording, outputs } => session::report(&recording, &outputs.decided(false)),
         Command::Inspect { target, names, verbose, json } => {
             let form = if json { Form::Json } else { Form::Text { each_hook: verbose } };
             session::inspect(&target, form, &names.decided())
+        }
+        Command::Dump { target, names, json, watch, times } => {
+            session::dump(&session::Dump { target, json, watch, times, names: names.decided() })
         }
         Command::Doctor => session::doctor(),
     }

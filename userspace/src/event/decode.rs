@@ -1,13 +1,17 @@
 //! Bytes to events.
 //!
 //! The bytes may come from a file that anyone wrote: every record is judged by its kind and its exact
-//! length, and no value in it can make decoding fail.
+//! length, and no value in it can make decoding panic.
 
-use probe_common::record::{self, Head, Kind, flags};
+use probe_common::{
+    chain::FRAME_BITS,
+    record::{self, Head, Kind, flags},
+};
 use zerocopy::FromBytes;
 
 use super::encode::{self, GAP, THREAD_AT_REST, THREAD_NAME};
-use super::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
+use super::sample::{self, CODE, SAMPLE, STACK};
+use super::{At, ChainFrame, Change, Connection, Event, Running, Source, SpawnWay, State, TaskId, TaskRef, What};
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +27,14 @@ pub enum DecodeError {
     UnknownKind {
         /// [`Head::kind`].
         kind: u8,
+    },
+    /// What the record says of itself does not fit together.
+    #[error("a record of kind {kind} with {len} bytes contradicts itself")]
+    Contradiction {
+        /// [`Head::kind`].
+        kind: u8,
+        /// How many bytes there are.
+        len: usize,
     },
     /// The length is not that of the record's kind.
     #[error("a record of kind {kind} has {expected} bytes, not {len}")]
@@ -42,7 +54,8 @@ pub enum DecodeError {
 /// not known.
 ///
 /// # Errors
-/// If the bytes are too few for a [`Head`], the kind is unknown, or the length is not the kind's.
+/// If the bytes are too few for a [`Head`], the kind is unknown, the length is not the kind's, or what is
+/// said inside does not fit together.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
     let (head, _) = Head::read_from_prefix(bytes).map_err(|_| DecodeError::Short { len: bytes.len() })?;
     let what = match Kind::from_u8(head.kind) {
@@ -72,12 +85,31 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             let record::Spawn { task, state, caller, .. } = exact(head, bytes)?;
             What::Spawn { task: task_ref(task), state: State(state), caller, way: way(head) }
         }
+        Kind::SpawnedBy => {
+            let record::SpawnedBy { task, state, caller, by, .. } = exact(head, bytes)?;
+            let by = Running::of(by, head);
+            What::SpawnedBy { task: task_ref(task), state: State(state), caller, way: way(head), by }
+        }
+        // It is unwound, and told as something else.
+        Kind::Sample => return Err(DecodeError::UnknownKind { kind: head.kind }),
         Kind::Shutdown => {
             let record::Shutdown { task, state, .. } = exact(head, bytes)?;
             What::Shutdown { task: task_ref(task), state: State(state) }
         }
         Kind::Panic => exact(head, bytes).map(|_: record::Panic| What::Panic)?,
         Kind::PollExit => exact(head, bytes).map(|_: record::PollExit| What::PollExit)?,
+        Kind::Message => message(head, bytes)?,
+        Kind::Awaited => {
+            let record::Awaited { task, chain, .. } = exact(head, bytes)?;
+            What::Awaited { task: task_ref(task), chain }
+        }
+        Kind::Blocked => {
+            let record::Blocked { since, .. } = exact(head, bytes)?;
+            What::Blocked { since }
+        }
+        Kind::Frames => frames(head, &exact(head, bytes)?, bytes.len())?,
+        Kind::Stream => stream(head, exact(head, bytes)?, bytes.len())?,
+        Kind::Print => print(head, bytes)?,
     })
 }
 
@@ -92,8 +124,47 @@ fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             What::ThreadName { name: encode::thread_name(&name) }
         }
         THREAD_AT_REST => exact(head, bytes).map(|_: Head| What::ThreadAtRest)?,
+        SAMPLE | STACK | CODE => {
+            let contradiction = DecodeError::Contradiction { kind: head.kind, len: bytes.len() };
+            sample::decode(head, bytes).ok_or(contradiction)?
+        }
         kind => return Err(DecodeError::UnknownKind { kind }),
     })
+}
+
+fn frames(head: Head, record: &record::Frames, len: usize) -> Result<What, DecodeError> {
+    let count = usize::try_from(record.count).ok().and_then(|count| record.frames.get(..count));
+    let words = count.ok_or(DecodeError::Contradiction { kind: head.kind, len })?;
+    let frame = |&word: &u32| ChainFrame {
+        frame: word & ((1 << FRAME_BITS) - 1),
+        depth: u8::try_from(word >> FRAME_BITS).unwrap_or(u8::MAX),
+    };
+    Ok(What::Frames { chain: record.chain, partial: record.partial == 1, frames: words.iter().map(frame).collect() })
+}
+
+fn message(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
+    let len = bytes.len();
+    let expected = size_of::<record::Message>();
+    let (record, tail) =
+        record::Message::read_from_prefix(bytes).map_err(|_| DecodeError::Length { kind: head.kind, expected, len })?;
+    let message = super::message::decode(&record, tail);
+    let contradiction = DecodeError::Contradiction { kind: head.kind, len };
+    message.map(|message| What::Message(Box::new(message))).ok_or(contradiction)
+}
+
+fn print(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
+    let len = bytes.len();
+    let expected = size_of::<record::Print>();
+    let (record, tail) =
+        record::Print::read_from_prefix(bytes).map_err(|_| DecodeError::Length { kind: head.kind, expected, len })?;
+    let contradiction = DecodeError::Contradiction { kind: head.kind, len };
+    super::print::decode(&record, tail).map(What::Print).ok_or(contradiction)
+}
+
+fn stream(head: Head, record: record::Stream, len: usize) -> Result<What, DecodeError> {
+    let contradiction = DecodeError::Contradiction { kind: head.kind, len };
+    let (source, change) = Source::from_u8(record.source).zip(Change::from_u8(record.change)).ok_or(contradiction)?;
+    Ok(What::Stream { connection: Connection { source, key: record.stream }, change })
 }
 
 fn exact<T: FromBytes>(head: Head, bytes: &[u8]) -> Result<T, DecodeError> {

@@ -3,10 +3,13 @@
 //! An event of the probe becomes the very struct of [`probe_common::record`] that it came from. The
 //! events that only the agent makes have structs of their own, here.
 
-use probe_common::record::{self, Head, Kind, flags};
+use probe_common::{
+    chain::FRAME_BITS,
+    record::{self, FRAMES_MAX, Head, Kind, flags},
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{At, Event, SpawnWay, State, TaskRef, What};
+use super::{At, ChainFrame, Change, Connection, Event, SpawnWay, State, TaskRef, What, message, print, sample};
 
 /// [`Head::kind`] of a [`Gap`]. The kinds from 64 on are the agent's.
 pub const GAP: u8 = 64;
@@ -18,9 +21,13 @@ pub const THREAD_AT_REST: u8 = 66;
 /// The length of a thread's name in bytes: the kernel's `TASK_COMM_LEN`.
 pub const NAME_LEN: usize = 16;
 /// The length of the longest record in bytes.
-pub const MAX_LEN: usize = size_of::<record::Wake>();
+pub const MAX_LEN: usize = {
+    let (print, sample) = (size_of::<record::Print>() + record::PRINT_MAX, sample::MAX_LEN);
+    if sample > print { sample } else { print }
+};
 
 const _: () = {
+    assert!(record::MESSAGE_MAX <= MAX_LEN);
     // Records are copied as they lie in memory, and the format of recordings is little-endian.
     assert!(cfg!(target_endian = "little"));
     assert!(Kind::from_u8(GAP).is_none());
@@ -82,9 +89,35 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
         What::Spawn { task, state, caller, way } => {
             spawn(head(at, Kind::Spawn as u8, way_flags(*way)), *task, *state, *caller, out);
         }
+        What::SpawnedBy { task, state, caller, way, by } => {
+            let (id, flag) = by.raw();
+            let head = head(at, Kind::SpawnedBy as u8, way_flags(*way) | flag);
+            push(&record::SpawnedBy { head, task: raw(*task), state: state.0, caller: *caller, by: id }, out);
+        }
+        What::Sample { running, stack, in_kernel } => {
+            let (_, flag) = running.raw();
+            let head = head(at, sample::SAMPLE, flag | bit(*in_kernel, flags::IN_KERNEL));
+            sample::encode_sample(head, *running, *stack, out);
+        }
+        What::Stack { stack, ended, frames } => {
+            sample::encode_stack(head(at, sample::STACK, 0), *stack, *ended, frames, out);
+        }
+        What::Code { address, functions } => {
+            sample::encode_code(head(at, sample::CODE, 0), *address, functions, out);
+        }
         What::Shutdown { task, state } => shutdown(at, *task, *state, out),
         What::Panic => push(&record::Panic { head: head(at, Kind::Panic as u8, 0) }, out),
         What::PollExit => push(&record::PollExit { head: head(at, Kind::PollExit as u8, 0) }, out),
+        What::Message(message) => message::encode(message, |kind| head(at, kind, 0), out),
+        What::Print(print) => print::encode(print, |kind| head(at, kind, 0), out),
+        What::Stream { connection, change } => stream(at, *connection, *change, out),
+        What::Awaited { task, chain } => {
+            push(&record::Awaited { head: head(at, Kind::Awaited as u8, 0), task: raw(*task), chain: *chain }, out);
+        }
+        What::Frames { chain, partial, frames: of } => frames(at, *chain, *partial, of, out),
+        What::Blocked { since } => {
+            push(&record::Blocked { head: head(at, Kind::Blocked as u8, 0), since: *since }, out);
+        }
         What::Gap { since, lost } => push(&Gap { head: head(at, GAP, 0), since: *since, lost: *lost }, out),
         What::ThreadName { name } => {
             push(&ThreadName { head: head(at, THREAD_NAME, 0), name: padded(name) }, out);
@@ -118,6 +151,22 @@ fn spawn(head: Head, task: TaskRef, state: State, caller: u64, out: &mut Vec<u8>
 fn shutdown(at: At, task: TaskRef, state: State, out: &mut Vec<u8>) {
     let head = head(at, Kind::Shutdown as u8, 0);
     push(&record::Shutdown { head, task: raw(task), state: state.0 }, out);
+}
+
+/// Frames beyond [`FRAMES_MAX`] have no room.
+fn frames(at: At, chain: u64, partial: bool, frames: &[ChainFrame], out: &mut Vec<u8>) {
+    let head = head(at, Kind::Frames as u8, 0);
+    let mut words = [0; FRAMES_MAX];
+    let word = |frame: &ChainFrame| (frame.frame & ((1 << FRAME_BITS) - 1)) | (u32::from(frame.depth) << FRAME_BITS);
+    words.iter_mut().zip(frames).for_each(|(to, frame)| *to = word(frame));
+    let count = frames.len().min(FRAMES_MAX) as u32;
+    push(&record::Frames { head, chain, count, partial: u32::from(partial), frames: words }, out);
+}
+
+fn stream(at: At, connection: Connection, change: Change, out: &mut Vec<u8>) {
+    let head = head(at, Kind::Stream as u8, 0);
+    let (stream, source) = (connection.key, connection.source as u8);
+    push(&record::Stream { head, stream, source, change: change as u8, zero: [0; 6] }, out);
 }
 
 fn push<T: IntoBytes + Immutable>(record: &T, out: &mut Vec<u8>) {

@@ -7,7 +7,15 @@
 pub(crate) mod arbitrary;
 pub mod decode;
 pub mod encode;
+pub mod message;
 pub mod order;
+pub mod print;
+pub mod sample;
+
+pub use message::{Connection, Message, Start, Value};
+pub use print::{Missing, Print, Standard};
+pub use probe_common::record::{Change, Source};
+pub use sample::{Ended, Function, Running};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,18 +81,47 @@ pub enum What {
     Abort { task: TaskRef, old: State, new: State, predicted: bool },
     /// A new task was handed to its scheduler.
     Spawn { task: TaskRef, state: State, caller: u64, way: SpawnWay },
+    /// The same, where polls have no hooks: `by` is what the spawning thread runs, by tokio's own word.
+    SpawnedBy { task: TaskRef, state: State, caller: u64, way: SpawnWay, by: Running },
+    /// The clock struck on a CPU that the thread had. `stack` is one that was told.
+    Sample { running: Running, stack: u64, in_kernel: bool },
+    /// A stack, the innermost frame first: addresses in the target's memory, those of calls but for the first.
+    Stack { stack: u64, ended: Ended, frames: Vec<u64> },
+    /// Whose code lies at an address: the function, after those that are inlined into it there.
+    Code { address: u64, functions: Vec<Function> },
     /// `Vtable::shutdown` was entered.
     Shutdown { task: TaskRef, state: State },
     /// A panic starts to unwind on the thread.
     Panic,
     /// `raw::poll` returns, in a build where the transition itself cannot be seen.
     PollExit,
+    /// The head, or the trailers, of an HTTP message went through.
+    Message(Box<Message>),
+    /// A connection changed.
+    Stream { connection: Connection, change: Change },
+    /// The target wrote to its standard output or error.
+    Print(Print),
+    /// What a task awaited until its poll began that was announced just before.
+    Awaited { task: TaskRef, chain: u64 },
+    /// The frames of a chain, each before those inside it. `partial`: it goes on in a way that was not followed.
+    Frames { chain: u64, partial: bool, frames: Vec<ChainFrame> },
+    /// The thread was off the CPU from `since` on, blocked inside a poll.
+    Blocked { since: u64 },
     /// Events of this CPU are missing between `since` and the event's own time.
     Gap { since: u64, lost: u64 },
     /// The agent learnt the thread's name.
     ThreadName { name: String },
     /// The agent proved that the thread is outside of every poll (but for the runtime's own).
     ThreadAtRest,
+}
+
+/// A frame of an await chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChainFrame {
+    /// Its place among the facts' frames: 24 bits.
+    pub frame: u32,
+    /// How many frames it lies in.
+    pub depth: u8,
 }
 
 /// By which way a new task went to its scheduler.

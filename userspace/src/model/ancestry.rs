@@ -22,7 +22,7 @@ impl Graph {
     #[must_use]
     pub fn ancestry(&self, id: TaskId) -> Option<Ancestry<'_>> {
         let mut tasks = vec![self.task(id)?];
-        let mut origin = tasks[0].parent;
+        let mut origin = self.task(id)?.parent;
         while let Parent::Task(parent) = origin
             && tasks.len() < MAX_ANCESTRY
             && let Some(task) = self.task(parent)

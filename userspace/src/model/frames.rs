@@ -26,6 +26,9 @@ impl Reach {
             What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => Some(Self::Callee),
             What::Wake { .. } => Some(Self::Waker),
             What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
+            What::Message(_) | What::Stream { .. } | What::Print(_) => Some(Self::Callee),
+            What::Awaited { .. } | What::Frames { .. } | What::Blocked { .. } => None,
+            What::SpawnedBy { .. } | What::Sample { .. } | What::Stack { .. } | What::Code { .. } => None,
             What::PollEnd { .. } | What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest => None,
         }
     }
@@ -66,13 +69,13 @@ impl Graph {
     /// Drops all frames of a thread but the outermost `keep`: their ends were not seen.
     pub(super) fn drop_frames(&mut self, tid: u32, keep: usize) {
         while self.thread(tid).frames.len() > keep {
-            if let Some(frame) = self.thread(tid).frames.pop() {
-                self.drop_frame(tid, &frame);
+            if let Some(mut frame) = self.thread(tid).frames.pop() {
+                self.drop_frame(tid, &mut frame);
             }
         }
     }
 
-    fn drop_frame(&mut self, tid: u32, frame: &Frame) {
+    fn drop_frame(&mut self, tid: u32, frame: &mut Frame) {
         self.close(tid, frame, Close::unseen());
         if frame.over.is_some() || frame.is_completing() {
             self.settle_refused(frame);
@@ -95,7 +98,7 @@ impl Graph {
     }
 
     /// Takes a popped frame's time off the frame below it and books it on the task.
-    pub(super) fn close(&mut self, tid: u32, frame: &Frame, close: Close) {
+    pub(super) fn close(&mut self, tid: u32, frame: &mut Frame, close: Close) {
         if frame.is_completing() {
             return;
         }
@@ -111,6 +114,7 @@ impl Graph {
         if frame.kind == FrameKind::Poll {
             self.book_poll(tid, frame, end, nested, close);
         }
+        self.held_no_more(frame, close.outcome);
     }
 
     pub(super) fn push(&mut self, at: &At, frame: Frame) {
@@ -118,8 +122,10 @@ impl Graph {
             self.drop_frames(at.tid, MAX_FRAMES - 1);
         }
         if let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) {
+            let ready_since = task.ready_since();
             task.on = Some(at.tid);
             task.enter(Phase::Running, self.now);
+            self.note_delay(frame.task, ready_since);
         }
         self.thread(at.tid).frames.push(frame);
     }
@@ -145,11 +151,17 @@ impl Graph {
         }
     }
 
-    pub(super) fn end_task(&mut self, task: usize, how: How) {
-        self.supersede(task);
+    pub(super) fn end_task(&mut self, index: usize, how: How) {
+        self.supersede(index);
         let now = self.now;
-        if let Some(task) = self.tasks.get_mut(task) {
-            task.finish(how, now);
+        let Some(ended) = self.tasks.get_mut(index) else {
+            return;
+        };
+        let first = ended.end.is_none();
+        ended.finish(how, now);
+        if first {
+            self.has_ended_now(index);
+            self.served_to_the_end(index, how);
         }
     }
 
@@ -193,8 +205,8 @@ impl Graph {
         let mut tids: Vec<u32> = self.threads.keys().copied().collect();
         tids.sort_unstable();
         for tid in tids {
-            while let Some(frame) = self.thread(tid).frames.pop() {
-                self.close(tid, &frame, Close::unseen());
+            while let Some(mut frame) = self.thread(tid).frames.pop() {
+                self.close(tid, &mut frame, Close::unseen());
                 if frame.over.is_some() {
                     self.settle_refused(&frame);
                 }

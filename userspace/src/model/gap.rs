@@ -5,6 +5,10 @@
 //! the gap began is taken back. Whatever stood then is doubtful from now on, by its epoch.
 
 use super::Graph;
+use super::call::CallId;
+use super::own::Kin;
+use super::printed::PrintedId;
+use super::request::RequestId;
 use super::task::{Parent, Why};
 use super::wake::WakeBy;
 
@@ -28,6 +32,14 @@ pub(super) struct Fresh {
     pub(super) spawns: Vec<(u64, usize)>,
     pub(super) polls: Vec<(u64, usize)>,
     pub(super) wakes: Vec<(u64, usize)>,
+    /// Tasks that were found to serve a stream.
+    pub(super) kins: Vec<(u64, usize)>,
+    pub(super) stretches: Vec<(u64, usize)>,
+    /// Requests that closed.
+    pub(super) requests: Vec<(u64, RequestId)>,
+    /// Calls that opened or closed, or whose owner was found.
+    pub(super) calls: Vec<(u64, CallId)>,
+    pub(super) prints: Vec<(u64, PrintedId)>,
 }
 
 impl Graph {
@@ -43,6 +55,8 @@ impl Graph {
     fn take_back(&mut self, since: u64) {
         while let Some(child) = pop_since(&mut self.fresh.spawns, since) {
             self.tasks[child].parent = Parent::Unknown(Why::Gap);
+            self.start_notes(child);
+            self.tasks[child].kin = Kin::Nobody;
         }
         while let Some(poll) = pop_since(&mut self.fresh.polls, since) {
             self.polls[poll].doubtful = true;
@@ -50,6 +64,14 @@ impl Graph {
         while let Some(wake) = pop_since(&mut self.fresh.wakes, since) {
             self.wakes[wake].by = WakeBy::Unknown(Why::Gap);
         }
+        while let Some(child) = pop_since(&mut self.fresh.kins, since) {
+            self.tasks[child].kin = Kin::Nobody;
+        }
+        while let Some(stretch) = pop_since(&mut self.fresh.stretches, since) {
+            self.stretches[stretch].lost = true;
+        }
+        self.prints_gap(since);
+        self.web_gap(since);
     }
 }
 

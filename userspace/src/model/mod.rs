@@ -13,30 +13,60 @@
 //! times add up to its lifetime exactly.
 
 mod ancestry;
+mod awaits;
+mod blocked;
+mod call;
+mod connection;
+mod correlation;
 mod frames;
 mod gap;
+mod handoff;
+mod leave;
+mod notes;
+mod outgoing;
+mod own;
 mod poll;
+mod printed;
+mod request;
+mod samples;
+mod serve;
 mod setup;
 mod spawn;
+mod streams;
+mod stretch;
 mod task;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
 mod thread;
 mod wake;
+mod web;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use ancestry::{Ancestry, MAX_ANCESTRY};
+pub use awaits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
+pub use call::{Call, CallId, Evidence, MAX_CANDIDATES, Owner};
+pub use correlation::{Format, Id, Ids, Trace};
 pub use gap::Gap;
+pub use notes::{Happened, Lineage, MAX_NOTES, Noted, Notes, Root, Waker};
 pub use poll::{Outcome, Poll};
+pub use printed::{Cut, LINE_MAX, Printed, PrintedId};
+pub use request::{Close, Closed, Line, Request, RequestId};
+pub use samples::{Place, Samples, Stack};
 pub use setup::{Detail, Setup};
+pub use stretch::Stretch;
 pub use task::{Birth, End, How, Parent, Phase, Task, Times, Why};
+pub use tasks::Tasks;
 pub use wake::{Did, Wake, WakeBy};
 
 use crate::event::{Event, TaskId, TaskRef, What};
 use frames::Reach;
 use gap::Fresh;
+use leave::Leaving;
+use printed::Prints;
 use thread::Thread;
+use web::Web;
 
 /// The task graph.
 #[derive(Debug)]
@@ -47,20 +77,28 @@ pub struct Graph {
     /// The number of gaps so far. What was learnt in an earlier epoch is doubtful.
     epoch: u64,
     finished: bool,
-    tasks: Vec<Task>,
+    tasks: Tasks,
     index: HashMap<TaskId, usize>,
     threads: HashMap<u32, Thread>,
     names: BTreeMap<u32, String>,
     polls: Vec<Poll>,
     wakes: Vec<Wake>,
+    stretches: Vec<Stretch>,
     gaps: Vec<Gap>,
     fresh: Fresh,
+    leaving: Leaving,
+    chains: BTreeMap<u64, Chain>,
+    web: Web,
+    prints: Prints,
+    samples: Samples,
     totals: Totals,
 }
 
 /// Sums over a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
+    /// Tasks, those that have left the graph among them.
+    pub tasks: u64,
     /// Polls whose start was seen.
     pub polls: u64,
     /// Polls whose end was not seen.
@@ -77,6 +115,24 @@ pub struct Totals {
     pub stale_wakes: u64,
     /// Ends of polls whose start was not seen.
     pub unmatched_poll_ends: u64,
+    /// Heads of requests that were read.
+    pub requests: u64,
+    /// Heads of requests that were written.
+    pub calls: u64,
+    /// Heads of responses to nothing that was seen.
+    pub unmatched_responses: u64,
+    /// Requests on streams of which it is not known which task serves them.
+    pub ambiguous_streams: u64,
+    /// Calls and streams of which one piece of evidence says this request, and another that.
+    pub contradictions: u64,
+    /// Heads on connections that were not followed, because there were too many.
+    pub unfollowed: u64,
+    /// Lines written to standard output and error.
+    pub lines: u64,
+    /// Those of them for which there was no room.
+    pub lines_dropped: u64,
+    /// Bytes written to standard output and error that are in no line.
+    pub print_bytes_missing: u64,
 }
 
 impl Graph {
@@ -88,14 +144,20 @@ impl Graph {
             now: setup.armed_ns,
             epoch: 0,
             finished: false,
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             index: HashMap::new(),
             threads: HashMap::new(),
             names: BTreeMap::new(),
             polls: Vec::new(),
             wakes: Vec::new(),
+            stretches: Vec::new(),
             gaps: Vec::new(),
             fresh: Fresh::default(),
+            leaving: Leaving::default(),
+            chains: BTreeMap::new(),
+            web: Web::default(),
+            prints: Prints::new(setup.from_first_instruction),
+            samples: Samples::default(),
             totals: Totals::default(),
         }
     }
@@ -114,17 +176,28 @@ impl Graph {
             What::PollStart { task, state } => self.poll_start(at, task, *state),
             What::PollEnd { task, old, new } => self.poll_end(at, task, *old, *new),
             What::Wake { .. } => self.wake(event),
-            What::Abort { task, old, new, .. } => self.abort(task, *old, *new),
+            What::Abort { task, old, new, .. } => self.abort(at, task, *old, *new),
             What::Spawn { task, state, way, .. } => self.spawn(at, task, *state, *way),
+            What::SpawnedBy { task, state, way, by, .. } => self.spawned_by(at, task, *state, *way, *by),
+            What::Sample { running, stack, in_kernel } => self.sample(at, *running, *stack, *in_kernel),
+            What::Stack { stack, ended, frames } => self.told_stack(*stack, *ended, frames),
+            What::Code { address, functions } => self.told_code(*address, functions),
             What::Shutdown { task, state } => self.shutdown(at, task, *state),
             What::Panic => self.panic(at.tid),
             What::PollExit => self.poll_exit(at.tid),
+            What::Awaited { task, chain } => self.awaited(task, *chain),
+            What::Frames { chain, partial, frames } => self.frames(*chain, *partial, frames),
+            What::Message(message) => self.message(at, message),
+            What::Stream { connection, change } => self.connection_changed(at, *connection, *change),
+            What::Print(print) => self.print(at, print),
+            What::Blocked { since } => self.blocked(at, *since),
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
             What::ThreadName { name } => {
                 self.names.insert(at.tid, name.clone());
             }
             What::ThreadAtRest => self.at_rest(at.tid),
         }
+        self.was_active(event);
     }
 
     /// Closes the graph at `end_ns` (`CLOCK_MONOTONIC`), or at its newest event if that is later.
@@ -134,8 +207,10 @@ impl Graph {
         }
         self.finished = true;
         self.now = self.now.max(end_ns);
+        self.close_lines();
         self.close_all();
-        for task in &mut self.tasks {
+        self.charge_open();
+        for task in self.tasks.iter_mut() {
             task.charge(self.now);
         }
     }
@@ -154,7 +229,7 @@ impl Graph {
 
     /// All tasks in the order in which they were first seen: a parent precedes its children.
     #[must_use]
-    pub fn tasks(&self) -> &[Task] {
+    pub fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
@@ -210,28 +285,36 @@ impl Graph {
         let id = task.id?;
         Some(match self.index_of(id) {
             Some(index) => index,
+            None if self.leaving.has_left(id) => return None,
             None => {
-                let parent = Parent::Unknown(self.why_not_spawned());
-                self.add(id, task.vtable, phase, parent)
+                let why = self.why_not_spawned(task.vtable);
+                let index = self.add(id, task.vtable, phase, Parent::Unknown(why));
+                if why == Why::BeforeAttach {
+                    // A gap that is told of later may have swallowed its spawn.
+                    self.fresh.spawns.push((self.now, index));
+                }
+                index
             }
         })
     }
 
     fn add(&mut self, id: TaskId, vtable: u64, phase: Phase, parent: Parent) -> usize {
         let index = self.tasks.len();
+        self.totals.tasks += 1;
         let mut task = Task::new(id, vtable, phase, parent, self.now);
         task.kind = self.setup.kind(vtable);
         task.runtime = self.setup.is_runtime(vtable);
         self.tasks.push(task);
         self.index.insert(id, index);
+        self.start_notes(index);
         index
     }
 
     /// Why a task is in the graph whose spawn is not.
-    fn why_not_spawned(&self) -> Why {
+    fn why_not_spawned(&self, vtable: u64) -> Why {
         if self.epoch > 0 {
             Why::Gap
-        } else if self.setup.from_first_instruction {
+        } else if self.setup.from_first_instruction || self.setup.may_miss_spawn(vtable) {
             Why::Unseen
         } else {
             Why::BeforeAttach

@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::Graph;
 use super::frames::Reach;
+use super::notes::Happened;
 use super::setup::Detail;
+use super::stretch::{Link, Marks};
 use super::task::{How, Phase, Unended};
-use super::thread::{Frame, FrameKind};
+use super::thread::{Frame, FrameKind, MAX_FRAMES};
 use crate::event::{At, State, TaskId, TaskRef};
 use probe_common::record::state::{CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING};
 
@@ -27,6 +29,9 @@ pub struct Poll {
     pub woken: bool,
     /// Nanoseconds of it in which the thread was inside another task's poll.
     pub nested_ns: u64,
+    /// Nanoseconds of it in which the thread was blocked, but for those in nested polls; 0 where that is not
+    /// watched.
+    pub blocked_ns: u64,
     /// Whether events are missing that may belong to it.
     pub doubtful: bool,
 }
@@ -84,13 +89,42 @@ impl Graph {
     }
 
     pub(super) fn shutdown(&mut self, at: &At, task: &TaskRef, state: State) {
-        let known = task.id.and_then(|id| self.index_of(id));
-        // A poll that began between the reading of the state and its change has precedence.
-        let held = known.is_some_and(|index| self.is_held(index));
-        let taken = held || state.has(COMPLETE) || state.has(RUNNING);
-        if !taken && self.claim(at.tid, task) {
-            self.enter(at, task, FrameKind::Shutdown);
+        if state.has(COMPLETE) || state.has(RUNNING) {
+            return;
         }
+        let known = task.id.and_then(|id| self.index_of(id));
+        match known.filter(|&index| self.is_held(index)) {
+            Some(index) => self.contest(at, task, index),
+            None if self.claim(at.tid, task) => self.enter(at, task, FrameKind::Shutdown),
+            None => {}
+        }
+    }
+
+    /// Another thread has entered `raw::poll` for the task, and not left it. Which of the two gets the
+    /// task is seen by what follows: only a teardown ends the task on this thread.
+    fn contest(&mut self, at: &At, task: &TaskRef, index: usize) {
+        let (now, epoch) = (self.now, self.epoch);
+        let runtime = self.setup.is_runtime(task.vtable);
+        let kind = FrameKind::Contested;
+        let (panics, nested, over) = (0, 0, Some(now));
+        let frame = Frame {
+            task: Some(index),
+            header: task.header,
+            runtime,
+            kind,
+            start: now,
+            sp: at.sp,
+            panics,
+            nested,
+            blocked: 0,
+            epoch,
+            over,
+            marks: Marks::default(),
+        };
+        if self.thread(at.tid).frames.len() >= MAX_FRAMES {
+            self.drop_frames(at.tid, MAX_FRAMES - 1);
+        }
+        self.thread(at.tid).frames.push(frame);
     }
 
     fn has_ended(&self, task: usize) -> bool {
@@ -117,6 +151,7 @@ impl Graph {
         }
         self.totals.polls += u64::from(kind == FrameKind::Poll);
         let runtime = self.setup.is_runtime(task.vtable);
+        let marks = Marks::new(self.now, self.asked(index));
         let thread = self.thread(at.tid);
         thread.hosts_tasks |= !runtime && thread.frames.is_empty();
         let frame = Frame {
@@ -128,10 +163,17 @@ impl Graph {
             sp: at.sp,
             panics: 0,
             nested: 0,
+            blocked: 0,
             epoch: self.epoch,
             over: None,
+            marks,
         };
         self.push(at, frame);
+    }
+
+    /// The request whose task woke this one, if one did.
+    fn asked(&mut self, index: Option<usize>) -> Option<Link> {
+        self.tasks.get_mut(index?)?.duties.as_mut()?.asked.take()
     }
 
     /// Makes way for a new frame of the task: it is never RUNNING twice, so whatever frame still
@@ -181,9 +223,9 @@ impl Graph {
             woken: !complete && new.has(NOTIFIED),
             end_seen: true,
         };
-        self.close(at.tid, &frame, close);
+        self.close(at.tid, &mut frame, close);
         if let Some(task) = frame.task {
-            if complete && matches!(frame.kind, FrameKind::Shutdown | FrameKind::Cancel) {
+            if complete && matches!(frame.kind, FrameKind::Shutdown | FrameKind::Cancel | FrameKind::Contested) {
                 self.refuse_poll(task);
             }
             match complete {
@@ -239,13 +281,15 @@ impl Graph {
             thread.entries_ignored -= 1;
             return;
         }
-        let Some(frame) = thread.frames.pop() else {
+        let Some(mut frame) = thread.frames.pop() else {
             return;
         };
         let close = Close { outcome: Outcome::Unknown, woken: false, end_seen: true };
-        self.close(tid, &frame, close);
+        self.close(tid, &mut frame, close);
         match frame.task {
-            Some(task) if frame.kind != FrameKind::Poll => self.end_task(task, How::Cancelled),
+            Some(task) if matches!(frame.kind, FrameKind::Cancel | FrameKind::Shutdown) => {
+                self.end_task(task, How::Cancelled);
+            }
             Some(task) if frame.over.is_none() => self.leave(task, Phase::Waiting),
             _ => {}
         }
@@ -254,6 +298,10 @@ impl Graph {
     pub(super) fn panic(&mut self, tid: u32) {
         if let Some(frame) = self.thread(tid).frames.last_mut() {
             frame.panics = frame.panics.saturating_add(1);
+            let (task, time_ns) = (frame.task, self.now);
+            if let Some(task) = task {
+                self.note(task, Happened::Panic { time_ns, thread: tid });
+            }
         }
     }
 
@@ -270,6 +318,9 @@ impl Graph {
             }
         }
         self.totals.polls_unended += u64::from(!close.end_seen);
+        if close.end_seen {
+            self.note_poll(frame.task, frame.start, end, thread);
+        }
         if let Some(task) = frame.task.filter(|_| !close.end_seen).and_then(|index| self.tasks.get_mut(index)) {
             let poll = (self.setup.detail == Detail::Intervals).then_some(self.polls.len());
             task.unended = Some(Unended { poll, epoch: frame.epoch });
@@ -284,6 +335,7 @@ impl Graph {
                 outcome: close.outcome,
                 woken: close.woken,
                 nested_ns: nested,
+                blocked_ns: frame.blocked.min(took),
                 doubtful: frame.epoch != self.epoch,
             });
         }
@@ -296,7 +348,7 @@ fn phase_after(new: State) -> Phase {
 
 fn how_ended(frame: &Frame, old: State) -> How {
     match frame.kind {
-        FrameKind::Cancel | FrameKind::Shutdown => How::Cancelled,
+        FrameKind::Cancel | FrameKind::Shutdown | FrameKind::Contested => How::Cancelled,
         _ if frame.panics > 0 => How::Panicked,
         _ if old.has(CANCELLED) => How::AbortedWhileRunning,
         _ => How::Completed,

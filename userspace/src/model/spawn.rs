@@ -3,13 +3,13 @@
 use super::Graph;
 use super::frames::Actor;
 use super::task::{Birth, Parent, Phase};
-use crate::event::{At, SpawnWay, State, TaskRef};
+use crate::event::{At, SpawnWay, State, TaskId, TaskRef};
 use crate::facts::TaskKind;
 use probe_common::record::state::INITIAL;
 
 impl Graph {
     pub(super) fn spawn(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay) {
-        let Some(id) = task.id.filter(|&id| self.index_of(id).is_none()) else {
+        let Some(id) = task.id.filter(|&id| self.index_of(id).is_none() && !self.leaving.has_left(id)) else {
             return;
         };
         let passed_over = self.thread(at.tid).passed_over == Some(id);
@@ -19,14 +19,48 @@ impl Graph {
             return;
         }
         let parent = self.parent(at.tid);
-        let child = self.add(id, task.vtable, Phase::Ready, parent);
+        let child = self.born(at, id, task.vtable, way, parent);
+        self.fresh.spawns.push((self.now, child));
+    }
+
+    /// A task's spawn, where it is known who spawned it.
+    pub(super) fn spawn_under(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay, parent: Parent) {
+        let is_new = way != SpawnWay::Local || state.0 == INITIAL;
+        let Some(id) = task.id.filter(|&id| is_new && !self.leaving.has_left(id)) else { return };
+        match self.index_of(id) {
+            None => drop(self.born(at, id, task.vtable, way, parent)),
+            // It was sampled on another CPU before its spawn was told of.
+            Some(place) if self.tasks[place].born.is_none() => self.learn_birth(at, place, task.vtable, way, parent),
+            Some(_) => {}
+        }
+    }
+
+    fn learn_birth(&mut self, at: &At, place: usize, vtable: u64, way: SpawnWay, parent: Parent) {
+        let (kind, runtime) = (self.setup.kind(vtable), self.setup.is_runtime(vtable));
+        let kind = if kind == TaskKind::Unknown { kind_by(way) } else { kind };
+        let birth = Birth { time_ns: self.now, thread: at.tid };
+        let task = &mut self.tasks[place];
+        (task.vtable, task.kind, task.runtime) = (vtable, kind, runtime);
+        (task.parent, task.born) = (parent, Some(birth));
+        self.totals.spawns += 1;
+    }
+
+    fn born(&mut self, at: &At, id: TaskId, vtable: u64, way: SpawnWay, parent: Parent) -> usize {
+        let kin = self.kin_of(parent);
+        let child = self.add(id, vtable, Phase::Ready, parent);
+        if let Parent::Task(parent) = parent
+            && let Some(parent) = self.index_of(parent)
+        {
+            self.spawned_while_accepting(parent, child);
+        }
         let child_task = &mut self.tasks[child];
+        child_task.kin = kin;
         child_task.born = Some(Birth { time_ns: self.now, thread: at.tid });
         if child_task.kind == TaskKind::Unknown {
             child_task.kind = kind_by(way);
         }
         self.totals.spawns += 1;
-        self.fresh.spawns.push((self.now, child));
+        child
     }
 
     fn parent(&self, tid: u32) -> Parent {

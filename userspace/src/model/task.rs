@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::awaits::Waited;
+use super::notes::Notes;
+use super::own::{Duties, Kin};
 use crate::event::TaskId;
 use crate::facts::TaskKind;
 
@@ -34,6 +37,12 @@ pub struct Task {
     pub aborts: u64,
     /// Where its time went.
     pub times: Times,
+    /// What it awaited, and for how long.
+    pub waited: Vec<Waited>,
+    /// The last wait that is over, while it is not known what was awaited.
+    pub(super) awaiting: Wait,
+    /// The wait since the last poll ended.
+    pub(super) pending: Wait,
     pub(super) phase: Phase,
     /// Up to when `times` is right.
     charged_to: u64,
@@ -43,6 +52,19 @@ pub struct Task {
     pub(super) owed_wake: Option<u64>,
     /// The last poll, if its end was not seen.
     pub(super) unended: Option<Unended>,
+    /// What is worth telling one by one, where that is wanted.
+    pub notes: Option<Box<Notes>>,
+    /// What its spawn says of whose work it is.
+    pub(super) kin: Kin,
+    /// Whether it read the head of a request.
+    pub(super) is_server: bool,
+    /// Whether it wrote the head of a call while it served no request.
+    pub(super) is_client: bool,
+    /// Whether it was spawned to serve one HTTP/2 stream.
+    pub(super) is_stream: bool,
+    /// Whether it woke a task of another request, or was woken by one.
+    pub(super) had_contact: bool,
+    pub(super) duties: Option<Box<Duties>>,
 }
 
 /// A poll whose end was not seen.
@@ -122,16 +144,29 @@ pub enum Phase {
     Waiting,
 }
 
-/// Where a task's time went, in nanoseconds. Running, ready and waiting add up to its lifetime.
+/// A stretch in which a task was not polled, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// How long it is.
+    pub(super) ns: u64,
+    /// The part of it, at its end, in which the task was ready.
+    pub(super) ready_ns: u64,
+    /// Up to when.
+    pub(super) until_ns: u64,
+}
+
+/// Where a task's time went, in nanoseconds. Running, blocked, ready and waiting add up to its lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Running.
     pub running_ns: u64,
+    /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not watched.
+    pub blocked_ns: u64,
     /// Ready, not running.
     pub ready_ns: u64,
     /// Waiting.
     pub waiting_ns: u64,
-    /// The part of `running_ns` in which its thread was inside another task's frame.
+    /// The part of these two in which its thread was inside another frame.
     pub nested_ns: u64,
     /// The sum of the polls whose start and end were seen.
     pub polls_ns: u64,
@@ -140,10 +175,16 @@ pub struct Times {
 }
 
 impl Times {
-    /// Running, but for what ran nested inside.
+    /// Inside its polls, running or blocked, but for what ran nested inside.
     #[must_use]
     pub fn busy_ns(&self) -> u64 {
-        self.running_ns.saturating_sub(self.nested_ns)
+        self.running_ns.saturating_add(self.blocked_ns).saturating_sub(self.nested_ns)
+    }
+
+    /// Running, but for what ran nested inside.
+    #[must_use]
+    pub fn on_cpu_ns(&self) -> u64 {
+        self.busy_ns().saturating_sub(self.blocked_ns)
     }
 }
 
@@ -163,12 +204,32 @@ impl Task {
             wakes: 0,
             aborts: 0,
             times: Times::default(),
+            waited: Vec::new(),
+            awaiting: Wait::default(),
+            pending: Wait::default(),
             phase,
             charged_to: now,
             on: None,
             owed_wake: None,
             unended: None,
+            notes: None,
+            kin: Kin::Nobody,
+            is_server: false,
+            is_client: false,
+            is_stream: false,
+            had_contact: false,
+            duties: None,
         }
+    }
+
+    /// What it was doing last, and since when, in nanoseconds.
+    #[must_use]
+    pub fn phase(&self) -> (Phase, u64) {
+        (self.phase, self.charged_to)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.phase == Phase::Running
     }
 
     /// Adds the time since the last charge to the current phase. An ended task has none.
@@ -183,10 +244,38 @@ impl Task {
             Phase::Ready => self.times.ready_ns += since,
             Phase::Waiting => self.times.waiting_ns += since,
         }
+        if self.phase != Phase::Running {
+            self.pending.ns += since;
+            self.pending.until_ns = now;
+        }
+        if self.phase == Phase::Ready {
+            self.pending.ready_ns += since;
+        }
+    }
+
+    /// Charges a running task, and the time from `since` on as blocked; returns that time in nanoseconds. What
+    /// was charged before stays: somebody may have counted on it.
+    pub(super) fn block(&mut self, since: u64, now: u64) -> u64 {
+        if self.end.is_some() {
+            return 0;
+        }
+        let since = since.max(self.charged_to).min(now);
+        self.charge(since);
+        self.charged_to = now;
+        self.times.blocked_ns += now - since;
+        now - since
+    }
+
+    /// Since when it has been ready, if it is.
+    pub(super) fn ready_since(&self) -> Option<u64> {
+        (self.phase == Phase::Ready && self.end.is_none()).then_some(self.charged_to)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: u64) {
         self.charge(now);
+        if phase == Phase::Running {
+            self.awaiting = std::mem::take(&mut self.pending);
+        }
         self.phase = phase;
     }
 

@@ -1,5 +1,6 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
+use super::stretch::Marks;
 use super::task::Why;
 use crate::event::TaskId;
 
@@ -20,6 +21,8 @@ pub(super) struct Thread {
     /// The task of the last wake that was left out of the graph. A `LocalSet` schedules it next,
     /// which must not pass for its spawn.
     pub(super) passed_over: Option<TaskId>,
+    /// When it was last seen to run, in nanoseconds.
+    pub(super) active_ns: u64,
 }
 
 /// One activation of `raw::poll` or `Vtable::shutdown`.
@@ -37,11 +40,15 @@ pub(super) struct Frame {
     pub(super) panics: u32,
     /// Nanoseconds spent in frames directly above this one.
     pub(super) nested: u64,
+    /// Nanoseconds in which the thread was blocked in it, but not in frames above.
+    pub(super) blocked: u64,
     /// The epoch in which it was pushed.
     pub(super) epoch: u64,
     /// When another event proved that the task is no longer RUNNING here, though the thread has not
     /// said so yet: its report is written after the transition and may come late.
     pub(super) over: Option<u64>,
+    /// What it did for requests since it last woke a task of one.
+    pub(super) marks: Marks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,9 @@ pub(super) enum FrameKind {
     Cancel,
     /// `Vtable::shutdown`.
     Shutdown,
+    /// `Vtable::shutdown`, while another thread was between its entry into `raw::poll` and its
+    /// transition to RUNNING: only one of the two holds the task.
+    Contested,
     /// The task is complete, and a wake of its `JoinHandle`'s waker is about to follow.
     Completing,
 }
@@ -64,6 +74,7 @@ impl Thread {
             hosts_tasks: false,
             entries_ignored: 0,
             passed_over: None,
+            active_ns: 0,
         }
     }
 
@@ -89,6 +100,11 @@ impl Thread {
 }
 
 impl Frame {
+    /// Whether it is a task's own, and the task is still RUNNING here.
+    pub(super) fn holds(&self) -> bool {
+        !self.runtime && self.over.is_none() && !self.is_completing()
+    }
+
     pub(super) fn is_completing(&self) -> bool {
         self.kind == FrameKind::Completing
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Graph;
 use super::frames::Actor;
+use super::notes::Happened;
 use super::setup::Detail;
 use super::task::{How, Phase, Why};
 use crate::event::{At, Event, State, TaskId, TaskRef, What};
@@ -80,6 +81,7 @@ impl Graph {
             (Some(did), Some(index)) => {
                 let did = self.take_wake(index, did, *predicted);
                 self.book_wake(&event.at, index, did, by);
+                self.handed_on(event.at.tid, by, index, did);
             }
             _ => {
                 self.totals.stale_wakes += 1;
@@ -140,9 +142,16 @@ impl Graph {
         self.totals.wakes += 1;
         let task = &mut self.tasks[index];
         task.wakes += 1;
+        let (id, useful) = (task.id, matches!(did, Did::MadeReady | Did::FoundRunning));
+        if let WakeBy::Task(waker) = by
+            && waker != id
+            && useful
+        {
+            self.note_wake(index, waker);
+        }
         if self.setup.detail == Detail::Intervals {
             self.fresh.wakes.push((self.now, self.wakes.len()));
-            self.wakes.push(Wake { task: task.id, time_ns: self.now, thread: at.tid, did, by });
+            self.wakes.push(Wake { task: id, time_ns: self.now, thread: at.tid, did, by });
         }
     }
 
@@ -176,7 +185,7 @@ impl Graph {
         Some(actor)
     }
 
-    pub(super) fn abort(&mut self, task: &TaskRef, old: State, new: State) {
+    pub(super) fn abort(&mut self, at: &At, task: &TaskRef, old: State, new: State) {
         let newly = !old.has(CANCELLED) && new.has(CANCELLED) && !old.has(COMPLETE);
         let running = old.has(RUNNING);
         let phase = match old.has(NOTIFIED) {
@@ -188,6 +197,7 @@ impl Graph {
             return;
         };
         self.tasks[index].aborts += 1;
+        self.note(index, Happened::Abort { time_ns: self.now, thread: at.tid });
         if phase == Phase::Waiting {
             self.make_ready(index);
         }

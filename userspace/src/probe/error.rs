@@ -65,6 +65,13 @@ impl ProbeError {
     }
 }
 
+/// Whether this process got privileges that its caller does not have, from its own file.
+/// <https://man7.org/linux/man-pages/man3/getauxval.3.html>
+pub(crate) fn privileges_are_lent() -> bool {
+    // SAFETY: the call only reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Which of the capabilities that attaching takes this process lacks.
 pub(crate) fn missing_capabilities() -> String {
     // https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/capability.h

@@ -2,18 +2,30 @@
 
 use std::{
     borrow::Cow,
-    env, fs,
-    os::fd::{AsFd as _, AsRawFd as _},
+    env,
+    ffi::OsString,
+    fs,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, Map, MapData},
+    maps::{Array, HashMap, Map, MapData},
 };
 
 use aya_log::EbpfLogger;
+use probe_common::{config, http::Names};
 
-use super::{ProbeError, Watched};
+use super::{
+    Http, ProbeError, Sampling, Watched, blocked, btf,
+    chains::Tables,
+    error::privileges_are_lent,
+    http2, multi,
+    syscall::{Command, bpf},
+};
 
 /// Built by `cargo xtask build-ebpf` from `probe-ebpf`, and committed.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("asyncscope.bpf.o");
@@ -32,24 +44,56 @@ pub(super) struct Loaded {
 /// Whether another object than the one built in is loaded.
 #[must_use]
 pub fn is_fresh_object() -> bool {
-    env::var_os(OBJECT_VARIABLE).is_some()
+    other_object().is_some()
+}
+
+/// Not where the privileges are not the caller's own: a program reads all of the kernel's memory.
+fn other_object() -> Option<OsString> {
+    env::var_os(OBJECT_VARIABLE).filter(|_| !privileges_are_lent())
 }
 
 impl Loaded {
     pub(super) fn new(watched: &Watched, logs: bool) -> Result<Self, ProbeError> {
-        let object = match env::var_os(OBJECT_VARIABLE) {
+        let object = match other_object() {
             Some(path) => Cow::Owned(
                 fs::read(&path).map_err(|error| ProbeError::kernel(&format!("read {}", path.display()), &error))?,
             ),
             None => Cow::Borrowed(OBJECT),
         };
         let level = if logs { ALL_LEVELS } else { 0 };
-        let ebpf = EbpfLoader::new()
+        let descriptors = watched.http.as_ref().map_or(1, |http| http.descriptors.max(1));
+        let pieces = if watched.http.is_some() { PIECES } else { 1 };
+        let tables = watched.layouts.as_ref().map(Tables::of).unwrap_or_default();
+        let mut loader = EbpfLoader::new();
+        loader
             .override_global(aya_log::LEVEL, &level, true)
-            .load(&object)
-            .map_err(|error| ProbeError::aya("create the eBPF maps", &error))?;
+            .map_max_entries("CONNECTIONS", descriptors)
+            .map_max_entries("PIECES", pieces)
+            .map_max_entries("SAMPLE_DRAFTS", drafts(watched)?);
+        for (map, size) in tables.sizes().into_iter().chain(blocked::sizes(watched.blocked.is_some())) {
+            loader.map_max_entries(map, size);
+        }
+        // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
+        let refused = |error| multi::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
+        let ebpf = loader.load(&object).map_err(refused)?;
         let mut loaded = Self { ebpf, object, taken: Vec::new() };
         loaded.set_vtables(&watched.vtables)?;
+        tables.fill(&mut loaded.ebpf)?;
+        if let Some(runtime) = &watched.blocked {
+            blocked::note(&mut loaded, runtime)?;
+        }
+        if let Some(http) = &watched.http {
+            loaded.set_http(http)?;
+        }
+        if let Some(prints) = &watched.prints {
+            loaded.set("PRINTED", prints.descriptors)?;
+        }
+        if let Some(sampling) = watched.sampling {
+            loaded.set_sampling(sampling)?;
+        }
+        if watched.http.is_some() || watched.prints.is_some() || watched.sampling.is_some() {
+            loaded.set("WATCHED", WatchedProcess(watched_process(watched.pid)?))?;
+        }
         Ok(loaded)
     }
 
@@ -58,6 +102,32 @@ impl Loaded {
         let map = self.ebpf.map_mut("VTABLES").ok_or_else(|| absent("VTABLES"))?;
         let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
         vtables.iter().try_for_each(|(vtable, id_offset)| map.insert(vtable, id_offset, 0)).map_err(failed)
+    }
+
+    fn set_http(&mut self, http: &Http) -> Result<(), ProbeError> {
+        let names = Names::new(http.headers.iter().map(String::as_str));
+        self.set("NAMES", NameTables(names))?;
+        if let Some(layout) = http.http2 {
+            http2::set(&mut self.ebpf, layout, &http.headers)?;
+        }
+        Ok(())
+    }
+
+    fn set_sampling(&mut self, sampling: Sampling) -> Result<(), ProbeError> {
+        let settings = config::Sampling {
+            thread_pointer: btf::thread_pointer()?,
+            below: sampling.below.into(),
+            tagged: sampling.tagged.into(),
+            stack_pages: sampling.stack_pages.into(),
+        };
+        self.set("SAMPLING", SamplingSettings(settings))
+    }
+
+    fn set<T: aya::Pod>(&mut self, name: &'static str, value: T) -> Result<(), ProbeError> {
+        let failed = |error: aya::maps::MapError| ProbeError::aya("fill a map of settings", &error);
+        let map = self.ebpf.map_mut(name).ok_or_else(|| absent(name))?;
+        let mut map: Array<&mut MapData, T> = map.try_into().map_err(failed)?;
+        map.set(0, value, 0).map_err(failed)
     }
 
     pub(super) fn take_map(&mut self, name: &'static str) -> Result<Map, ProbeError> {
@@ -74,7 +144,7 @@ impl Loaded {
     }
 
     /// One program's instructions, with the maps' descriptors filled in.
-    pub(super) fn instructions(&self, program: &'static str) -> Result<Vec<aya_obj::generated::bpf_insn>, ProbeError> {
+    pub(super) fn code(&self, program: &'static str) -> Result<Code, ProbeError> {
         let failed = |why: String| ProbeError::Kernel { what: "read the eBPF object".to_owned(), why };
         let mut object = aya_obj::Object::parse(&self.object).map_err(|error| failed(error.to_string()))?;
         let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
@@ -91,9 +161,84 @@ impl Loaded {
         object.relocate_maps(maps.into_iter(), &text).map_err(|error| failed(error.to_string()))?;
         object.relocate_calls(&text).map_err(|error| failed(error.to_string()))?;
         let key = object.programs.get(program).ok_or_else(|| absent(program))?.function_key();
-        let function = object.functions.get(&key).ok_or_else(|| absent(program))?;
-        Ok(function.instructions.clone())
+        let function = object.functions.get(&key).ok_or_else(|| absent(program))?.clone();
+        let types = if function.func_info.func_info.len() > 1 { types(&mut object)? } else { None };
+        Ok(Code { function, types })
     }
+}
+
+/// As many heads can be in pieces at one time.
+const PIECES: u32 = 1024;
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct NameTables(Names);
+// SAFETY: integers without padding between them.
+unsafe impl aya::Pod for NameTables {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct WatchedProcess(config::Watched);
+// SAFETY: integers without padding between them.
+unsafe impl aya::Pod for WatchedProcess {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct SamplingSettings(config::Sampling);
+// SAFETY: integers without padding between them.
+unsafe impl aya::Pod for SamplingSettings {}
+
+/// One for each CPU that may strike.
+fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
+    if watched.sampling.is_none() {
+        return Ok(1);
+    }
+    let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
+    Ok(cpus.into_iter().max().unwrap_or(0) + 1)
+}
+
+/// The process as its own pid namespace numbers it, which is how the programs know its threads.
+fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
+    let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
+    let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).map_err(failed)?;
+    let status = crate::target::proc::text(format!("/proc/{pid}/status")).map_err(failed)?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let own = numbers.and_then(|numbers| numbers.split_ascii_whitespace().last()?.parse().ok());
+    Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: own.unwrap_or(u64::from(pid)) })
+}
+
+/// One program's code.
+#[derive(Debug)]
+pub(super) struct Code {
+    pub(super) function: aya_obj::Function,
+    /// The object's BTF, where the program has several functions: the kernel wants to know those that it
+    /// calls back.
+    pub(super) types: Option<OwnedFd>,
+}
+
+/// `struct bpf_attr` as `BPF_BTF_LOAD` reads it.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L1679-L1692>
+#[repr(C)]
+struct TypesLoad {
+    types: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
+    padding: u32,
+}
+
+fn types(object: &mut aya_obj::Object) -> Result<Option<OwnedFd>, ProbeError> {
+    let failed = |why: String| ProbeError::Kernel { what: "load the eBPF programs' types".to_owned(), why };
+    let Some(features) = aya::features().btf() else { return Ok(None) };
+    let types = object.fixup_and_sanitize_btf(features).map_err(|error| failed(error.to_string()))?;
+    let Some(bytes) = types.map(aya_obj::btf::Btf::to_bytes) else { return Ok(None) };
+    let size = bytes.len() as u32;
+    let mut attributes =
+        TypesLoad { types: bytes.as_ptr() as u64, log: 0, size, log_size: 0, log_level: 0, padding: 0 };
+    // SAFETY: the bytes outlive the call, with the length stated.
+    let loaded = unsafe { bpf(Command::BtfLoad, &mut attributes) };
+    loaded.map(Some).map_err(|error| ProbeError::kernel("load the eBPF programs' types", &error))
 }
 
 /// The programs' own diagnostics, down to the finest.
@@ -103,6 +248,7 @@ fn descriptor(map: &Map) -> Option<i32> {
     match map {
         Map::Array(map)
         | Map::HashMap(map)
+        | Map::LruHashMap(map)
         | Map::PerCpuArray(map)
         | Map::ArrayOfMaps(map)
         | Map::RingBuf(map)

@@ -2,34 +2,104 @@
 //!
 //! It moves bytes and interprets none. Dropping a [`Probe`] removes every hook from the target.
 
+mod blocked;
+mod btf;
+mod chains;
+mod clock;
 mod counters;
 mod error;
+mod http2;
 mod load;
 mod multi;
 mod rings;
 mod single;
 mod syscall;
+mod tracepoint;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use aya_log::EbpfLogger;
+use probe_common::config::Http2Layout;
 
+pub use blocked::StillBlocked;
 pub use counters::Losses;
 pub use error::ProbeError;
-pub(crate) use error::missing_capabilities;
+pub(crate) use error::{missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
 
-use crate::target::plan::{Placement, Program};
+use crate::{
+    chain,
+    target::plan::{Placement, Program},
+};
 
 /// Whom to watch.
 #[derive(Clone, Debug)]
 pub struct Watched {
     /// The process.
     pub pid: u32,
-    /// A path by which the kernel finds its executable.
-    pub executable: PathBuf,
     /// The address of each task vtable in its memory, and the offset of a task's id from its header.
     pub vtables: Vec<(u64, u32)>,
+    /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not told.
+    pub layouts: Option<chain::Program>,
+    /// What of HTTP is to be seen, if any is.
+    pub http: Option<Http>,
+    /// What of standard output and error is to be seen, if any is.
+    pub prints: Option<Prints>,
+    /// Whether threads are to be seen that are blocked inside of polls: then the vtables of the runtime's own
+    /// tasks, whose polls do not count.
+    pub blocked: Option<Vec<u64>>,
+    /// How CPU time is sampled, if it is.
+    pub sampling: Option<Sampling>,
+}
+
+/// How CPU time is sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    /// How often in a second the clock strikes on each CPU.
+    pub frequency_hz: u32,
+    /// The id of the task that a thread runs stands so many bytes below where `%fs` points.
+    pub below: u32,
+    /// Whether the word before it tells whether there is one.
+    pub tagged: bool,
+    /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
+    pub stack_pages: u32,
+}
+
+/// What of standard output and error is to be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prints {
+    /// The descriptors: bit 1 for standard output, bit 2 for standard error.
+    pub descriptors: u64,
+    /// Whether they are seen by the kernel's tracepoint, which all processes of the machine pass.
+    pub tracepoints: bool,
+}
+
+/// What of HTTP is to be seen.
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    /// The headers whose values are recorded, in lower case: at most 16, of at most 32 bytes each.
+    pub headers: Vec<String>,
+    /// How many descriptors are followed, from 0 on.
+    pub descriptors: u32,
+    /// Whether system calls are seen by the kernel's tracepoints, which all processes of the machine pass.
+    pub tracepoints: bool,
+    /// How HTTP/2 header blocks lie in the target's memory, where they are seen.
+    pub http2: Option<Http2Layout>,
+}
+
+/// A file of the target's with hooks in it.
+#[derive(Debug)]
+pub struct Image {
+    /// A path by which the kernel finds it.
+    pub path: PathBuf,
+    /// The file, where it has to be held for the path to lead to it.
+    pub held: Option<File>,
+    /// The hooks.
+    pub placements: Vec<Placement>,
 }
 
 /// How hooks are attached.
@@ -59,12 +129,16 @@ pub struct Options {
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.
 #[derive(Debug)]
 pub struct Probe {
-    links: Option<Links>,
+    blocked: Option<blocked::Blocked>,
+    links: Option<Vec<Link>>,
     rings: rings::Rings,
     counters: counters::Counters,
     logger: Option<Logger>,
     _loaded: load::Loaded,
     way: Way,
+    without_http: Option<ProbeError>,
+    without_prints: Option<ProbeError>,
+    without_blocked: Option<ProbeError>,
 }
 
 /// Takes the programs' own diagnostics.
@@ -76,21 +150,41 @@ impl std::fmt::Debug for Logger {
     }
 }
 
-/// What holds the hooks; they go when it is dropped.
+/// What holds hooks; they go when it is dropped.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its drop")]
-enum Links {
-    Multi(Vec<multi::Attached>),
-    Single(Vec<aya::programs::uprobe::UProbeLink>),
+enum Link {
+    Multi(multi::Attached),
+    Single(aya::programs::uprobe::UProbeLink),
+    Tracepoint(aya::programs::raw_trace_point::RawTracePointLink),
+    Clock(aya::programs::perf_event::PerfEventLink),
+}
+
+/// Hooks of one program in one file.
+#[derive(Debug)]
+struct Group<'a> {
+    pid: u32,
+    path: &'a Path,
+    program: Program,
+    placements: &'a [&'a Placement],
+}
+
+fn arm(loaded: &mut load::Loaded, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
+    if way == Way::Multi {
+        return multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]);
+    }
+    let links = single::attach(loaded, group)?;
+    Ok(links.into_iter().map(Link::Single).collect())
 }
 
 impl Probe {
-    /// Loads the programs and arms all hooks.
+    /// Loads the programs and arms all hooks. Where the kernel refuses only what sees HTTP, or standard output
+    /// and error, the rest is armed: see [`Self::without_http`] and [`Self::without_prints`].
     ///
     /// # Errors
     ///
     /// What the kernel refused, and what to do. Nothing stays armed then.
-    pub fn attach(watched: &Watched, placements: &[Placement], options: &Options) -> Result<Self, ProbeError> {
+    pub fn attach(watched: &Watched, images: &[Image], options: &Options) -> Result<Self, ProbeError> {
         let mut loaded = load::Loaded::new(watched, options.logs)?;
         let rings = rings::Rings::create(&mut loaded, options.ring_bytes)?;
         let counters = counters::Counters::new(&mut loaded)?;
@@ -100,24 +194,92 @@ impl Probe {
             Way::Auto => Way::Single,
             way => way,
         };
-        let mut by_program: BTreeMap<Program, Vec<&Placement>> = BTreeMap::new();
-        placements.iter().for_each(|placement| by_program.entry(placement.program).or_default().push(placement));
-        let links = if way == Way::Multi {
-            let attach = |(program, placements): (&Program, &Vec<&Placement>)| {
-                multi::attach(&loaded, watched, *program, placements)
-            };
-            Links::Multi(by_program.iter().map(attach).collect::<Result<_, _>>()?)
-        } else {
-            let attach = |(program, placements): (&Program, &Vec<&Placement>)| {
-                single::attach(&mut loaded, watched, *program, placements)
-            };
-            Links::Single(by_program.iter().map(attach).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        // All hooks of one program before those of the next, in whatever file they are.
+        let mut groups: BTreeMap<(Program, usize), Vec<&Placement>> = BTreeMap::new();
+        for (index, image) in images.iter().enumerate() {
+            for placement in &image.placements {
+                groups.entry((placement.program, index)).or_default().push(placement);
+            }
+        }
+        let mut links = Vec::new();
+        let (mut without_http, mut without_prints) = (None, None);
+        for ((program, image), placements) in &groups {
+            if program.sees_http() && without_http.is_some() {
+                continue;
+            }
+            let Some(image) = images.get(*image) else { continue };
+            let group = Group { pid: watched.pid, path: &image.path, program: *program, placements };
+            match arm(&mut loaded, way, &group) {
+                Ok(armed) => links.extend(armed),
+                Err(error) if program.sees_http() => without_http = Some(error),
+                Err(error) if !program.is_needed() => without_prints = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if without_http.is_none() && watched.http.as_ref().is_some_and(|http| http.tracepoints) {
+            match tracepoint::attach(&mut loaded, &tracepoint::HTTP) {
+                Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
+                Err(error) => without_http = Some(error),
+            }
+        }
+        if watched.prints.is_some_and(|prints| prints.tracepoints) {
+            match tracepoint::attach(&mut loaded, &tracepoint::PRINTS) {
+                Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
+                Err(error) => without_prints = Some(error),
+            }
+        }
+        if let Some(sampling) = watched.sampling {
+            links.extend(clock::start(&mut loaded, sampling.frequency_hz)?.into_iter().map(Link::Clock));
+        }
+        // Last: what it tells is about polls that were seen to begin.
+        let (blocked, without_blocked) = match watched.blocked.as_ref().map(|_| blocked::Blocked::arm(&mut loaded)) {
+            Some(Ok(blocked)) => (Some(blocked), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
         };
-        Ok(Self { links: Some(links), rings, counters, logger, _loaded: loaded, way })
+        Ok(Self {
+            blocked,
+            links: Some(links),
+            rings,
+            counters,
+            logger,
+            _loaded: loaded,
+            way,
+            without_http,
+            without_prints,
+            without_blocked,
+        })
+    }
+
+    /// Why HTTP is not seen, where the kernel refused that.
+    #[must_use]
+    pub fn without_http(&self) -> Option<&ProbeError> {
+        self.without_http.as_ref()
+    }
+
+    /// Why standard output and error are not seen, where the kernel refused that.
+    #[must_use]
+    pub fn without_prints(&self) -> Option<&ProbeError> {
+        self.without_prints.as_ref()
+    }
+
+    /// Why blocked threads are not seen, where they were wanted and the kernel refused that.
+    #[must_use]
+    pub fn without_blocked(&self) -> Option<&ProbeError> {
+        self.without_blocked.as_ref()
+    }
+
+    /// The threads that are blocked inside of polls now.
+    #[must_use]
+    pub fn still_blocked(&self) -> Vec<StillBlocked> {
+        self.blocked.as_ref().map(blocked::Blocked::still).unwrap_or_default()
     }
 
     /// Removes every hook. What the ring buffers hold can still be drained.
     pub fn disarm(&mut self) {
+        if let Some(blocked) = &mut self.blocked {
+            blocked.disarm();
+        }
         self.links = None;
     }
 
@@ -154,18 +316,46 @@ impl Probe {
     }
 }
 
-/// Loads all programs without attaching them: whether this kernel takes them.
+/// What of the programs this kernel takes.
+#[derive(Debug)]
+pub struct Tested {
+    /// How hooks are attached here.
+    pub way: Way,
+    /// The programs that see HTTP, and standard output and error.
+    pub http: Result<(), ProbeError>,
+    /// The program that sees blocked threads.
+    pub blocked: Result<(), ProbeError>,
+    /// The program that takes samples.
+    pub sampling: Result<(), ProbeError>,
+}
+
+/// Loads all programs without attaching them: whether this kernel takes them. Those of [`Tested`] may be refused
+/// by themselves.
 ///
 /// # Errors
 ///
 /// What the kernel refused, and what to do.
-pub fn self_test() -> Result<Way, ProbeError> {
-    let watched = Watched { pid: std::process::id(), executable: PathBuf::from("/proc/self/exe"), vtables: Vec::new() };
+pub fn self_test() -> Result<Tested, ProbeError> {
+    let watched = Watched {
+        pid: std::process::id(),
+        vtables: Vec::new(),
+        layouts: None,
+        http: Some(Http::default()),
+        prints: None,
+        blocked: Some(Vec::new()),
+        sampling: None,
+    };
     let mut loaded = load::Loaded::new(&watched, false)?;
-    if multi::is_supported() {
-        Program::ALL.iter().try_for_each(|program| multi::load(&loaded, *program).map(drop))?;
-        return Ok(Way::Multi);
-    }
-    Program::ALL.iter().try_for_each(|program| single::load(&mut loaded, *program))?;
-    Ok(Way::Single)
+    let way = if multi::is_supported() { Way::Multi } else { Way::Single };
+    let load = |loaded: &mut load::Loaded, program: &Program| match way {
+        Way::Multi => multi::load(loaded, *program).map(drop),
+        _ => single::load(loaded, *program),
+    };
+    let (needed, others): (Vec<Program>, Vec<Program>) = Program::ALL.iter().partition(|program| program.is_needed());
+    needed.iter().try_for_each(|program| load(&mut loaded, program))?;
+    let all = [tracepoint::HTTP.as_slice(), &tracepoint::PRINTS].concat();
+    let others = others.iter().try_for_each(|program| load(&mut loaded, program));
+    let others = others.and_then(|()| tracepoint::load(&mut loaded, &all));
+    let (blocked, sampling) = (blocked::load(&mut loaded).map(drop), clock::load(&mut loaded));
+    Ok(Tested { way, http: others, blocked, sampling })
 }

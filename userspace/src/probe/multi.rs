@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    ProbeError, Watched,
-    load::Loaded,
+    Group, ProbeError,
+    load::{Code, Loaded},
     syscall::{Command, bpf},
 };
-use crate::target::plan::{Placement, Program};
+use crate::target::plan::Program;
 
 /// `BPF_PROG_TYPE_KPROBE`
 const PROGRAM_TYPE: u32 = 2;
@@ -19,7 +19,8 @@ const ATTACH_TYPE: u32 = 48;
 /// Up to 6.9, the kernel's filter by process misses all threads but the first.
 /// <https://github.com/torvalds/linux/commit/46ba0e49b64232adac35a2bc892f1710c5b0fb7f>
 const FIRST_GOOD: (u64, u64) = (6, 10);
-const LOG_LEN: usize = 64 << 10;
+/// Of the verifier's log, which is asked for only after a refusal, the end.
+const LOG_LEN: usize = 4 << 20;
 
 /// A program and its link; dropping them removes the hooks.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Attached {
 }
 
 /// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads here.
+#[derive(Default)]
 #[repr(C)]
 struct ProgLoad {
     prog_type: u32,
@@ -43,8 +45,13 @@ struct ProgLoad {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    types_fd: u32,
+    function_info_size: u32,
+    function_info: u64,
+    function_info_count: u32,
+    padding: u32,
 }
-const _: () = assert!(size_of::<ProgLoad>() == 72);
+const _: () = assert!(size_of::<ProgLoad>() == 96);
 
 /// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads for `uprobe_multi`.
 #[repr(C)]
@@ -70,9 +77,26 @@ pub(super) fn is_supported() -> bool {
         .is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD)
 }
 
+/// Why the kernel takes no program at all, if it takes none.
+pub(super) fn refusal() -> Option<ProbeError> {
+    // `r0 = 0`, `exit`
+    const INSTRUCTIONS: [u64; 2] = [0xb7, 0x95];
+    let mut attributes = ProgLoad {
+        prog_type: PROGRAM_TYPE,
+        insn_cnt: INSTRUCTIONS.len() as u32,
+        insns: INSTRUCTIONS.as_ptr() as u64,
+        license: c"Dual MIT/GPL".as_ptr() as u64,
+        ..ProgLoad::default()
+    };
+    // SAFETY: the instructions and the licence outlive the call.
+    let refused = unsafe { bpf(Command::ProgLoad, &mut attributes) }.err();
+    refused.map(|error| ProbeError::kernel("load eBPF programs", &error))
+}
+
 /// Has the kernel verify the program.
 pub(super) fn load(loaded: &Loaded, program: Program) -> Result<OwnedFd, ProbeError> {
-    let instructions = loaded.instructions(program.name())?;
+    let Code { function, types } = loaded.code(program.name())?;
+    let (instructions, functions) = (&function.instructions, &function.func_info.func_info);
     let mut name = [0; 16];
     name.iter_mut().zip(program.name().bytes().take(15)).for_each(|(to, from)| *to = from);
     let mut log = Vec::new();
@@ -90,8 +114,13 @@ pub(super) fn load(loaded: &Loaded, program: Program) -> Result<OwnedFd, ProbeEr
             prog_name: name,
             prog_ifindex: 0,
             expected_attach_type: ATTACH_TYPE,
+            types_fd: types.as_ref().map_or(0, |types| types.as_raw_fd() as u32),
+            function_info_size: if types.is_some() { function.func_info_rec_size as u32 } else { 0 },
+            function_info: if types.is_some() { functions.as_ptr() as u64 } else { 0 },
+            function_info_count: if types.is_some() { functions.len() as u32 } else { 0 },
+            padding: 0,
         };
-        // SAFETY: the instructions, the licence and the log outlive the call, with the lengths stated.
+        // SAFETY: the instructions, the functions, the licence and the log outlive the call, with the lengths stated.
         unsafe { bpf(Command::ProgLoad, &mut attributes) }
     };
     let error = match attempt(&mut log) {
@@ -102,7 +131,7 @@ pub(super) fn load(loaded: &Loaded, program: Program) -> Result<OwnedFd, ProbeEr
         return Err(ProbeError::kernel("load eBPF programs", &error));
     }
     log.resize(LOG_LEN, 0);
-    attempt(&mut log).map_err(|error| ProbeError::Verifier {
+    attempt(&mut log).map_err(|_| ProbeError::Verifier {
         program: program.name(),
         why: error.to_string(),
         log: last_words(&log),
@@ -116,14 +145,10 @@ fn last_words(log: &[u8]) -> String {
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(
-    loaded: &Loaded,
-    watched: &Watched,
-    program: Program,
-    placements: &[&Placement],
-) -> Result<Attached, ProbeError> {
+pub(super) fn attach(loaded: &Loaded, group: &Group<'_>) -> Result<Attached, ProbeError> {
+    let Group { pid, path, program, placements } = *group;
     let program_fd = load(loaded, program)?;
-    let path = CString::new(watched.executable.as_os_str().as_bytes()).unwrap_or_default();
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
     let offsets: Vec<u64> = placements.iter().map(|placement| placement.offset.0).collect();
     let cookies: Vec<u64> = placements.iter().map(|placement| placement.cookie).collect();
     let mut attributes = LinkCreate {
@@ -137,7 +162,7 @@ pub(super) fn attach(
         cookies: cookies.as_ptr() as u64,
         cnt: offsets.len() as u32,
         multi_flags: 0,
-        pid: watched.pid,
+        pid,
         padding: 0,
     };
     // SAFETY: the path and both arrays outlive the call, with the lengths stated.

@@ -8,7 +8,7 @@ use aya::programs::{
 };
 
 use super::{
-    ProbeError, Watched,
+    Group, ProbeError,
     load::{Loaded, absent},
 };
 use crate::target::plan::{Placement, Program};
@@ -27,20 +27,18 @@ pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(
-    loaded: &mut Loaded,
-    watched: &Watched,
-    which: Program,
-    placements: &[&Placement],
-) -> Result<Vec<UProbeLink>, ProbeError> {
-    load(loaded, which)?;
-    let pid = NonZeroU32::new(watched.pid).ok_or_else(|| absent("process 0"))?;
+pub(super) fn attach(loaded: &mut Loaded, group: &Group<'_>) -> Result<Vec<UProbeLink>, ProbeError> {
+    let Group { pid, path, program: which, placements } = *group;
+    let is_loaded = program(loaded, which)?.fd().is_ok();
+    if !is_loaded {
+        load(loaded, which)?;
+    }
+    let pid = NonZeroU32::new(pid).ok_or_else(|| absent("process 0"))?;
     let probe = program(loaded, which)?;
     let attach = |placement: &&Placement| {
         let location = UProbeAttachLocation::AbsoluteOffset(placement.offset.0);
         let point = UProbeAttachPoint { location, cookie: Some(placement.cookie) };
-        let link =
-            probe.attach(point, &watched.executable, UProbeScope::OneProcess(pid)).and_then(|id| probe.take_link(id));
+        let link = probe.attach(point, path, UProbeScope::OneProcess(pid)).and_then(|id| probe.take_link(id));
         link.map_err(|error| ProbeError::aya(&format!("attach a hook at {:?}", placement.address), &error))
     };
     placements.iter().map(attach).collect()

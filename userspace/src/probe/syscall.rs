@@ -11,6 +11,7 @@ use std::{
 #[repr(u32)]
 pub(super) enum Command {
     ProgLoad = 5,
+    BtfLoad = 18,
     LinkCreate = 28,
 }
 

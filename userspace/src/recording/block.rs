@@ -26,6 +26,8 @@ const CRC_AT: usize = 16;
 
 /// The longest payload of an event block in bytes, before compression.
 const MAX_EVENTS: u32 = 4 << 20;
+/// The longest payload of a block of a few counts.
+const MAX_SMALL: u32 = 64 << 10;
 /// The longest payload of any other block: facts hold a name for each task type, and some are long.
 const MAX_OTHER: u32 = 64 << 20;
 
@@ -133,7 +135,11 @@ pub(super) fn append(kind: u8, raw: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
 }
 
 const fn limit(kind: u8) -> u32 {
-    if kind == EVENTS { MAX_EVENTS } else { MAX_OTHER }
+    match kind {
+        EVENTS => MAX_EVENTS,
+        LOSS | END => MAX_SMALL,
+        _ => MAX_OTHER,
+    }
 }
 
 fn checksum(head: &[u8], stored: &[u8]) -> [u8; 4] {

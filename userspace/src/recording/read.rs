@@ -70,7 +70,13 @@ impl<R: Read> Reader<R> {
 
     /// Hands all events to `sink`, in the order in which they were written.
     #[must_use]
-    pub fn read(mut self, sink: &mut dyn FnMut(Event)) -> Recording {
+    pub fn read(self, sink: &mut dyn FnMut(Event)) -> Recording {
+        self.read_known(&mut |_, event| sink(event))
+    }
+
+    /// The same, with what the recording has told by then.
+    #[must_use]
+    pub fn read_known(mut self, sink: &mut dyn FnMut(&Facts, Event)) -> Recording {
         loop {
             let offset = self.blocks.offset;
             self.recording.bytes = offset;
@@ -97,7 +103,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads a block; false at the end of the file. Blocks of unknown kinds are a later version's.
-    fn read_block(&mut self, sink: &mut dyn FnMut(Event)) -> Result<bool, DamageKind> {
+    fn read_block(&mut self, sink: &mut dyn FnMut(&Facts, Event)) -> Result<bool, DamageKind> {
         let Some(kind) = self.blocks.next()? else {
             return Ok(false);
         };
@@ -114,7 +120,7 @@ impl<R: Read> Reader<R> {
 }
 
 impl Recording {
-    fn read_events(&mut self, mut raw: &[u8], sink: &mut dyn FnMut(Event)) -> Result<(), DamageKind> {
+    fn read_events(&mut self, mut raw: &[u8], sink: &mut dyn FnMut(&Facts, Event)) -> Result<(), DamageKind> {
         while !raw.is_empty() {
             let (len, rest) = raw.split_first_chunk().ok_or(DamageKind::RecordCutOff)?;
             let len = usize::from(u16::from_le_bytes(*len));
@@ -123,7 +129,7 @@ impl Recording {
             match decode(record) {
                 Ok(event) => {
                     self.events += 1;
-                    sink(event);
+                    sink(&self.facts, event);
                 }
                 Err(DecodeError::UnknownKind { .. }) => self.skipped += 1,
                 Err(error) => return Err(DamageKind::Record(error)),

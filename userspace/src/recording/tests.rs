@@ -151,7 +151,7 @@ fn blocks_that_no_writer_wrote() {
     };
     let bomb = u32::MAX;
     check_block(2, 1, bomb, b"x", "claims 1 bytes, 4294967295 when decompressed, where at most 4194304 are possible");
-    check_block(3, 1, bomb, b"x", "claims 1 bytes, 4294967295 when decompressed, where at most 67108864 are possible");
+    check_block(3, 1, bomb, b"x", "claims 1 bytes, 4294967295 when decompressed, where at most 65536 are possible");
     check_block(2, 0, 1, b"xy", "claims 2 bytes, 1 when decompressed, where at most 4194304 are possible");
     check_block(2, 0, 2, b"x", "cannot be decompressed");
     check_block(2, 1, 4 << 20, b"x", "cannot be decompressed");

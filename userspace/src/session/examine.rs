@@ -8,9 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, bail};
 
+use super::{http, others, privileges};
 use crate::{
-    probe::{self, Way, missing_capabilities},
-    target::{self, abilities, debug, elf::Elf, error::TargetError, process::Process},
+    probe::{self, Tested, Way, missing_capabilities},
+    target::{self, abilities, debug, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process},
     view::{self, inspect::Inspection},
 };
 
@@ -32,16 +33,18 @@ pub enum Form {
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
 pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
-    let (file, pid, data) = if of.contains('/') || Path::new(of).is_file() {
+    let (file, process, data) = if of.contains('/') || Path::new(of).is_file() {
         (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
             Err(_) => Process::by_name(of)?,
         };
+        privileges::check_caller(&process)?;
         let data = process.read_executable()?;
-        (process.executable_path().to_owned(), Some(process.pid), data)
+        (process.executable_path().to_owned(), Some(process), data)
     };
+    let pid = process.as_ref().map(|process| process.pid);
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
@@ -51,14 +54,25 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
         None => elf,
     };
-    let plan = target::cache::plan(&elf, target::discover).map_err(not_watchable)?;
+    let libraries = || process.iter().flat_map(|process| others::in_libraries(process, &mut Loaded::default()));
+    let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
+    let mut plan = target::cache::plan(&elf, target::discover).map_err(|why| not_watchable(all(why)))?;
+    match &process {
+        Some(process) => {
+            others::note(process, &mut Loaded::default(), &mut plan);
+            drop(http::see_calls(process, &mut plan, false, http::By::Either, http::For::EVERYTHING)?);
+        }
+        None => http::note_file(&mut plan),
+    }
     let inspection = Inspection {
         file: &file,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
+        current_task: plan.current_task,
+        running: plan.running_task(),
         symbols: elf.symbols().len(),
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
-        abilities: &abilities::of(&plan),
+        abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,
         hooks: &plan.hooks,
     };
@@ -132,9 +146,18 @@ fn capabilities() -> Check {
 }
 
 fn programs() -> Check {
-    match probe::self_test() {
-        Ok(Way::Single) => Ok("eBPF programs load; this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower".to_owned()),
-        Ok(_) => Ok("eBPF programs load; hooks attach by uprobe_multi".to_owned()),
-        Err(error) => Err(format!("eBPF programs: {error}")),
+    let Tested { way, http, blocked, sampling } =
+        probe::self_test().map_err(|error| format!("eBPF programs: {error}"))?;
+    if let Err(error) = http {
+        return Err(format!("eBPF programs for HTTP and log lines (the others load; bpf_loop needs 5.17): {error}"));
     }
+    let how = match way {
+        Way::Single => "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower",
+        _ => "hooks attach by uprobe_multi",
+    };
+    let without = [("--blocked", blocked), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
+        let error = loaded.err()?;
+        Some(format!("; but not that of {option}: {error}"))
+    });
+    Ok(format!("eBPF programs load; {how}{}", without.collect::<String>()))
 }

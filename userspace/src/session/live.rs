@@ -2,24 +2,32 @@
 
 use std::{io, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
+    clock,
+    dump::still,
+    export::{Export, Full, HOLD_NS},
+    http::{By, Http},
+    observe::Observer,
+    others,
     outputs::{Outputs, Wanted},
+    privileges,
     progress::Progress,
     start::{Armed, arm},
     watch::Watch,
 };
 use crate::{
-    event::Event,
-    model::{Detail, Graph, Setup},
-    probe::Options,
+    event::{At, Event, TaskRef, What},
+    facts::{CurrentTask, Facts},
+    model::{Graph, Phase, Setup},
+    probe::{Options, StillBlocked},
     recording::Writer,
-    target::{debug, process::Process},
+    target::{cache, debug, process::Process},
     view::summary::Lost,
 };
 
@@ -27,6 +35,11 @@ use crate::{
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
 /// The recording is flushed, and the terminal told, in one round out of this many.
 const FLUSH_EVERY: u32 = 5;
+/// Steps of the wall clock that are followed in one run.
+const MAX_STEPS: usize = 1000;
+
+/// Lines of the target are kept until the end up to so many bytes; a recording has them all.
+const LINES_MAX: u64 = 256 << 20;
 
 /// Whom to watch, for how long, and what to make of it.
 #[derive(Clone, Debug)]
@@ -41,18 +54,34 @@ pub struct Live {
     pub options: Options,
     /// Where names come from.
     pub names: debug::Options,
+    /// Whether the layouts of futures are wanted, where there is type information.
+    pub awaits: bool,
+    /// Whether the hooks are to tell what tasks await.
+    pub follow: bool,
+    /// Whether time blocked inside polls is to be told.
+    pub blocked: bool,
+    /// What of HTTP is recorded, if any is.
+    pub http: Option<Http>,
+    /// Whether what the target writes to its standard output and error is captured.
+    pub logs: bool,
+    /// How system calls are seen.
+    pub by: By,
+    /// How often CPU time is sampled in a second on each CPU, instead of tracing polls.
+    pub sampling: Option<u32>,
 }
 
-/// Attaches to a running process.
+/// Attaches to a running process; its id may be meant as in the pid namespace of another one.
 ///
 /// # Errors
 ///
 /// A sentence: what the target or the kernel refused, or which output cannot be written.
-pub fn attach(live: &Live) -> Result<()> {
+pub fn attach(live: &Live, pid_namespace: Option<u32>) -> Result<()> {
     let name = live.target.first().ok_or_else(|| anyhow!("no process given"))?;
-    let process = match name.parse() {
-        Ok(pid) => Process::by_pid(pid)?,
-        Err(_) => Process::by_name(name)?,
+    let process = match (name.parse(), pid_namespace) {
+        (Ok(pid), Some(member)) => Process::by_pid_in_namespace_of(member, pid)?,
+        (Ok(pid), None) => Process::by_pid(pid)?,
+        (Err(_), Some(_)) => bail!("--pid-namespace takes a process id, not the name {name:?}"),
+        (Err(_), None) => Process::by_name(name)?,
     };
     let outputs = live.wanted.open()?;
     let armed = arm(process, false, live)?;
@@ -83,30 +112,46 @@ pub fn run(live: &Live) -> Result<()> {
 }
 
 fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io::Write) -> Result<()> {
-    let detail = if outputs.want_intervals() { Detail::Intervals } else { Detail::Totals };
+    let noted = outputs.otlp.as_ref().map(|ready| ready.noted());
+    let only_recorder = outputs.are_only_recorded();
+    let setup = Setup::from(&armed.facts).with_detail(outputs.detail()).with_notes(noted).with_leaving(only_recorder);
     let mut sink = Sink {
-        graph: Graph::new(&Setup::from(&armed.facts).with_detail(detail)),
+        graph: Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX))),
+        export: None,
+        forgets: !outputs.need_tasks(),
         recorder: None,
-        only_recorder: false,
+        only_recorder,
         failed: None,
+        observer: Observer::new(if armed.knows_running() { 0 } else { armed.thread_local }),
+        observed: None,
     };
     if let Some(to) = outputs.record.take() {
         sink.recorder = Some(Writer::create(to.into_writer()?, &armed.facts).context("cannot write the recording")?);
-        sink.only_recorder = outputs.are_none();
     }
+    privileges::lock_down()?;
+    // Threads that are started from here on have given up the privileges as well.
+    sink.export = outputs.otlp.take().map(|ready| ready.start(&armed.facts)).transpose()?;
     let mut watch = Watch::new(&armed);
-    announce(&armed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
     runtime.block_on(until_the_end(&mut armed, &mut watch, &mut sink, live.duration))?;
+    let still = still::awaited(&mut armed, &mut watch, &mut |event| sink.take(event))?;
     let end_ns = watch.end();
+    let blocked = armed.probe.still_blocked();
     armed.probe.disarm();
     watch.last(&mut armed, &mut |event| sink.take(event))?;
-    let lost = losses(&armed, &watch)?;
-    sink.finish(end_ns, &lost)?;
-    if sink.only_recorder {
-        return Ok(());
+    others::announce_late(&mut armed);
+    sink.still(still, end_ns);
+    sink.still_blocked(&blocked, end_ns);
+    let lost = losses(&watch);
+    sink.learn(&mut armed);
+    sink.finish(end_ns, &lost);
+    let Sink { mut graph, export, only_recorder, failed, .. } = sink;
+    let silent = only_recorder || (export.is_some() && !outputs.need_tasks());
+    if !silent {
+        outputs.write(&graph, &armed.facts, &Lost { by_kind: lost }, told)?;
     }
-    outputs.write(&sink.graph, &armed.facts, &Lost { by_kind: lost }, told)
+    export.map_or(Ok(()), |export| export.finish(&mut graph, &armed.facts))?;
+    failed.map_or(Ok(()), |error| Err(error).context("cannot write the recording"))
 }
 
 /// One line when all is in place, for people and for scripts that wait for it.
@@ -116,7 +161,10 @@ fn announce(armed: &Armed) {
     let missing =
         if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };
     let name = armed.facts.process.name.escape_debug();
-    eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}", armed.process.pid);
+    let sampling = armed.facts.sampling.map(|sampling| format!(", CPU time sampled at {} Hz", sampling.frequency_hz));
+    let sampling = sampling.unwrap_or_default();
+    let blocked = if armed.facts.blocked { ", and one on every switch between threads of this host" } else { "" };
+    eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}{blocked}{sampling}", armed.process.pid);
 }
 
 /// Round by round, until the time is up, Ctrl-C, or the target's end.
@@ -128,6 +176,7 @@ async fn until_the_end(
 ) -> Result<()> {
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    announce(armed);
     let mut ticks = interval(DRAIN_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let end = duration.map(|duration| Instant::now() + duration);
@@ -138,11 +187,20 @@ async fn until_the_end(
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
         }
+        sink.observer.look(&armed.process);
         watch.round(armed, &mut |event| sink.take(event))?;
+        if watch.became_another() {
+            announce_another(&armed.process);
+            break;
+        }
         if round.is_multiple_of(FLUSH_EVERY) {
-            sink.flush()?;
-            progress.tell(sink.graph.tasks().len(), &sink.graph.totals());
-            if !armed.process.is_alive() {
+            note_step(armed, sink);
+            sink.export(&armed.facts);
+            sink.forget();
+            sink.flush();
+            progress.tell(&sink.graph.totals());
+            let in_vain = sink.only_recorder && sink.failed.is_some();
+            if in_vain || !armed.process.is_alive() {
                 break;
             }
         }
@@ -154,46 +212,126 @@ async fn until_the_end(
     Ok(())
 }
 
-fn losses(armed: &Armed, watch: &Watch) -> Result<Vec<(String, u64)>> {
-    let counted = armed.probe.losses()?;
-    let mut lost: Vec<_> = counted.by_kind().into_iter().map(|(loss, count)| (loss.name().to_owned(), count)).collect();
-    lost.extend(watch.agents_own());
-    Ok(lost)
+/// Whether the wall clock was set, which the recording and the spans have to know.
+fn note_step(armed: &mut Armed, sink: &mut Sink) {
+    let facts = &mut armed.facts;
+    let last = facts.clock_steps.last().copied().unwrap_or(facts.armed);
+    let Some(step) = clock::step_since(last).filter(|_| facts.clock_steps.len() < MAX_STEPS) else {
+        return;
+    };
+    facts.clock_steps.push(step);
+    sink.recorded(|recorder| recorder.facts(facts));
+}
+
+fn losses(watch: &Watch) -> Vec<(String, u64)> {
+    let counted = watch.losses().by_kind().into_iter();
+    counted.map(|(loss, count)| (loss.name().to_owned(), count)).chain(watch.agents_own()).collect()
+}
+
+/// That the target is no longer what was attached to has to be said.
+fn announce_another(process: &Process) {
+    let what = process.executable_now().unwrap_or_default();
+    eprintln!(
+        "process {} became another program by exec ({}): the recording ends before that",
+        process.pid,
+        what.escape_debug()
+    );
 }
 
 /// Where events go: into the graph and the recording, which see the same.
 struct Sink {
     graph: Graph,
+    export: Option<Export>,
+    /// What is exported leaves the graph.
+    forgets: bool,
     recorder: Option<Writer<Box<dyn io::Write>>>,
     /// The recording is the only output.
     only_recorder: bool,
-    /// The first error of the recording; the graph goes on.
+    /// Why the recording ended early; the graph goes on.
     failed: Option<io::Error>,
+    observer: Observer,
+    observed: Option<CurrentTask>,
 }
 
 impl Sink {
     fn take(&mut self, event: Event) {
-        if let Some(recorder) = &mut self.recorder
-            && let Err(error) = recorder.write(&event)
-        {
-            self.failed.get_or_insert(error);
+        self.recorded(|recorder| recorder.write(&event));
+        if let Some(found) = self.observer.event(&event) {
+            self.observed = Some(found);
         }
         self.graph.apply(&event);
     }
 
-    fn flush(&mut self) -> Result<()> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.flush().context("cannot write the recording")?;
+    fn export(&mut self, facts: &Facts) {
+        if let Some(export) = &mut self.export {
+            export.round(&mut self.graph, facts, clock::monotonic_ns(), self.forgets, Full::Drop);
         }
-        self.failed.take().map_or(Ok(()), |error| Err(error).context("cannot write the recording"))
     }
 
-    fn finish(&mut self, end_ns: u64, lost: &[(String, u64)]) -> Result<()> {
-        self.graph.finish(end_ns);
-        self.flush()?;
-        if let Some(recorder) = self.recorder.take() {
-            recorder.finish(end_ns, lost).context("cannot write the recording")?;
+    /// Where all is recorded, and nothing else wanted, tasks that are over leave.
+    fn forget(&mut self) {
+        if self.only_recorder {
+            let over = self.graph.over(clock::monotonic_ns().saturating_sub(HOLD_NS));
+            self.graph.let_go(&over);
         }
-        Ok(())
+    }
+
+    /// Takes what tasks still awaited, but for those that did something since that was read.
+    fn still(&mut self, still: Vec<Event>, end_ns: u64) {
+        for mut event in still {
+            let read_at = event.at.time;
+            let is_still = |task: &TaskRef| {
+                let known = task.id.and_then(|id| self.graph.task(id));
+                known.is_some_and(|task| {
+                    task.end.is_none() && task.phase().0 == Phase::Waiting && task.phase().1 < read_at
+                })
+            };
+            if !matches!(&event.what, What::Awaited { task, .. } if !is_still(task)) {
+                event.at.time = end_ns;
+                self.take(event);
+            }
+        }
+    }
+
+    /// Takes the threads that were blocked at the end, and before.
+    fn still_blocked(&mut self, blocked: &[StillBlocked], end_ns: u64) {
+        for &StillBlocked { since, sp, tid } in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
+            let at = At { time: end_ns, tid, sp, ..At::default() };
+            self.take(Event { at, what: What::Blocked { since } });
+        }
+    }
+
+    /// What was found out meanwhile is kept, for this recording and for later ones.
+    fn learn(&mut self, armed: &mut Armed) {
+        let Some(found) = self.observed else { return };
+        armed.facts.current_task = Some(found);
+        if let Some(build_id) = &armed.facts.process.build_id {
+            cache::learn(build_id, found);
+        }
+        self.recorded(|recorder| recorder.facts(&armed.facts));
+    }
+
+    fn flush(&mut self) {
+        self.recorded(Writer::flush);
+    }
+
+    fn finish(&mut self, end_ns: u64, lost: &[(String, u64)]) {
+        self.graph.finish(end_ns);
+        self.flush();
+        if let Some(recorder) = self.recorder.take() {
+            self.failed = recorder.finish(end_ns, lost).err();
+        }
+    }
+
+    /// Writes to the recording, if there is one. It ends at its first error; the other outputs go on.
+    fn recorded(&mut self, write: impl FnOnce(&mut Writer<Box<dyn io::Write>>) -> io::Result<()>) {
+        let Some(recorder) = &mut self.recorder else { return };
+        if let Err(error) = write(recorder) {
+            self.recorder = None;
+            if !self.only_recorder {
+                eprintln!("the recording ends here ({error}); the other outputs go on");
+            }
+            self.failed = Some(error);
+        }
     }
 }

@@ -9,10 +9,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::export;
 use crate::{
     facts::Facts,
-    model::Graph,
-    view::{self, stacks::Weight, summary::Lost},
+    model::{Detail, Graph},
+    view::{
+        self,
+        samples::By,
+        select::Selection,
+        stacks::{Part, Weight},
+        summary::Lost,
+    },
 };
 
 /// The mode of a new recording, which tells more of the target than a picture does.
@@ -23,8 +30,11 @@ const FOR_ALL: u32 = 0o666;
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// What the stacks of flamegraph and folded output are weighted by.
-    pub weight: Weight,
+    /// What the stacks of flamegraph and folded output are weighted by; `None`: by CPU time where that was
+    /// sampled, else by time inside polls.
+    pub weight: Option<Weight>,
+    /// What samples are grouped by first; `None`: by task.
+    pub by: Option<By>,
     /// A recording.
     pub record: Option<PathBuf>,
     /// A flamegraph.
@@ -33,6 +43,16 @@ pub struct Wanted {
     pub folded: Option<PathBuf>,
     /// JSON lines.
     pub json: Option<PathBuf>,
+    /// The lines that the target wrote.
+    pub lines: Option<PathBuf>,
+    /// Spans.
+    pub otlp: Option<export::Wanted>,
+    /// The table of requests.
+    pub requests: bool,
+    /// The requests that table, flamegraph and folded stacks are about.
+    pub selection: Selection,
+    /// Compare requests that are at least as slow as the selection says with the faster ones.
+    pub versus: bool,
 }
 
 /// A file, or standard output.
@@ -48,12 +68,19 @@ pub struct Destination {
 /// Opened outputs.
 #[derive(Debug)]
 pub struct Outputs {
-    weight: Weight,
+    weight: Option<Weight>,
+    by: Option<By>,
     /// The recording.
     pub record: Option<Destination>,
     flamegraph: Option<Destination>,
     folded: Option<Destination>,
     json: Option<Destination>,
+    lines: Option<Destination>,
+    /// Spans.
+    pub(super) otlp: Option<export::Ready>,
+    requests: bool,
+    selection: Selection,
+    versus: bool,
 }
 
 impl Wanted {
@@ -63,18 +90,25 @@ impl Wanted {
     ///
     /// Which one cannot be written. Files that this created are removed again.
     pub fn open(&self) -> Result<Outputs> {
-        let all = [&self.record, &self.flamegraph, &self.folded, &self.json];
+        let all = [&self.record, &self.flamegraph, &self.folded, &self.json, &self.lines];
         let to_stdout = all.iter().filter(|path| path.as_deref() == Some(Path::new("-"))).count();
-        if to_stdout > 1 {
-            bail!("only one output can go to standard output (`-`)");
+        let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::Wanted::is_stdout));
+        if to_stdout > 1 || (to_stdout == 1 && self.requests) {
+            bail!("only one output can go to standard output (`-`, `--requests`)");
         }
         let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Destination::open(path, FOR_ALL)).transpose();
         Ok(Outputs {
             weight: self.weight,
+            by: self.by,
             record: self.record.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             flamegraph: open(&self.flamegraph)?,
             folded: open(&self.folded)?,
             json: open(&self.json)?,
+            lines: self.lines.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
+            otlp: self.otlp.as_ref().map(export::Wanted::ready).transpose()?,
+            requests: self.requests,
+            selection: self.selection.clone(),
+            versus: self.versus,
         })
     }
 }
@@ -145,37 +179,129 @@ impl Drop for Destination {
 }
 
 impl Outputs {
-    /// Whether JSON is wanted, which needs every single poll and wake.
+    /// Whether they can be made of what was watched in that way.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: which one cannot.
+    pub fn fit(&self, facts: &Facts) -> Result<()> {
+        let of_polls = [
+            ("--json", self.json.is_some()),
+            ("--otlp", self.otlp.is_some()),
+            ("--requests and the choice of requests", self.ask_for_requests() || self.versus),
+            ("--weight other than cpu", self.weight.is_some_and(|weight| weight != Weight::Cpu)),
+        ];
+        let of_samples = [("--weight cpu", self.weight == Some(Weight::Cpu)), ("--by", self.by.is_some())];
+        let given = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|&(name, _)| name);
+        match facts.sampling {
+            Some(_) if let Some(name) = given(&of_polls) => {
+                bail!("{name} cannot be made of samples: this was recorded with --mode sample, which sees no polls")
+            }
+            None if let Some(name) = given(&of_samples) => {
+                bail!("{name} is made of samples, of which there are none here: record with --mode sample")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How much the graph has to keep for them.
     #[must_use]
-    pub fn want_intervals(&self) -> bool {
-        self.json.is_some()
+    pub fn detail(&self) -> Detail {
+        let tells_one = self.selection.id.is_some() && self.are_text();
+        match self.json.is_some() || tells_one {
+            true => Detail::Intervals,
+            false if self.ask_for_requests() || self.lines.is_some() => Detail::Requests,
+            false => Detail::Totals,
+        }
+    }
+
+    /// Whether requests are to be told.
+    #[must_use]
+    pub fn ask_for_requests(&self) -> bool {
+        self.requests || !self.selection.is_everything()
+    }
+
+    /// Whether text is asked for, and no file but perhaps a recording.
+    fn are_text(&self) -> bool {
+        self.flamegraph.is_none() && self.folded.is_none() && self.json.is_none() && self.lines.is_none()
     }
 
     /// Whether nothing is wanted but to be told.
     #[must_use]
     pub fn are_none(&self) -> bool {
-        self.record.is_none() && self.flamegraph.is_none() && self.folded.is_none() && self.json.is_none()
+        self.record.is_none() && self.otlp.is_none() && self.are_text()
     }
 
-    /// Writes all but the recording; where nothing was asked for, a summary to `told`.
+    /// Whether nothing but a recording is wanted.
+    #[must_use]
+    pub fn are_only_recorded(&self) -> bool {
+        self.record.is_some() && self.otlp.is_none() && self.are_text() && !self.ask_for_requests()
+    }
+
+    /// Whether an output that is written at the end needs every single task.
+    #[must_use]
+    pub fn need_tasks(&self) -> bool {
+        !self.are_text() || self.ask_for_requests()
+    }
+
+    /// Whether lines that the target wrote are to be told.
+    #[must_use]
+    pub fn tell_lines(&self) -> bool {
+        self.lines.is_some() || self.json.is_some() || self.selection.id.is_some()
+    }
+
+    /// Writes all but the recording; what has no file goes to `told`: the requests that were asked for, or a
+    /// summary where nothing was.
     ///
     /// # Errors
     ///
-    /// Which one could not be written.
+    /// Which one could not be written, or why no request is meant.
     pub fn write(self, graph: &Graph, facts: &Facts, lost: &Lost, told: &mut dyn io::Write) -> Result<()> {
-        if self.are_none() {
+        let asked = self.ask_for_requests();
+        if self.are_none() && !asked {
             return view::summary::write(graph, facts, lost, told).context("cannot write the summary");
         }
-        let weight = self.weight;
+        if self.requests || (asked && self.are_text()) {
+            self.tell_requests(graph, facts, told)?;
+        }
+        let chosen = if self.versus { Vec::new() } else { self.selection.requests(graph)? };
+        if let Some(to) = self.lines {
+            let only = (!self.selection.is_everything()).then(|| self.selection.requests(graph)).transpose()?;
+            to.write(|out| view::printed::write(graph, facts, only.as_deref(), out))?;
+        }
+        let part = match self.selection.is_everything() {
+            true if facts.sampling.is_some() => Part::Samples(self.by.unwrap_or_default()),
+            true => Part::All,
+            false => Part::Of { requests: chosen, label: self.selection.route.clone() },
+        };
+        let weight = self.weight.unwrap_or(if facts.sampling.is_some() { Weight::Cpu } else { Weight::Busy });
         if let Some(to) = self.flamegraph {
-            to.write(|out| view::flamegraph::write(graph, facts, weight, out))?;
+            match self.versus {
+                true => {
+                    let versus = self.selection.versus(graph)?;
+                    to.write(|out| view::flamegraph::write_versus(graph, facts, weight, &versus, out))?;
+                }
+                false => to.write(|out| view::flamegraph::write(graph, facts, weight, &part, out))?,
+            }
         }
         if let Some(to) = self.folded {
-            to.write(|out| view::folded::write(graph, facts, weight, out))?;
+            to.write(|out| view::folded::write(graph, facts, weight, &part, out))?;
         }
         if let Some(to) = self.json {
             to.write(|out| view::json::write(graph, facts, out))?;
         }
         Ok(())
+    }
+
+    /// A table; or, where one request was asked for by its ID, all of its story.
+    fn tell_requests(&self, graph: &Graph, facts: &Facts, told: &mut dyn io::Write) -> Result<()> {
+        let requests = self.selection.requests(graph)?;
+        let mut told = BufWriter::new(told);
+        let each = self.selection.id.is_some() && !self.requests;
+        let written = match each {
+            true => requests.iter().try_for_each(|request| view::request::write(graph, facts, request, &mut told)),
+            false => view::requests::write(graph, facts, &requests, &mut told),
+        };
+        written.and_then(|()| told.flush()).context("cannot write the requests")
     }
 }

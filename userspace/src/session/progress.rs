@@ -20,8 +20,8 @@ impl Progress {
         Self(ProgressBar::new_spinner().with_style(style))
     }
 
-    pub(super) fn tell(&self, tasks: usize, totals: &Totals) {
-        let Totals { polls, wakes, lost, .. } = totals;
+    pub(super) fn tell(&self, totals: &Totals) {
+        let Totals { tasks, polls, wakes, lost, .. } = totals;
         let lost = if *lost == 0 { String::new() } else { format!(", {lost} events LOST") };
         self.0.set_message(format!("{tasks} tasks, {polls} polls, {wakes} wakes{lost} — Ctrl-C ends"));
         self.0.tick();

@@ -8,12 +8,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::outputs::Wanted;
+use super::{export::Full, outputs::Wanted};
 use crate::{
-    model::{Detail, Graph, Setup},
+    model::{Graph, Setup},
     recording::Reader,
     view::summary::Lost,
 };
+
+/// Spans are made once for so much time of the recording, as in a live run.
+const TELL_EVERY_NS: u64 = 100_000_000;
+
+/// As much is kept of the target's lines, in bytes: a recording can unfold to more than there is memory.
+const LINES_MAX: u64 = 4 << 30;
 
 /// Makes outputs of a recording; `-` is standard input.
 ///
@@ -29,20 +35,40 @@ pub fn report(recording: &Path, wanted: &Wanted) -> Result<()> {
         Box::new(File::open(recording).with_context(|| format!("cannot read {}", name()))?)
     };
     let reader = Reader::new(BufReader::new(from)).with_context(name)?;
-    let outputs = wanted.open()?;
-    let detail = if outputs.want_intervals() { Detail::Intervals } else { Detail::Totals };
-    let mut graph = Graph::new(&Setup::from(reader.facts()).with_detail(detail));
+    let mut outputs = wanted.open()?;
+    outputs.fit(reader.facts())?;
+    let export = outputs.otlp.take();
+    let noted = export.as_ref().map(|ready| ready.noted());
+    let setup = Setup::from(reader.facts()).with_detail(outputs.detail()).with_notes(noted);
+    let mut graph = Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX)));
     let mut last_ns = reader.facts().armed.monotonic_ns;
-    let read = reader.read(&mut |event| {
+    let mut export = export.map(|ready| ready.start(reader.facts())).transpose()?;
+    if let Some(export) = &export {
+        export.hurry();
+    }
+    let (forget, mut told_ns) = (!outputs.need_tasks(), last_ns);
+    let read = reader.read_known(&mut |facts, event| {
         last_ns = last_ns.max(event.at.time);
         graph.apply(&event);
+        if let Some(export) = &mut export
+            && last_ns.saturating_sub(told_ns) >= TELL_EVERY_NS
+        {
+            export.round(&mut graph, facts, last_ns, forget, Full::Wait);
+            told_ns = last_ns;
+        }
     });
     graph.finish(read.end_ns.unwrap_or(last_ns));
-    outputs.write(&graph, &read.facts, &Lost { by_kind: read.loss.clone() }, &mut io::stdout())?;
+    if export.is_none() || outputs.need_tasks() {
+        outputs.write(&graph, &read.facts, &Lost { by_kind: read.loss.clone() }, &mut io::stdout())?;
+    }
+    let exported = export.map_or(Ok(()), |export| export.finish(&mut graph, &read.facts));
     match read.trouble() {
+        Some(trouble) if read.damage.is_some() && exported.is_err() => {
+            eprintln!("asyncscope: {}: {trouble}", name());
+        }
         Some(trouble) if read.damage.is_some() => bail!("{}: {trouble}", name()),
         Some(trouble) => eprintln!("asyncscope: {}: {trouble}", name()),
         None => {}
     }
-    Ok(())
+    exported
 }

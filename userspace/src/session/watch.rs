@@ -4,14 +4,16 @@ use std::collections::{HashSet, VecDeque};
 
 use anyhow::Result;
 
-use super::{clock::monotonic_ns, start::Armed};
+use super::{clock::monotonic_ns, redact::redact, start::Armed};
 use crate::{
     event::{
         At, Event, What,
         decode::decode,
         encode::thread_name,
         order::{CpuRound, Order},
+        sample::Taken,
     },
+    probe::Losses,
     target::rest,
 };
 
@@ -33,6 +35,9 @@ pub(super) struct Watch {
     /// All hooks are in place from the first to the second of these times, in nanoseconds.
     from: u64,
     until: u64,
+    /// Until when it certainly was this program that ran, in nanoseconds, and what was lost by then.
+    sure: (u64, Losses),
+    became_another: bool,
     /// Records that could not be decoded: none, unless probe and agent differ in version.
     undecoded: u64,
 }
@@ -40,13 +45,17 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(armed: &Armed) -> Self {
         let threads = armed.facts.threads.iter().map(|thread| (thread.tid, 0));
+        // Samples tell themselves which task they are of.
+        let needs_no_rest = armed.facts.from_first_instruction || armed.facts.sampling.is_some();
         let mut watch = Self {
             order: Order::new(armed.facts.armed.monotonic_ns),
             named: HashSet::new(),
-            unproved: if armed.facts.from_first_instruction { VecDeque::new() } else { threads.collect() },
+            unproved: if needs_no_rest { VecDeque::new() } else { threads.collect() },
             rounds: 0,
             from: armed.facts.armed.monotonic_ns,
             until: u64::MAX,
+            sure: (armed.facts.armed.monotonic_ns, Losses::default()),
+            became_another: false,
             undecoded: 0,
         };
         watch.look_for_rest(armed);
@@ -70,21 +79,40 @@ impl Watch {
             lost: losses.missing_from(cpu),
         });
         self.order.drained(&cpus.collect::<Vec<_>>(), time);
+        self.still_this_program(armed, time, losses);
         let (from, until) = (self.from, self.until);
         self.order.pop(&mut |event| {
-            if is_inside(&event, from, until) {
-                sink(event);
-            }
+            inside(event, from, until).into_iter().for_each(&mut *sink);
         });
         Ok(())
+    }
+
+    /// What has been drained is this program's if its memory is there after that. If it is not, all since the
+    /// last such moment may be of another one, whose tasks have the same ids: the recording ends there.
+    fn still_this_program(&mut self, armed: &Armed, time: u64, losses: Losses) {
+        if self.became_another || armed.process.became_another() {
+            self.became_another = true;
+            self.until = self.until.min(self.sure.0);
+        } else {
+            self.sure = (time, losses);
+        }
+    }
+
+    /// Whether the process has become another program, which ended what is watched.
+    pub(super) fn became_another(&self) -> bool {
+        self.became_another
+    }
+
+    /// What was lost.
+    pub(super) fn losses(&self) -> &Losses {
+        &self.sure.1
     }
 
     /// The end of what is watched: from here on hooks go, one kind after the other, and what the rest
     /// of them see is no whole picture. Returns its time.
     pub(super) fn end(&mut self) -> u64 {
-        let now = monotonic_ns();
-        self.until = now;
-        now
+        self.until = self.until.min(monotonic_ns());
+        self.until
     }
 
     /// The last round, after the hooks are gone.
@@ -92,9 +120,7 @@ impl Watch {
         self.round(armed, sink)?;
         let (from, until) = (self.from, self.until);
         self.order.finish(&mut |event| {
-            if is_inside(&event, from, until) {
-                sink(event);
-            }
+            inside(event, from, until).into_iter().for_each(&mut *sink);
         });
         Ok(())
     }
@@ -113,18 +139,29 @@ impl Watch {
 
     fn drain(&mut self, armed: &mut Armed) {
         let Self { order, named, undecoded, .. } = self;
-        let process = &armed.process;
-        armed.probe.drain(&mut |record| match decode(record) {
-            Ok(event) => {
-                if named.insert(event.at.tid)
-                    && let Some(name) = process.thread_name(event.at.tid)
-                {
-                    let name = thread_name(name.as_bytes());
-                    order.push(Event { at: At { sp: 0, ..event.at }, what: What::ThreadName { name } });
-                }
-                order.push(event);
+        let Armed { process, redacted, sampler, probe, .. } = armed;
+        if let Some(sampler) = sampler {
+            sampler.round();
+        }
+        let mut tell = |event: Event| {
+            if named.insert(event.at.tid)
+                && let Some(name) = process.thread_name(event.at.tid)
+            {
+                let name = thread_name(name.as_bytes());
+                order.push(Event { at: At { sp: 0, ..event.at }, what: What::ThreadName { name } });
             }
-            Err(_) => *undecoded += 1,
+            order.push(event);
+        };
+        probe.drain(&mut |record| match (Taken::read(record), decode(record)) {
+            (Some(taken), _) if let Some(sampler) = sampler => sampler.take(&taken, process, &mut tell),
+            (Some(_), _) => *undecoded += 1,
+            (None, Ok(mut event)) => {
+                if *redacted {
+                    redact(&mut event);
+                }
+                tell(event);
+            }
+            (None, Err(_)) => *undecoded += 1,
         });
     }
 
@@ -148,11 +185,21 @@ impl Watch {
     }
 }
 
+/// The event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
+fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
+    if matches!(event.what, What::Blocked { since } if since <= until) {
+        event.at.time = event.at.time.min(until);
+    }
+    is_inside(&event, from, until).then_some(event)
+}
+
 /// Whether the event belongs to the time in which all hooks were in place.
 fn is_inside(event: &Event, from: u64, until: u64) -> bool {
     match event.what {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
         What::ThreadName { .. } => true,
+        // Told once; the chain may be awaited later as well.
+        What::Frames { .. } | What::Stack { .. } | What::Code { .. } => true,
         _ => (from..=until).contains(&event.at.time),
     }
 }

@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{elf::Elf, plan::Plan};
+use crate::facts::CurrentTask;
 
 /// A larger file is not read: no plan takes that much.
 const LEN_MAX: u64 = 64 << 20;
@@ -52,6 +53,10 @@ fn plan_in(
         return Ok(plan);
     }
     let plan = discover(elf)?;
+    // What is beside the executable may change without it: names would stay as they were.
+    if elf.is_split() {
+        return Ok(plan);
+    }
     if let Err(error) = keep(&file, build_id, elf, &plan) {
         tracing::debug!("the plan is not kept in {}: {error}", file.display());
     }
@@ -67,7 +72,34 @@ fn directory() -> Option<PathBuf> {
     Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("asyncscope"))
 }
 
+/// Adds to a kept plan what was observed while its executable ran. Where none is kept, nothing is.
+pub fn learn(build_id: &str, current_task: CurrentTask) {
+    let Some(file) = directory().map(|directory| directory.join(format!("{build_id}.plan"))) else { return };
+    learn_in(&file, build_id, current_task);
+}
+
+fn learn_in(file: &Path, build_id: &str, current_task: CurrentTask) {
+    let Some(mut kept) = read(file).filter(|kept| kept.build_id == build_id && kept.version == version()) else {
+        return;
+    };
+    kept.plan.current_task = Some(current_task);
+    if let Err(error) = write(file, &kept) {
+        tracing::debug!("the plan in {} stays as it was: {error}", file.display());
+    }
+}
+
 fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
+    let kept = read(file)?;
+    let same = kept.version == version() && kept.build_id == build_id && kept.len == elf.data().len();
+    let fits = kept.plan.placements.iter().all(|placement| {
+        elf.file_offset(placement.address) == Some(placement.offset)
+            && elf.bytes(placement.address, placement.bytes.len() as u64) == placement.bytes
+    });
+    (same && fits).then_some(kept.plan)
+}
+
+/// What the file holds, if nobody else can have written it.
+fn read(file: &Path) -> Option<Kept<Plan>> {
     let is_ours = |metadata: &fs::Metadata| {
         metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & OTHERS_MAY_WRITE == 0
     };
@@ -83,13 +115,7 @@ fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
     opened.take(LEN_MAX).read_to_end(&mut bytes).ok()?;
     let (len, compressed) =
         lz4_flex::block::uncompressed_size(&bytes).ok().filter(|&(len, _)| len as u64 <= LEN_MAX)?;
-    let kept: Kept<Plan> = serde_json::from_slice(&lz4_flex::block::decompress(compressed, len).ok()?).ok()?;
-    let same = kept.version == version() && kept.build_id == build_id && kept.len == elf.data().len();
-    let fits = kept.plan.placements.iter().all(|placement| {
-        elf.file_offset(placement.address) == Some(placement.offset)
-            && elf.bytes(placement.address, placement.bytes.len() as u64) == placement.bytes
-    });
-    (same && fits).then_some(kept.plan)
+    serde_json::from_slice(&lz4_flex::block::decompress(compressed, len).ok()?).ok()
 }
 
 /// This very build of asyncscope: another may find more, or know better.
@@ -101,8 +127,11 @@ fn version() -> String {
 fn keep(file: &Path, build_id: &str, elf: &Elf<'_>, plan: &Plan) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let kept = Kept { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan };
-    let bytes = lz4_flex::compress_prepend_size(&serde_json::to_vec(&kept)?);
+    write(file, &Kept { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan })
+}
+
+fn write<P: Serialize>(file: &Path, kept: &Kept<P>) -> io::Result<()> {
+    let bytes = lz4_flex::compress_prepend_size(&serde_json::to_vec(kept)?);
     // Another asyncscope may read it at the same time: the whole file appears at once.
     let partial = file.with_extension(std::process::id().to_string());
     let mut options = fs::OpenOptions::new();
@@ -133,6 +162,47 @@ mod tests {
         change(&directory, &directory.join("0123456789abcdef.plan"));
         assert_eq!(plan_in(&directory, &elf, search), Ok(plan.clone()));
         assert_eq!(searched.get() == 1, believed, "{name}");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_observed_is_kept() {
+        let data = fs::read("/proc/self/exe").unwrap();
+        let mut elf = Elf::parse(&data).unwrap();
+        elf.build_id = Some("0123456789abcdef".to_owned());
+        let directory = env::temp_dir().join(format!("asyncscope-cache-learn-{}", std::process::id()));
+        let plan = || plan_in(&directory, &elf, |_| Ok(Plan::default())).unwrap().current_task;
+        let (file, found) =
+            (directory.join("0123456789abcdef.plan"), CurrentTask { below: 8, ..CurrentTask::default() });
+        learn_in(&file, "0123456789abcdef", found);
+        assert!(!file.exists());
+        assert_eq!(plan(), None);
+        learn_in(&file, "fedcba9876543210", found);
+        assert_eq!(plan(), None);
+        learn_in(&file, "0123456789abcdef", found);
+        assert_eq!(plan(), Some(found));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn names_from_beside_the_executable_are_not_kept() {
+        let directory = env::temp_dir().join(format!("asyncscope-cache-split-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("p.rs"), "fn main() {}").unwrap();
+        let check = |debug_info: &str, kept: bool| {
+            let mut rustc = std::process::Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+            rustc.current_dir(&directory).args(["-g", "-C", &format!("split-debuginfo={debug_info}"), "p.rs"]);
+            assert!(rustc.status().unwrap().success());
+            let data = fs::read(directory.join("p")).unwrap();
+            let mut elf = Elf::parse(&data).unwrap();
+            elf.build_id = Some("0123456789abcdef".to_owned());
+            let plans = directory.join(debug_info);
+            plan_in(&plans, &elf, |_| Ok(Plan::default())).unwrap();
+            assert_eq!(plans.exists(), kept, "{debug_info}");
+        };
+        check("off", true);
+        check("unpacked", false);
+        check("packed", false);
         fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -1,31 +1,30 @@
 //! Discovery: from an executable to a plan of hooks. Structure first; symbols confirm, and name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use iced_x86::Register;
-use probe_common::config::{EntryCookie, SpawnCookie, SpawnWay, TransitionCookie, Watch};
+use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 
 use super::{
     addr::ElfAddr,
     builder::Builder,
+    calls, copies,
     elf::Elf,
+    h2,
     names::{demangled, inherent},
     plan::{Plan, Program},
-    types, version,
+    running, spawns, types, version,
     vtables::{self, Vtable},
     x86_64::{
-        abort, bind,
+        FIRST, abort,
         code::Code,
         entry,
         flow::{self, Exchange, Flow},
-        place_in_pt_regs,
+        place_in_pt_regs, raise,
         waker::{self, Waker},
     },
 };
 use crate::facts::{Driver, DriverCode, TaskType};
-
-/// The header is the first argument.
-pub(super) const FIRST: u8 = 1;
 
 /// Finds all that there is to be seen in the executable.
 ///
@@ -40,19 +39,61 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     let code = Code::new(elf);
     let symbols = Symbols::new(elf);
     let polls = Flows::of(&code, vtables.iter().map(|vtable| vtable.poll));
+    let (vtables, others) = copies::of_one(&code, &symbols, &polls, vtables);
+    let polls = polls.only(&vtables);
     let mut builder = Builder::new(elf);
+    let several_tokios = others.is_some();
+    for why in others.into_iter().chain(copies::too_old(elf)) {
+        builder.missing(OTHER_TOKIO, &why);
+    }
     poll_starts(&mut builder, &code, &vtables);
     poll_ends(&mut builder, &code, &symbols, &polls, &vtables);
     shutdowns(&mut builder, &code, &vtables);
     wakes(&mut builder, &code, &symbols, &polls);
     aborts(&mut builder, &code, &symbols);
-    spawns(&mut builder, &code, &symbols, &vtables);
+    let spawns = spawns::find(&mut builder, &code, &symbols, &vtables);
     panics(&mut builder, &code, &symbols);
-    let types = types::name(&code, &polls, &vtables);
+    let http2 = h2::place(&mut builder, &code, elf);
+    calls::place(&mut builder, &code);
+    let types = types::name(&code, &polls, &vtables, &spawns.local);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
     let drivers = drivers(&symbols);
+    let tokio = version::find(elf);
+    let (running, running_unknown) = match running::find(&code, &vtables, tokio.as_deref()) {
+        Ok(place) => (Some(place), String::new()),
+        Err(why) => (None, why),
+    };
+    let polls = all_polls(&code, &polls, &vtables);
     let Builder { placements, hooks, .. } = builder;
-    Ok(Plan { vtables, types, placements, hooks, drivers, tokio: version::find(elf), poll_code })
+    Ok(Plan {
+        vtables,
+        types,
+        placements,
+        hooks,
+        unseen_spawns: spawns.unseen,
+        drivers,
+        tokio,
+        thread_local: elf.thread_local,
+        current_task: None,
+        running,
+        running_unknown,
+        poll_code,
+        polls,
+        tls: tls(elf),
+        tracepoints: None,
+        http2,
+        several_tokios,
+    })
+}
+
+/// What is said to be missing where there is another tokio.
+pub const OTHER_TOKIO: &str = "another tokio";
+
+/// By the names that panic messages and symbols leave in the file.
+fn tls(elf: &Elf<'_>) -> Option<String> {
+    let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
+    let known: [(&str, &[u8]); 3] = [("rustls", b"/rustls-0."), ("OpenSSL", b"libssl.so"), ("OpenSSL", b"OpenSSL 3.")];
+    known.iter().find(|(_, trace)| mentions(trace)).map(|&(name, _)| name.to_owned())
 }
 
 fn nothing_found(elf: &Elf<'_>) -> String {
@@ -72,10 +113,10 @@ const ENDING_MAX: usize = 80;
 
 /// Function symbols by the end of their demangled names: all names together can be far longer than the
 /// file, as symbols may share them.
-struct Symbols {
+pub(super) struct Symbols {
     functions: Vec<(String, ElfAddr, u64)>,
     /// Whether any is of `LocalSet`'s module.
-    local: bool,
+    pub(super) local: bool,
 }
 
 impl Symbols {
@@ -90,18 +131,18 @@ impl Symbols {
         symbols
     }
 
-    fn are_missing(&self) -> bool {
+    pub(super) fn are_missing(&self) -> bool {
         self.functions.is_empty()
     }
 
     /// The functions whose name ends with one of these.
-    fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
+    pub(super) fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
         let found = self.functions.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
         let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
         addresses.into_iter().collect()
     }
 
-    fn name_at(&self, address: ElfAddr) -> Option<&str> {
+    pub(super) fn name_at(&self, address: ElfAddr) -> Option<&str> {
         self.functions.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
     }
 }
@@ -117,6 +158,13 @@ impl Flows {
     fn of(code: &Code<'_, '_>, roots: impl Iterator<Item = ElfAddr>) -> Self {
         let roots: BTreeSet<ElfAddr> = roots.collect();
         Self(roots.into_iter().map(|root| (root, flow::follow(code, root, FIRST))).collect())
+    }
+
+    /// Those of these task vtables.
+    fn only(mut self, vtables: &[Vtable]) -> Self {
+        let kept: BTreeSet<ElfAddr> = vtables.iter().map(|vtable| vtable.poll).collect();
+        self.0.retain(|poll, _| kept.contains(poll));
+        self
     }
 
     fn iter(&self) -> impl Iterator<Item = &Flow> {
@@ -279,84 +327,22 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     }
 }
 
-fn spawns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, vtables: &[Vtable]) {
-    let binds = bind::find(code, &vtables.iter().map(|vtable| vtable.address).collect());
-    let by_symbol = symbols.ending(&["::bind_inner"]);
-    for bind in &binds {
-        if bind.second_argument {
-            let how = if by_symbol.contains(&bind.function) {
-                "bind_inner, by what it does and by symbol"
-            } else {
-                "bind_inner, by what it does"
-            };
-            spawn_at_entry(builder, code, bind.function, SpawnWay::Owned, how);
-        } else if let Some(header) = place_in_pt_regs(bind.header) {
-            let cookie = SpawnCookie { way: SpawnWay::Owned, header, at_entry: false };
-            builder.place(Program::Spawn, &bind.at, cookie.pack(), "spawn", "inlined bind_inner, by what it does");
-        }
-    }
-    for function in by_symbol.iter().filter(|function| !binds.iter().any(|bind| bind.function == **function)) {
-        spawn_at_entry(builder, code, *function, SpawnWay::Owned, "bind_inner, by symbol alone");
-    }
-    if binds.is_empty() && by_symbol.is_empty() {
-        builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
-    }
-    named_spawns(
-        builder,
-        code,
-        symbols,
-        "::Spawner::spawn_task",
-        SpawnWay::Blocking,
-        "parents of blocking tasks are unknown",
-    );
-    named_spawns(
-        builder,
-        code,
-        symbols,
-        "::task::local::Shared::schedule",
-        SpawnWay::Local,
-        "parents of LocalSet's tasks are unknown",
-    );
-}
-
-fn named_spawns(
-    builder: &mut Builder<'_, '_>,
-    code: &Code<'_, '_>,
-    symbols: &Symbols,
-    name: &str,
-    way: SpawnWay,
-    without: &str,
-) {
-    let functions = symbols.ending(&[name]);
-    for function in &functions {
-        spawn_at_entry(builder, code, *function, way, "symbol");
-    }
-    // With symbols, but none of `LocalSet`'s, the program has no such tasks.
-    let unused = way == SpawnWay::Local && !symbols.are_missing() && !symbols.local;
-    if functions.is_empty() && !unused {
-        builder.missing("spawn", &format!("no symbol ending with {name}: {without}"));
-    }
-}
-
-/// The header is the second argument.
-fn spawn_at_entry(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr, way: SpawnWay, how: &str) {
-    match (entry::cheapest(code, function, Register::RSI), place_in_pt_regs(Register::RSI)) {
-        (Some(at), Some(header)) => {
-            builder.place(Program::Spawn, &at, SpawnCookie { way, header, at_entry: true }.pack(), "spawn", how)
-        }
-        _ => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
-    }
-}
-
 fn panics(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
-    let functions = symbols.ending(&["::rust_panic", "rust_panic"]);
+    let by_symbol = symbols.ending(&["::rust_panic", "rust_panic"]);
+    let (functions, how) = match by_symbol.as_slice() {
+        [] => (raise::find(code), "it makes an exception of Rust's"),
+        _ => (by_symbol, "symbol rust_panic"),
+    };
     for function in &functions {
         if let Some(at) = entry::cheapest(code, *function, Register::RSP) {
-            builder.place(Program::PanicStart, &at, 0, "panic", "symbol rust_panic");
+            builder.place(Program::PanicStart, &at, 0, "panic", how);
         }
     }
     if functions.is_empty() {
-        builder.missing("panic", "no symbol rust_panic: a task that panics looks like one that completes");
+        builder.missing(
+            "panic",
+            "no symbol rust_panic, and no code that starts to unwind: a task that panics looks like one that completes",
+        );
     }
 }
 
@@ -369,6 +355,18 @@ fn poll_code(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], types: &[Ta
         .flat_map(|flow| flow.tail.iter().copied())
         .collect();
     functions.into_iter().filter_map(|start| Some((start, code.elf.function_at(start)?.len))).collect()
+}
+
+/// The same code, with that which polls the runtime's own tasks, and whose code it is.
+fn all_polls(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<(ElfAddr, u64, Vec<ElfAddr>)> {
+    let mut functions: BTreeMap<ElfAddr, Vec<ElfAddr>> = BTreeMap::new();
+    for vtable in vtables {
+        for &function in polls.0.get(&vtable.poll).into_iter().flat_map(|flow| &flow.tail) {
+            functions.entry(function).or_default().push(vtable.address);
+        }
+    }
+    let with_len = |(start, vtables)| Some((start, code.elf.function_at(start)?.len, vtables));
+    functions.into_iter().filter_map(with_len).collect()
 }
 
 /// Code of the runtime's drivers, by symbol.

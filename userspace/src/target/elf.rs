@@ -33,8 +33,11 @@ pub struct Elf<'data> {
     symbols: Vec<Symbol<'data>>,
     debug: Source<'data>,
     position_independent: bool,
+    thread_local_len: u64,
     /// Where the file states its program headers to be in memory.
     pub program_headers: ElfAddr,
+    /// How many bytes its thread-local variables take.
+    pub thread_local: u32,
     /// The GNU build id in hexadecimal.
     pub build_id: Option<String>,
 }
@@ -94,11 +97,19 @@ impl<'data> Elf<'data> {
             functions,
             symbols: symbols(&file),
             debug: Source { data, path: None, separate: false, symbols: false },
+            thread_local_len: thread_local_len(&file),
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
+            thread_local: thread_local(&file),
             build_id: file.build_id().ok().flatten().map(hexadecimal),
             segments,
         })
+    }
+
+    /// Where the segment that starts with the file's first byte is to be loaded, if there is one.
+    #[must_use]
+    pub fn at_file_start(&self) -> Option<ElfAddr> {
+        self.segments.iter().find(|segment| segment.offset == 0).map(|segment| ElfAddr(segment.address))
     }
 
     /// Takes symbols and debug info from another file of the same build, as far as that one has more.
@@ -128,6 +139,35 @@ impl<'data> Elf<'data> {
     #[must_use]
     pub fn subprograms(&self, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
         debug::subprograms(&self.debug, addresses)
+    }
+
+    /// How many bytes each thread gets for the executable's variables of its own, rounded up as they lie.
+    #[must_use]
+    pub fn thread_local_len(&self) -> u64 {
+        self.thread_local_len
+    }
+
+    /// Where the variable whose mangled name has this part lies among the executable's thread-local ones, and
+    /// its length in bytes. `None` where no symbol says so, or several do.
+    #[must_use]
+    pub fn thread_local_symbol(&self, part: &str) -> Option<(u64, u64)> {
+        let file = ElfFile64::<LE>::parse(self.debug.data).ok()?;
+        let variables = file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Tls);
+        let mut found = variables.filter(|symbol| symbol.name().is_ok_and(|name| name.contains(part)));
+        let first = found.next().filter(|symbol| !symbol.is_undefined())?;
+        found.next().is_none().then(|| (first.address(), first.size()))
+    }
+
+    /// The file that debug info is read from.
+    #[must_use]
+    pub(super) fn debug_data(&self) -> &'data [u8] {
+        self.debug.data
+    }
+
+    /// Whether debug info of it lies in other files, which may come and go.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        debug::is_split(&self.debug)
     }
 
     /// The whole file.
@@ -199,12 +239,30 @@ impl<'data> Elf<'data> {
         &self.symbols
     }
 
+    /// Forgets the other symbols.
+    #[cfg(test)]
+    pub(super) fn keep_symbols(&mut self, kept: impl Fn(&str) -> bool) {
+        self.symbols.retain(|symbol| kept(symbol.name));
+    }
+
     /// The symbols of the function that starts here.
     #[must_use]
     pub fn symbols_at(&self, address: ElfAddr) -> &[Symbol<'data>] {
         let first = self.symbols.partition_point(|symbol| symbol.address < address);
         let after = self.symbols.partition_point(|symbol| symbol.address <= address);
         &self.symbols[first..after]
+    }
+
+    /// Which address this place in the file has in memory.
+    #[must_use]
+    pub fn address_of(&self, offset: u64) -> Option<ElfAddr> {
+        self.segments.iter().find_map(|segment| {
+            // Mappings begin at a page, and so before the segment's own beginning.
+            let page = segment.offset & !0xfff;
+            let is_inside = offset >= page && offset < segment.offset.saturating_add(segment.size);
+            let address = segment.address.wrapping_add(offset).wrapping_sub(segment.offset);
+            (is_inside && segment.executable).then_some(ElfAddr(address))
+        })
     }
 
     /// Where the instruction at this address is in the file, which is how the kernel wants it named.
@@ -254,6 +312,19 @@ fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
             }
         })
         .collect()
+}
+
+/// On x86-64 the executable's own end where the thread pointer points to.
+fn thread_local_len(file: &ElfFile64<'_, LE>) -> u64 {
+    let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_TLS);
+    let len = stated.and_then(|header| header.p_memsz(LE).checked_next_multiple_of(header.p_align(LE).max(1)));
+    len.unwrap_or(0)
+}
+
+fn thread_local(file: &ElfFile64<'_, LE>) -> u32 {
+    let headers = file.elf_program_headers().iter();
+    let len = headers.filter(|header| header.p_type(LE) == elf::PT_TLS).map(|header| header.p_memsz(LE)).next();
+    len.and_then(|len| u32::try_from(len).ok()).unwrap_or(0)
 }
 
 fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments: &[Segment]) -> ElfAddr {

@@ -12,6 +12,16 @@ pub enum TargetError {
     /// No process has that name.
     #[error("there is no process named {0:?}: give its pid, or its name as in /proc/<pid>/comm")]
     NoSuchName(String),
+    /// No process has that id in the pid namespace.
+    #[error(
+        "there is no process {pid} in the pid namespace of process {member}: check with `grep NSpid /proc/*/status`"
+    )]
+    NotInNamespace {
+        /// The id looked for.
+        pid: u32,
+        /// The process whose namespace it is.
+        member: u32,
+    },
     /// Several processes have that name.
     #[error("{} processes are named {name:?}: {}; give one pid", list.len(), listed(list))]
     Ambiguous {
@@ -26,6 +36,9 @@ pub enum TargetError {
     /// The process ended while it was looked at.
     #[error("process {0} ended while asyncscope was attaching to it")]
     Ended(u32),
+    /// The process became another program while it was looked at.
+    #[error("process {0} became another program (exec) while asyncscope looked at it: try again")]
+    BecameAnother(u32),
     /// The kernel refused.
     #[error("not permitted to look at process {pid}: {missing}; run asyncscope as root (sudo)")]
     NotPermitted {
@@ -34,8 +47,24 @@ pub enum TargetError {
         /// What is missing.
         missing: String,
     },
+    /// Copies of pages with hooks would not fit under the limit of its memory.
+    #[error(
+        "the hooks may take {needed} KiB of the memory of process {pid}, whose cgroup {} has {left} KiB left: \
+         raise its limit, or the kernel might end the process",
+        cgroup.escape_debug()
+    )]
+    NoRoom {
+        /// The process.
+        pid: u32,
+        /// The cgroup's directory.
+        cgroup: String,
+        /// What is left in it.
+        left: u64,
+        /// What has to be.
+        needed: u64,
+    },
     /// The executable is nothing that can be watched.
-    #[error("{file}: {why}")]
+    #[error("{}: {why}", file.escape_debug())]
     NotWatchable {
         /// The file.
         file: String,
@@ -43,7 +72,7 @@ pub enum TargetError {
         why: String,
     },
     /// The file could not be read.
-    #[error("{what}: {source}")]
+    #[error("{}: {source}", what.escape_debug())]
     Io {
         /// What was being done.
         what: String,

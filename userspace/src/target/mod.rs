@@ -7,20 +7,33 @@ pub mod abilities;
 pub mod addr;
 mod builder;
 pub mod cache;
+pub mod calls;
+mod copies;
 pub mod debug;
 mod discover;
 pub mod elf;
 pub mod error;
+pub mod h2;
+pub mod layout;
+pub mod libraries;
+pub mod lines;
+mod memory;
 pub mod names;
 pub mod plan;
+pub mod proc;
 pub mod process;
 pub mod rest;
+pub mod room;
+mod running;
+mod sites;
+mod spawns;
+pub mod tls;
 mod types;
 mod version;
 pub mod vtables;
 pub mod x86_64;
 
-pub use discover::discover;
+pub use discover::{OTHER_TOKIO, discover};
 
 #[cfg(test)]
 mod tests;

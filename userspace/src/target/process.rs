@@ -1,11 +1,18 @@
 //! The process to be watched: its executable, where that lies in memory, its threads.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsRawFd as _,
+    path::PathBuf,
+};
 
 use super::{
     addr::{Bias, RuntimeAddr},
     elf::Elf,
     error::TargetError,
+    memory::Memory,
+    proc,
 };
 
 /// An executable larger than this is refused: it is read whole.
@@ -14,7 +21,8 @@ const EXECUTABLE_MAX: u64 = 4 << 30;
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/auxvec.h#L11>
 const AT_PHDR: u64 = 3;
 
-/// A process, held by its id and start time, so that a reused id is noticed.
+/// A process, held by its id and start time, so that a reused id is noticed, and by its memory and its
+/// executable's file, so that what is read and hooked is always the program that was found.
 #[derive(Debug)]
 pub struct Process {
     /// Its id in the agent's pid namespace.
@@ -24,6 +32,9 @@ pub struct Process {
     /// Its executable as the kernel names it, with ` (deleted)` where it is.
     pub executable: String,
     start_time: u64,
+    /// `None`: it may not be read.
+    memory: Option<Memory>,
+    file: File,
 }
 
 impl Process {
@@ -34,13 +45,34 @@ impl Process {
     /// No such process, or none with an executable.
     pub fn by_pid(pid: u32) -> Result<Self, TargetError> {
         let start_time = start_time(pid).ok_or(TargetError::NoSuchProcess(pid))?;
-        let executable = fs::read_link(format!("/proc/{pid}/exe")).map_err(|error| match error.kind() {
+        let refused = |error: io::Error| match error.kind() {
             io::ErrorKind::PermissionDenied => not_permitted(pid),
             _ if start_time_and_state(pid).is_none() => TargetError::NoSuchProcess(pid),
             _ => TargetError::NoExecutable(pid),
-        })?;
+        };
+        let link = format!("/proc/{pid}/exe");
+        let executable = fs::read_link(&link).map_err(refused)?;
+        // The memory first: an exec between the two leaves none, where the other way round it would leave
+        // the memory of one program and the file of another.
+        let memory = Memory::open(pid).ok();
+        let file = File::open(&link).map_err(refused)?;
         let name = comm(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?;
-        Ok(Self { pid, name, executable: executable.to_string_lossy().into_owned(), start_time })
+        Ok(Self { pid, name, executable: executable.to_string_lossy().into_owned(), start_time, memory, file })
+    }
+
+    /// Finds a process by the id that it has in the pid namespace of another process, such as a container's
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// No such process there, or none with an executable.
+    pub fn by_pid_in_namespace_of(member: u32, pid: u32) -> Result<Self, TargetError> {
+        let namespace = pid_namespace(member).ok_or(TargetError::NoSuchProcess(member))?;
+        let is_it = |candidate: &u32| {
+            innermost_pid(*candidate) == Some(pid) && pid_namespace(*candidate).as_ref() == Some(&namespace)
+        };
+        let found = all_pids()?.find(is_it).ok_or(TargetError::NotInNamespace { pid, member })?;
+        Self::by_pid(found)
     }
 
     /// Finds the one process of that command name, or of that executable's file name.
@@ -49,29 +81,20 @@ impl Process {
     ///
     /// There is none, or more than one (they are listed).
     pub fn by_name(name: &str) -> Result<Self, TargetError> {
-        let processes = fs::read_dir("/proc").map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })?;
-        let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let own = std::process::id();
-        let mut found: Vec<Self> = pids
+        let mut found: Vec<(u32, String)> = all_pids()?
             .filter(|&pid| pid != own)
-            .filter_map(|pid| Self::by_pid(pid).ok())
-            .filter(|p| p.is_named(name))
+            .filter_map(|pid| Some((pid, executable_if_named(pid, name)?)))
             .collect();
         match (found.pop(), found.is_empty()) {
             (None, _) => Err(TargetError::NoSuchName(name.to_owned())),
-            (Some(only), true) => Ok(only),
+            (Some((only, _)), true) => Self::by_pid(only),
             (Some(last), false) => {
                 found.push(last);
-                let mut list: Vec<_> = found.into_iter().map(|p| (p.pid, p.executable)).collect();
-                list.sort_unstable();
-                Err(TargetError::Ambiguous { name: name.to_owned(), list })
+                found.sort_unstable();
+                Err(TargetError::Ambiguous { name: name.to_owned(), list: found })
             }
         }
-    }
-
-    fn is_named(&self, name: &str) -> bool {
-        let file = self.executable.trim_end_matches(" (deleted)").rsplit('/').next();
-        self.name == name || file == Some(name)
     }
 
     /// Where its executable lies, or lay before it was deleted, as the process itself sees it.
@@ -80,11 +103,11 @@ impl Process {
         self.executable.trim_end_matches(" (deleted)")
     }
 
-    /// The path by which the kernel finds the very file that runs, even if it was replaced or deleted,
-    /// or lies in another mount namespace.
+    /// A path by which the kernel finds the executable's file for as long as this lives, even if it was
+    /// replaced or deleted, lies in another mount namespace, or the process runs another one meanwhile.
     #[must_use]
     pub fn executable_link(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/exe", self.pid))
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
     /// The executable's bytes.
@@ -93,40 +116,60 @@ impl Process {
     ///
     /// The file cannot be read, or is larger than 4 GiB.
     pub fn read_executable(&self) -> Result<Vec<u8>, TargetError> {
-        let link = self.executable_link();
-        let io = |source: io::Error| match source.kind() {
-            io::ErrorKind::PermissionDenied => not_permitted(self.pid),
-            io::ErrorKind::NotFound => TargetError::Ended(self.pid),
-            _ => TargetError::Io { what: self.executable.clone(), source },
-        };
-        if fs::metadata(&link).map_err(io)?.len() > EXECUTABLE_MAX {
+        let io = |source: io::Error| TargetError::Io { what: self.executable.clone(), source };
+        if self.file.metadata().map_err(io)?.len() > EXECUTABLE_MAX {
             let why = "is larger than 4 GiB, which asyncscope does not read".to_owned();
             return Err(TargetError::NotWatchable { file: self.executable.clone(), why });
         }
-        fs::read(&link).map_err(io)
+        fs::read(self.executable_link()).map_err(io)
     }
 
     /// How far the kernel moved the executable: its program headers' place by the auxiliary vector
-    /// against the file's.
+    /// against the file's, or, where that vector is for the process's owner only, the place of its first
+    /// mapping.
     ///
     /// # Errors
     ///
     /// The process ended, or may not be looked at.
     pub fn bias(&self, elf: &Elf<'_>) -> Result<Bias, TargetError> {
-        let auxv = fs::read(format!("/proc/{}/auxv", self.pid)).map_err(|_| self.gone_or_forbidden())?;
-        let words: Vec<u64> =
-            auxv.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes)).collect();
-        let headers = words.chunks_exact(2).find(|pair| pair[0] == AT_PHDR).ok_or_else(|| self.gone_or_forbidden())?[1];
-        Ok(Bias(headers.wrapping_sub(elf.program_headers.0)))
+        let headers = fs::read(format!("/proc/{}/auxv", self.pid)).ok().and_then(|auxv| headers_of(&auxv));
+        let bias = match headers {
+            Some(headers) => Some(headers.wrapping_sub(elf.program_headers.0)),
+            None => self.bias_by_mapping(elf),
+        };
+        bias.map(Bias).ok_or_else(|| self.gone_or_forbidden())
+    }
+
+    fn bias_by_mapping(&self, elf: &Elf<'_>) -> Option<u64> {
+        let maps = proc::text(format!("/proc/{}/maps", self.pid)).ok()?;
+        let start = first_mapping(&maps, &self.executable)?;
+        Some(start.wrapping_sub(elf.at_file_start()?.0))
     }
 
     /// Reads the target's memory. Fewer bytes than asked for, where a page is not there.
     pub fn read_memory(&self, address: RuntimeAddr, buffer: &mut [u8]) -> usize {
-        let (Ok(pid), Ok(base)) = (i32::try_from(self.pid), usize::try_from(address.0)) else { return 0 };
-        let len = buffer.len();
-        let remote = [nix::sys::uio::RemoteIoVec { base, len }];
-        let mut local = [io::IoSliceMut::new(buffer)];
-        nix::sys::uio::process_vm_readv(nix::unistd::Pid::from_raw(pid), &mut local, &remote).unwrap_or(0)
+        self.memory.as_ref().map_or(0, |memory| memory.read(address, buffer))
+    }
+
+    /// Whether its memory may be read.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Whether it runs on as another program than the one found here, by `exec`.
+    #[must_use]
+    pub fn became_another(&self) -> bool {
+        let is_gone = self.memory.as_ref().is_some_and(|memory| !memory.is_there());
+        // A process that ends has no executable any more either.
+        is_gone && self.executable_now().is_some() && self.is_alive()
+    }
+
+    /// What it runs now, as the kernel names it.
+    #[must_use]
+    pub fn executable_now(&self) -> Option<String> {
+        let link = fs::read_link(format!("/proc/{}/exe", self.pid)).ok()?;
+        Some(link.to_string_lossy().into_owned())
     }
 
     /// The ids and names of its threads now.
@@ -155,8 +198,53 @@ impl Process {
     }
 }
 
+/// `AT_PHDR` of an auxiliary vector.
+fn headers_of(auxv: &[u8]) -> Option<u64> {
+    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+    let mut pairs = auxv.chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..])));
+    pairs.find(|pair| pair.0 == Some(AT_PHDR))?.1
+}
+
+/// Where the start of this file is mapped first: the kernel writes the path there as it does in the link
+/// to the executable.
+/// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/task_mmu.c#L270-L331>
+fn first_mapping(maps: &str, file: &str) -> Option<u64> {
+    const PATH_FIELD: usize = 6;
+    let of_file = |line: &&str| {
+        let mut fields = line.splitn(PATH_FIELD, ' ');
+        fields.nth(2) == Some("00000000") && fields.nth(2).is_some_and(|path| path.trim_start() == file)
+    };
+    let line = maps.lines().find(of_file)?;
+    u64::from_str_radix(line.split_once('-')?.0, 16).ok()
+}
+
 fn not_permitted(pid: u32) -> TargetError {
     TargetError::NotPermitted { pid, missing: "CAP_SYS_PTRACE is missing".to_owned() }
+}
+
+/// The executable of the process, if that is its file's name, or the process's.
+fn executable_if_named(pid: u32, name: &str) -> Option<String> {
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok()?.to_string_lossy().into_owned();
+    let file = executable.trim_end_matches(" (deleted)").rsplit('/').next();
+    let is_named = file == Some(name) || comm(pid, pid).as_deref() == Some(name);
+    is_named.then_some(executable)
+}
+
+fn all_pids() -> Result<impl Iterator<Item = u32>, TargetError> {
+    let processes = fs::read_dir("/proc").map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })?;
+    Ok(processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+fn pid_namespace(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// The id of a process in its own pid namespace, the last in `NSpid`.
+/// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
+fn innermost_pid(pid: u32) -> Option<u32> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status).into_owned();
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
 fn comm(pid: u32, tid: u32) -> Option<String> {
@@ -176,4 +264,40 @@ fn start_time_and_state(pid: u32) -> Option<(u64, char)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((fields.nth(18)?.parse().ok()?, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPS: &str = "\
+55e0c8200000-55e0c8240000 r--p 00000000 fe:00 11  /usr/lib/other
+55e0c8a00000-55e0c8a40000 r--p 00000000 fe:00 12                         /srv/a b (deleted)
+55e0c8a40000-55e0c8b00000 r-xp 00040000 fe:00 12                         /srv/a b (deleted)
+7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                          [stack]
+";
+
+    #[test]
+    fn the_place_of_a_file_in_memory() {
+        assert_eq!(first_mapping(MAPS, "/srv/a b (deleted)"), Some(0x55e0_c8a0_0000));
+        assert_eq!(first_mapping(MAPS, "/srv/a b"), None);
+        assert_eq!(first_mapping("", "/srv/a"), None);
+        assert_eq!(first_mapping("x", "/srv/a"), None);
+    }
+
+    #[test]
+    fn program_headers_by_the_auxiliary_vector() {
+        let vector = [6, 4096, AT_PHDR, 0x40, 0, 0].map(u64::to_le_bytes).concat();
+        assert_eq!(headers_of(&vector), Some(0x40));
+        assert_eq!(headers_of(&vector[..20]), None);
+        assert_eq!(headers_of(&[]), None);
+    }
+
+    #[test]
+    fn both_ways_agree_on_this_process() {
+        let own = Process::by_pid(std::process::id()).unwrap();
+        let data = own.read_executable().unwrap();
+        let elf = Elf::parse(&data).unwrap();
+        assert_eq!(own.bias_by_mapping(&elf), Some(own.bias(&elf).unwrap().0));
+    }
 }

@@ -4,11 +4,10 @@
 //! function is in no poll. Left-over words may look like such an address; the thread then stays
 //! unproved, which is safe. That it slept all the while is told by its counts of context switches.
 
-use std::fs;
-
 use super::{
     addr::{Bias, RuntimeAddr},
     plan::Plan,
+    proc,
     process::Process,
 };
 
@@ -42,7 +41,7 @@ impl Mappings {
     /// As they are now; none if the process has ended.
     #[must_use]
     pub fn of(process: &Process) -> Self {
-        let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+        let maps = proc::text(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
         let range = |line: &str| {
             let (start, end) = line.split_once(' ')?.0.split_once('-')?;
             Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
@@ -84,7 +83,7 @@ impl Sleep {
     /// `None` if the thread is not asleep in a system call, or may not be looked at.
     fn of(pid: u32, tid: u32) -> Option<Self> {
         let switches = switches(pid, tid)?;
-        let syscall = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
+        let syscall = proc::text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
         let mut words = syscall.split_ascii_whitespace().rev();
         let _pc = words.next()?;
         let stack_pointer = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
@@ -93,7 +92,7 @@ impl Sleep {
 }
 
 fn switches(pid: u32, tid: u32) -> Option<Vec<String>> {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let status = proc::text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     Some(status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect())
 }
 

@@ -10,20 +10,25 @@ use std::{
 
 use super::{
     addr::ElfAddr,
-    discover::{FIRST, Flows},
+    discover::Flows,
     elf::Elf,
     names::{self, Named},
+    sites,
     vtables::Vtable,
     x86_64::{
+        FIRST,
         code::{Code, Target},
-        flow, worker,
+        flow,
+        worker::{self, Runs},
     },
 };
-use crate::facts::{TaskKind, TaskType};
+use crate::facts::{FOLDED_MAX, TaskKind, TaskType};
 
 const BOXED: &str = "boxed future";
 /// How the name of a type starts that no symbol names.
 const UNNAMED: &str = "task#";
+/// What stands beside a name for the futures whose folded code no symbol names.
+const ANOTHER: &str = "another with the same code";
 /// No more functions than this are looked at for a name.
 const NEAREST_MAX: usize = 256;
 
@@ -36,22 +41,28 @@ struct Evidence {
 }
 
 /// The types of these vtables, in their order.
-pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<TaskType> {
+///
+/// `local`: the `schedule` functions of `LocalSet`'s tasks.
+pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local: &BTreeSet<ElfAddr>) -> Vec<TaskType> {
     let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
     let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
     let unsettled = (0..vtables.len()).filter(|&at| !is_settled(vtables, &by_symbols, at)).collect();
     let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
+    let doubtful: BTreeSet<usize> =
+        (0..vtables.len()).filter(|&at| is_doubtful(vtables, &evidence, &by_symbols, at)).collect();
     let mut types: Vec<TaskType> = vtables
         .iter()
         .zip(by_symbols)
         .enumerate()
         .map(|(at, (vtable, by_symbols))| {
-            let found = settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info.get(&at));
+            let by_debug_info = by_debug_info.get(&at);
+            let found = settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info, doubtful.contains(&at));
             task_type(vtable, &found)
         })
         .collect();
     share_kinds(vtables, &mut types);
-    kinds_by_shape(code, vtables, &mut types);
+    kinds_by_shape(code, vtables, local, &mut types);
+    names_by_site(code, &mut types);
     types
 }
 
@@ -141,9 +152,22 @@ fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) ->
     by_symbols[at].len() == 1 && !boxed && same.nth(1).is_none()
 }
 
+/// Whether the only name is that of glue which another vtable on that scheduler has as well. On one scheduler
+/// a future has one vtable, so their glue was folded: it may be of several closures of one function, which have
+/// one name, or of others, of whose glue the compiler kept no symbol.
+fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
+    let (vtable, futures) = (&vtables[at], &by_symbols[at]);
+    let shares_glue = |(other, of): (usize, &Vtable)| {
+        other != at && (of.schedule, of.dealloc) == (vtable.schedule, vtable.dealloc) && by_symbols[other] == *futures
+    };
+    futures.len() == 1 && futures.is_disjoint(&evidence[at].polled) && vtables.iter().enumerate().any(shares_glue)
+}
+
 /// What was found out about one vtable.
 struct Found {
     futures: BTreeSet<String>,
+    /// Whether it may also be another one, which no symbol names.
+    or_another: bool,
     kind: TaskKind,
     named_by: String,
 }
@@ -155,6 +179,7 @@ fn settle(
     by_symbols: BTreeSet<String>,
     evidence: &Evidence,
     by_debug_info: Option<&Named>,
+    doubtful: bool,
 ) -> Found {
     let kind = match evidence.torn_down.kind {
         TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
@@ -163,14 +188,14 @@ fn settle(
     let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
     let Some(named) = by_debug_info.filter(adds) else {
         let named_by = if by_symbols.is_empty() { "vtable".to_owned() } else { by_symbol(elf, vtable) };
-        return Found { futures: by_symbols, kind, named_by };
+        return Found { futures: by_symbols, or_another: doubtful, kind, named_by };
     };
     let alike: Vec<BTreeSet<String>> =
         named.futures.iter().map(|future| names::dwarf::alike(future, &by_symbols)).collect();
     let all = alike.iter().all(|symbols| symbols.len() == 1);
     let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
     let futures = if all { alike.into_iter().flatten().collect() } else { said() };
-    Found { futures, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
+    Found { futures, or_another: false, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
 }
 
 fn is_boxed(futures: &BTreeSet<String>) -> bool {
@@ -194,7 +219,8 @@ fn sourced(by: &str, file: Option<&Path>) -> String {
 fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
     let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
-    let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).take(FOLDED_MAX).collect();
+    names.extend(found.or_another.then(|| ANOTHER.to_owned()));
     let name = match names.as_slice() {
         [] => format!("{UNNAMED}{:x}", vtable.address.0),
         several => several.join(" | "),
@@ -206,19 +232,49 @@ fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
     TaskType { vtable: vtable.address.0, name, folded: names, named_by, kind: found.kind, runtime }
 }
 
-/// Without names: blocking tasks, and among them the workers that run the others.
-///
-/// A closure of the program's that drives a current-thread runtime of its own looks the same. Taken for a
-/// worker, it is never blamed for what the tasks inside it do.
-fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], types: &mut [TaskType]) {
+/// Without names: `LocalSet`'s tasks, blocking ones, and among them the workers that run the others.
+fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfAddr>, types: &mut [TaskType]) {
     let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
-    for (vtable, ty) in vtables.iter().zip(types).filter(|(_, ty)| ty.kind == TaskKind::Unknown) {
+    let mut runners = Vec::new();
+    for (at, (vtable, ty)) in vtables.iter().zip(&mut *types).enumerate() {
         let schedule = vtable.schedule;
-        if *blocking.entry(schedule).or_insert_with(|| worker::is_never_scheduled(code, schedule)) {
+        if ty.kind != TaskKind::Unknown {
+            continue;
+        }
+        if local.contains(&schedule) {
+            ty.kind = TaskKind::Local;
+        } else if *blocking.entry(schedule).or_insert_with(|| worker::is_never_scheduled(code, schedule)) {
             ty.kind = TaskKind::Blocking;
-            if is_unnamed(ty) && worker::runs_tasks(code, vtable.poll) {
-                (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+            if is_unnamed(ty) {
+                runners.push((at, worker::runs_tasks(code, vtable.poll)));
             }
+        }
+    }
+    for at in workers(&runners) {
+        if let Some(ty) = types.get_mut(at) {
+            (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+        }
+    }
+}
+
+/// Which of these blocking tasks are the runtime's workers. A closure of the program's may run tasks as
+/// well, on a runtime of its own; only a worker does so in the multi-thread scheduler's source file.
+/// Where no source is named, one that alone runs tasks is taken for a worker.
+fn workers(runners: &[(usize, Runs)]) -> Vec<usize> {
+    let running = |as_worker: Runs| runners.iter().filter(move |&&(_, runs)| runs == as_worker).map(|&(at, _)| at);
+    let alone = || Some(running(Runs::Tasks).collect()).filter(|alone: &Vec<_>| alone.len() == 1).unwrap_or_default();
+    let known = running(Runs::AsWorker).collect::<Vec<_>>();
+    if known.is_empty() && runners.iter().all(|&(_, runs)| runs != Runs::Elsewhere) { alone() } else { known }
+}
+
+/// What is still unnamed is called after the functions that spawn it.
+fn names_by_site(code: &Code<'_, '_>, types: &mut [TaskType]) {
+    let unnamed = types.iter().filter(|ty| is_unnamed(ty)).map(|ty| ElfAddr(ty.vtable)).collect();
+    let names = sites::names(code, &unnamed);
+    for ty in types.iter_mut().filter(|ty| is_unnamed(ty)) {
+        if let Some(name) = names.get(&ElfAddr(ty.vtable)) {
+            ty.name.clone_from(name);
+            ty.named_by = sourced("symbol of its spawn's function", code.elf.debug_file(true));
         }
     }
 }
@@ -237,5 +293,41 @@ fn share_kinds(vtables: &[Vtable], types: &mut [TaskType]) {
         if let Some(known) = kinds.get(&vtable.schedule).filter(|known| known.len() == 1) {
             ty.kind = known.first().copied().unwrap_or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vtable(address: u64, schedule: u64, dealloc: u64) -> Vtable {
+        let none = ElfAddr(0);
+        Vtable {
+            address: ElfAddr(address),
+            poll: none,
+            schedule: ElfAddr(schedule),
+            dealloc: ElfAddr(dealloc),
+            try_read_output: none,
+            drop_join_handle_slow: none,
+            shutdown: none,
+            id_offset: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_types_have_from_the_same_glue_is_doubtful() {
+        let check = |others: [Vtable; 2], polled: &[&str], doubtful| {
+            let one = |name: &str| BTreeSet::from([name.to_owned()]);
+            let evidence = |polled: &[&str]| Evidence {
+                torn_down: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
+                polled: polled.iter().map(|&name| name.to_owned()).collect(),
+            };
+            let names = [one("svc::a"), one("svc::a")];
+            assert_eq!(is_doubtful(&others, &[evidence(polled), evidence(&[])], &names, 0), doubtful, "{others:?}");
+        };
+        check([vtable(8, 1, 2), vtable(16, 1, 2)], &[], true);
+        check([vtable(8, 1, 2), vtable(16, 1, 3)], &[], false);
+        check([vtable(8, 1, 2), vtable(16, 4, 2)], &[], false);
+        check([vtable(8, 1, 2), vtable(16, 1, 2)], &["svc::a"], false);
     }
 }

@@ -1,17 +1,39 @@
 //! tokio's version, from the paths of its source files that panic messages carry.
 
+use std::collections::BTreeSet;
+
 use super::elf::Elf;
 
 /// The version, where exactly one is mentioned.
 #[must_use]
 pub(super) fn find(elf: &Elf<'_>) -> Option<String> {
-    let mut versions = elf.read_only_data().flat_map(mentions).collect::<Vec<_>>();
-    versions.sort_unstable();
-    versions.dedup();
-    match versions.as_slice() {
+    match all(elf).as_slice() {
         [only] => Some(only.clone()),
         _ => None,
     }
+}
+
+/// No more different versions than this are told of.
+const VERSIONS_MAX: usize = 8;
+
+/// All versions that are mentioned.
+#[must_use]
+pub(super) fn all(elf: &Elf<'_>) -> Vec<String> {
+    let mut versions = BTreeSet::new();
+    for version in elf.read_only_data().flat_map(mentions) {
+        if versions.len() < VERSIONS_MAX {
+            versions.insert(version);
+        }
+    }
+    versions.into_iter().collect()
+}
+
+/// Whether code of this source file of tokio's may be in the executable: if any of tokio's files is named in
+/// it, all are that have code in it which can panic.
+#[must_use]
+pub(super) fn may_have_source(elf: &Elf<'_>, file: &str) -> bool {
+    let named = |text: &[u8]| elf.read_only_data().any(|bytes| bytes.windows(text.len()).any(|at| at == text));
+    find(elf).is_none() || named(file.as_bytes())
 }
 
 /// Every `/tokio-<version>/src` in the bytes.

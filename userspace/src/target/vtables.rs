@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{addr::ElfAddr, elf::Elf};
+use crate::facts::TYPES_MAX;
 
 /// One task vtable: one task type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +39,6 @@ const SCHEDULER_OFFSET_MAX: u64 = 0x100;
 const SCHEDULER_LEN_MAX: u64 = 0x80;
 /// A future larger than this would not fit a stack to be spawned from.
 const TRAILER_OFFSET_MAX: u64 = 1 << 28;
-/// More task types than this are refused: the file is not a program's.
-const COUNT_MAX: usize = 4096;
 
 /// All task vtables of the file, by address.
 #[must_use]
@@ -53,7 +52,7 @@ pub fn scan(elf: &Elf<'_>) -> Vec<Vtable> {
         if let Some(vtable) = vtable_at(elf, place) {
             after = place.plus((FUNCTIONS + 3) * 8);
             found.push(vtable);
-            if found.len() == COUNT_MAX {
+            if found.len() == TYPES_MAX {
                 break;
             }
         }

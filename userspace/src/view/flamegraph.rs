@@ -1,32 +1,122 @@
 //! The flamegraph, as an SVG that browsers let people search and zoom.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
-use inferno::flamegraph::color::{BasicPalette, Palette};
+use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Options, from_lines};
 
+use super::awaits;
 use super::names::printable;
-use super::stacks::{self, Weight};
+use super::of_requests;
+use super::sampled;
+use super::stacks::{Part, Weight};
 use super::units::human;
-use crate::facts::Facts;
-use crate::model::Graph;
+use crate::facts::{AwaitKind, Facts};
+use crate::model::{Graph, Request};
 
-/// Writes the flamegraph; one that says so where there is nothing to draw.
+/// How a wait counts that is for several things at once.
+const SHARED: &str = "awaited together: divided equally";
+
+/// Writes the flamegraph of all tasks, or of some requests; one that says so where there is nothing to draw.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, out: &mut dyn Write) -> io::Result<()> {
-    let stacks = stacks::fold(graph, facts, weight);
+pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let stacks = part.fold(graph, facts, weight);
     let total: u128 = stacks.iter().map(|(_, ns)| u128::from(*ns)).sum();
     if total == 0 {
         return write_empty(graph, weight, out);
     }
     let shift = overflow(total);
+    let weight = if matches!(part, Part::Samples(_)) { Weight::Cpu } else { weight };
     let lines: Vec<String> = stacks.iter().map(|(stack, ns)| format!("{stack} {}", ns >> shift)).collect();
     let mut options = options(graph, facts, weight, total);
+    let mut colours = colours(&stacks, facts);
+    options.palette_map = Some(&mut colours);
     options.factor *= (1u128 << shift) as f64;
+    if weight != Weight::Busy && graph.knows_chains() && matches!(part, Part::All) {
+        options.title.push_str(", at what they awaited");
+        options.subtitle = Some(format!("{}; {SHARED}", subtitle(graph)));
+    }
+    if let Part::Samples(by) = part {
+        (options.title, options.subtitle) = sampled::titles(graph, facts, *by);
+        (options.count_name, options.factor) = ("samples".to_owned(), 1.0);
+        options.name_type = "Frame:".to_owned();
+    }
+    if let Part::Of { requests, .. } = part {
+        options.title =
+            format!("{}: {}, {}", printable(&facts.process.name), weight.meaning(), counted(requests.len()));
+    }
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
+}
+
+/// Writes the flamegraph of what the slow requests do, in red where they take longer for it than the fast
+/// ones, in blue where shorter: time for one request on average.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_versus(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    versus: &Versus<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let stacks = versus.fold(graph, facts, weight);
+    let total: u128 = stacks.values().map(|(_, slow)| u128::from(*slow)).sum();
+    if total == 0 {
+        return write_empty(graph, weight, out);
+    }
+    let shift = overflow(total);
+    let line = |(stack, (fast, slow)): (&Vec<String>, &(u64, u64))| {
+        format!("{} {} {}", stack.join(";"), fast >> shift, slow >> shift)
+    };
+    let lines: Vec<String> = stacks.iter().map(line).collect();
+    let mut options = options(graph, facts, weight, total);
+    options.factor *= (1u128 << shift) as f64;
+    let (fast, slow) = (versus.fast.len(), counted(versus.slow.len()));
+    let name = printable(&facts.process.name);
+    options.title = format!(
+        "{name}: {} a request, {slow} of at least {} against {fast} faster",
+        weight.meaning(),
+        human(versus.least_ns)
+    );
+    from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
+}
+
+/// Slow requests, and the faster ones that they are compared with.
+#[derive(Clone, Debug)]
+pub struct Versus<'a> {
+    /// Those of at least [`Self::least_ns`].
+    pub slow: Vec<&'a Request>,
+    /// The others, of a known duration.
+    pub fast: Vec<&'a Request>,
+    /// What divides them, in nanoseconds.
+    pub least_ns: u64,
+    /// The outermost frame.
+    pub label: String,
+}
+
+impl Versus<'_> {
+    /// Nanoseconds for one request on average, fast and slow, by stack.
+    fn fold(&self, graph: &Graph, facts: &Facts, weight: Weight) -> BTreeMap<Vec<String>, (u64, u64)> {
+        let mut both: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
+        let stacks = |requests: &[&Request]| {
+            let count = requests.len().max(1) as u64;
+            let stacks = of_requests::fold(graph, facts, weight, requests, Some(&self.label));
+            stacks.into_iter().map(move |(stack, ns)| (stack.split(';').map(str::to_owned).collect(), ns / count))
+        };
+        stacks(&self.fast).for_each(|(stack, ns)| both.entry(stack).or_default().0 = ns);
+        stacks(&self.slow).for_each(|(stack, ns)| both.entry(stack).or_default().1 = ns);
+        both
+    }
+}
+
+fn counted(requests: usize) -> String {
+    if requests == 1 { "1 request".to_owned() } else { format!("{requests} requests") }
 }
 
 /// How many bits to drop from each weight so that their sum stays far from the end of `u64`. Not 0
@@ -36,7 +126,30 @@ fn overflow(total: u128) -> u32 {
     (u128::BITS - total.leading_zeros()).saturating_sub(BITS)
 }
 
-fn options(graph: &Graph, facts: &Facts, weight: Weight, total: u128) -> Options<'static> {
+/// Awaits, what is awaited, and states have colours of their own; all other frames are tasks, or who spawned them.
+fn colours(stacks: &[(String, u64)], facts: &Facts) -> PaletteMap {
+    const AWAIT: (u8, u8, u8) = (120, 170, 230);
+    const FUTURE: (u8, u8, u8) = (165, 195, 235);
+    const LEAF: (u8, u8, u8) = (190, 150, 220);
+    const STATE: (u8, u8, u8) = (190, 190, 190);
+    let mut colours = PaletteMap::default();
+    let awaits =
+        facts.frames.iter().map(|frame| (awaits::shown(&frame.name, frame), frame.kind)).collect::<HashMap<_, _>>();
+    for name in stacks.iter().flat_map(|(stack, _)| stack.split(';').skip(1)) {
+        let (r, g, b) = match awaits.get(name) {
+            _ if awaits::is_state(name) => STATE,
+            Some(AwaitKind::Await | AwaitKind::Unstarted | AwaitKind::Done) => AWAIT,
+            Some(AwaitKind::Future | AwaitKind::Unknown) => FUTURE,
+            Some(AwaitKind::Leaf) => LEAF,
+            None if awaits::is_leaf_name(name) => LEAF,
+            None => continue,
+        };
+        colours.insert(name, Color { r, g, b });
+    }
+    colours
+}
+
+fn options<'a>(graph: &Graph, facts: &Facts, weight: Weight, total: u128) -> Options<'a> {
     let mut options = Options::default();
     let name = printable(&facts.process.name);
     options.title = format!("{name}: {}, under the tasks that spawned", weight.meaning());
@@ -56,6 +169,7 @@ fn palette(weight: Weight) -> BasicPalette {
         Weight::Busy => BasicPalette::Hot,
         Weight::Wall => BasicPalette::Green,
         Weight::Wait => BasicPalette::Aqua,
+        Weight::Cpu => BasicPalette::Hot,
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::io::{self, Write};
 
-use super::stacks::{self, Weight};
+use super::stacks::{Part, Weight};
 use crate::facts::Facts;
 use crate::model::Graph;
 
-/// Writes the stacks.
+/// Writes the stacks, those of all tasks or of some requests.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, out: &mut dyn Write) -> io::Result<()> {
-    for (stack, ns) in stacks::fold(graph, facts, weight) {
+pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+    for (stack, ns) in part.fold(graph, facts, weight) {
         writeln!(out, "{stack} {ns}")?;
     }
     Ok(())

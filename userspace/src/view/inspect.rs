@@ -7,8 +7,9 @@ use std::{
 
 use serde::Serialize;
 
+use super::names::printable;
 use crate::{
-    facts::{Hook, TaskType},
+    facts::{CurrentTask, Hook, RunningTask, TaskType},
     target::abilities::{Ability, Works},
 };
 
@@ -21,6 +22,10 @@ pub struct Inspection<'a> {
     pub build_id: Option<&'a str>,
     /// tokio's version.
     pub tokio: Option<&'a str>,
+    /// Where tokio keeps the running task's id, once that was observed.
+    pub current_task: Option<CurrentTask>,
+    /// Where samples take it from, or why they cannot.
+    pub running: Result<RunningTask, String>,
     /// How many function symbols it has.
     pub symbols: usize,
     /// The separate file that names come from.
@@ -54,6 +59,8 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     let version = inspection.tokio.unwrap_or("version not known (the file names sources of no version, or of several)");
     writeln!(out, "  tokio      {version}")?;
     writeln!(out, "  symbols    {} functions", inspection.symbols)?;
+    writeln!(out, "  running    {}", running(inspection.current_task))?;
+    writeln!(out, "  sampling   {}", sampled(&inspection.running))?;
     if let Some(file) = &inspection.debug_file {
         writeln!(out, "  debug file {}", file.escape_debug())?;
     }
@@ -69,6 +76,25 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
 }
 
+fn running(current_task: Option<CurrentTask>) -> String {
+    match current_task {
+        Some(CurrentTask { below, looks, agree, tasks }) => format!(
+            "task's id at %fs:-{below:#x}, where it stood in {agree} of {looks} looks at polls of {tasks} tasks"
+        ),
+        None => "task's id not observed in thread-local memory yet: any recording of such a process does".to_owned(),
+    }
+}
+
+fn sampled(running: &Result<RunningTask, String>) -> String {
+    match running {
+        Ok(RunningTask { below, tagged, how }) => {
+            let tag = if *tagged { ", where the word before it is 1" } else { "" };
+            format!("task's id at %fs:-{below:#x}{tag}: {}", printable(how))
+        }
+        Err(why) => format!("not possible, as it is not proved where the running task's id stands: {}", printable(why)),
+    }
+}
+
 fn ability_line(ability: &Ability, out: &mut dyn Write) -> io::Result<()> {
     let works = match ability.works {
         Works::Yes => "yes",
@@ -77,7 +103,7 @@ fn ability_line(ability: &Ability, out: &mut dyn Write) -> io::Result<()> {
     };
     write!(out, "  {works:<7} {}", ability.what)?;
     if let Some(why) = &ability.why {
-        write!(out, ": {why}")?;
+        write!(out, ": {}", printable(why))?;
     }
     if let Some(remedy) = ability.remedy {
         write!(out, "; {remedy}")?;
@@ -92,6 +118,7 @@ fn type_line(ty: &TaskType, out: &mut dyn Write) -> io::Result<()> {
 
 fn hook_line(hook: &Hook, out: &mut dyn Write) -> io::Result<()> {
     let Hook { sees, instruction, how, .. } = hook;
+    let how = printable(how);
     let cost = if hook.emulated { "emulated" } else { "stepped" };
     match hook.address {
         Some(address) => writeln!(out, "  {sees:<10} {address:#10x}  {cost:<8}  {instruction:<28} {how}"),
@@ -107,6 +134,7 @@ fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
         *emulated += usize::from(hook.emulated);
     }
     for ((sees, missing, how), (all, emulated)) in counts {
+        let how = printable(how);
         if missing {
             writeln!(out, "  {sees:<10} missing: {how}")?;
         } else {
@@ -143,6 +171,8 @@ mod tests {
             file: "a\u{1b}",
             build_id: None,
             tokio: Some("1.54.1"),
+            current_task: None,
+            running: Err("no \u{1b}".into()),
             symbols: 3,
             debug_file: None,
             abilities: &abilities,

@@ -1,16 +1,21 @@
 //! One JSON object a line; docs/json.md describes them.
 
+mod http;
 mod lines;
 
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
-use self::lines::{ByLine, EndLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine};
+use self::http::{call_line, candidates, log_line, request_line, stretch_line};
+use self::lines::{
+    AwaitLine, ByLine, EndLine, FrameLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine,
+};
 use self::lines::{SpawnLine, TaskLine, TotalsLine, WakeLine};
 use super::names::Names;
-use crate::facts::Facts;
-use crate::model::{Birth, Gap, Graph, Outcome, Parent, Poll, Task, Wake, WakeBy};
+use crate::chain::frame_name;
+use crate::facts::{AwaitFrame, Facts};
+use crate::model::{Birth, Call, Gap, Graph, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy};
 
 /// The version of the format: raised when a field changes its meaning or goes.
 pub const FORMAT: u32 = 1;
@@ -21,12 +26,15 @@ pub const FORMAT: u32 = 1;
 ///
 /// Those of `out`.
 pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = Writer { names: Names::new(graph, facts), out: BufWriter::new(out) };
+    let mut writer = Writer { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
     writer.line(&Line::Recording(recording(graph, facts)))?;
     let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
     tasks.sort_by_key(|task| task.id);
-    for task in tasks {
+    for task in &tasks {
         writer.task(task)?;
+    }
+    for task in tasks {
+        writer.awaits(graph, &facts.frames, task)?;
     }
     for moment in moments(graph) {
         writer.moment(moment)?;
@@ -41,6 +49,10 @@ enum Moment<'a> {
     Poll(&'a Poll),
     Wake(&'a Wake),
     Gap(&'a Gap),
+    Request(&'a Request),
+    Call(&'a Call),
+    Stretch(&'a Stretch),
+    Log(&'a Printed),
 }
 
 fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
@@ -49,18 +61,29 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
     let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
     let wakes = graph.wakes().iter().map(Moment::Wake);
     let gaps = graph.gaps().iter().map(Moment::Gap);
-    let mut all: Vec<_> = spawns.chain(polls).chain(wakes).chain(gaps).collect();
+    let requests = graph.requests().map(Moment::Request);
+    let stretches = graph.stretches().iter().map(Moment::Stretch);
+    let calls = graph.calls().map(Moment::Call);
+    let logs = graph.printed().map(|(_, line)| Moment::Log(line));
+    let work = requests.chain(spawns).chain(polls).chain(wakes);
+    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
         Moment::Spawn(_, birth) => birth.time_ns,
         Moment::Poll(poll) => poll.start_ns,
         Moment::Wake(wake) => wake.time_ns,
         Moment::Gap(gap) => gap.since_ns,
+        Moment::Request(request) => request.opened_ns,
+        Moment::Call(call) => call.opened_ns,
+        Moment::Stretch(stretch) => stretch.from_ns,
+        Moment::Log(line) => line.time_ns,
     });
     all
 }
 
 struct Writer<'a> {
     names: Names<'a>,
+    graph: &'a Graph,
+    facts: &'a Facts,
     out: BufWriter<&'a mut dyn Write>,
 }
 
@@ -71,6 +94,7 @@ impl Writer<'_> {
     }
 
     fn task(&mut self, task: &Task) -> io::Result<()> {
+        let owner = self.graph.owner(task.id);
         let line = Line::Task(TaskLine {
             task: task.id.0,
             type_name: self.names.task_type(task.vtable),
@@ -86,10 +110,39 @@ impl Writer<'_> {
             aborts: task.aborts,
             running_ns: task.times.running_ns,
             busy_ns: task.times.busy_ns(),
+            blocked_ns: self.facts.blocked.then_some(task.times.blocked_ns),
             ready_ns: task.times.ready_ns,
             waiting_ns: task.times.waiting_ns,
+            request: owner.request().map(|id| id.0),
+            candidates: candidates(&owner),
         });
         self.line(&line)
+    }
+
+    fn awaits(&mut self, graph: &Graph, frames: &[AwaitFrame], task: &Task) -> io::Result<()> {
+        for waited in &task.waited {
+            let Some(chain) = graph.chain(waited.chain) else { continue };
+            let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
+            let lines = chain.frames.iter().enumerate().filter_map(|(at, one)| {
+                let frame = frames.get(one.frame as usize)?;
+                Some(FrameLine {
+                    depth: one.depth,
+                    name: frame_name(frames, numbers.clone(), at),
+                    is: frame.kind,
+                    file: frame.file.as_deref(),
+                    line: frame.line,
+                    until_line: frame.until,
+                })
+            });
+            self.line(&Line::Await(AwaitLine {
+                task: task.id.0,
+                wait_ns: waited.ns,
+                times: waited.times,
+                partial: chain.partial,
+                chain: lines.collect(),
+            }))?;
+        }
+        Ok(())
     }
 
     fn moment(&mut self, moment: Moment<'_>) -> io::Result<()> {
@@ -100,8 +153,15 @@ impl Writer<'_> {
                 time_ns: birth.time_ns,
                 thread: birth.thread,
             }),
-            Moment::Poll(poll) => Line::Poll(poll_line(poll)),
+            Moment::Poll(poll) => Line::Poll(poll_line(poll, self.facts)),
             Moment::Wake(wake) => Line::Wake(wake_line(wake)),
+            Moment::Request(request) => Line::Request(request_line(request, self.facts)),
+            Moment::Call(call) => Line::Call(call_line(self.graph, call, self.facts)),
+            Moment::Stretch(stretch) => match stretch_line(self.graph, stretch) {
+                None => return Ok(()),
+                Some(line) => Line::Stretch(line),
+            },
+            Moment::Log(line) => Line::Log(log_line(self.graph, line)),
             Moment::Gap(gap) => {
                 Line::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
             }
@@ -139,11 +199,20 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
             polls_unended: totals.polls_unended,
             stale_wakes: totals.stale_wakes,
             unmatched_poll_ends: totals.unmatched_poll_ends,
+            requests: totals.requests,
+            calls: totals.calls,
+            unmatched_responses: totals.unmatched_responses,
+            ambiguous_streams: totals.ambiguous_streams,
+            contradictions: totals.contradictions,
+            unfollowed: totals.unfollowed,
+            lines: totals.lines,
+            lines_dropped: totals.lines_dropped,
+            print_bytes_missing: totals.print_bytes_missing,
         },
     }
 }
 
-fn poll_line(poll: &Poll) -> PollLine {
+fn poll_line(poll: &Poll, facts: &Facts) -> PollLine {
     PollLine {
         task: poll.task.map(|id| id.0),
         thread: poll.thread,
@@ -152,6 +221,7 @@ fn poll_line(poll: &Poll) -> PollLine {
         outcome: poll.outcome,
         woken: poll.woken,
         nested_ns: poll.nested_ns,
+        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
         doubtful: poll.doubtful,
     }
 }

@@ -3,14 +3,26 @@
 //! The same graph gives the same bytes. Names come from a foreign program: whatever could move a
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
+mod awaits;
+pub mod dump;
 pub mod flamegraph;
 pub mod folded;
 pub mod inspect;
 pub mod json;
 mod names;
+mod of_requests;
+pub mod otlp;
+pub mod printed;
+pub mod request;
+pub mod requests;
+mod sampled;
+pub mod samples;
+pub mod select;
 pub mod stacks;
 pub mod summary;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod units;
+
+pub(crate) use names::printable;

@@ -24,10 +24,19 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A task type's name as it is, or by its vtable's address in memory.
+    /// A task type's name as it is, or by its vtable's address in memory. 0: of a task of which only its id was
+    /// seen.
     pub(super) fn task_type(&self, vtable: u64) -> String {
+        if vtable == 0 {
+            return "[task type not known]".to_owned();
+        }
         let name = self.types.get(&vtable).copied();
         name.map_or_else(|| format!("task#{vtable:x}"), str::to_owned)
+    }
+
+    /// A task type's name as it is, if it is that of a function.
+    pub(super) fn known_task_type(&self, vtable: u64) -> Option<&'a str> {
+        self.types.get(&vtable).copied().filter(|name| !name.starts_with("task#"))
     }
 
     /// A thread's newest name as it is.
@@ -37,8 +46,20 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Bytes as text: UTF-8 as it is, every other byte as `\\xNN`. To be escaped by whoever shows it.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
 /// The text with everything escaped that does not simply show as itself.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if shows_as_itself(c) {

@@ -1,13 +1,21 @@
 //! Folded stacks: spawn ancestry, root first, weighted by where the tasks' time went.
 
+use std::collections::HashMap;
+
 use clap::ValueEnum;
 
+use super::awaits::Awaits;
 use super::names::Names;
+use super::of_requests;
+use super::samples::{self, By};
 use super::tree::Tree;
 use crate::facts::Facts;
-use crate::model::{Graph, Times};
+use crate::model::{Graph, Request, Times};
 
-/// What a stack's width means, in nanoseconds.
+/// Below a task: its time inside polls in which its thread was blocked.
+pub(super) const BLOCKED: &str = "[blocked]";
+
+/// What a stack's width means: nanoseconds, or samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Weight {
     /// Time inside polls, but for other tasks' polls nested in them.
@@ -17,17 +25,25 @@ pub enum Weight {
     Wall,
     /// Time between polls: ready or waiting.
     Wait,
+    /// CPU time, by samples: of a run with --mode sample.
+    Cpu,
 }
 
 impl Weight {
-    /// A task's weight.
+    /// Whether the time inside polls counts, and whether that between them does.
+    fn counts(self) -> (bool, bool) {
+        (matches!(self, Self::Busy | Self::Wall), matches!(self, Self::Wall | Self::Wait))
+    }
+
+    /// A task's weight, or that of a part of one: what it was blocked, and all else.
     #[must_use]
-    pub fn of(self, times: &Times) -> u64 {
+    pub fn of(self, times: &Times) -> (u64, u64) {
         let wait = times.ready_ns.saturating_add(times.waiting_ns);
         match self {
-            Self::Busy => times.busy_ns(),
-            Self::Wall => times.busy_ns().saturating_add(wait),
-            Self::Wait => wait,
+            Self::Busy => (times.blocked_ns, times.on_cpu_ns()),
+            Self::Wall => (times.blocked_ns, times.on_cpu_ns().saturating_add(wait)),
+            Self::Wait => (0, wait),
+            Self::Cpu => (0, 0),
         }
     }
 
@@ -38,6 +54,36 @@ impl Weight {
             Self::Busy => "time inside polls",
             Self::Wall => "time inside and between polls",
             Self::Wait => "time between polls",
+            Self::Cpu => "CPU time",
+        }
+    }
+}
+
+/// Which part of the graph is drawn.
+#[derive(Clone, Debug, Default)]
+pub enum Part<'a> {
+    /// All of it, under the tasks that spawned.
+    #[default]
+    All,
+    /// What was done for these requests, under a frame with this label, or else one for each path.
+    Of {
+        /// The requests.
+        requests: Vec<&'a Request>,
+        /// The outermost frame.
+        label: Option<String>,
+    },
+    /// The samples of CPU time.
+    Samples(By),
+}
+
+impl Part<'_> {
+    /// Its stacks with a weight, sorted frame by frame: frames divided by `;`, and nanoseconds or samples.
+    #[must_use]
+    pub fn fold(&self, graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
+        match self {
+            Self::All => fold(graph, facts, weight),
+            Self::Samples(by) => samples::fold(graph, facts, *by),
+            Self::Of { requests, label } => of_requests::fold(graph, facts, weight, requests, label.as_deref()),
         }
     }
 }
@@ -47,12 +93,24 @@ impl Weight {
 pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    let mut weights = vec![0u64; tree.nodes.len()];
+    let mut awaits = Awaits::new(graph, facts);
+    let (busy, wait) = weight.counts();
+    let mut weights: HashMap<(usize, String), u64> = HashMap::new();
+    let mut add = |node: usize, below: String, ns: u64| {
+        let weight = weights.entry((node, below)).or_default();
+        *weight = weight.saturating_add(ns);
+    };
     for (node, task) in tree.tasks(graph) {
-        weights[node] = weights[node].saturating_add(weight.of(&task.times));
+        if busy {
+            add(node, String::new(), task.times.on_cpu_ns());
+            add(node, format!(";{BLOCKED}"), task.times.blocked_ns);
+        }
+        if wait {
+            awaits.of(task).into_iter().for_each(|(below, ns)| add(node, below, ns));
+        }
     }
-    let heavy = weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0);
-    let mut stacks: Vec<_> = heavy.map(|(node, weight)| (tree.stack(node), weight)).collect();
+    let heavy = weights.into_iter().filter(|(_, weight)| *weight > 0);
+    let mut stacks: Vec<_> = heavy.map(|((node, below), weight)| (tree.stack(node) + &below, weight)).collect();
     stacks.sort_by(|(a, _), (b, _)| a.split(';').cmp(b.split(';')));
     stacks
 }

@@ -1,16 +1,21 @@
 //! The summary for the terminal: sums, task types, and who spawned whom.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::names::{Names, printable};
+use super::requests;
+use super::sampled;
 use super::tree::Tree;
 use super::units::human;
 use crate::facts::Facts;
-use crate::model::{Graph, Task};
+use crate::model::{Graph, Request, Task};
 
 /// Rows shown of each table; the rest is counted.
 const MAX_ROWS: usize = 40;
+/// Requests shown.
+const SLOWEST: usize = 5;
 /// Levels of the tree by which its rows are indented.
 const MAX_INDENT: usize = 32;
 
@@ -30,7 +35,12 @@ pub fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> 
     let names = Names::new(graph, facts);
     write_head(graph, facts, out)?;
     write_lost(graph, lost, out)?;
-    write_types(graph, &names, out)?;
+    if facts.sampling.is_some() {
+        sampled::write(graph, facts, out)?;
+        return write_tree(&Tree::new(graph, &names), out);
+    }
+    write_requests(graph, facts, out)?;
+    write_types(graph, facts, &names, out)?;
     write_tree(&Tree::new(graph, &names), out)
 }
 
@@ -44,12 +54,20 @@ fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<(
     let tokio = facts.tokio.as_deref().unwrap_or("of unknown version");
     let (name, tokio) = (printable(&process.name), printable(tokio));
     writeln!(out, "{name} (pid {}), tokio {tokio}, {} watched", process.pid, human(span))?;
+    let born = tasks(graph).filter(|task| task.born.is_some()).count();
+    if facts.sampling.is_some() {
+        return writeln!(
+            out,
+            "{} tasks were spawned or sampled ({born} of them spawned meanwhile)",
+            tasks(graph).count()
+        );
+    }
     let sum = |of: fn(&Task) -> u64| tasks(graph).map(of).sum::<u64>();
     writeln!(
         out,
         "{} tasks ({} of them spawned meanwhile), {} polls, {} wakes",
         tasks(graph).count(),
-        tasks(graph).filter(|task| task.born.is_some()).count(),
+        born,
         sum(|task| task.polls),
         sum(|task| task.wakes),
     )
@@ -71,12 +89,30 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
+/// How many requests there were, and the slowest of those that are kept.
+fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    let totals = graph.totals();
+    if totals.requests == 0 && totals.calls == 0 {
+        return Ok(());
+    }
+    writeln!(out, "{} requests, {} outgoing calls", totals.requests, totals.calls)?;
+    let mut slowest: Vec<&Request> = graph.requests().filter(|request| request.duration_ns().is_some()).collect();
+    slowest.sort_by_key(|request| Reverse(request.duration_ns()));
+    slowest.truncate(SLOWEST);
+    if slowest.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nSLOWEST REQUESTS (all of them: --requests)")?;
+    requests::write(graph, facts, &slowest, out)
+}
+
 /// Sums over all tasks of one name.
 #[derive(Debug, Default)]
 struct Row {
     tasks: u64,
     polls: u64,
     busy_ns: u64,
+    blocked_ns: Option<u64>,
     ready_ns: u64,
     waiting_ns: u64,
     measured_polls: u64,
@@ -85,12 +121,15 @@ struct Row {
 }
 
 impl Row {
-    fn add(&mut self, task: &Task) {
+    fn add(&mut self, task: &Task, watch_blocked: bool) {
         let times = &task.times;
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.tasks, 1);
         add(&mut self.polls, task.polls);
         add(&mut self.busy_ns, times.busy_ns());
+        if watch_blocked {
+            add(self.blocked_ns.get_or_insert_default(), times.blocked_ns);
+        }
         add(&mut self.ready_ns, times.ready_ns);
         add(&mut self.waiting_ns, times.waiting_ns);
         add(&mut self.measured_polls, task.polls.saturating_sub(task.polls_unended));
@@ -98,12 +137,13 @@ impl Row {
         self.longest_poll_ns = self.longest_poll_ns.max(times.longest_poll_ns);
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let measured = |ns: Option<u64>| ns.map_or("-".to_owned(), human);
         [
             self.tasks.to_string(),
             self.polls.to_string(),
             human(self.busy_ns),
+            measured(self.blocked_ns),
             human(self.ready_ns),
             human(self.waiting_ns),
             measured(self.polls_ns.checked_div(self.measured_polls)),
@@ -112,14 +152,14 @@ impl Row {
     }
 }
 
-fn write_types(graph: &Graph, names: &Names<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn write_types(graph: &Graph, facts: &Facts, names: &Names<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for task in tasks(graph) {
-        rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task);
+        rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task, facts.blocked);
     }
     let mut rows: Vec<(String, Row)> = rows.into_iter().collect();
-    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.busy_ns));
-    let heads = ["TASKS", "POLLS", "BUSY", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
+    rows.sort_by_key(|(_, row)| Reverse(row.busy_ns));
+    let heads = ["TASKS", "POLLS", "BUSY", "BLOCKED", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
     writeln!(out)?;
     write_row(&heads.map(str::to_owned), "TASK TYPE", out)?;
     for (name, row) in rows.iter().take(MAX_ROWS) {
@@ -128,7 +168,7 @@ fn write_types(graph: &Graph, names: &Names<'_>, out: &mut dyn Write) -> io::Res
     write_rest(rows.len(), "task types", out)
 }
 
-fn write_row(cells: &[String; 7], name: &str, out: &mut dyn Write) -> io::Result<()> {
+fn write_row(cells: &[String; 8], name: &str, out: &mut dyn Write) -> io::Result<()> {
     for cell in cells {
         write!(out, "{cell:>9} ")?;
     }

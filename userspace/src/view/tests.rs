@@ -1,5 +1,9 @@
+mod printed;
+mod requests;
+mod samples;
+
 use super::names::{frame, printable};
-use super::stacks::{Weight, fold};
+use super::stacks::{Part, Weight, fold};
 use super::summary::Lost;
 use super::units::human;
 use super::{flamegraph, folded, json, summary};
@@ -76,12 +80,12 @@ fn frames_are_single_words_of_a_stack() {
 #[test]
 fn folded_text() {
     let graph = script::graph(FAMILY);
-    let folded = text(|out| folded::write(&graph, &facts("[u8; 4]"), Weight::Busy, out));
+    let folded = text(|out| folded::write(&graph, &facts("[u8; 4]"), Weight::Busy, &Part::All, out));
     assert_eq!(folded, "[thread main];[u8, 4] 20\n[thread main];[u8, 4];svc::query 10\n");
 }
 
 fn svg(graph: &Graph, name: &str) -> String {
-    text(|out| flamegraph::write(graph, &facts(name), Weight::Busy, out))
+    text(|out| flamegraph::write(graph, &facts(name), Weight::Busy, &Part::All, out))
 }
 
 #[test]
@@ -103,7 +107,7 @@ fn flamegraphs_draw_a_frame_once() {
     let script = "1/90 spawn 1; 1/90 spawn 2; 1/90 poll 1; 1/70 spawn 4; 1/80 end 1; 1/90 poll 4; 1/80 end 4; 1/90 poll 2; 1/80 end 2";
     let mut facts = facts("f");
     facts.types[1].name = "f::g".into();
-    let svg = text(|out| flamegraph::write(&script::graph(script), &facts, Weight::Busy, out));
+    let svg = text(|out| flamegraph::write(&script::graph(script), &facts, Weight::Busy, &Part::All, out));
     assert_eq!(svg.matches("<title>f (").count(), 1, "{svg}");
 }
 
@@ -113,7 +117,7 @@ fn flamegraphs_escape_names() {
     let mut hostile = facts(name);
     hostile.process.name = name.into();
     let graph = script::graph(FAMILY);
-    let svg = text(|out| flamegraph::write(&graph, &hostile, Weight::Busy, out));
+    let svg = text(|out| flamegraph::write(&graph, &hostile, Weight::Busy, &Part::All, out));
     assert!(svg.contains("a&lt;/svg&gt;&lt;script&gt;"), "{svg}");
     assert!(!svg.contains("<script>alert") && !svg.contains('\x1b'), "{svg}");
 }
@@ -140,13 +144,13 @@ fn flamegraphs_survive_any_time() {
     assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
-const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0}}
-{"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"ready_ns":50,"waiting_ns":20}
-{"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"ready_ns":20,"waiting_ns":0}
+const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
+{"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
+{"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}
-{"kind":"poll","task":1,"thread":2,"start_ns":30,"end_ns":50,"outcome":"pending","woken":false,"nested_ns":0,"doubtful":false}
+{"kind":"poll","task":1,"thread":2,"start_ns":30,"end_ns":50,"outcome":"pending","woken":false,"nested_ns":0,"blocked_ns":null,"doubtful":false}
 {"kind":"spawn","task":2,"parent":{"task":1},"time_ns":40,"thread":2}
-{"kind":"poll","task":2,"thread":2,"start_ns":60,"end_ns":80,"outcome":"ready","woken":false,"nested_ns":0,"doubtful":false}
+{"kind":"poll","task":2,"thread":2,"start_ns":60,"end_ns":80,"outcome":"ready","woken":false,"nested_ns":0,"blocked_ns":null,"doubtful":false}
 {"kind":"wake","task":1,"time_ns":70,"thread":2,"did":"made-ready","by":{"task":2}}
 {"kind":"wake","task":1,"time_ns":90,"thread":2,"did":"found-ready","by":{"runtime":"io"}}
 {"kind":"gap","cpu":0,"since_ns":95,"until_ns":100,"lost":3}
@@ -183,6 +187,24 @@ fn json_values() {
 }
 
 #[test]
+fn json_of_requests() {
+    let script = "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/70 spawn 2; 1/80 write GET /b on h7.3 parent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01; 1/80 write 404 on 5; 1/70 spawn 4";
+    check_json(
+        script,
+        r#"{"kind":"request","request":1,"connection":{"source":"descriptor","key":5,"stream":0},"method":"GET","path":"/a","path_cut":false,"ids":[{"header":"x-request-id","value":"x","cut":false}],"trace":null,"named_by":"request","opened_ns":20,"end":{"time_ns":50,"how":"answered","status":404},"grpc_status":null,"task":1,"running_ns":30,"blocked_ns":null,"ready_ns":0,"waiting_ns":0}"#,
+    );
+    check_json(
+        script,
+        r#"{"kind":"call","call":1,"connection":{"source":"http2","key":7,"stream":3},"method":"GET","path":"/b","path_cut":false,"ids":[{"header":"traceparent","value":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","cut":false}],"trace":{"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331","sampled":true},"opened_ns":40,"end":null,"grpc_status":null,"task":1,"request":1,"evidence":"task"}"#,
+    );
+    check_json(script, r#""waiting_ns":0,"request":1}"#);
+    check_json(script, r#""waiting_ns":0,"request":null}"#);
+    let both = "1/90 poll 1; 1/80 read GET /a on 5; 1/80 read GET /b on 6; 1/70 spawn 2; 1/80 closed 5";
+    check_json(both, r#""request":null,"candidates":[1,2]}"#);
+    check_json(both, r#""end":{"time_ns":50,"how":"cancelled"}"#);
+}
+
+#[test]
 fn json_of_hostile_names_is_json() {
     let mut hostile = facts("\"}\n\x1b\u{0}{");
     hostile.process.name = "\n".into();
@@ -199,9 +221,9 @@ svc (pid 0), tokio of unknown version, 90ns watched
 events lost: ring-full 2
 gaps: 1, with 3 events missing; what they put in doubt is shown as unknown
 
-    TASKS     POLLS      BUSY     READY   WAITING MEAN POLL  MAX POLL  TASK TYPE
-        1         1      20ns      10ns      40ns      20ns      20ns  svc::handle
-        1         1      10ns      20ns       0ns      10ns      10ns  svc::query
+    TASKS     POLLS      BUSY   BLOCKED     READY   WAITING MEAN POLL  MAX POLL  TASK TYPE
+        1         1      20ns         -      10ns      40ns      20ns      20ns  svc::handle
+        1         1      10ns         -      20ns       0ns      10ns      10ns  svc::query
 
 WHO SPAWNED WHOM
 [thread main]
@@ -224,6 +246,39 @@ fn summaries() {
     assert!(workers.contains("\n0 tasks") && !workers.contains("worker"), "{workers}");
 }
 
+/// Time blocked inside polls: not known, or a part of each output's times.
+#[test]
+fn of_blocked_polls() {
+    const BLOCKED: &str =
+        "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/50 blocked 24; 1/80 write 200 on 5; 1/80 end 1 done";
+    let graph = script::graph(BLOCKED);
+    let mut facts = facts("svc::handle");
+    facts.correlation_headers = vec!["x-request-id".to_owned()];
+    facts.blocked = true;
+    let folded = |weight| fold(&graph, &facts, weight);
+    let blocked = ("[spawn not seen: no hook passed];svc::handle;[blocked]".to_owned(), 6);
+    assert_eq!(folded(Weight::Busy)[1], blocked);
+    assert_eq!(folded(Weight::Wall)[1], blocked);
+    assert_eq!(folded(Weight::Busy)[0].1, 34);
+    assert!(folded(Weight::Wait).is_empty());
+    let json = text(|out| json::write(&graph, &facts, out));
+    for expected in [
+        r#""running_ns":34,"busy_ns":40,"blocked_ns":6,"#,
+        r#""running_ns":14,"blocked_ns":6,"#,
+        r#""nested_ns":0,"blocked_ns":6,"#,
+    ] {
+        assert!(json.contains(expected), "no {expected} in {json}");
+    }
+    let all: Vec<_> = graph.requests().collect();
+    let of_requests = Part::Of { requests: all.clone(), label: None }.fold(&graph, &facts, Weight::Busy);
+    let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
+    assert_eq!(of_requests, [("GET /a;svc::handle", 14), ("GET /a;svc::handle;[blocked]", 6)]);
+    let table = text(|out| super::requests::write(&graph, &facts, &all, out));
+    assert!(table.contains("    14ns      6ns    0ns"), "{table}");
+    let story = text(|out| super::request::write(&graph, &facts, all[0], out));
+    assert!(story.contains("running 14ns, blocked 6ns, ready 0ns, waiting 0ns"), "{story}");
+}
+
 #[test]
 fn summaries_are_bounded() {
     let threads: Vec<String> = (1..=50).map(|tid| format!("{tid}/90 spawn {}", 2 * tid)).collect();
@@ -237,4 +292,62 @@ fn durations() {
     for (ns, expected) in cases {
         assert_eq!(human(ns), expected);
     }
+}
+
+/// Task 1 waits 10 ns before its first poll, 20 ns at a lock and a timer at once, and 10 ns at what is not told.
+const AWAITS: &str = "1/0 name main; 1/90 spawn 1; 1/90 poll 1; 1/0 frames 5 0/0 1/1 2/2 3/3 4/1; 1/80 end 1; \
+                      1/0 name main; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1";
+
+fn awaiting() -> Facts {
+    use crate::facts::{AwaitFrame, AwaitKind};
+    let frame = |name: &str, kind, line: Option<u32>| AwaitFrame {
+        name: name.into(),
+        kind,
+        file: line.map(|_| "src/a.rs".into()),
+        line,
+        until: None,
+    };
+    let frames = vec![
+        frame("svc::handle", AwaitKind::Await, Some(7)),
+        frame("svc::store", AwaitKind::Await, Some(9)),
+        frame("tokio::sync::mutex::Mutex<T>::lock", AwaitKind::Await, Some(3)),
+        frame("Semaphore", AwaitKind::Leaf, None),
+        frame("Sleep", AwaitKind::Leaf, None),
+    ];
+    Facts { frames, ..facts("svc::handle") }
+}
+
+#[test]
+fn waits_are_divided_by_what_was_awaited() {
+    let graph = script::graph(AWAITS);
+    let stacks = fold(&graph, &awaiting(), Weight::Wait);
+    let task = "[thread main];svc::handle";
+    let lock = format!(
+        "{task};svc::handle src/a.rs:7;svc::store src/a.rs:9;tokio::sync::mutex::Mutex<T>::lock src/a.rs:3;Mutex"
+    );
+    let expected =
+        [(format!("{task};[await not known]"), 20), (format!("{task};svc::handle src/a.rs:7;Sleep"), 10), (lock, 10)];
+    assert_eq!(stacks, expected);
+    let busy = fold(&graph, &awaiting(), Weight::Busy);
+    let wall: u64 = fold(&graph, &awaiting(), Weight::Wall).iter().map(|(_, ns)| ns).sum();
+    assert_eq!(wall, 40 + busy.iter().map(|(_, ns)| ns).sum::<u64>());
+}
+
+#[test]
+fn flamegraphs_of_waits_colour_what_was_awaited() {
+    let graph = script::graph(AWAITS);
+    let svg = text(|out| flamegraph::write(&graph, &awaiting(), Weight::Wait, &Part::All, out));
+    for colour in ["rgb(120,170,230)", "rgb(190,150,220)", "rgb(190,190,190)"] {
+        assert!(svg.contains(colour), "{colour}: {svg}");
+    }
+    assert!(svg.contains("at what they awaited") && svg.contains("divided equally"), "{svg}");
+    assert!(svg.contains("<title>svc::store src/a.rs:9 ("), "{svg}");
+}
+
+#[test]
+fn json_tells_awaits() {
+    let lines = text(|out| json::write(&script::graph(AWAITS), &awaiting(), out));
+    let expected = r#"{"kind":"await","task":1,"wait_ns":20,"times":1,"partial":false,"chain":[{"depth":0,"name":"svc::handle","is":"await","file":"src/a.rs","line":7,"until_line":null},"#;
+    assert!(lines.contains(expected), "{lines}");
+    assert!(lines.contains(r#"{"depth":3,"name":"Mutex","is":"leaf","#), "{lines}");
 }

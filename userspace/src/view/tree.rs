@@ -54,16 +54,26 @@ impl Tree {
         &self.names[self.nodes[node].name]
     }
 
+    /// The node of the task at this place in the graph; none for the runtime's own.
+    pub(super) fn node(&self, task: usize) -> Option<usize> {
+        self.node_of.get(task).copied().flatten()
+    }
+
     /// The names from the origin down to this node, divided by `;`.
     pub(super) fn stack(&self, node: usize) -> String {
-        let mut names = vec![self.name(node)];
+        self.line(node).join(";")
+    }
+
+    /// The names from the origin down to this node.
+    pub(super) fn line(&self, node: usize) -> Vec<String> {
+        let mut names = vec![self.name(node).to_owned()];
         let mut at = node;
         while let Some(parent) = self.nodes[at].parent {
-            names.push(self.name(parent));
+            names.push(self.name(parent).to_owned());
             at = parent;
         }
         names.reverse();
-        names.join(";")
+        names
     }
 
     /// The node that a task's own hangs from. Parents precede their children in the graph.
@@ -73,6 +83,10 @@ impl Tree {
                 let parent = graph.index_of(id).and_then(|index| self.node_of.get(index));
                 match parent.copied().flatten() {
                     Some(node) => return node,
+                    // A worker, as its stack told after it had spawned.
+                    None if graph.task(id).is_some_and(|parent| parent.runtime) && task.born.is_some() => {
+                        task.born.map_or_else(String::new, |birth| thread_frame(names, birth.thread))
+                    }
                     None => origin_name(Why::Unseen).to_owned(),
                 }
             }
@@ -80,23 +94,23 @@ impl Tree {
             Parent::Unknown(why) => origin_name(why).to_owned(),
         };
         let name = self.intern(name);
-        self.node(None, name)
+        self.child(None, name)
     }
 
     fn task_node(&mut self, origin: usize, name: usize) -> usize {
         let node = if self.nodes[origin].depth < MAX_ANCESTRY {
-            self.node(Some(origin), name)
+            self.child(Some(origin), name)
         } else if self.name(origin) == DEEPER {
             origin
         } else {
             let deeper = self.intern(DEEPER.to_owned());
-            self.node(Some(origin), deeper)
+            self.child(Some(origin), deeper)
         };
         self.nodes[node].tasks += 1;
         node
     }
 
-    fn node(&mut self, parent: Option<usize>, name: usize) -> usize {
+    fn child(&mut self, parent: Option<usize>, name: usize) -> usize {
         let depth = parent.map_or(0, |parent| self.nodes[parent].depth + 1);
         let nodes = &mut self.nodes;
         *self.by_name.entry((parent, name)).or_insert_with(|| {
@@ -114,7 +128,7 @@ impl Tree {
     }
 }
 
-fn thread_frame(names: &Names<'_>, tid: u32) -> String {
+pub(super) fn thread_frame(names: &Names<'_>, tid: u32) -> String {
     let name = names.thread(tid).map(frame);
     format!("[thread {}]", name.unwrap_or_else(|| tid.to_string()))
 }

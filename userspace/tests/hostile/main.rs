@@ -60,6 +60,11 @@ fn discovery() {
 }
 
 #[test]
+fn layouts() {
+    check("layouts", input::layouts);
+}
+
+#[test]
 fn records() {
     check("records", input::records);
 }

@@ -54,8 +54,8 @@ pub(super) struct Parents {
 /// Compares.
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Comparison {
     let mut comparison = Comparison::default();
-    for lived in lived {
-        match seen.tasks.get(&lived.id).filter(|task| task.born_ns.is_some() && task.end.is_some()) {
+    for lived in lived.iter().filter(|lived| !lived.awaited) {
+        match seen.whole(lived.id) {
             Some(seen) => comparison.add(lived, seen),
             None => comparison.missed += u64::from(seen.spans(lived)),
         }
@@ -64,6 +64,11 @@ pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Comparison {
 }
 
 impl Seen {
+    /// The task, if both its ends were seen.
+    pub(super) fn whole(&self, id: u64) -> Option<&SeenTask> {
+        self.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
+    }
+
     /// Whether the task lived wholly while asyncscope watched.
     fn spans(&self, lived: &Lived) -> bool {
         lived.spawned_ns >= self.armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= self.end_ns
@@ -103,7 +108,7 @@ impl Comparison {
 }
 
 impl Pair {
-    fn add(&mut self, lived: u64, seen: u64) {
+    pub(super) fn add(&mut self, lived: u64, seen: u64) {
         self.lived = self.lived.saturating_add(lived);
         self.seen = self.seen.saturating_add(seen);
     }
@@ -115,7 +120,7 @@ impl Pair {
         100.0 * difference / (self.lived as f64).max(1.0)
     }
 
-    fn agrees(self, tasks: u64) -> bool {
+    pub(super) fn agrees(self, tasks: u64) -> bool {
         let small = self.seen.abs_diff(self.lived) <= tasks.saturating_mul(TOLERANCE_NS);
         small || self.percent().abs() <= TOLERANCE_PERCENT
     }

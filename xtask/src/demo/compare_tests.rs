@@ -6,6 +6,7 @@ const MS: u64 = 1_000_000;
 
 fn lived() -> Lived {
     Lived {
+        awaited: false,
         id: 7,
         r#type: "svc::fetch".into(),
         parent: Some(3),
@@ -34,7 +35,7 @@ fn seen() -> SeenTask {
 fn check(change: impl FnOnce(&mut SeenTask), good: bool) {
     let mut task = seen();
     change(&mut task);
-    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(task.task, task)].into() };
+    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(task.task, task)].into(), ..Seen::default() };
     let comparison = compare(&[lived()], &seen);
     assert_eq!(comparison.verdict().is_ok(), good, "{comparison:?}");
 }
@@ -60,7 +61,7 @@ fn verdicts() {
 fn tasks_at_the_edges_may_be_missed() {
     let mut early = lived();
     early.spawned_ns = 1_050 * MS;
-    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(7, seen())].into() };
+    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(7, seen())].into(), ..Seen::default() };
     let other = Lived { id: 9, ..early };
     assert_eq!(compare(&[lived(), other.clone()], &seen).missed, 0);
     assert_eq!(compare(&[lived(), Lived { spawned_ns: 1_100 * MS, ..other }], &seen).missed, 1);

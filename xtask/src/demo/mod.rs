@@ -5,6 +5,7 @@ mod compare;
 mod service;
 mod table;
 mod truth;
+mod waits;
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,9 +15,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::process::{cargo, is_root, root, run as execute};
-use crate::test::PLAIN_RELEASE;
 use agent::Files;
-use service::Service;
+pub(crate) use service::Service;
 
 /// The load lasts longer than it is watched, so that it is there from the first second to the last.
 const LOAD: Duration = Duration::from_secs(8);
@@ -29,7 +29,8 @@ const WATCHED: Duration = Duration::from_secs(5);
 /// Where this is not root, a part fails, or asyncscope and the service disagree.
 pub(crate) fn run() -> Result<()> {
     ensure!(is_root(), "the demo attaches eBPF probes: run it as root");
-    execute(cargo().args(PLAIN_RELEASE).args(["-p", "demo-service"]))?;
+    // Optimised as a release build is; await chains need the type information.
+    execute(cargo().args(["build", "--profile", "typed", "-p", "demo-service"]))?;
     execute(cargo().args(["build", "--release", "-p", "asyncscope"]))?;
     let folder = folder()?;
     let files = Files::in_folder(&folder);
@@ -46,11 +47,15 @@ pub(crate) fn run() -> Result<()> {
     println!("\nthe load: {load}\nwhat the service says of its whole life:");
     told.iter().for_each(|line| println!("  {line}"));
     let seen = truth::read_seen(&files.json)?;
-    let comparison = compare::compare(&truth::read_lived(&truth)?, &seen);
+    let lived = truth::read_lived(&truth)?;
+    let comparison = compare::compare(&lived, &seen);
     println!("\nthe tasks that asyncscope saw from spawn to end, against what they measured themselves:");
     print!("{comparison}");
+    let waits = waits::compare(&lived, &seen);
+    println!("\nwhat requests for a summary awaited, against the handler's own stopwatch:\n{waits}");
     files.list();
-    comparison.verdict()
+    comparison.verdict()?;
+    waits.verdict()
 }
 
 /// An empty folder for what comes of it.

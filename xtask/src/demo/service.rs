@@ -20,14 +20,14 @@ struct Process {
 
 /// The running service.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     process: Process,
     pages: SocketAddr,
 }
 
 /// The running load.
 #[derive(Debug)]
-pub(super) struct Load(Process);
+pub(crate) struct Load(Process);
 
 #[derive(Deserialize)]
 struct Listening {
@@ -36,7 +36,7 @@ struct Listening {
 
 impl Service {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(truth: &Path) -> Result<Self> {
+    pub(crate) fn start(truth: &Path) -> Result<Self> {
         let mut process = Process::start(demo_service().arg("serve").arg("--truth").arg(truth))?;
         let line = process.lines.next().context("the demo service ended before it listened")??;
         let json = line.strip_prefix("listening ").context("the demo service does not say where it listens")?;
@@ -45,19 +45,19 @@ impl Service {
     }
 
     /// Its process id.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.child.id()
     }
 
     /// Starts to load it.
-    pub(super) fn load(&self, time: Duration) -> Result<Load> {
+    pub(crate) fn load(&self, time: Duration) -> Result<Load> {
         let (addr, seconds) = (self.pages.to_string(), time.as_secs().to_string());
         let load = ["load", "--addr", &addr, "--seconds", &seconds, "--concurrency", "8"];
         Ok(Load(Process::start(demo_service().args(load))?))
     }
 
     /// Ends it by SIGTERM; the truth it tells.
-    pub(super) fn stop(self) -> Result<Vec<String>> {
+    pub(crate) fn stop(self) -> Result<Vec<String>> {
         let pid = i32::try_from(self.pid())?;
         // SAFETY: sends a signal to a child of ours that has not been waited for: no other process
         // can have its id.
@@ -69,7 +69,7 @@ impl Service {
 
 impl Load {
     /// Waits for its end; what it says of itself.
-    pub(super) fn end(self) -> Result<String> {
+    pub(crate) fn end(self) -> Result<String> {
         Ok(self.0.finish("the load")?.join(" "))
     }
 }
@@ -103,5 +103,5 @@ impl Drop for Process {
 }
 
 fn demo_service() -> Command {
-    Command::new(root().join("target/release/demo-service"))
+    Command::new(root().join("target/typed/demo-service"))
 }

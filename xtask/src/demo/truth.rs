@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 pub(super) struct Lived {
     pub(super) id: u64,
     pub(super) r#type: String,
+    /// Whether it is a future that the task awaited, and not the task.
+    pub(super) awaited: bool,
     /// `None`: no task spawned it.
     pub(super) parent: Option<u64>,
     pub(super) spawned_ns: u64,
@@ -35,6 +37,25 @@ pub(super) struct Seen {
     pub(super) armed_ns: u64,
     pub(super) end_ns: u64,
     pub(super) tasks: HashMap<u64, SeenTask>,
+    pub(super) awaits: Vec<SeenAwait>,
+}
+
+/// What a task awaited, by one chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct SeenAwait {
+    pub(super) task: u64,
+    pub(super) wait_ns: u64,
+    pub(super) chain: Vec<SeenFrame>,
+}
+
+/// A future of a chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct SeenFrame {
+    /// In how many of the chain it lies.
+    pub(super) depth: usize,
+    pub(super) name: String,
+    pub(super) file: Option<String>,
+    pub(super) line: Option<u32>,
 }
 
 /// A task as asyncscope saw it.
@@ -112,6 +133,7 @@ impl Seen {
                 let task: SeenTask = parse(line)?;
                 self.tasks.insert(task.task, task);
             }
+            "await" => self.awaits.push(parse(line)?),
             _ => {}
         }
         Ok(())

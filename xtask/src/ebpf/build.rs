@@ -16,7 +16,7 @@ const TARGET: &str = "bpfel-unknown-none";
 
 /// Settings of the user's that would end up in the object, or send it elsewhere.
 const FOREIGN: [&str; 5] =
-    ["RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL"];
+    ["RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL"];
 
 /// Builds the object at `target/ebpf/asyncscope.bpf.o`.
 ///
@@ -37,7 +37,7 @@ pub(super) fn build(toolchain: &Toolchain) -> Result<Object> {
         .env("PATH", path_with(&toolchain.linker)?)
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTC_WORKSPACE_WRAPPER", env::current_exe()?)
+        .env("RUSTC_WRAPPER", env::current_exe()?)
         .env(wrapper::ENV, "1");
     for foreign in FOREIGN {
         build.env_remove(foreign);

@@ -1,4 +1,5 @@
-//! This program as cargo's `RUSTC_WORKSPACE_WRAPPER`.
+//! This program as cargo's `RUSTC_WRAPPER`: the one for workspaces would not see `probe-common`, which is no
+//! member of the workspace of `probe-ebpf`.
 //!
 //! cargo hashes a path dependency's absolute path into `-C metadata` unless it lies below the
 //! workspace's root, as `probe-common` does not; rustc hashes that into the symbols' names, and the
@@ -19,10 +20,13 @@ pub(crate) fn as_rustc_wrapper() -> Option<ExitCode> {
     Some(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The arguments with the crate's name in place of its hash. No two crates here share a name.
+/// The crates whose paths differ from one checkout to the next.
+const OWN: [&str; 2] = ["asyncscope", "probe_common"];
+
+/// The arguments with the crate's name in place of its hash, if it is one of ours.
 fn steady(mut args: Vec<OsString>) -> Vec<OsString> {
     let name = args.iter().position(|arg| arg == "--crate-name").and_then(|at| args.get(at + 1));
-    let Some(name) = name.and_then(|name| name.to_str()).map(str::to_owned) else {
+    let Some(name) = name.and_then(|name| name.to_str()).filter(|name| OWN.contains(name)).map(str::to_owned) else {
         return args;
     };
     for arg in &mut args {
@@ -45,10 +49,11 @@ mod tests {
     #[test]
     fn metadata_becomes_the_name() {
         check(
-            "--crate-name a -C metadata=0f -C extra-filename=-0f",
-            "--crate-name a -C metadata=a -C extra-filename=-0f",
+            "--crate-name asyncscope -C metadata=0f -C extra-filename=-0f",
+            "--crate-name asyncscope -C metadata=asyncscope -C extra-filename=-0f",
         );
-        check("-C metadata=0f --crate-name b", "-C metadata=b --crate-name b");
+        check("-C metadata=0f --crate-name probe_common", "-C metadata=probe_common --crate-name probe_common");
+        check("--crate-name core -C metadata=0f", "--crate-name core -C metadata=0f");
         check("-vV", "-vV");
         check("-C metadata=0f --crate-name", "-C metadata=0f --crate-name");
     }

@@ -2,20 +2,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::cell::Cell;
 use crate::process::{cargo, root, run as execute};
 
-/// Named, so that flags do not reach build scripts and macros.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What a cell is watched as.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The program as it is shipped.
+    pub(crate) program: PathBuf,
+    /// The same with its symbols, if it is shipped without.
+    pub(crate) unstripped: Option<PathBuf>,
+}
 
-/// The path of the cell's program.
+/// Builds the cell's program.
 ///
 /// # Errors
 /// Where it cannot be built.
-pub(crate) fn build(cell: &Cell) -> Result<PathBuf> {
+pub(crate) fn build(cell: &Cell) -> Result<Built> {
     let matrix = root().join("target/matrix");
     let folder = matrix.join(cell.folder());
     fs::create_dir_all(&folder)?;
@@ -26,15 +33,21 @@ pub(crate) fn build(cell: &Cell) -> Result<PathBuf> {
     // Cells share what they can: cargo tells builds with other flags apart, but for the program's path.
     let target = matrix.join("build");
     let mut command = cargo();
-    command.args(["build", "--quiet", "--target", TARGET, "--profile", cell.build.profile]);
+    command.args(["build", "--quiet", "--target", cell.build.target, "--profile", cell.build.profile]);
     command.arg("--manifest-path").arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&target);
     command.env("CARGO_ENCODED_RUSTFLAGS", cell.build.flags.join("\u{1f}"));
     execute(&mut command)?;
     let output = if cell.build.profile == "dev" { "debug" } else { cell.build.profile };
     let program = folder.join("truth");
-    let made = target.join(TARGET).join(output).join("truth");
-    fs::copy(&made, &program).with_context(|| format!("no {}", made.display()))?;
-    Ok(program)
+    let made = target.join(cell.build.target).join(output).join("truth");
+    if !cell.build.stripped {
+        fs::copy(&made, &program).with_context(|| format!("no {}", made.display()))?;
+        return Ok(Built { program, unstripped: None });
+    }
+    let unstripped = folder.join("truth.unstripped");
+    fs::copy(&made, &unstripped).with_context(|| format!("no {}", made.display()))?;
+    execute(Command::new("strip").arg("--strip-all").arg("-o").arg(&program).arg(&unstripped))?;
+    Ok(Built { program, unstripped: Some(unstripped) })
 }
 
 fn manifest(cell: &Cell) -> String {

@@ -3,7 +3,7 @@
 /// tokio's versions: the oldest with the layout that asyncscope knows, its long-term releases, and the
 /// newest. Task ids became stable calls in 1.41.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.54.1/tokio/CHANGELOG.md#1410-october-22nd-2024>
-const TOKIOS: [Tokio; 5] = [
+pub(super) const TOKIOS: [Tokio; 5] = [
     Tokio { version: "1.54.1", since_1_41: true },
     Tokio { version: "1.47.1", since_1_41: true },
     Tokio { version: "1.43.1", since_1_41: true },
@@ -11,17 +11,19 @@ const TOKIOS: [Tokio; 5] = [
     Tokio { version: "1.28.2", since_1_41: false },
 ];
 
-const BUILDS: [Build; 9] = [
+const BUILDS: [Build; 10] = [
     Build { name: "release", ..Build::RELEASE },
-    Build { name: "debug", profile: "dev", settings: "", flags: &[], panics: true },
+    Build { name: "debug", profile: "dev", ..Build::RELEASE },
     Build {
         name: "fat LTO, one codegen unit, panic=abort, stripped",
-        settings: "lto = \"fat\"\ncodegen-units = 1\npanic = \"abort\"\nstrip = true\n",
+        settings: "lto = \"fat\"\ncodegen-units = 1\npanic = \"abort\"\n",
         panics: false,
+        stripped: true,
         ..Build::RELEASE
     },
     Build { name: "opt-level=z", settings: "opt-level = \"z\"\n", ..Build::RELEASE },
     Build { name: "static-pie", flags: &["-C", "target-feature=+crt-static"], ..Build::RELEASE },
+    Build { name: "static musl", target: "x86_64-unknown-linux-musl", ..Build::RELEASE },
     Build { name: "non-PIE", flags: &["-C", "relocation-model=static"], ..Build::RELEASE },
     Build { name: "v0 mangling", flags: &["-C", "symbol-mangling-version=v0"], ..Build::RELEASE },
     Build { name: "tokio_unstable", flags: &["--cfg", "tokio_unstable"], ..Build::RELEASE },
@@ -46,14 +48,26 @@ pub(crate) struct Build {
     pub(crate) profile: &'static str,
     /// Lines of the manifest's profile section.
     pub(crate) settings: &'static str,
+    /// What it is built for. Always named, so that flags do not reach build scripts and macros.
+    pub(crate) target: &'static str,
     /// rustc's flags.
     pub(crate) flags: &'static [&'static str],
     /// Whether panics unwind, so that a program that panics goes on.
     pub(crate) panics: bool,
+    /// Whether it is shipped without symbols; the file with them is kept.
+    pub(crate) stripped: bool,
 }
 
 impl Build {
-    const RELEASE: Self = Self { name: "", profile: "release", settings: "", flags: &[], panics: true };
+    const RELEASE: Self = Self {
+        name: "",
+        profile: "release",
+        settings: "",
+        target: "x86_64-unknown-linux-gnu",
+        flags: &[],
+        panics: true,
+        stripped: false,
+    };
 }
 
 /// One cell.
@@ -69,6 +83,13 @@ impl Cell {
     /// What it is called.
     pub(crate) fn name(&self) -> String {
         format!("{} {}", self.tokio.version, self.build.name)
+    }
+
+    /// Whether it is one of the few that stand for all: without symbols, without optimisation, for size; of
+    /// the newest tokio and of the oldest.
+    pub(crate) fn is_of_few(&self) -> bool {
+        let few = [("1.54.1", "fat LTO"), ("1.28.2", "debug"), ("1.28.2", "fat LTO"), ("1.38.2", "opt-level=z")];
+        few.iter().any(|(tokio, build)| self.tokio.version == *tokio && self.build.name.starts_with(build))
     }
 
     /// The same as a file's name.

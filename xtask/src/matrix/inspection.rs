@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use asyncscope_tests::paths;
+use serde::Deserialize;
 
 use crate::process::output;
 
@@ -13,38 +14,59 @@ use crate::process::output;
 pub(crate) struct Inspection {
     /// Whether it has symbols.
     pub(crate) symbols: bool,
-    /// Its task types.
-    pub(crate) types: usize,
-    /// Those that are named after their vtables only.
-    pub(crate) unnamed: usize,
+    /// The names of its task types, in the order of their vtables.
+    pub(crate) types: Vec<String>,
     /// What is missing: what it would see, and why it is not there.
     pub(crate) missing: Vec<(String, String)>,
 }
 
+/// What is read of `inspect`'s JSON.
+#[derive(Deserialize)]
+struct Said {
+    symbols: usize,
+    types: Vec<Type>,
+    hooks: Vec<Hook>,
+}
+
+#[derive(Deserialize)]
+struct Type {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    sees: String,
+    address: Option<u64>,
+    how: String,
+}
+
 impl Inspection {
-    /// Inspects.
+    /// Inspects, with this file of its symbols if there is one.
     ///
     /// # Errors
     /// Where asyncscope cannot.
-    pub(crate) fn of(program: &Path) -> Result<Self> {
-        Ok(Self::parse(&output(Command::new(paths::agent()?).arg("inspect").arg(program))?))
+    pub(crate) fn of(program: &Path, debug_file: Option<&Path>) -> Result<Self> {
+        let mut command = Command::new(paths::agent()?);
+        command.args(["inspect", "--json"]).arg(program);
+        if let Some(file) = debug_file {
+            command.arg("--debug-file").arg(file);
+        }
+        Self::parse(&output(&mut command)?)
     }
 
-    fn parse(text: &str) -> Self {
-        let mut all = Self::default();
-        let mut in_types = false;
-        for line in text.lines() {
-            in_types = line.starts_with("task types") || in_types && !line.is_empty();
-            if in_types && line.starts_with("  ") {
-                all.types += 1;
-                all.unnamed += usize::from(line.contains(" task#"));
-            } else if let Some(symbols) = line.trim_start().strip_prefix("symbols ") {
-                all.symbols = symbols.trim() == "yes";
-            } else if let Some((sees, why)) = line.split_once(" missing: ") {
-                all.missing.push((sees.trim().to_owned(), why.to_owned()));
-            }
-        }
-        all
+    fn parse(text: &str) -> Result<Self> {
+        let Said { symbols, types, hooks } = serde_json::from_str(text).context("inspect says no JSON")?;
+        let missing = hooks.into_iter().filter(|hook| hook.address.is_none());
+        Ok(Self {
+            symbols: symbols > 0,
+            types: types.into_iter().map(|ty| ty.name).collect(),
+            missing: missing.map(|hook| (hook.sees, hook.how)).collect(),
+        })
+    }
+
+    /// How many task types are named after their vtables only.
+    pub(crate) fn unnamed(&self) -> usize {
+        self.types.iter().filter(|name| name.starts_with("task#")).count()
     }
 
     /// Whether a hook of this kind is missing.
@@ -59,11 +81,13 @@ mod tests {
 
     #[test]
     fn reads_what_inspect_says() {
-        let text = "/a\n  symbols    none: so\n\ntask types (2)\n  spawned   svc::a\n  unknown   task#1f\n\nhooks\n  \
-                    panic      missing: no symbol\n  wake          2 (2 emulated)";
-        let inspection = Inspection::parse(text);
+        let text = r#"{"symbols":3,"types":[{"name":"svc::a"},{"name":"task#1f"}],"hooks":[
+            {"sees":"panic","address":null,"how":"no symbol"},{"sees":"wake","address":7,"how":"exchange"}]}"#;
+        let inspection = Inspection::parse(text).unwrap();
         let missing = vec![("panic".to_owned(), "no symbol".to_owned())];
-        assert_eq!(inspection, Inspection { symbols: false, types: 2, unnamed: 1, missing });
+        let types = vec!["svc::a".to_owned(), "task#1f".to_owned()];
+        assert_eq!(inspection, Inspection { symbols: true, types, missing });
+        assert_eq!(inspection.unnamed(), 1);
         assert!(inspection.misses("panic") && !inspection.misses("wake"));
     }
 }

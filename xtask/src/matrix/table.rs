@@ -49,7 +49,7 @@ fn row(outcome: &Outcome) -> String {
     let Outcome { inspection, tasks, polls, trials, mistakes, .. } = outcome;
     let right = |count: String| if mistakes.is_empty() { count } else { format!("{count}, see missing") };
     let columns = [
-        inspection.types.to_string(),
+        inspection.types.len().to_string(),
         right(format!("{tasks} in {trials} trials")),
         right(polls.to_string()),
         percent(outcome.parents_known, *tasks),
@@ -61,10 +61,11 @@ fn row(outcome: &Outcome) -> String {
     format!("{} {} |", key(outcome.cell.tokio.version, outcome.cell.build.name), columns.join(" | "))
 }
 
-fn names(Inspection { symbols, types, unnamed, .. }: &Inspection) -> String {
+fn names(inspection: &Inspection) -> String {
+    let (types, unnamed) = (inspection.types.len(), inspection.unnamed());
     match types - unnamed {
-        _ if !symbols => "by vtable".to_owned(),
-        named if named == *types => "by symbol".to_owned(),
+        _ if !inspection.symbols => "by vtable; by symbol with `--debug-file`".to_owned(),
+        named if named == types => "by symbol".to_owned(),
         named => format!("{named} by symbol, {unnamed} by vtable"),
     }
 }

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::document;
 use crate::process::{cargo, is_root, on_path, root, run as execute};
 use compare::Comparison;
 use programs::{PROGRAMS, Program};
@@ -43,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     ensure!(!rows.is_empty(), "none of the programs has such a name");
     table::print(&rows);
+    if rows.len() == PROGRAMS.len() {
+        document::put(&root().join("docs/discovery.md"), "wild", &table::markdown(&rows))?;
+    }
     rows.iter().try_for_each(|row| row.comparison.verdict().with_context(|| row.name))
 }
 

@@ -55,3 +55,22 @@ fn line(row: &Row) {
         format!("{} of {}", comparison.with_parent, comparison.born)
     );
 }
+
+/// The same for `docs/discovery.md`.
+pub(super) fn markdown(rows: &[Row]) -> String {
+    let lines = rows.iter().map(|Row { name, version, found, comparison, requests, .. }| {
+        format!(
+            "| {name} {version} | {} | {} | {} | {requests} | {} | {} | {} of {} |\n",
+            if found.symbols == 0 { "yes" } else { "no" },
+            found.tokio.as_deref().unwrap_or("not known"),
+            found.types.len(),
+            comparison.seen,
+            comparison.counted,
+            comparison.with_parent,
+            comparison.born
+        )
+    });
+    let head = "| program | stripped | tokio | task types | requests | polls, asyncscope | polls, bpftrace | \
+                parents known |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    format!("{head}{}", lines.collect::<String>())
+}

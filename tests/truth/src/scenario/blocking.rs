@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::{block_in_place, yield_now};
 
 use super::work::{family, join_all};
-use super::{Deadline, multi_thread_runtime, spin};
+use super::{Deadline, current_thread_runtime, multi_thread_runtime, spin};
 use crate::log;
 use crate::spawn::{spawn, spawn_blocking, spawn_on};
 
@@ -34,6 +34,20 @@ async fn calls(n: u64) {
     }
     let runtime = Handle::current();
     spawn_blocking(move || runtime.block_on(async { spawn(family(1)).join().await })).join().await;
+    if n == 0 {
+        spawn_blocking(own_runtime).join().await;
+    }
+}
+
+/// A thread of the pool that polls tasks, and is no worker.
+fn own_runtime() {
+    match current_thread_runtime() {
+        Ok(runtime) => runtime.block_on(async {
+            spawn(family(2)).join().await;
+            spawn_blocking(|| ()).join().await;
+        }),
+        Err(_) => log::wrong("a closure got no runtime"),
+    }
 }
 
 /// The worker's other tasks move to a new thread while this one blocks.

@@ -42,7 +42,8 @@ async fn ask(stop: Arc<AtomicBool>, answers: Arc<AtomicU64>) {
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
         n = (n + 1) % 100;
-        if answer(n).await != n * (n + 1) / 2 + n {
+        // A runtime that is shut down ends the tasks that answer.
+        if answer(n).await != n * (n + 1) / 2 + n && !stop.load(Ordering::Relaxed) {
             log::wrong(&format!("the sum up to {n} is another"));
         }
         answers.fetch_add(1, Ordering::Relaxed);

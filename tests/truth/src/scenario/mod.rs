@@ -3,13 +3,20 @@
 mod aborts;
 mod before_attach;
 mod blocking;
+mod ending;
+mod execs;
+mod forks;
+mod limits;
 mod load;
 mod local_set;
 mod many_sites;
+mod panic_storm;
 mod panics;
 mod plain;
+mod sealed;
 mod shutdown;
 mod storm;
+mod threads;
 mod work;
 mod yields;
 
@@ -18,6 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::runtime::{Builder, Runtime};
 
+use self::ending::Ending;
 use crate::names;
 use crate::stage::Stage;
 
@@ -25,7 +33,7 @@ macro_rules! scenarios {
     ($($scenario:ident $name:literal $run:expr;)*) => {
         /// What to live.
         #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle }
+        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle, Steady, ExecOther, ExecItself, End(Ending) }
 
         impl Scenario {
             /// The scenario of this name.
@@ -35,7 +43,10 @@ macro_rules! scenarios {
                     "before_attach" => Self::BeforeAttach,
                     "load" => Self::Load,
                     "idle" => Self::Idle,
-                    _ => return None,
+                    "steady" => Self::Steady,
+                    "exec_other" => Self::ExecOther,
+                    "exec_itself" => Self::ExecItself,
+                    _ => return Ending::by_name(name.strip_prefix("ending_")?).map(Self::End),
                 })
             }
 
@@ -45,6 +56,10 @@ macro_rules! scenarios {
                     Self::BeforeAttach => before_attach::run(stage),
                     Self::Load => load::run(stage),
                     Self::Idle => load::idle(stage),
+                    Self::Steady => limits::steady(stage),
+                    Self::ExecOther => execs::into_other(stage),
+                    Self::ExecItself => execs::into_itself(stage),
+                    Self::End(ending) => ending::run(stage, ending),
                     $(Self::$scenario => {
                         stage.go()?;
                         let run: fn(Deadline) -> Result<()> = $run;
@@ -70,6 +85,11 @@ scenarios! {
     ManySites "many_sites" many_sites::run;
     Storm "storm" storm::run;
     Names "names" |_| names::run();
+    Forks "forks" forks::run;
+    Threads "threads" threads::run;
+    PanicStorm "panic_storm" panic_storm::run;
+    NoDescriptors "no_descriptors" limits::no_descriptors;
+    Sealed "sealed" sealed::run;
 }
 
 /// When a scenario has to stop starting new work.

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::*;
-use crate::event::arbitrary;
 use crate::event::encode::{MAX_LEN, encode, thread_name};
+use crate::event::{Message, Missing, Print, Standard, Start, Value, arbitrary};
 
 const HEAD: Head = Head { time: 1, seq: 2, sp: 0x7fff_0000, tid: 4, cpu: 5, kind: 0, flags: 0 };
 const TASK: record::Task = record::Task { header: 0x1000, id: 7, vtable: 0x5000 };
@@ -14,7 +14,7 @@ fn head(kind: Kind, flags: u8) -> Head {
 }
 
 /// The record means `what`, and `what` is written as that very record.
-fn check(record: &(impl IntoBytes + Immutable), what: What) {
+fn check(record: &(impl IntoBytes + Immutable + ?Sized), what: What) {
     let event = decode(record.as_bytes()).unwrap();
     assert_eq!(event.at, At { time: 1, cpu: 5, seq: 2, tid: 4, sp: 0x7fff_0000 });
     assert_eq!(event.what, what);
@@ -98,6 +98,80 @@ fn records_of_the_agent() {
     check(&record, What::ThreadName { name: "worker\x1b[31m".into() });
 }
 
+/// A record of a request with one value, longer than it holds.
+fn request() -> Vec<u8> {
+    let fixed = record::Message {
+        head: head(Kind::Message, 0),
+        stream: 12,
+        substream: 0,
+        status: 0,
+        source: Source::Descriptor as u8,
+        flags: record::message::REQUEST | record::message::PATH_CUT,
+        method_len: 3,
+        path_len: 5,
+        values: 1,
+        grpc_status: record::NO_GRPC_STATUS,
+        zero: 0,
+    };
+    [fixed.as_bytes(), b"GET", b"/a\x1bb\xff", &[1 | record::VALUE_CUT, 2], b"id"].concat()
+}
+
+#[test]
+fn messages() {
+    let connection = Connection { source: Source::Descriptor, key: 12 };
+    let start = Start::Request { method: b"GET".to_vec(), path: b"/a\x1bb\xff".to_vec(), cut: true };
+    let values = vec![Value { name: 1, bytes: b"id".to_vec(), cut: true }];
+    let message = Message { connection, substream: 0, written: false, start, grpc_status: None, values };
+    check(request().as_slice(), What::Message(Box::new(message)));
+    let stream = record::Stream {
+        head: head(Kind::Stream, 0),
+        stream: 12,
+        source: Source::Tls as u8,
+        change: Change::Lost as u8,
+        zero: [0; 6],
+    };
+    let connection = Connection { source: Source::Tls, key: 12 };
+    check(&stream, What::Stream { connection, change: Change::Lost });
+}
+
+#[test]
+fn messages_that_contradict_themselves() {
+    const METHOD_LEN: usize = 48;
+    let (kind, len) = (Kind::Message as u8, request().len());
+    for (place, byte) in [(46, 3), (47, 6), (47, 0), (METHOD_LEN, 2), (METHOD_LEN, 17), (50, 0), (50, 2), (50, 5)] {
+        let mut bytes = request();
+        bytes[place] = byte;
+        check_err(&bytes, DecodeError::Contradiction { kind, len });
+    }
+    check_err(&request()[..len - 1], DecodeError::Contradiction { kind, len: len - 1 });
+    check_err(&request()[..55], DecodeError::Length { kind, expected: 56, len: 55 });
+}
+
+#[test]
+fn prints() {
+    let fixed = |len, missing, ends_line| record::Print {
+        head: head(Kind::Print, 0),
+        missing,
+        len,
+        descriptor: 2,
+        ends_line,
+        zero: 0,
+    };
+    let bytes = b"a\xff\x1b\n".to_vec();
+    let record = [fixed(4, 0, 0).as_bytes(), &bytes].concat();
+    check(record.as_slice(), What::Print(Print { to: Standard::Error, bytes, missing: None }));
+    let missing = Some(Missing { bytes: 7, ends_line: true });
+    check(&fixed(0, 7, 1), What::Print(Print { to: Standard::Error, bytes: vec![], missing }));
+    let (kind, len) = (Kind::Print as u8, record.len());
+    for (place, byte) in [(40, 3), (40, 5), (41, 1), (42, 0), (42, 3), (43, 1), (43, 2)] {
+        let mut bytes = record.clone();
+        bytes[place] = byte;
+        check_err(&bytes, DecodeError::Contradiction { kind, len });
+    }
+    check_err(&record[..len - 1], DecodeError::Contradiction { kind, len: len - 1 });
+    check_err(&record[..47], DecodeError::Length { kind, expected: 48, len: 47 });
+}
+
 #[test]
 fn names() {
     check_name(b"", "");
@@ -115,7 +189,7 @@ fn names() {
 fn wrong_lengths_and_kinds() {
     check_err(&[], DecodeError::Short { len: 0 });
     check_err(&[1; 31], DecodeError::Short { len: 31 });
-    for kind in [0, 9, 63, 67, 255] {
+    for kind in [0, 12, 63, 127, 255] {
         check_err(Head { kind, ..HEAD }.as_bytes(), DecodeError::UnknownKind { kind });
     }
     for (kind, expected) in [(1, 64), (2, 72), (3, 80), (4, 72), (5, 72), (6, 64), (7, 32), (8, 32)] {

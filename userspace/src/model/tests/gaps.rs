@@ -18,6 +18,8 @@ fn no_parent_is_invented() {
 
 #[test]
 fn what_was_concluded_inside_is_taken_back() {
+    check(parents, "attached; 3/90 poll 7; 5/0 gap 10", "7<?Gap");
+    check(parents, "attached; 3/90 poll 7; 5/0 gap 20", "7<?BeforeAttach");
     check(parents, "1/90 poll 7; 1/70 spawn 8; 5/0 gap 20", "7<?Unseen, 8<?Gap");
     check(parents, "1/90 poll 7; 1/70 spawn 8; 5/0 gap 21", "7<?Unseen, 8<7");
     check(parents, "1/90 poll 7; 1/70 spawn 8; 5/0 gap 30; 5/0 gap 10", "7<?Unseen, 8<?Gap");

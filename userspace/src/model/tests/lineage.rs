@@ -1,8 +1,8 @@
 use super::check;
-use super::script::{graph, parents, times};
+use super::script::{facts, graph, graph_of, parents, times};
 use crate::event::TaskId;
-use crate::facts::TaskKind;
-use crate::model::{MAX_ANCESTRY, Parent};
+use crate::facts::{Facts, TaskKind};
+use crate::model::{Detail, MAX_ANCESTRY, Parent};
 
 #[test]
 fn parents_are_the_innermost_tasks() {
@@ -37,6 +37,20 @@ fn threads_alive_before_the_attach() {
     check(parents, "attached; 3/90 spawn 7", "7<root3");
     check(parents, "attached; 3/90 poll 7", "7<?BeforeAttach");
     check(parents, "attached; 3/90 wake 7", "7<?BeforeAttach");
+}
+
+#[test]
+fn what_no_hook_may_see_is_not_called_old() {
+    let check = |unseen: &[TaskKind], kind, expected| {
+        let mut facts = Facts { unseen_spawns: unseen.to_vec(), ..facts(true) };
+        facts.types.iter_mut().for_each(|ty| ty.kind = kind);
+        assert_eq!(parents(&graph_of(&facts, "3/90 poll 7", Detail::Intervals)), expected, "{unseen:?} {kind:?}");
+    };
+    check(&[], TaskKind::Blocking, "7<?BeforeAttach");
+    check(&[], TaskKind::Unknown, "7<?BeforeAttach");
+    check(&[TaskKind::Blocking], TaskKind::Blocking, "7<?Unseen");
+    check(&[TaskKind::Blocking], TaskKind::Spawned, "7<?BeforeAttach");
+    check(&[TaskKind::Local], TaskKind::Unknown, "7<?Unseen");
 }
 
 #[test]

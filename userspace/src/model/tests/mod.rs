@@ -1,10 +1,19 @@
 //! Literal event streams and what becomes of them.
 
+mod awaits;
+mod calls;
 mod gaps;
+mod leave;
 mod lineage;
+mod owners;
 mod polls;
+mod printed;
+mod requests;
+pub(crate) mod samples;
 pub(crate) mod script;
-mod sums;
+mod streams;
+mod stretches;
+pub(crate) mod sums;
 mod wakes;
 
 use super::Graph;

@@ -1,5 +1,5 @@
 use super::check;
-use super::script::{ends, graph, polls, times};
+use super::script::{ends, graph, parents, polls, times};
 
 #[test]
 fn outcomes() {
@@ -46,6 +46,13 @@ fn an_entry_that_loses_against_a_shutdown_is_no_poll() {
     check(polls, "2/90 shutdown 7; 1/90 poll 7; 2/80 end 7 done; 1/91 panic", "");
     check(polls, "2/90 shutdown 7; 1/90 poll 7; 2/80 end 7 done", "");
     check(ends, "2/90 shutdown 7; 1/90 poll 7; 1/91 panic; 2/80 end 7 done", "7 Cancelled at 40");
+    // The entry came first, and still lost.
+    check(polls, "1/90 poll 7; 2/90 shutdown 7; 1/91 panic; 2/80 end 7 done", "");
+    check(polls, "1/90 poll 7; 2/90 shutdown 7; 2/80 end 7 done; 1/91 panic", "");
+    check(polls, "1/90 poll 7; 2/90 shutdown 7; 2/80 end 7 done", "");
+    check(ends, "1/90 poll 7; 2/90 shutdown 7; 2/80 end 7 done", "7 Cancelled at 30");
+    check(parents, "1/90 poll 7; 2/90 shutdown 7; 2/70 spawn 8; 2/80 end 7 done", "7<?Unseen, 8<7");
+    check(polls, "1/90 poll 7; 2/90 shutdown 7; 2/91 panic; 1/80 end 7", "7@1 10-40 Pending");
     // One that is polled again since then was one.
     check(
         polls,

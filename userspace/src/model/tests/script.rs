@@ -5,9 +5,14 @@
 //! that was task 8's. Ids from 900 on are workers. A script that starts with `attached;` is one of
 //! an attach to a process in which threads 1 and 2 were alive.
 
-use crate::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
+use crate::event::{
+    At, ChainFrame, Change, Connection, Ended, Event, Function, Message, Missing, Print, Running, Source, SpawnWay,
+    Standard, Start,
+};
+use crate::event::{State, TaskId, TaskRef, Value, What};
 use crate::facts::{Driver, DriverCode, Facts, TaskType, Thread};
-use crate::model::{Detail, Graph, How, Outcome, Parent, Setup, Task, WakeBy};
+use crate::model::{Call, Close, Closed, Detail, Graph, How, Line, Noted, Outcome, Owner, Parent, Printed};
+use crate::model::{Request, Setup, Stretch, Task, Tasks, WakeBy};
 use probe_common::record::state::*;
 
 pub(crate) const IO: u64 = 0x10;
@@ -23,6 +28,7 @@ pub(crate) fn facts(attached: bool) -> Facts {
         from_first_instruction: !attached,
         types: vec![ty(1, "svc::handle", false), ty(2, "svc::query", false), ty(9, "worker", true)],
         drivers: vec![code(DEFER, Driver::Deferred), code(IO, Driver::Io), code(TIME, Driver::Time)],
+        correlation_headers: vec!["x-request-id".into(), "traceparent".into()],
         threads: if attached { vec![thread(1), thread(2)] } else { vec![] },
         ..Facts::default()
     }
@@ -30,9 +36,35 @@ pub(crate) fn facts(attached: bool) -> Facts {
 
 /// The finished graph of a script; its end is 10 ns after the last statement.
 pub(crate) fn graph(script: &str) -> Graph {
+    graph_with(script, Detail::Intervals)
+}
+
+pub(crate) fn graph_with(script: &str, detail: Detail) -> Graph {
+    graph_of(&facts(script.starts_with("attached;")), script, detail)
+}
+
+/// The same, with other facts.
+pub(crate) fn graph_of(facts: &Facts, script: &str, detail: Detail) -> Graph {
+    graph_noted(facts, script, detail, None)
+}
+
+/// The same, with lines kept up to so many bytes, if any.
+pub(crate) fn with_lines(script: &str, max: Option<u64>) -> Graph {
+    finished(&Setup::from(&facts(false)).with_printed(max), script)
+}
+
+/// The same, with notes taken.
+pub(crate) fn noted(script: &str, noted: Option<Noted>) -> Graph {
+    graph_noted(&facts(script.starts_with("attached;")), script, Detail::Intervals, noted)
+}
+
+fn graph_noted(facts: &Facts, script: &str, detail: Detail, noted: Option<Noted>) -> Graph {
+    finished(&Setup::from(facts).with_detail(detail).with_notes(noted).with_printed(Some(u64::MAX)), script)
+}
+
+fn finished(setup: &Setup, script: &str) -> Graph {
     let events = events(script.trim_start_matches("attached;"));
-    let setup = Setup::from(&facts(script.starts_with("attached;"))).with_detail(Detail::Intervals);
-    let mut graph = Graph::new(&setup);
+    let mut graph = Graph::new(setup);
     for event in &events {
         graph.apply(event);
     }
@@ -40,7 +72,7 @@ pub(crate) fn graph(script: &str) -> Graph {
     graph
 }
 
-fn events(script: &str) -> Vec<Event> {
+pub(crate) fn events(script: &str) -> Vec<Event> {
     let statements = script.split(';').map(str::trim).filter(|text| !text.is_empty());
     statements.enumerate().map(|(i, text)| event(10 * (i as u64 + 1), text)).collect()
 }
@@ -97,13 +129,111 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
                 () => SpawnWay::Owned,
             },
         },
+        // `born 8 7`: task 8, by what tokio says runs, task 7; `none`, or `unknown`.
+        "born" => {
+            What::SpawnedBy { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned, by: running(args[1]) }
+        }
+        // `sample 7 5`: of task 7, at stack 5.
+        "sample" => {
+            What::Sample { running: running(args[0]), stack: args[1].parse().unwrap(), in_kernel: flag("kernel") }
+        }
+        // `stack 5 poll 16 32`: it ended at a poll function, with code at 32.
+        "stack" => What::Stack {
+            stack: args[0].parse().unwrap(),
+            ended: if args[1] == "poll" { Ended::Poll } else { Ended::Cut },
+            frames: args[2..].iter().map(|address| address.parse().unwrap()).collect(),
+        },
+        // `code 16 svc::inner svc::outer`
+        "code" => What::Code {
+            address: args[0].parse().unwrap(),
+            functions: args[1..].iter().map(|&name| Function { name: name.into(), ..Function::default() }).collect(),
+        },
+        "awaited" => What::Awaited { task, chain: args[1].parse().unwrap() },
+        "frames" => What::Frames {
+            chain: args[0].parse().unwrap(),
+            partial: false,
+            frames: args[1..].iter().map(|frame| chain_frame(frame)).collect(),
+        },
         "panic" => What::Panic,
         "exit" => What::PollExit,
         "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
         "name" => What::ThreadName { name: args[0].into() },
+        "blocked" => What::Blocked { since: args[0].parse().unwrap() },
         "rest" => What::ThreadAtRest,
+        "read" => message(args, false),
+        "write" => message(args, true),
+        "out" => print(Standard::Output, args),
+        "err" => print(Standard::Error, args),
+        "closed" => changed(args[0], Change::Closed),
+        "lost" => changed(args[0], Change::Lost),
+        "left" => changed(args[0], Change::Left),
         _ => panic!("no verb {verb}"),
     }
+}
+
+fn running(text: &str) -> Running {
+    match text {
+        "none" => Running::Nothing,
+        "unknown" => Running::Unknown,
+        id => Running::Task(TaskId(id.parse().unwrap())),
+    }
+}
+
+/// `FRAME/DEPTH`
+fn chain_frame(text: &str) -> ChainFrame {
+    let (frame, depth) = text.split_once('/').unwrap();
+    ChainFrame { frame: frame.parse().unwrap(), depth: depth.parse().unwrap() }
+}
+
+/// `GET /path on 5 id=x`, `200 on 5`, `trailers on h5.3 grpc=0`: descriptor 5, stream 3 of HTTP/2 connection 5.
+/// `id=` is a value of the first header, `parent=` of the second.
+fn message(args: &[&str], written: bool) -> What {
+    let on = args.iter().position(|arg| *arg == "on").unwrap();
+    let start = match args[..on] {
+        ["trailers"] => Start::Trailers,
+        [status] => Start::Response { status: status.parse().unwrap() },
+        [method, path] => Start::Request { method: method.into(), path: path.into(), cut: false },
+        _ => panic!("what is {args:?}?"),
+    };
+    let (connection, substream) = connection(args[on + 1]);
+    let more = args[on + 2..].iter().map(|arg| arg.split_once('=').unwrap());
+    let value = |(name, text): (&str, &str)| {
+        let header = ["id", "parent", "grpc"].iter().position(|known| *known == name).unwrap();
+        (header < 2).then(|| Value { name: header as u8, bytes: text.into(), cut: false })
+    };
+    let grpc = more.clone().find(|(name, _)| *name == "grpc").map(|(_, status)| status.parse().unwrap());
+    What::Message(Box::new(Message {
+        connection,
+        substream,
+        written,
+        start,
+        grpc_status: grpc,
+        values: more.filter_map(value).collect(),
+    }))
+}
+
+/// `a\nb`; `+5`: five bytes more are missing, `+5n`: the last of which ends a line.
+fn print(to: Standard, args: &[&str]) -> What {
+    let more = args.iter().find_map(|arg| arg.strip_prefix('+'));
+    let missing =
+        |more: &str| Missing { bytes: more.trim_end_matches('n').parse().unwrap(), ends_line: more.ends_with('n') };
+    let text = args.iter().find(|arg| !arg.starts_with('+')).map_or(String::new(), |text| text.replace("\\n", "\n"));
+    What::Print(Print { to, bytes: text.into_bytes(), missing: more.map(missing) })
+}
+
+fn connection(text: &str) -> (Connection, u32) {
+    match text.strip_prefix('h') {
+        Some(text) => {
+            let (key, stream) = text.split_once('.').unwrap_or((text, "0"));
+            let connection = Connection { source: Source::Http2, key: key.parse().unwrap() };
+            (connection, stream.parse().unwrap())
+        }
+        None => (Connection { source: Source::Descriptor, key: text.parse().unwrap() }, 0),
+    }
+}
+
+fn changed(on: &str, change: Change) -> What {
+    What::Stream { connection: connection(on).0, change }
 }
 
 const NOBODY: TaskRef = TaskRef { header: 0, id: None, vtable: 0 };
@@ -188,6 +318,78 @@ pub(crate) fn ends(graph: &Graph) -> String {
     })
 }
 
-fn each(tasks: &[Task], show: impl Fn(&Task) -> String) -> String {
+/// `GET /a 10-40 200 by 7 run 20 ready 0 wait 10`; `open`, or how it ended, in place of the status.
+pub(crate) fn requests(graph: &Graph) -> String {
+    let one = |request: &Request| {
+        let by = request.task.map_or(String::new(), |task| format!(" by {}", task.0));
+        let times = request
+            .times
+            .map_or(String::new(), |t| format!(" run {} ready {} wait {}", t.running_ns, t.ready_ns, t.waiting_ns));
+        let grpc = request.grpc_status.map_or(String::new(), |status| format!(" grpc {status}"));
+        format!("{} {}{grpc}{by}{times}", line(&request.line), interval(request.opened_ns, request.end))
+    };
+    graph.requests().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// `GET /b 20-30 200 of /a by Id`, `of nobody`, `of /a or /b`.
+pub(crate) fn calls(graph: &Graph) -> String {
+    let one = |call: &Call| {
+        let by = graph.evidence_of_call(call).map_or(String::new(), |by| format!(" by {by:?}"));
+        let owner = owned(graph, &graph.owner_of_call(call));
+        format!("{} {} of {owner}{by}", line(&call.line), interval(call.opened_ns, call.end))
+    };
+    graph.calls().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// `8 of /a, 9 of nobody`
+pub(crate) fn owners(graph: &Graph) -> String {
+    each(graph.tasks(), |task| format!("{} of {}", task.id.0, owned(graph, &graph.owner(task.id))))
+}
+
+/// `2 30-40 for /a answering /a`
+pub(crate) fn stretches(graph: &Graph) -> String {
+    let one = |stretch: &Stretch| {
+        let owner = owned(graph, &graph.owner_of_stretch(stretch));
+        let answered = graph.answered_by(stretch).map(|id| format!(" answering {}", owned(graph, &Owner::Request(id))));
+        let answered = answered.unwrap_or_default();
+        format!("{} {}-{} for {owner}{answered}", stretch.task.0, stretch.from_ns, stretch.to_ns)
+    };
+    graph.stretches().iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// `out text by 7 for /a`
+pub(crate) fn printed(graph: &Graph) -> String {
+    let one = |line: &Printed| {
+        let to = if line.to == Standard::Output { "out" } else { "err" };
+        let by = line.task.map_or(String::new(), |task| format!(" by {}", task.0));
+        let unknown = line.unknown.map_or(String::new(), |why| format!(" ?{why:?}"));
+        let several = if line.thread.is_none() { " of several threads" } else { "" };
+        let owner = graph.owner_of_printed(line);
+        let owner = if owner == Owner::None { String::new() } else { format!(" for {}", owned(graph, &owner)) };
+        let cut = line.cut.map_or(String::new(), |cut| format!(" {cut:?}"));
+        format!("{to} {}{by}{unknown}{several}{owner}{cut}", String::from_utf8_lossy(&line.text))
+    };
+    graph.printed().map(|(_, line)| one(line)).collect::<Vec<_>>().join(", ")
+}
+
+fn owned(graph: &Graph, owner: &Owner) -> String {
+    let paths = owner.candidates().iter().filter_map(|id| graph.request(*id)).map(|request| &request.line.path);
+    let paths: Vec<_> = paths.map(|path| String::from_utf8_lossy(path)).collect();
+    if paths.is_empty() { "nobody".into() } else { paths.join(" or ") }
+}
+
+fn line(line: &Line) -> String {
+    format!("{} {}", String::from_utf8_lossy(&line.method), String::from_utf8_lossy(&line.path))
+}
+
+fn interval(opened: u64, end: Option<Close>) -> String {
+    match end {
+        None => format!("{opened}- open"),
+        Some(Close { time_ns, how: Closed::Answered { status } }) => format!("{opened}-{time_ns} {status}"),
+        Some(Close { time_ns, how }) => format!("{opened}-{time_ns} {how:?}"),
+    }
+}
+
+fn each(tasks: &Tasks, show: impl Fn(&Task) -> String) -> String {
     tasks.iter().map(show).collect::<Vec<_>>().join(", ")
 }

@@ -3,15 +3,16 @@
 use proptest::prelude::*;
 
 use super::script::{facts, graph, times};
-use crate::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
-use crate::model::{Detail, Graph, Outcome, Parent, Setup};
+use crate::event::{At, ChainFrame, Change, Connection, Event, Message, Source, SpawnWay};
+use crate::event::{Start, State, TaskId, TaskRef, Value, What};
+use crate::model::{Close, Closed, Detail, Graph, Outcome, Owner, Parent, Setup};
 
 fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks() {
         let t = task.times;
         let end = task.end.map_or(graph.end_ns(), |end| end.time_ns);
-        assert_eq!(t.running_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
-        assert!(t.nested_ns <= t.running_ns && t.polls_ns <= t.running_ns, "{task:?}");
+        assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
+        assert!(t.nested_ns <= t.running_ns + t.blocked_ns && t.polls_ns <= t.running_ns + t.blocked_ns, "{task:?}");
         let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id) && poll.outcome != Outcome::Refused);
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
         assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended);
@@ -36,6 +37,51 @@ fn totals_add_up(graph: &Graph) {
     assert_eq!(totals.spawns, born.count() as u64);
 }
 
+/// What is claimed of requests, calls and tasks fits together.
+fn claims_fit(graph: &Graph) {
+    for request in graph.requests() {
+        let end = request.end.map_or(graph.end_ns(), |end| end.time_ns);
+        assert!(end >= request.opened_ns);
+        if let Some(t) = request.times {
+            assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - request.opened_ns, "{request:?}");
+        }
+        assert!(request.end.is_none_or(|end| end.how != Closed::Unknown || request.times.is_none()));
+        assert!(request.task.is_none_or(|task| graph.task(task).is_some()));
+    }
+    let known = |owner: &Owner| owner.candidates().iter().all(|id| graph.request(*id).is_some());
+    for task in graph.tasks() {
+        let owner = graph.owner(task.id);
+        assert!(known(&owner) && !matches!(&owner, Owner::Ambiguous(ids) if ids.len() < 2), "{owner:?}");
+        if owner.request().is_some() {
+            assert!(matches!(task.parent, Parent::Task(_)) && !task.runtime, "{task:?}");
+        }
+    }
+    for call in graph.calls() {
+        let owner = graph.owner_of_call(call);
+        assert!(known(&owner));
+        assert_eq!(owner.request().is_some(), graph.evidence_of_call(call).is_some(), "{call:?}");
+    }
+    assert!(graph.stretches().iter().all(|stretch| known(&graph.owner_of_stretch(stretch))));
+    assert_eq!(graph.totals().requests, graph.requests().len() as u64);
+    assert_eq!(graph.totals().calls, graph.calls().len() as u64);
+}
+
+/// Nothing that was under way during a gap is claimed to have ended in a known way.
+fn gaps_are_respected(graph: &Graph) {
+    for gap in graph.gaps() {
+        let across = |opened: u64, end: Option<Close>| {
+            let end = end.filter(|end| end.how != Closed::Unknown).map(|end| end.time_ns);
+            opened < gap.until_ns && end.is_some_and(|end| end >= gap.since_ns)
+        };
+        for request in graph.requests() {
+            assert!(!across(request.opened_ns, request.end), "{gap:?} {request:?}");
+        }
+        for call in graph.calls() {
+            assert!(!across(call.opened_ns, call.end), "{gap:?} {call:?}");
+        }
+    }
+}
+
 #[test]
 fn of_a_literal_stream() {
     let graph = graph("1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/90 wake 7; 1/90 poll 7; 1/80 end 7 done; 1/90 panic");
@@ -58,12 +104,42 @@ fn of_times_that_go_back() {
     lifetimes_add_up(&graph);
 }
 
+/// The streams below tell of blocked polls, too.
+#[test]
+fn of_a_blocked_poll() {
+    let check = |script: &str, expected: &[(u64, u64)]| {
+        let graph = graph(script);
+        let seen: Vec<(u64, u64)> = graph.tasks().iter().map(|t| (t.times.running_ns, t.times.blocked_ns)).collect();
+        assert_eq!(seen, expected, "{script}");
+        lifetimes_add_up(&graph);
+    };
+    check("1/90 poll 7; 1/50 blocked 12; 1/80 end 7 done", &[(12, 8)]);
+    // Not before the thread was last seen, nor before the poll.
+    check("1/90 poll 7; 2/90 poll 8; 1/50 blocked 0; 2/80 end 8; 1/80 end 7 done", &[(20, 20), (20, 0)]);
+    check("1/90 poll 7; 1/70 wake 7; 1/50 blocked 0; 1/80 end 7 done", &[(20, 10)]);
+    // The innermost poll is blocked; what is above it on the stack has returned.
+    check("1/90 poll 7; 1/70 poll 8; 1/50 blocked 25; 1/60 end 8 done; 1/80 end 7 done", &[(40, 0), (15, 5)]);
+    check("1/90 poll 7; 1/95 blocked 12; 1/80 end 7 done", &[(20, 0)]);
+    // A worker that parks is not blocked in its own poll; outside of polls nobody is.
+    check("1/90 poll 900@9; 1/50 blocked 12; 1/80 end 900 done", &[(20, 0)]);
+    check("1/90 poll 7; 1/80 end 7; 1/50 blocked 22; 1/90 poll 7; 1/80 end 7 done", &[(20, 0)]);
+    // In doubt after a gap.
+    check("1/90 poll 7; 2/0 gap; 1/50 blocked 22; 1/80 end 7 done", &[(30, 0)]);
+    // Until the end of what was watched.
+    check("1/90 poll 7; 1/50 blocked 12", &[(12, 8)]);
+}
+
 fn any_task() -> impl Strategy<Value = TaskRef> {
-    (0u64..8, 0u64..4, prop::sample::select(vec![1, 2, 9])).prop_map(|(id, header, vtable)| TaskRef {
+    (0u64..16, 0u64..16, prop::sample::select(vec![1, 2, 9])).prop_map(|(id, header, vtable)| TaskRef {
         header,
         id: (id > 0).then_some(TaskId(id)),
         vtable,
     })
+}
+
+/// Seldom one that there was before.
+fn any_new_task() -> impl Strategy<Value = TaskRef> {
+    (1u64..400, any_task()).prop_map(|(id, task)| TaskRef { id: Some(TaskId(id)), ..task })
 }
 
 fn any_what() -> impl Strategy<Value = What> {
@@ -76,27 +152,72 @@ fn any_what() -> impl Strategy<Value = What> {
         3 => (any_task(), word(), word(), 0u64..0x50, any::<bool>(), any::<bool>())
             .prop_map(|(task, old, new, caller, owned, predicted)| What::Wake { task, old, new, caller, owned, predicted }),
         1 => (any_task(), word(), word()).prop_map(|(task, old, new)| What::Abort { task, old, new, predicted: false }),
-        2 => (any_task(), word(), way).prop_map(|(task, state, way)| What::Spawn { task, state, caller: 0, way }),
+        2 => (any_new_task(), word(), way).prop_map(|(task, state, way)| What::Spawn { task, state, caller: 0, way }),
         1 => (any_task(), word()).prop_map(|(task, state)| What::Shutdown { task, state }),
         1 => Just(What::Panic),
         1 => Just(What::PollExit),
         1 => (0u64..5000).prop_map(|since| What::Gap { since, lost: 1 }),
         1 => Just(What::ThreadAtRest),
+        2 => crate::event::arbitrary::print().prop_map(What::Print),
+        2 => (0u64..5000).prop_map(|since| What::Blocked { since }),
+        8 => any_message(),
+        1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
+            .prop_map(|(connection, change)| What::Stream { connection, change }),
     ]
 }
 
-fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (0u64..20, 0u32..3, 1u64..8, any_what());
+fn any_connection() -> impl Strategy<Value = Connection> {
+    let source = prop::sample::select(vec![Source::Descriptor, Source::Tls, Source::Http2]);
+    (source, 0u64..2).prop_map(|(source, key)| Connection { source, key })
+}
+
+fn any_message() -> impl Strategy<Value = What> {
+    let request = "[a-c]".prop_map(|path| Start::Request { method: b"GET".into(), path: path.into(), cut: false });
+    let status = prop::sample::select(vec![100, 101, 200, 500]);
+    let start = prop_oneof![4 => request, 3 => status.prop_map(|status| Start::Response { status }), 1 => Just(Start::Trailers)];
+    let values = prop::collection::vec(
+        (0u8..3, "[xy]").prop_map(|(name, text)| Value { name, bytes: text.into(), cut: false }),
+        0..2,
+    );
+    (any_connection(), 0u32..3, any::<bool>(), start, values).prop_map(
+        |(connection, substream, written, start, values)| {
+            let grpc_status = (substream == 2).then_some(5);
+            What::Message(Box::new(Message { connection, substream, written, start, grpc_status, values }))
+        },
+    )
+}
+
+pub(crate) fn any_events() -> impl Strategy<Value = Vec<Event>> {
+    let one = (0u64..20, 0u32..3, 0u64..8, any_what());
     prop::collection::vec(one, 0..200).prop_map(|all| {
         let mut time = 0;
-        all.into_iter()
-            .map(|(later, tid, sp, what)| {
-                time += later;
-                let at = At { time, cpu: 0, seq: 0, tid, sp };
-                Event { at, what }
-            })
-            .collect()
+        let chains = chains_told().into_iter().map(|what| Event { at: At::default(), what });
+        let events = all.into_iter().flat_map(|(later, tid, sp, what)| {
+            time += later;
+            // Most of what happens does so inside of polls.
+            let inside =
+                matches!(what, What::Message(_) | What::Print(_) | What::Spawn { .. } | What::Wake { .. }) && sp < 6;
+            let sp = if inside { 0 } else { sp + 1 };
+            let at = At { time, cpu: 0, seq: 0, tid, sp };
+            // As the probes do, but for what they lose.
+            let awaited = match what {
+                What::PollStart { task, .. } if later > 4 => Some(What::Awaited { task, chain: later % 4 }),
+                _ => None,
+            };
+            [Some(what), awaited].into_iter().flatten().map(move |what| Event { at, what })
+        });
+        chains.chain(events).collect()
     })
+}
+
+/// Numbers of frames as the tests of spans have them: a way, a fork, and one without an await.
+fn chains_told() -> Vec<What> {
+    let chain = |chain, frames: &[(u32, u8)]| What::Frames {
+        chain,
+        partial: false,
+        frames: frames.iter().map(|&(frame, depth)| ChainFrame { frame, depth }).collect(),
+    };
+    vec![chain(0, &[(0, 0), (1, 1), (2, 2)]), chain(1, &[(4, 0), (3, 1), (1, 2), (2, 2)]), chain(2, &[(6, 0)])]
 }
 
 proptest! {
@@ -110,5 +231,57 @@ proptest! {
         lifetimes_add_up(&graph);
         parents_come_first(&graph);
         totals_add_up(&graph);
+        claims_fit(&graph);
+        gaps_are_respected(&graph);
     }
+}
+
+/// The connection's task is over, by an end of a poll that names another header, when it reads a request and
+/// spawns: what it did for the request is not known.
+#[test]
+fn a_stream_spawned_by_a_task_that_is_over() {
+    let at = |time, sp| At { time, sp, ..At::default() };
+    let task = |id, header| TaskRef { header, id: Some(TaskId(id)), vtable: 1 };
+    let connection = Connection { source: Source::Http2, key: 0 };
+    let start = Start::Request { method: b"GET".to_vec(), path: b"/".to_vec(), cut: false };
+    let read = Message { connection, substream: 1, written: false, start, grpc_status: None, values: Vec::new() };
+    let (zero, complete) = (State(0), State(probe_common::record::state::COMPLETE));
+    let mut graph = Graph::new(&Setup::from(&facts(false)).with_detail(Detail::Intervals));
+    for (at, what) in [
+        (at(0, 2), What::PollStart { task: task(4, 0), state: zero }),
+        (at(0, 2), What::PollEnd { task: task(4, 1), old: zero, new: complete }),
+        (at(0, 1), What::Message(Box::new(read))),
+        (at(1, 1), What::Spawn { task: task(1, 0), state: zero, caller: 0, way: SpawnWay::Owned }),
+    ] {
+        graph.apply(&Event { at, what });
+    }
+    graph.finish(5000);
+    claims_fit(&graph);
+    assert_eq!(
+        graph.requests().map(|request| (request.task, request.times)).collect::<Vec<_>>(),
+        [(Some(TaskId(1)), None)]
+    );
+}
+
+/// The streams above are not so wild that nothing is ever claimed.
+#[test]
+fn claims_are_made() {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let (mut tasks, mut calls, mut answered, mut stretches, mut lines) = (0, 0, 0, 0, 0);
+    for _ in 0..1000 {
+        let events = any_events().new_tree(&mut runner).unwrap().current();
+        let setup = Setup::from(&facts(false)).with_detail(Detail::Intervals).with_printed(Some(u64::MAX));
+        let mut graph = Graph::new(&setup);
+        events.iter().filter(|event| !matches!(event.what, What::Gap { .. })).for_each(|event| graph.apply(event));
+        graph.finish(5000);
+        tasks += graph.tasks().iter().filter(|task| graph.owner(task.id).request().is_some()).count();
+        calls += graph.calls().filter(|call| graph.owner_of_call(call).request().is_some()).count();
+        answered += graph.requests().filter(|request| request.times.is_some() && request.end.is_some()).count();
+        lines += graph.printed().filter(|(_, line)| graph.owner_of_printed(line).request().is_some()).count();
+        stretches += graph.stretches().iter().filter(|s| graph.owner_of_stretch(s).request().is_some()).count();
+    }
+    let all = [tasks, calls, answered, lines];
+    assert!(all.iter().all(|count| *count > 20) && stretches > 5, "{all:?} {stretches}");
 }

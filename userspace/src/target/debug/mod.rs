@@ -6,12 +6,12 @@
 mod find;
 mod fits;
 mod open;
-mod sections;
+pub(super) mod sections;
 mod split;
 mod subprograms;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(super) mod units;
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use std::{
 
 pub use find::find;
 pub use subprograms::Subprograms;
-pub(super) use subprograms::subprograms;
+pub(super) use subprograms::{is_split, subprograms};
 
 /// Where to look for debug files, beyond the usual places.
 #[derive(Clone, Debug, Default)]

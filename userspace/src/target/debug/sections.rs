@@ -9,35 +9,35 @@ use object::{
     read::{Object as _, ObjectSection as _},
 };
 
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
-pub(super) type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
-pub(super) type Sections<'a> = gimli::DwarfSections<Cow<'a, [u8]>>;
+pub(in crate::target) type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(in crate::target) type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
+pub(in crate::target) type Sections<'a> = gimli::DwarfSections<Cow<'a, [u8]>>;
 
 /// Packed sections that claim to be larger than this many times their file are not unpacked. Debug
 /// info shrinks to a third.
 const UNPACKED_TIMES_MAX: u64 = 24;
 
 /// Whether the file has debug info, be it only what refers to other files.
-pub(super) fn has_info(data: &[u8]) -> bool {
+pub(in crate::target) fn has_info(data: &[u8]) -> bool {
     let Ok(file) = ElfFile64::<LE>::parse(data) else { return false };
     file.section_by_name(".debug_info").is_some_and(|section| section.data().is_ok_and(|data| !data.is_empty()))
 }
 
-/// What names and code ranges need of a file's DWARF; other sections are left empty.
-pub(super) fn load(data: &[u8]) -> Option<Sections<'_>> {
+/// What names, code ranges and types need of a file's DWARF; other sections are left empty.
+pub(in crate::target) fn load(data: &[u8]) -> Option<Sections<'_>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
     Sections::load(|id| Ok::<_, ()>(if is_needed(id) { section(&file, id.name()) } else { Cow::default() })).ok()
 }
 
 /// The same of a `.dwo` file.
-pub(super) fn load_split(data: &[u8]) -> Option<Sections<'_>> {
+pub(in crate::target) fn load_split(data: &[u8]) -> Option<Sections<'_>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
     let name = |id: SectionId| id.dwo_name().filter(|_| is_needed(id));
     Sections::load(|id| Ok::<_, ()>(name(id).map(|name| section(&file, name)).unwrap_or_default())).ok()
 }
 
 /// A `.dwp` file's DWARF: all of it, since its index refers to all sections.
-pub(super) fn load_package(data: &[u8]) -> Option<gimli::DwarfPackageSections<Cow<'_, [u8]>>> {
+pub(in crate::target) fn load_package(data: &[u8]) -> Option<gimli::DwarfPackageSections<Cow<'_, [u8]>>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
     gimli::DwarfPackageSections::load(|id| {
         Ok::<_, gimli::Error>(id.dwo_name().map(|name| section(&file, name)).unwrap_or_default())
@@ -45,17 +45,26 @@ pub(super) fn load_package(data: &[u8]) -> Option<gimli::DwarfPackageSections<Co
     .ok()
 }
 
-pub(super) fn slice(data: &[u8]) -> Slice<'_> {
+pub(in crate::target) fn slice(data: &[u8]) -> Slice<'_> {
     EndianSlice::new(data, LittleEndian)
 }
 
 fn is_needed(id: SectionId) -> bool {
     use SectionId::{
-        DebugAbbrev, DebugAddr, DebugInfo, DebugLineStr, DebugRanges, DebugRngLists, DebugStr, DebugStrOffsets,
+        DebugAbbrev, DebugAddr, DebugInfo, DebugLine, DebugLineStr, DebugRanges, DebugRngLists, DebugStr,
+        DebugStrOffsets,
     };
     matches!(
         id,
-        DebugAbbrev | DebugAddr | DebugInfo | DebugLineStr | DebugRanges | DebugRngLists | DebugStr | DebugStrOffsets
+        DebugAbbrev
+            | DebugAddr
+            | DebugInfo
+            | DebugLine
+            | DebugLineStr
+            | DebugRanges
+            | DebugRngLists
+            | DebugStr
+            | DebugStrOffsets
     )
 }
 

@@ -32,6 +32,15 @@ pub(in crate::target) fn subprograms(source: &Source<'_>, addresses: &BTreeSet<E
     in_dwarf(&sections.borrow(|data| sections::slice(data)), source.path, &wanted)
 }
 
+/// Whether some of its DWARF is in other files, `.dwo` or `.dwp`.
+pub(in crate::target) fn is_split(source: &Source<'_>) -> bool {
+    let Some(sections) = sections::load(source.data) else { return false };
+    let dwarf = sections.borrow(|data| sections::slice(data));
+    let units = Units::new(&dwarf);
+    let mut opened = units.headers.iter().filter_map(|&header| units.open(header));
+    opened.any(|(unit, root)| unit.dwo_id.is_some() && root.dwo_name.is_some())
+}
+
 fn in_dwarf(dwarf: &Dwarf<'_>, path: Option<&Path>, wanted: &[u64]) -> Subprograms {
     let mut found = Subprograms::new();
     let units = Units::new(dwarf);

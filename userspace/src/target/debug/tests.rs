@@ -126,6 +126,24 @@ fn dwarf_alone_names_futures() {
 }
 
 #[test]
+fn tasks_without_names_are_called_after_their_spawns() {
+    let own = |symbol: &str| target::names::demangled(symbol).starts_with("asyncscope::target::debug::tests::");
+    let nameless = without(program(), |name| name.starts_with(".debug_"));
+    let mut elf = Elf::parse(&nameless).unwrap();
+    elf.keep_symbols(own);
+    let types = target::discover(&elf).unwrap().types;
+    let check = |name: &str| {
+        let found = types.iter().find(|ty| ty.name == name);
+        assert!(found.is_some_and(|ty| ty.named_by.starts_with("symbol of its spawn's function")), "{name}: {types:?}");
+    };
+    check("spawned in asyncscope::target::debug::tests::spawned_by_a_test_too");
+    check("spawned in asyncscope::target::debug::tests::program::{closure}");
+    elf.keep_symbols(|_| false);
+    let types = target::discover(&elf).unwrap().types;
+    assert!(types.iter().all(|ty| ty.name.starts_with("task#") || ty.runtime), "{types:?}");
+}
+
+#[test]
 fn refuses_what_does_not_fit() {
     let directory = Directory::new("misfits");
     let check = |path: &Path, expected: &str| {

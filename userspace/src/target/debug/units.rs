@@ -16,9 +16,9 @@ use gimli::{
 
 use super::sections::{Dwarf, Slice};
 
-pub(super) type Unit<'a> = gimli::Unit<Slice<'a>>;
-pub(super) type Header<'a> = gimli::UnitHeader<Slice<'a>>;
-pub(super) type Value<'a> = AttributeValue<Slice<'a>>;
+pub(in crate::target) type Unit<'a> = gimli::Unit<Slice<'a>>;
+pub(in crate::target) type Header<'a> = gimli::UnitHeader<Slice<'a>>;
+pub(in crate::target) type Value<'a> = AttributeValue<Slice<'a>>;
 
 /// rustc describes nothing by more attributes than about twenty.
 const ATTRIBUTES_MAX: usize = 64;
@@ -27,9 +27,9 @@ const RANGES_MAX: u32 = 1 << 24;
 
 /// The units of one `.debug_info`.
 #[derive(Debug)]
-pub(super) struct Units<'a> {
-    pub(super) dwarf: &'a Dwarf<'a>,
-    pub(super) headers: Vec<Header<'a>>,
+pub(in crate::target) struct Units<'a> {
+    pub(in crate::target) dwarf: &'a Dwarf<'a>,
+    pub(in crate::target) headers: Vec<Header<'a>>,
     /// Where tables of abbreviations start, in order: one ends where the next starts.
     tables: Vec<usize>,
     parsed: RefCell<HashMap<usize, Option<Arc<Abbreviations>>>>,
@@ -38,16 +38,16 @@ pub(super) struct Units<'a> {
 
 /// A unit's first entry.
 #[derive(Debug, Default)]
-pub(super) struct Root<'a> {
+pub(in crate::target) struct Root<'a> {
     low_pc: Option<Value<'a>>,
     high_pc: Option<Value<'a>>,
     ranges: Option<Value<'a>>,
     /// The file that holds the rest of the unit.
-    pub(super) dwo_name: Option<Value<'a>>,
+    pub(in crate::target) dwo_name: Option<Value<'a>>,
 }
 
 impl<'a> Units<'a> {
-    pub(super) fn new(dwarf: &'a Dwarf<'a>) -> Self {
+    pub(in crate::target) fn new(dwarf: &'a Dwarf<'a>) -> Self {
         let mut iterator = dwarf.units();
         let headers: Vec<_> = std::iter::from_fn(|| iterator.next().ok().flatten()).collect();
         let mut tables: Vec<usize> = headers.iter().map(|header| header.debug_abbrev_offset().0).collect();
@@ -57,12 +57,12 @@ impl<'a> Units<'a> {
     }
 
     /// Opens a unit.
-    pub(super) fn open(&self, header: Header<'a>) -> Option<(Unit<'a>, Root<'a>)> {
+    pub(in crate::target) fn open(&self, header: Header<'a>) -> Option<(Unit<'a>, Root<'a>)> {
         open(self.dwarf, header, self.abbreviations(header.debug_abbrev_offset())?)
     }
 
     /// The unit that holds an offset of the section, and the offset inside.
-    pub(super) fn holding(&self, offset: DebugInfoOffset) -> Option<(Unit<'a>, UnitOffset)> {
+    pub(in crate::target) fn holding(&self, offset: DebugInfoOffset) -> Option<(Unit<'a>, UnitOffset)> {
         let start = |header: &Header<'_>| header.debug_info_offset().map(|start| start.0);
         let after = self.headers.partition_point(|header| start(header) <= Some(offset.0));
         let header = *self.headers.get(after.checked_sub(1)?)?;
@@ -82,7 +82,7 @@ impl<'a> Units<'a> {
     }
 
     /// Whether the unit's code holds one of these addresses, which are in order.
-    pub(super) fn covers(&self, unit: &Unit<'a>, root: &Root<'a>, addresses: &[u64]) -> bool {
+    pub(in crate::target) fn covers(&self, unit: &Unit<'a>, root: &Root<'a>, addresses: &[u64]) -> bool {
         let holds = |begin: u64, end: u64| {
             let first = addresses.partition_point(|&address| address < begin);
             addresses.get(first).is_some_and(|&address| address < end)
@@ -105,7 +105,7 @@ impl<'a> Units<'a> {
 }
 
 /// Opens a unit whose abbreviations are known.
-pub(super) fn open<'a>(
+pub(in crate::target) fn open<'a>(
     dwarf: &Dwarf<'a>,
     header: Header<'a>,
     abbreviations: Arc<Abbreviations>,
@@ -152,7 +152,7 @@ fn first_entry<'a>(header: Header<'a>, abbreviations: &Abbreviations) -> Option<
 
 /// An entry's attributes; `None` if they are too many. Some forms take no bytes, so that many entries
 /// of many attributes would cost much more than the file is long.
-pub(super) fn attributes(abbreviation: &gimli::Abbreviation) -> Option<&[gimli::AttributeSpecification]> {
+pub(in crate::target) fn attributes(abbreviation: &gimli::Abbreviation) -> Option<&[gimli::AttributeSpecification]> {
     Some(abbreviation.attributes()).filter(|attributes| attributes.len() <= ATTRIBUTES_MAX)
 }
 

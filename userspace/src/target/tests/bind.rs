@@ -108,6 +108,44 @@ fn inlined_anywhere() {
     });
 }
 
+/// A bind of a task whose allocation's address was put into RBX, unless that failed, and stands in R14.
+fn allocated(choose: impl FnOnce(&mut Asm)) -> impl FnOnce(&mut Asm) {
+    move |a| {
+        choose(a);
+        asm!(a: owner r14; vtable rax, rbx; id_offset rax, rax; id rcx, r14, rax; mark; call rcx;);
+    }
+}
+
+#[test]
+fn a_header_in_two_registers() {
+    let bind = |what: &str, choose: fn(&mut Asm, CodeLabel)| {
+        let mut found = false;
+        let assembled = Asm::assembled(|a| {
+            let mut out = a.create_label();
+            allocated(|a| choose(a, out))(a);
+            asm!(a: set_label &mut out; ret;);
+        });
+        let elf = Elf::parse(&assembled.bytes).unwrap();
+        for bind in bind::find(&Code::new(&elf), &BTreeSet::new()) {
+            assert_eq!((bind.header, ElfAddr(bind.at.ip())), (Register::RBX, assembled.marks[0]), "{what}");
+            found = true;
+        }
+        found
+    };
+    assert!(bind("as compiled", |a, out| asm!(a: xor ebx, ebx; cmove rbx, r14; test rbx, rbx; je out;)));
+    let not = |what: &str, choose: fn(&mut Asm, CodeLabel)| assert!(!bind(what, choose), "{what}");
+    not("not 0 otherwise", |a, out| asm!(a: cmove rbx, r14; test rbx, rbx; je out;));
+    not("not tested", |a, out| asm!(a: xor ebx, ebx; cmove rbx, r14; je out;));
+    not("another tested", |a, out| asm!(a: xor ebx, ebx; cmove rbx, r14; test rax, rax; je out;));
+    not("the other way", |a, out| asm!(a: xor ebx, ebx; cmove rbx, r14; test rbx, rbx; jne out;));
+    not("changed since", |a, out| {
+        asm!(a: xor ebx, ebx; cmove rbx, r14; mov r14, rdi; test rbx, rbx; je out;);
+    });
+    not("other flags", |a, out| {
+        asm!(a: xor ebx, ebx; cmove rbx, r14; test rbx, rbx; cmp rax, rdi; je out;);
+    });
+}
+
 /// Loads the address of the one task vtable.
 fn makes_a_task(a: &mut Asm) {
     let vtable = MemoryOperand::new(Register::RIP, Register::None, 1, DATA as i64, 8, false, Register::None);

@@ -3,12 +3,17 @@
 mod abort;
 mod asm;
 mod bind;
+mod calls;
 mod damage;
 mod elf;
 mod entry;
 mod flow;
+mod h2;
 mod image;
 mod own;
+mod queue;
+mod raise;
+mod running;
 mod values;
 mod vtables;
 mod waker;

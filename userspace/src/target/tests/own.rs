@@ -91,7 +91,9 @@ fn structure_and_symbols_agree() {
 #[test]
 fn finds_every_hook() {
     let Own { file, plan } = &*OWN;
-    let missing: Vec<_> = plan.hooks.iter().filter(|hook| hook.address.is_none()).collect();
+    // There is no h2 in this executable.
+    let missing: Vec<_> =
+        plan.hooks.iter().filter(|hook| hook.address.is_none() && hook.sees != "http2-head").collect();
     assert!(missing.is_empty(), "{missing:?}");
     let check = |sees: &str| assert!(plan.hooks.iter().any(|hook| hook.sees == sees), "{sees}");
     ["poll-start", "poll-end", "shutdown", "wake", "abort", "spawn", "panic"].into_iter().for_each(check);

@@ -8,7 +8,7 @@ use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use probe_common::record::state::{CANCELLED, NOTIFIED, REF_ONE};
 
 use super::{
-    code::{Body, Code},
+    code::{Body, Code, immediate},
     flow::Exchange,
 };
 use crate::target::elf::Function;
@@ -67,15 +67,4 @@ fn has_constants(body: &Body, index: usize) -> bool {
         _ => false,
     });
     sets_both && with_reference
-}
-
-fn immediate(instruction: &Instruction) -> Option<u64> {
-    let kinds = [
-        OpKind::Immediate8,
-        OpKind::Immediate8to32,
-        OpKind::Immediate8to64,
-        OpKind::Immediate32,
-        OpKind::Immediate32to64,
-    ];
-    (instruction.op_count() == 2 && kinds.contains(&instruction.op1_kind())).then(|| instruction.immediate(1))
 }

@@ -9,11 +9,12 @@
 
 use std::collections::BTreeSet;
 
-use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
 
 use super::{
     code::{Body, Code, loaded_address},
     is_emulated,
+    values::is_write,
 };
 use crate::target::{addr::ElfAddr, elf::Function};
 
@@ -46,11 +47,7 @@ pub fn find(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> Vec<Bind> {
 }
 
 fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
-    let mut addresses = body.instructions.iter().filter_map(|instruction| {
-        // At a fixed address it is a number, stored at once.
-        let stored = instruction.op1_kind() == OpKind::Immediate32to64 && instruction.mnemonic() == Mnemonic::Mov;
-        if stored { Some(ElfAddr(instruction.immediate(1))) } else { loaded_address(code.elf, instruction) }
-    });
+    let mut addresses = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
     addresses.any(|address| of.contains(&address))
 }
 
@@ -96,7 +93,7 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
     let mut info = InstructionInfoFactory::new();
     let mut found = Vec::new();
     let mut line = Line::new(0, makes_tasks);
-    let mut header = None;
+    let (mut header, mut chosen) = (None, Chosen::default());
     for instruction in &body.instructions {
         let line_ends = instruction.flow_control() != FlowControl::Next;
         // From here on code runs that binds nothing, too. A function's entry runs once for its binds.
@@ -109,11 +106,51 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
         }
         if line_ends {
             line = Line::new(line.next, makes_tasks);
+            let equal = std::mem::take(&mut chosen).equal_after(instruction);
+            if let Some((one, other)) = equal.filter(|_| !body.is_jumped_to(instruction.next_ip())) {
+                line.registers[one.number()] = line.registers[other.number()];
+            }
             continue;
         }
+        chosen.step(instruction, &mut info);
         header = line.step(instruction, &mut info).or(header);
     }
     found
+}
+
+/// A register that was made another's copy, or else 0: a new allocation's address, checked for failure,
+/// can stand in two registers.
+#[derive(Default)]
+struct Chosen {
+    zeroed: Vec<Register>,
+    copy: Option<(Register, Register)>,
+    is_tested: bool,
+}
+
+impl Chosen {
+    /// One instruction of straight-line code on.
+    fn step(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) {
+        let operands = (instruction.op0_register(), instruction.op1_register());
+        let was_zero = self.zeroed.contains(&operands.0);
+        for used in info.info(instruction).used_registers().iter().filter(|used| is_write(used.access())) {
+            let written = used.register().full_register();
+            self.zeroed.retain(|&register| register != written);
+            self.copy = self.copy.filter(|&(one, other)| one != written && other != written);
+        }
+        // The flags are the test's only right after it.
+        self.is_tested = false;
+        match instruction.mnemonic() {
+            Mnemonic::Xor if operands.0 == operands.1 => self.zeroed.push(operands.0.full_register()),
+            Mnemonic::Cmove | Mnemonic::Cmovne if was_zero && operands.1.is_gpr64() => self.copy = Some(operands),
+            Mnemonic::Test => self.is_tested = self.copy.is_some_and(|(one, _)| operands == (one, one)),
+            _ => {}
+        }
+    }
+
+    /// Which two registers are equal where this jump does not jump, if it is the one for 0.
+    fn equal_after(self, jump: &Instruction) -> Option<(Register, Register)> {
+        self.copy.filter(|_| self.is_tested && jump.mnemonic() == Mnemonic::Je)
+    }
 }
 
 impl Line {
@@ -147,9 +184,7 @@ impl Line {
         let field = self.loaded_field_of(instruction);
         for used in info.info(instruction).used_registers() {
             let register = used.register().full_register();
-            let written =
-                !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
-            if written && register.is_gpr64() {
+            if is_write(used.access()) && register.is_gpr64() {
                 self.registers[register.number()] = Value::Plain(self.next);
                 self.next += 1;
             }

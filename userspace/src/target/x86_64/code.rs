@@ -46,20 +46,6 @@ impl Body {
         self.jumped_to.binary_search(&address).is_ok()
     }
 
-    fn never_returns(&self) -> bool {
-        let calls = |instruction: &Instruction| {
-            matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
-        };
-        let leaves = |instruction: &Instruction| match instruction.flow_control() {
-            FlowControl::Return | FlowControl::IndirectBranch => true,
-            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
-                !self.contains(instruction.near_branch_target())
-            }
-            _ => false,
-        };
-        self.instructions.iter().any(calls) && !self.instructions.iter().any(leaves)
-    }
-
     /// Whether the address lies in the function.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
@@ -106,15 +92,37 @@ impl<'e, 'data> Code<'e, 'data> {
     }
 
     /// Whether the function that starts here surely does not return: it calls, but has no `ret` and no
-    /// jump that leaves it. Most that panic are so.
+    /// jump that leaves it, other than for functions of that kind. Most that panic are so.
     #[must_use]
     pub fn never_returns(&self, start: ElfAddr) -> bool {
         if let Some(&known) = self.never_return.borrow().get(&start) {
             return known;
         }
-        let never = self.body(start).is_some_and(|body| body.never_returns());
+        // Functions that jump to each other in a circle are taken to return.
+        self.never_return.borrow_mut().insert(start, false);
+        let never = self.body(start).is_some_and(|body| self.has_no_way_out(&body));
         self.never_return.borrow_mut().insert(start, never);
         never
+    }
+
+    fn has_no_way_out(&self, body: &Body) -> bool {
+        let mut ends = false;
+        for instruction in &body.instructions {
+            match instruction.flow_control() {
+                FlowControl::Call | FlowControl::IndirectCall => ends = true,
+                FlowControl::Return => return false,
+                FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+                    if body.contains(instruction.near_branch_target()) => {}
+                FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch | FlowControl::IndirectBranch => {
+                    match self.target(instruction) {
+                        Target::Known(next) if self.never_returns(next) => ends = true,
+                        _ => return false,
+                    }
+                }
+                _ => {}
+            }
+        }
+        ends
     }
 
     /// Where a call or jump leads: directly, or through a pointer that relocation fixes (a GOT entry).
@@ -148,14 +156,15 @@ fn pointed_to(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
         .then(|| elf.pointer(ElfAddr(instruction.ip_rel_memory_address())))?
 }
 
-/// The static address that an instruction loads: by `lea`, or from a GOT entry.
+/// The static address that an instruction loads: by `lea`, from a GOT entry, or, at fixed addresses, as a
+/// number, which may be stored at once.
 #[must_use]
 pub fn loaded_address(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
     match instruction.mnemonic() {
         iced_x86::Mnemonic::Lea if instruction.is_ip_rel_memory_operand() => {
             Some(ElfAddr(instruction.ip_rel_memory_address()))
         }
-        iced_x86::Mnemonic::Mov if instruction.op0_kind() == OpKind::Register => match instruction.op1_kind() {
+        iced_x86::Mnemonic::Mov => match instruction.op1_kind() {
             OpKind::Memory => pointed_to(elf, instruction),
             OpKind::Immediate32to64 | OpKind::Immediate64 | OpKind::Immediate32 => {
                 Some(ElfAddr(instruction.immediate(1)))
@@ -164,4 +173,16 @@ pub fn loaded_address(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAdd
         },
         _ => None,
     }
+}
+
+/// The number that is an instruction's second of two operands.
+pub(super) fn immediate(instruction: &Instruction) -> Option<u64> {
+    let kinds = [
+        OpKind::Immediate8,
+        OpKind::Immediate8to32,
+        OpKind::Immediate8to64,
+        OpKind::Immediate32,
+        OpKind::Immediate32to64,
+    ];
+    (instruction.op_count() == 2 && kinds.contains(&instruction.op1_kind())).then(|| instruction.immediate(1))
 }

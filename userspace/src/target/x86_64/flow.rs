@@ -6,7 +6,7 @@
 //! again, at every hit, that the word belongs to a known task.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     rc::Rc,
 };
 
@@ -74,6 +74,13 @@ pub fn follow(code: &Code<'_, '_>, root: ElfAddr, arguments: u8) -> Flow {
 }
 
 impl Flow {
+    /// The functions that were reached, callers first, and as which of their arguments they have the header.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = (ElfAddr, u8)> {
+        let of = |&function: &ElfAddr| self.visits.keys().filter(move |key| key.0 == function).copied();
+        let mut seen = BTreeSet::new();
+        self.reached.iter().flat_map(of).filter(move |&key| seen.insert(key))
+    }
+
     /// `is_root`: a return from this function is one from the root. Whether a state word is exchanged.
     fn function(&mut self, code: &Code<'_, '_>, start: ElfAddr, mut entry: Values, depth: u8, is_root: bool) -> bool {
         let key = (start, entry.arguments());
@@ -214,7 +221,7 @@ fn starts_running(body: &Body, index: usize) -> bool {
 }
 
 /// What is known before each instruction; `None` for code that was not reached.
-fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
+pub(super) fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
     let mut walk = Walk {
         code,
         body,

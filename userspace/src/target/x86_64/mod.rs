@@ -6,12 +6,22 @@ pub mod bind;
 pub mod code;
 pub mod entry;
 pub mod flow;
+pub mod queue;
+pub mod raise;
+pub mod running;
+mod source;
+pub mod symbolic;
+pub mod syscalls;
 mod table;
+pub mod trace;
 mod values;
 pub mod waker;
 pub mod worker;
 
 use iced_x86::{Code, Formatter as _, GasFormatter, Instruction, Mnemonic, Register};
+
+/// A task's header is the first argument.
+pub(super) const FIRST: u8 = 1;
 
 /// Whether the kernel emulates a uprobe's instruction instead of single-stepping a copy of it, which
 /// costs several times as much: relative jumps and calls, one-byte pushes, `nop`.

@@ -36,9 +36,15 @@ pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>], wakes: impl Fn(&Waker) ->
     if best.next().is_some() {
         return None;
     }
-    let [_, wake_by_val, wake_by_ref, _] = four_functions(elf, address)?;
-    let waker = Waker { address, wake_by_val, wake_by_ref };
+    let waker = at(elf, address)?;
     (count * 2 > mentioned.len() || wakes(&waker)).then_some(waker)
+}
+
+/// The waker at this address, if it may be one.
+#[must_use]
+pub fn at(elf: &Elf<'_>, address: ElfAddr) -> Option<Waker> {
+    let [_, wake_by_val, wake_by_ref, _] = four_functions(elf, address)?;
+    Some(Waker { address, wake_by_val, wake_by_ref })
 }
 
 fn four_functions(elf: &Elf<'_>, address: ElfAddr) -> Option<[ElfAddr; 4]> {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use super::code::{Body, Code, Target};
+use super::{
+    code::{Body, Code, Target},
+    source,
+};
 use crate::target::addr::ElfAddr;
 
 /// No more functions than this are looked at from one root.
@@ -21,15 +24,35 @@ pub fn is_never_scheduled(code: &Code<'_, '_>, schedule: ElfAddr) -> bool {
     code.never_returns(schedule)
 }
 
+/// What a blocking task does with other tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// It runs none.
+    None,
+    /// It runs tasks, and no source file is named where it does.
+    Tasks,
+    /// It runs tasks as a worker of the multi-thread scheduler.
+    AsWorker,
+    /// It runs tasks of another scheduler: of a runtime of its own, or of a `LocalSet`.
+    Elsewhere,
+}
+
+/// How a worker's source file is called.
+const WORKERS_SOURCE: &str = "multi_thread/worker.rs";
+
 /// Whether code reached from here by direct calls and jumps runs tasks: calls a task's `poll` through its
 /// vtable, as a worker's loop does.
 #[must_use]
-pub fn runs_tasks(code: &Code<'_, '_>, root: ElfAddr) -> bool {
-    let (mut seen, mut work) = (BTreeSet::from([root]), vec![root]);
+pub fn runs_tasks(code: &Code<'_, '_>, root: ElfAddr) -> Runs {
+    let (mut seen, mut work, mut runs) = (BTreeSet::from([root]), vec![root], Runs::None);
     while let Some(function) = work.pop() {
         let Some(body) = code.body(function) else { continue };
         if polls(&body) {
-            return true;
+            runs = match (runs, source::of(code, &body)) {
+                (_, sources) if sources.iter().any(|file| file.ends_with(WORKERS_SOURCE)) => return Runs::AsWorker,
+                (Runs::None | Runs::Tasks, sources) if sources.is_empty() => Runs::Tasks,
+                _ => Runs::Elsewhere,
+            };
         }
         for target in body.instructions.iter().map(|instruction| code.target(instruction)) {
             if let Target::Known(address) = target
@@ -41,7 +64,7 @@ pub fn runs_tasks(code: &Code<'_, '_>, root: ElfAddr) -> bool {
             }
         }
     }
-    false
+    runs
 }
 
 fn polls(body: &Body) -> bool {

@@ -1,0 +1,161 @@
+//! A message's record while it is put together.
+//!
+//! The same code runs in the kernel and in tests. Indices are masked where they are used, so that the
+//! verifier sees that they are inside; a mask never changes an index that [`Draft`] itself made.
+
+use crate::record::{
+    METHOD_MAX, Message, NO_GRPC_STATUS, PATH_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX, ValueHead, message,
+};
+
+/// A power of two, and at least what follows a [`Message`] at most.
+const TAIL: usize = 1024;
+const MASK: usize = TAIL - 1;
+/// After the end, so that [`VALUE_MAX`] or [`PATH_MAX`] bytes can be copied to any masked index.
+const SLACK: usize = 256;
+const _: () = assert!(METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX) <= TAIL);
+const _: () = assert!(METHOD_MAX <= SLACK && PATH_MAX <= SLACK && VALUE_MAX <= SLACK);
+
+/// A message that is being put together: method, path, then values, in this order.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Draft {
+    /// The record's fixed part. Its lengths and its number of values grow with the rest.
+    pub record: Message,
+    /// What follows the fixed part.
+    pub tail: [u8; TAIL + SLACK],
+    /// How many bytes of it.
+    len: u32,
+    /// Where the last value's [`ValueHead`] stands in `tail`.
+    value_at: u32,
+}
+
+impl Draft {
+    /// Nothing yet, in this record.
+    #[must_use]
+    pub const fn of(record: Message) -> Self {
+        Self { record, tail: [0; TAIL + SLACK], len: 0, value_at: 0 }
+    }
+
+    /// Begins a new message.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        let record = &mut self.record;
+        clear(&mut record.substream);
+        clear(&mut record.status);
+        clear(&mut record.flags);
+        clear(&mut record.method_len);
+        clear(&mut record.path_len);
+        clear(&mut record.values);
+        clear(&mut record.zero);
+        record.grpc_status = NO_GRPC_STATUS;
+        clear(&mut self.len);
+        clear(&mut self.value_at);
+    }
+
+    /// The length of the whole record in bytes: at most [`crate::record::MESSAGE_MAX`].
+    #[inline(always)]
+    #[must_use]
+    pub fn record_len(&self) -> u32 {
+        size_of::<Message>() as u32 + self.len
+    }
+
+    /// The bytes that follow the fixed part.
+    #[must_use]
+    pub fn tail(&self) -> &[u8] {
+        self.tail.get(..self.len as usize).unwrap_or(&[])
+    }
+
+    /// Adds a byte to the method; `false` if it is too long for any method that is known.
+    #[inline(always)]
+    pub fn push_method(&mut self, byte: u8) -> bool {
+        let fits = usize::from(self.record.method_len) < METHOD_MAX;
+        if fits {
+            self.push(byte);
+            self.record.method_len += 1;
+        }
+        fits
+    }
+
+    /// Adds a byte to the path.
+    #[inline(always)]
+    pub fn push_path(&mut self, byte: u8) {
+        if usize::from(self.record.path_len) < PATH_MAX {
+            self.push(byte);
+            self.record.path_len += 1;
+        } else {
+            self.record.flags |= message::PATH_CUT;
+        }
+    }
+
+    /// Begins the value of the header at this place of the list of allowed names; `false` if there is no
+    /// room for one more.
+    #[inline(always)]
+    pub fn begin_value(&mut self, name: u8) -> bool {
+        if usize::from(self.record.values) >= VALUES_MAX {
+            return false;
+        }
+        self.value_at = self.len;
+        self.push(name & !VALUE_CUT);
+        self.push(0);
+        self.record.values += 1;
+        true
+    }
+
+    /// Adds a byte to the value that was begun.
+    #[inline(always)]
+    pub fn push_value(&mut self, byte: u8) {
+        let at = self.value_at as usize;
+        let len = self.tail[(at + 1) & MASK];
+        if usize::from(len) < VALUE_MAX {
+            self.tail[(at + 1) & MASK] = len + 1;
+            self.push(byte);
+        } else {
+            self.tail[at & MASK] |= VALUE_CUT;
+        }
+    }
+
+    /// Takes back blanks from the end of the value that was begun.
+    #[inline(always)]
+    pub fn trim_value(&mut self, blanks: u32) {
+        let at = self.value_at as usize;
+        // Blanks beyond what fits were never pushed.
+        let len = u32::from(self.tail[(at + 1) & MASK]);
+        let is_cut = self.tail[at & MASK] & VALUE_CUT != 0;
+        let blanks = if is_cut { 0 } else { blanks.min(len) };
+        self.tail[(at + 1) & MASK] = (len - blanks) as u8;
+        self.len = self.len.wrapping_sub(blanks);
+    }
+
+    /// Where the next bytes go, and takes note of `len` of them: for whoever copies them there by itself.
+    /// At most `SLACK` bytes.
+    #[inline(always)]
+    pub fn room(&mut self, len: u32) -> *mut u8 {
+        let at = self.len as usize & MASK;
+        self.len += len;
+        self.tail[at..].as_mut_ptr()
+    }
+
+    /// Notes the length of the value that was begun; `cut`: it was longer.
+    #[inline(always)]
+    pub fn set_value(&mut self, len: u8, cut: bool) {
+        let at = self.value_at as usize;
+        self.tail[(at + 1) & MASK] = len;
+        if cut {
+            self.tail[at & MASK] |= VALUE_CUT;
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, byte: u8) {
+        self.tail[self.len as usize & MASK] = byte;
+        self.len += 1;
+    }
+}
+
+/// Sets it to zero, by itself: of neighbours that are set together the compiler makes a loop over their
+/// bytes, through which the verifier goes step by step.
+#[inline(always)]
+pub(crate) fn clear<T: Default>(place: &mut T) {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::from_mut(place).write_volatile(T::default()) };
+}

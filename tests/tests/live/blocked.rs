@@ -1,0 +1,109 @@
+//! Time blocked inside polls, compared with tasks that know how often they blocked, and for how long at least.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use asyncscope_tests::agent::Agent;
+use asyncscope_tests::paths::{self, Scratch};
+use asyncscope_tests::process::Running;
+use serde_json::Value;
+
+use crate::Test;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn tests() -> Vec<(String, Test)> {
+    crate::named("blocked", &[("which_tasks_and_how_often", observed), ("is_not_told_where_not_asked_for", unobserved)])
+}
+
+/// What a task says of itself.
+#[derive(Debug)]
+struct Told {
+    name: String,
+    task: u64,
+    /// Its polls that were blocked for at least `least_ns`.
+    times: usize,
+    least_ns: u64,
+}
+
+fn told(line: &str) -> Option<Result<Told>> {
+    let words: Vec<&str> = line.strip_prefix("blocks ")?.split(' ').collect();
+    let [name, task, times, least] = words[..] else { return Some(Err(anyhow::anyhow!("what is {line:?}?"))) };
+    let parse = || {
+        let (task, times, least_ns) = (task.parse()?, times.parse()?, least.parse()?);
+        Ok(Told { name: name.to_owned(), task, times, least_ns })
+    };
+    Some(parse())
+}
+
+/// What was recorded, as JSON lines, and what the tasks say.
+fn watched(scratch: &Scratch, options: &[&str]) -> Result<(Vec<Told>, Vec<Value>)> {
+    let mut target = Running::start(Command::new(paths::waits()?).arg("blocks"))?;
+    target.stdout.until(|line| line == "started", PATIENCE).context("the target does not start")?;
+    let (pid, json, record) = (target.pid().to_string(), path(scratch, "json"), path(scratch, "ascope"));
+    let outputs = ["attach", &pid, "--json", &json, "--record", &record, "--folded", &path(scratch, "folded")];
+    let mut agent = Agent::start(outputs.iter().chain(options))?;
+    agent.armed()?;
+    target.say("go")?;
+    target.stdout.until(|line| line.starts_with("ready "), PATIENCE).context("the target does not get through")?;
+    agent.interrupt()?;
+    let told = target.stdout.read().iter().filter_map(|line| told(line)).collect::<Result<_>>()?;
+    let again = path(scratch, "again");
+    Agent::start(["report", &record, "--json", &again])?.succeed()?;
+    let lines = std::fs::read_to_string(&json)?;
+    ensure!(std::fs::read_to_string(&again)? == lines, "the recording tells it otherwise");
+    let lines = lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect::<Result<_>>()?;
+    Ok((told, lines))
+}
+
+fn path(scratch: &Scratch, name: &str) -> String {
+    scratch.file(name).display().to_string()
+}
+
+fn of<'a>(lines: &'a [Value], kind: &str, task: u64) -> impl Iterator<Item = &'a Value> {
+    lines.iter().filter(move |line| line["kind"] == kind && line["task"] == task)
+}
+
+/// A sleep, a lock, a pipe, a blocking closure, and one that is blocked when the recording ends.
+fn observed() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (told, lines) = watched(&scratch, &["--blocked"])?;
+    ensure!(told.len() == 7, "{told:?}");
+    let mut blocked = BTreeMap::new();
+    for Told { name, task, times, least_ns } in &told {
+        let long = of(&lines, "poll", *task).filter(|poll| poll["blocked_ns"].as_u64() >= Some(*least_ns)).count();
+        let line = of(&lines, "task", *task).next().with_context(|| format!("task {task} was not seen"))?;
+        ensure!(long == *times, "{name}: {long} polls were blocked, not {times}");
+        let number = |field: &str| line[field].as_u64().with_context(|| format!("no {field} in {line}"));
+        let total = number("blocked_ns")?;
+        ensure!(total >= *least_ns * *times as u64 && total <= number("busy_ns")?, "{name}: {line}");
+        let (all, polls) = (number("running_ns")? + total, of(&lines, "poll", *task));
+        let took: u64 = polls.filter_map(|poll| Some(poll["end_ns"].as_u64()? - poll["start_ns"].as_u64()?)).sum();
+        ensure!(all >= took, "{name}: running and blocked are less than its polls: {line}");
+        blocked.insert(*task, (name.as_str(), long));
+    }
+    eprintln!("blocked: {blocked:?}");
+    let expected: BTreeSet<u64> = told.iter().filter(|told| told.times > 0).map(|told| told.task).collect();
+    let least_ns = told.iter().map(|told| told.least_ns).max().unwrap_or(0);
+    let polls = lines.iter().filter(|line| line["kind"] == "poll" && line["blocked_ns"].as_u64() >= Some(least_ns));
+    let seen: BTreeSet<u64> = polls.filter_map(|poll| poll["task"].as_u64()).collect();
+    ensure!(seen == expected, "blocked: {seen:?}, but {expected:?} say so");
+    let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
+    ensure!(folded.contains("waits::blocks::sleeps;[blocked] "), "{folded}");
+    Ok(())
+}
+
+/// Not 0: not known.
+fn unobserved() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (told, lines) = watched(&scratch, &[])?;
+    ensure!(told.len() == 7, "{told:?}");
+    for line in lines.iter().filter(|line| line["kind"] == "task" || line["kind"] == "poll") {
+        ensure!(line.get("blocked_ns") == Some(&Value::Null), "{line}");
+    }
+    let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
+    ensure!(!folded.contains("[blocked]"), "{folded}");
+    Ok(())
+}

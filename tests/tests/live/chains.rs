@@ -1,0 +1,147 @@
+//! Await chains, compared with what the tasks say themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use asyncscope_tests::agent::{self, Agent};
+use asyncscope_tests::chains::{Dump, Told, Way, compare, compare_waits, told};
+use asyncscope_tests::paths::{self, Scratch};
+use asyncscope_tests::process::Running;
+
+use crate::Test;
+
+/// Where the target's own source is.
+pub(crate) const SOURCE: &str = "tests/waits/";
+/// How often to dump the busy target, unless `ASYNCSCOPE_DUMPS` says otherwise.
+const DUMPS: u32 = 300;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn tests() -> Vec<(String, Test)> {
+    vec![
+        ("chains::dump".to_owned(), Box::new(dump)),
+        ("chains::deadlocks".to_owned(), Box::new(deadlocks)),
+        ("chains::under_load".to_owned(), Box::new(under_load)),
+        ("chains::waits".to_owned(), Box::new(waits)),
+    ]
+}
+
+/// A target whose tasks have said where they are.
+pub(crate) struct Waits {
+    pub(crate) process: Running,
+    pub(crate) told: Vec<Told>,
+}
+
+impl Waits {
+    pub(crate) fn start(scenario: &str) -> Result<Self> {
+        let mut process = Running::start(Command::new(paths::waits()?).arg(scenario))?;
+        process.stdout.until(|line| line.starts_with("ready "), PATIENCE).context("the target does not get ready")?;
+        let told = told(process.stdout.read())?;
+        ensure!(!told.is_empty(), "the target has no tasks");
+        Ok(Self { process, told })
+    }
+
+    fn dumps(&self, times: u32) -> Result<Vec<Dump>> {
+        let (pid, times) = (self.process.pid().to_string(), times.to_string());
+        let ended = agent::run(["dump", &pid, "--json", "--times", &times])?;
+        ensure!(ended.code == Some(0), "the dump failed: {:?}", ended.stderr);
+        ended.stdout.iter().map(|line| serde_json::from_str(line).context("no dump")).collect()
+    }
+
+    fn dump(&self) -> Result<Dump> {
+        self.dumps(1)?.pop().context("no dump")
+    }
+}
+
+/// Every kind of await, nested and across spawns: the same functions, files, lines and leaves.
+fn dump() -> Result<()> {
+    let target = Waits::start("chains")?;
+    let dump = target.dump()?;
+    let compared = compare(&target.told, &dump, SOURCE)?;
+    ensure!(dump.deadlocks.iter().all(|ring| ring.iter().all(|link| link.keeps.is_some())), "{:?}", dump.deadlocks);
+    ensure!(dump.search.stated == Some(dump.search.listed), "{:?}", dump.search);
+    let joins = dump.tasks.iter().flat_map(|task| &task.chain).filter(|frame| frame.joins.is_some()).count();
+    eprintln!("chains::dump: {compared} tasks compared, {joins} joins, {:?}", dump.search);
+    ensure!(joins >= 4, "only {joins} joins");
+    Ok(())
+}
+
+fn deadlocks() -> Result<()> {
+    let target = Waits::start("deadlocks")?;
+    let dump = target.dump()?;
+    compare(&target.told, &dump, SOURCE)?;
+    let ids: BTreeMap<u64, &str> =
+        target.told.iter().map(|told| Ok((told.id()?, told.name.as_str()))).collect::<Result<_>>()?;
+    let name = |id: u64| ids.get(&id).copied().unwrap_or("?");
+    let rings: BTreeSet<Vec<&str>> = dump
+        .deadlocks
+        .iter()
+        .map(|ring| {
+            let mut ring: Vec<&str> = ring.iter().map(|link| name(link.task)).collect();
+            ring.sort_unstable();
+            ring
+        })
+        .collect();
+    let expected = [vec!["left", "right"], vec!["to_itself"], vec!["first", "second", "third"]];
+    ensure!(rings == BTreeSet::from(expected), "other deadlocks: {rings:?}");
+    let waits = |who: &str| {
+        let task = dump.tasks.iter().find(|task| name(task.task) == who);
+        task.and_then(|task| task.chain.iter().find_map(|frame| frame.waits_for)).map(name)
+    };
+    ensure!(waits("waiter") == Some("holder"), "the waiter waits for {:?}", waits("waiter"));
+    Ok(())
+}
+
+/// Again and again while all tasks move: every chain is one that the source allows.
+fn under_load() -> Result<()> {
+    let times = std::env::var("ASYNCSCOPE_DUMPS").map_or(Ok(DUMPS), |times| times.parse())?;
+    let mut target = Waits::start("busy")?;
+    let allowed: BTreeSet<Way> = target.told.iter().flat_map(Told::ways).collect();
+    let (mut chains, mut torn, mut running, mut thrown_away, mut kinds) = (0, 0, 0, 0, BTreeSet::new());
+    for dump in target.dumps(times)? {
+        thrown_away += dump.thrown_away;
+        for task in &dump.tasks {
+            ensure!(task.cut.is_none(), "a chain was cut: {task:?}");
+            task.is_among(SOURCE, &allowed)?;
+            let unread = task.unread.as_deref().unwrap_or_default();
+            torn += u32::from(unread.starts_with("polled again"));
+            running += u32::from(unread.starts_with("running"));
+            chains += u32::from(!task.chain.is_empty());
+            kinds.insert(task.chain.last().map(|frame| frame.name.clone()));
+        }
+    }
+    eprintln!(
+        "chains::under_load: {times} dumps, {chains} chains, {torn} torn, {running} running, {thrown_away} readings thrown away, leaves {kinds:?}"
+    );
+    ensure!(target.process.alive()?, "the target has ended");
+    ensure!(chains > times, "only {chains} chains in {times} dumps");
+    ensure!(kinds.len() >= 3, "only {kinds:?}");
+    Ok(())
+}
+
+/// What the probes tell at each poll: each task's waits, all of them, at the awaits it says it is at, live and
+/// from a recording.
+fn waits() -> Result<()> {
+    let target = Waits::start("rounds")?;
+    let scratch = Scratch::new()?;
+    let file = |name: &str| scratch.file(name).display().to_string();
+    let (pid, json, record, folded) = (target.process.pid().to_string(), file("json"), file("ascope"), file("folded"));
+    let outputs = ["--weight", "wait", "--json", &json, "--folded", &folded];
+    Agent::start(["attach", &pid, "--duration", "1500ms", "--record", &record].into_iter().chain(outputs))?
+        .succeed()?;
+    let lines = std::fs::read_to_string(&json)?;
+    let known = compare_waits(&target.told, lines.lines(), SOURCE)?;
+    eprintln!("chains::waits: {known:?}");
+    ensure!(known.tasks >= 15 && known.waits >= 15 * 10, "too little was seen: {known:?}");
+    let stacks = std::fs::read_to_string(&folded)?;
+    for expected in ["waits::chains::five tests/waits/src/chains.rs:", ";join! tests/waits/src/chains.rs:", ";Sleep "] {
+        ensure!(stacks.contains(expected), "no {expected} in {stacks}");
+    }
+    let again = [file("json2"), file("folded2")];
+    let outputs = ["report", &record, "--weight", "wait", "--json", &again[0], "--folded", &again[1]];
+    Agent::start(outputs)?.succeed()?;
+    ensure!(std::fs::read_to_string(&again[0])? == lines, "the recording tells it otherwise");
+    ensure!(std::fs::read_to_string(&again[1])? == stacks, "the recording folds otherwise");
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Samples of CPU time, against the time that a program's tasks and functions counted themselves.
+//!
+//! The test: of n samples in tasks, those of a task type, of a function, and of each of both together are
+//! binomially distributed about the part that the program counted; none may be off by more than [`SIGMAS`]
+//! standard deviations and one sample. Nothing is asserted of how long anything took.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use asyncscope_tests::agent::{self, Agent};
+use asyncscope_tests::paths::{self, Build, Scratch};
+use asyncscope_tests::process::Running;
+
+use crate::Test;
+
+/// One in 16 000 such numbers is off by more by chance.
+const SIGMAS: f64 = 4.0;
+const FREQUENCY: &str = "997";
+const FUNCTIONS: [&str; 3] = ["mix", "sort", "sieve"];
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Of the samples in tasks, so many hundredths have a stack that reaches the poll function.
+const REACHED_PERCENT: u64 = 99;
+
+pub(crate) fn tests() -> Vec<(String, Test)> {
+    let case = |name: &str, build| {
+        let test: Test = Box::new(move || shares(build));
+        (format!("sampling::{name}"), test)
+    };
+    vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)]
+}
+
+/// Nanoseconds, or samples, by task type and function.
+type Shares = BTreeMap<(String, String), f64>;
+
+fn shares(build: Build) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
+    let said = sampled(&paths::burn(build)?, &folded, &recording)?;
+    let again = agent::run(["report".as_ref(), recording.as_os_str(), "--folded".as_ref(), "-".as_ref()])?;
+    let live = std::fs::read_to_string(&folded)?;
+    ensure!(again.stdout.join("\n") == live.trim_end(), "a recording tells something else: {:?}", again.stdout);
+    let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
+    check_reached(&summary)?;
+    match build {
+        // Without symbols no function has a name, and task types have those of their vtables.
+        Build::Stripped => check_sizes(&live, &said),
+        Build::Release | Build::FatLto => check_names(&live, &said),
+    }
+}
+
+/// Runs the target under the agent, and tells what the target counted.
+fn sampled(binary: &Path, folded: &Path, recording: &Path) -> Result<Shares> {
+    let mut target = Running::start(&mut Command::new(binary))?;
+    target.stdout.until(|line| line == "ready", PATIENCE)?;
+    let pid = target.pid().to_string();
+    let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY].map(Into::into);
+    let outputs =
+        ["--folded".into(), folded.as_os_str().to_owned(), "--record".into(), recording.as_os_str().to_owned()];
+    let mut agent = Agent::start(args.into_iter().chain(outputs))?;
+    agent.armed()?;
+    target.say("go")?;
+    target.stdout.until(|line| line == "done", PATIENCE)?;
+    agent.interrupt()?;
+    target.close_input();
+    ensure!(target.wait(PATIENCE)?.success(), "the target failed");
+    let mut said = Shares::new();
+    for line in target.stdout.read().iter().filter(|line| line.starts_with('{')) {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        let task = line["task"].as_str().context("no task")?.to_owned();
+        for function in FUNCTIONS {
+            let ns = line[function].as_u64().context("no time")?;
+            said.insert((task.clone(), function.to_owned()), ns as f64);
+        }
+    }
+    ensure!(said.len() == 4 * FUNCTIONS.len(), "the target said {said:?}");
+    Ok(said)
+}
+
+/// What the summary says of stacks: `stacks of tasks: 996 of 1000 reached the poll function, …`.
+fn check_reached(summary: &[String]) -> Result<()> {
+    let line = summary.iter().find_map(|line| line.strip_prefix("stacks of tasks: ")).context("no line on stacks")?;
+    eprintln!("sampling: {line}");
+    let mut words = line.split_whitespace();
+    let mut number = |at| words.nth(at).and_then(|word| word.parse::<u64>().ok()).context("no number");
+    let (reached, all) = (number(0)?, number(1)?);
+    ensure!(all > 1000, "only {all} samples");
+    ensure!(reached * 100 >= all * REACHED_PERCENT, "of {all} stacks, only {reached} reached the poll function");
+    Ok(())
+}
+
+/// Stacks with their counts.
+fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
+    folded
+        .lines()
+        .map(|line| {
+            let (stack, count) = line.rsplit_once(' ').context("no count")?;
+            Ok((stack.split(';').collect(), count.parse()?))
+        })
+        .collect()
+}
+
+/// By task type and by function, and where the tasks stand.
+fn check_names(folded: &str, said: &Shares) -> Result<()> {
+    let mut seen = Shares::new();
+    for (stack, count) in stacks(folded)? {
+        let Some(at) = stack.iter().rposition(|frame| of_tasks(frame)) else { continue };
+        let task = stack[at].trim_start_matches("burn::");
+        let spawned_by_boss = at > 0 && stack[at - 1] == "burn::boss";
+        ensure!(spawned_by_boss == (task != "old" && task != "boss"), "{stack:?} is under the wrong task");
+        let function = stack[at..].iter().find_map(|frame| frame.strip_prefix("burn::work::")).unwrap_or("none");
+        *seen.entry((task.to_owned(), function.to_owned())).or_default() += count;
+    }
+    let both = |(task, function): &(String, String)| format!("{task} in {function}");
+    compare("task types", &seen, said, |(task, _)| task.clone())?;
+    compare("functions", &seen, said, |(_, function)| function.clone())?;
+    compare("both", &seen, said, both)
+}
+
+fn of_tasks(frame: &str) -> bool {
+    ["burn::heavy", "burn::middle", "burn::light", "burn::old", "burn::boss"].contains(&frame)
+}
+
+/// By task type, as many as there are, the largest first.
+fn check_sizes(folded: &str, said: &Shares) -> Result<()> {
+    let mut seen: BTreeMap<String, f64> = BTreeMap::new();
+    for (stack, count) in stacks(folded)? {
+        let Some(task) = stack.iter().rfind(|frame| frame.starts_with("task#")) else { continue };
+        *seen.entry((*task).to_owned()).or_default() += count;
+    }
+    let mut expected: BTreeMap<String, f64> = BTreeMap::new();
+    said.iter().for_each(|((task, _), ns)| *expected.entry(task.clone()).or_default() += ns);
+    let sorted = |of: BTreeMap<String, f64>| {
+        let mut sizes: Vec<f64> = of.into_values().collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
+        (0..).map(|at: u32| at.to_string()).zip(sizes).collect::<BTreeMap<_, _>>()
+    };
+    judge("task types by size", &sorted(seen), &sorted(expected))
+}
+
+fn compare(what: &str, seen: &Shares, said: &Shares, key: impl Fn(&(String, String)) -> String) -> Result<()> {
+    let sums = |of: &Shares| {
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        of.iter().for_each(|(of, count)| *sums.entry(key(of)).or_default() += count);
+        sums
+    };
+    judge(what, &sums(seen), &sums(said))
+}
+
+fn judge(what: &str, seen: &BTreeMap<String, f64>, said: &BTreeMap<String, f64>) -> Result<()> {
+    let (n, all): (f64, f64) = (seen.values().sum(), said.values().sum());
+    let mut chi_square = 0.0;
+    for (key, ns) in said {
+        let (part, count) = (ns / all, seen.get(key).copied().unwrap_or(0.0));
+        let (expected, deviation) = (n * part, (n * part * (1.0 - part)).sqrt());
+        chi_square += if expected > 0.0 { (count - expected).powi(2) / expected } else { 0.0 };
+        eprintln!("sampling: {what}: {key}: {count} of {n} samples, {expected:.1} expected");
+        ensure!(
+            (count - expected).abs() <= SIGMAS * deviation + 1.0,
+            "{what}: {key} has {count} of {n} samples, and counted {part:.4} of the time"
+        );
+    }
+    eprintln!(
+        "sampling: {what}: chi-square {chi_square:.1} over {} parts",
+        said.values().filter(|ns| **ns > 0.0).count()
+    );
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! Await chains: which future of a task waits for which, down to what it waits for.
+//!
+//! A suspended future is a value in memory. A [`Program`] says where in it the state is, and for each state
+//! where the future lies that it waits for: plain data, compiled once from debug info and independent of it
+//! from then on. [`walk()`] runs it on a task's memory. docs/await-chains.md tells the whole of it.
+
+mod names;
+mod program;
+pub mod ring;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use names::{frame_name, leaf_names};
+pub use program::{Discriminant, Edge, Hold, Layout, Leaf, Program, Step, Unless, Variant, Waits};
+pub use snapshot::{Snapshot, TaskSnapshot};
+pub use walk::{Chain, Cut, Held, Node, Seen, walk};

@@ -1,0 +1,175 @@
+//! Stretches: what a task that serves several requests did for one of them.
+//!
+//! An actor, or a client's connection, works for one request after the other, and nothing in a poll says
+//! where one ends. A wake of a task of a request does: it is the reply. But what lies before it need not be
+//! for that request: messages that nobody waits for leave no trace. So a stretch is claimed for a request
+//! only where it
+//! - ends with the reply to a task of it, and the poll began because a task of it had woken this one: the
+//!   task had nothing left to do before, so the message came first; or
+//! - holds the head of a call of it;
+//!
+//! and where none of this says another request. If some of it does, all are candidates. A busy task is
+//! woken once for many messages, so most of its stretches have a reply and nothing else: these tell which
+//! request was answered and claim nothing.
+
+use super::Graph;
+use super::call::{CallId, Owner};
+use super::printed::PrintedId;
+use super::request::RequestId;
+use super::thread::Frame;
+use crate::event::TaskId;
+
+/// Calls kept that lie in one stretch.
+const MAX_CALLS: usize = 8;
+/// Lines kept that were written in one stretch; others are told without it.
+const MAX_LINES: usize = 256;
+
+/// A part of one poll of a task that serves several requests in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The task.
+    pub task: TaskId,
+    /// From the reply before, or the start of the poll, in nanoseconds.
+    pub from_ns: u64,
+    /// To its own reply, or the end of the poll.
+    pub to_ns: u64,
+    evidence: Marks,
+    reply: Option<Link>,
+    pub(super) lost: bool,
+}
+
+/// What lies in a stretch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// When it began.
+    pub(super) since_ns: u64,
+    /// The calls whose head was written, or whose response was read.
+    calls: Vec<CallId>,
+    /// The lines that were written.
+    lines: Vec<PrintedId>,
+    /// The request by one of whose tasks this one was woken.
+    asked: Option<Link>,
+}
+
+/// A request, by way of one of its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    request: RequestId,
+    task: usize,
+    /// Whether the task was spawned for it, and so may turn out not to be its.
+    lives: bool,
+}
+
+impl Marks {
+    pub(super) fn new(since_ns: u64, asked: Option<Link>) -> Self {
+        Self { since_ns, asked, calls: Vec::new(), lines: Vec::new() }
+    }
+}
+
+impl Graph {
+    /// The stretches, by their ends; empty but with [`super::Detail::Intervals`].
+    #[must_use]
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// Whose a stretch is. None where its task turned out to be of one request as a whole.
+    #[must_use]
+    pub fn owner_of_stretch(&self, stretch: &Stretch) -> Owner {
+        if stretch.lost || self.owner(stretch.task) != Owner::None {
+            return Owner::None;
+        }
+        let calls = stretch.evidence.calls.iter().filter_map(|id| self.call(*id));
+        let of_calls = calls.flat_map(|call| self.owner_of_call(call).candidates().to_vec());
+        let asked = stretch.evidence.asked.filter(|link| self.holds(link)).map(|link| link.request);
+        let known: Vec<RequestId> = asked.into_iter().chain(of_calls).collect();
+        match known.is_empty() {
+            true => Owner::None,
+            false => Owner::of(known.into_iter().chain(self.answered_by(stretch)).collect()),
+        }
+    }
+
+    /// The request to a task of which the stretch's end was the reply.
+    #[must_use]
+    pub fn answered_by(&self, stretch: &Stretch) -> Option<RequestId> {
+        let reply = stretch.reply.filter(|_| !stretch.lost && self.owner(stretch.task) == Owner::None);
+        reply.filter(|link| self.holds(link)).map(|link| link.request)
+    }
+
+    fn holds(&self, link: &Link) -> bool {
+        !link.lives || self.owner_at(link.task).request() == Some(link.request)
+    }
+
+    /// The task's link to the one request that it works for, if it does.
+    fn link_to(&self, index: usize) -> Option<Link> {
+        let request = self.doing(index).request()?;
+        Some(Link { request, task: index, lives: self.tasks[index].serves().is_empty() })
+    }
+
+    /// A call's head passed on this thread.
+    pub(super) fn mark_call(&mut self, tid: u32, id: CallId) {
+        if let Some(frame) = self.thread(tid).frames.last_mut()
+            && frame.marks.calls.len() < MAX_CALLS
+        {
+            frame.marks.calls.push(id);
+        }
+    }
+
+    /// A line ended on this thread. It lies in the stretch if it also began there.
+    pub(super) fn mark_print(&mut self, tid: u32, id: PrintedId) {
+        let Some(line) = self.line(id).filter(|line| self.keeps_stretches() && line.task.is_some()) else {
+            return;
+        };
+        let (began_ns, by) = (line.time_ns, line.task.and_then(|task| self.index_of(task)));
+        if let Some(frame) = self.thread(tid).frames.last_mut()
+            && frame.marks.lines.len() < MAX_LINES
+            && frame.task == by
+            && frame.marks.since_ns <= began_ns
+        {
+            frame.marks.lines.push(id);
+        }
+    }
+
+    /// A task was made ready by another: what it does next may be for that one's request.
+    pub(super) fn note_asked(&mut self, waker: usize, woken: usize) {
+        if let Some(link) = self.link_to(waker) {
+            self.tasks[woken].duties_mut().asked.get_or_insert(link);
+        }
+    }
+
+    /// A task woke one of a request's: its stretch ends here.
+    pub(super) fn end_stretch(&mut self, tid: u32, waker: usize, woken: usize) {
+        let Some(reply) = self.link_to(woken) else {
+            return;
+        };
+        if self.doing(waker).request() == Some(reply.request) {
+            return;
+        }
+        let (now, epoch) = (self.now, self.epoch);
+        let innermost = self.thread(tid).frames.last_mut();
+        let Some(frame) = innermost.filter(|frame| frame.task == Some(waker) && frame.epoch == epoch) else {
+            return;
+        };
+        let evidence = std::mem::replace(&mut frame.marks, Marks::new(now, None));
+        self.keep_stretch(waker, evidence, Some(reply));
+    }
+
+    /// The poll is over. Its rest counts where a call lies in it.
+    pub(super) fn end_last_stretch(&mut self, frame: &mut Frame) {
+        let evidence = std::mem::take(&mut frame.marks);
+        if let Some(task) = frame.task.filter(|_| frame.epoch == self.epoch && !evidence.calls.is_empty()) {
+            self.keep_stretch(task, evidence, None);
+        }
+    }
+
+    fn keep_stretch(&mut self, task: usize, mut evidence: Marks, reply: Option<Link>) {
+        let by = &self.tasks[task];
+        if !self.keeps_stretches() || by.is_server || by.is_stream || by.runtime {
+            return;
+        }
+        let (id, from_ns, to_ns) = (by.id, evidence.since_ns, self.now);
+        self.stretch_of_lines(&std::mem::take(&mut evidence.lines), self.stretches.len());
+        self.fresh.stretches.push((self.now, self.stretches.len()));
+        self.stretches.push(Stretch { task: id, from_ns, to_ns, evidence, reply, lost: false });
+    }
+}

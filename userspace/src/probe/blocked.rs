@@ -1,0 +1,108 @@
+//! Blocked threads: the one hook that is not in the target, but in the scheduler.
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, MapData, MapError},
+    programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink},
+};
+
+use super::{
+    ProbeError,
+    load::{Loaded, absent},
+};
+
+const PROGRAM: &str = "sched_switch";
+/// Before, the state of the thread that goes is no argument of the tracepoint, or for a time stood elsewhere:
+/// <https://github.com/torvalds/linux/commit/9c2136be0878c88c53dea26943ce40bb03ad8d8d>
+const STATE_IS_TOLD: (u16, u16) = (5, 19);
+/// As many threads are followed.
+const THREADS: u32 = 1 << 14;
+
+/// A thread that was off the CPU inside of a poll when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillBlocked {
+    /// Since when, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub since: u64,
+    /// The thread's stack pointer; 0 if it could not be read.
+    pub sp: u64,
+    /// The thread, in the initial pid namespace.
+    pub tid: u32,
+}
+
+/// The armed hook, which goes when it is dropped, and the threads that are blocked now.
+pub(super) struct Blocked {
+    link: Option<RawTracePointLink>,
+    off: HashMap<MapData, u64, [u64; 3]>,
+}
+
+impl std::fmt::Debug for Blocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Blocked")
+    }
+}
+
+/// How large the tables are.
+pub(super) fn sizes(wanted: bool) -> [(&'static str, u32); 2] {
+    let size = if wanted { THREADS } else { 1 };
+    [("INSIDE", size), ("OFF", size)]
+}
+
+/// Has the programs note who is inside of polls; `runtime` are the vtables whose polls do not count.
+pub(super) fn note(loaded: &mut Loaded, runtime: &[u64]) -> Result<(), ProbeError> {
+    let failed = |error: MapError| ProbeError::aya("fill the map of the runtime's tasks", &error);
+    let map = loaded.ebpf.map_mut("RUNTIME").ok_or_else(|| absent("RUNTIME"))?;
+    let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
+    // One that does not fit makes more records, of which the model knows better.
+    let _ = runtime.iter().try_for_each(|vtable| map.insert(vtable, 1, 0));
+    set(loaded, "WATCH_BLOCKED", 1u32)
+}
+
+fn set<T: Pod>(loaded: &mut Loaded, name: &'static str, value: T) -> Result<(), ProbeError> {
+    let failed = |error: MapError| ProbeError::aya("fill a map of settings", &error);
+    let map = loaded.ebpf.map_mut(name).ok_or_else(|| absent(name))?;
+    let mut map: Array<&mut MapData, T> = map.try_into().map_err(failed)?;
+    map.set(0, value, 0).map_err(failed)
+}
+
+fn check_kernel() -> Result<(), ProbeError> {
+    let refused = |why: String| ProbeError::Kernel { what: "watch the scheduler's switches".to_owned(), why };
+    let kernel = procfs::sys::kernel::Version::current().map_err(|error| refused(error.to_string()))?;
+    if (u16::from(kernel.major), u16::from(kernel.minor)) < STATE_IS_TOLD {
+        return Err(refused("it takes Linux 5.19 or newer".to_owned()));
+    }
+    Ok(())
+}
+
+fn failed(error: ProgramError) -> ProbeError {
+    ProbeError::aya("attach to the scheduler's switches", &error)
+}
+
+/// Has the kernel take the program.
+pub(super) fn load(loaded: &mut Loaded) -> Result<&mut RawTracePoint, ProbeError> {
+    check_kernel()?;
+    let program = loaded.ebpf.program_mut(PROGRAM).ok_or_else(|| absent(PROGRAM))?;
+    let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
+    program.load().map_err(failed)?;
+    Ok(program)
+}
+
+impl Blocked {
+    pub(super) fn arm(loaded: &mut Loaded) -> Result<Self, ProbeError> {
+        let program = load(loaded)?;
+        let link = program.attach(PROGRAM).and_then(|id| program.take_link(id)).map_err(failed)?;
+        let off = loaded.take_map("OFF")?.try_into();
+        let off = off.map_err(|error: MapError| ProbeError::aya("use the map of blocked threads", &error))?;
+        Ok(Self { link: Some(link), off })
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.link = None;
+    }
+
+    /// The threads that are blocked now. The map may change meanwhile: one that comes back is left out, or told
+    /// by its record as well.
+    pub(super) fn still(&self) -> Vec<StillBlocked> {
+        let entries = self.off.iter().take(THREADS as usize).filter_map(Result::ok);
+        entries.map(|(_, [since, sp, tid])| StillBlocked { since, sp, tid: tid as u32 }).collect()
+    }
+}

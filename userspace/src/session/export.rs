@@ -1,0 +1,193 @@
+//! Spans of a graph, on their way out: while it grows, and when it is finished.
+
+use std::{io, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    export::{Account, Destination, Exporter, Prepared, Settings},
+    facts::Facts,
+    model::{Graph, Noted},
+    view::otlp::{self, Batch, Due, Options, Spans, Told, Traces},
+};
+
+/// How long after a task's end its span is made, or it leaves: what other threads still have to say of it has come by then.
+pub(super) const HOLD_NS: u64 = 300_000_000;
+/// How long an interrupted exporter may take to say how far it came.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The address; `-` is standard output, and nothing what the environment says.
+    pub to: Option<String>,
+    /// Which spans.
+    pub options: Options,
+    /// What is long enough to be told.
+    pub min_span: Duration,
+}
+
+/// Decided, and not begun.
+#[derive(Debug)]
+pub(super) struct Ready {
+    wanted: Wanted,
+    exporter: Prepared,
+}
+
+/// Begun.
+#[derive(Debug)]
+pub(super) struct Export {
+    exporter: Exporter,
+    teller: Teller,
+    shown: String,
+}
+
+/// Makes spans of what is due.
+#[derive(Debug)]
+struct Teller {
+    options: Options,
+    due: Due,
+    told: Told,
+    /// Requests and calls that were forgotten before they could be told.
+    missed: u64,
+}
+
+/// What to do without room in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Drop and count: a target is being watched.
+    Drop,
+    /// Wait: nobody is kept waiting but the user.
+    Wait,
+}
+
+impl Wanted {
+    pub(super) fn is_stdout(&self) -> bool {
+        self.to.as_deref() == Some("-")
+    }
+
+    /// Reads the environment, and the certificates that it names.
+    pub(super) fn ready(&self) -> Result<Ready> {
+        let to = match self.is_stdout() {
+            true => Destination::Lines(Box::new(io::stdout())),
+            false => Destination::Backend(Box::new(Settings::new(self.to.as_deref(), &environment)?)),
+        };
+        Ok(Ready { wanted: self.clone(), exporter: Prepared::new(to)? })
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Ready {
+    /// What the graph has to note.
+    pub(super) fn noted(&self) -> Noted {
+        Noted { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
+    }
+
+    pub(super) fn start(self, facts: &Facts) -> Result<Export> {
+        let shown = self.exporter.shown().to_owned();
+        let exporter = self.exporter.start(otlp::envelope(facts, &environment))?;
+        let teller = Teller { options: self.wanted.options, due: Due::default(), told: Told::default(), missed: 0 };
+        Ok(Export { exporter, teller, shown })
+    }
+}
+
+impl Teller {
+    fn hand_over(&mut self, graph: &Graph, facts: &Facts, batch: &Batch, to: &mut dyn FnMut(Span)) {
+        self.missed += batch.missed;
+        let spans = Spans::new(graph, facts, &self.options, &self.told);
+        let requests = || batch.requests.iter().filter_map(|id| graph.request(*id));
+        requests().flat_map(|request| spans.of_request(request)).for_each(&mut *to);
+        batch.calls.iter().filter_map(|id| spans.of_call(graph.call(*id)?)).for_each(&mut *to);
+        let tasks = batch.tasks.iter().filter_map(|place| graph.tasks().get(*place));
+        tasks.flat_map(|task| spans.of_task(task)).for_each(&mut *to);
+        let places: Vec<_> = requests().map(|request| spans.to_remember(request)).collect();
+        self.told.remember(places);
+    }
+}
+
+impl Export {
+    /// Hands over the spans of what was over some time before `now_ns`, on the clock of the events. With
+    /// `forget`, the tasks leave the graph.
+    pub(super) fn round(&mut self, graph: &mut Graph, facts: &Facts, now_ns: u64, forget: bool, full: Full) {
+        let Self { exporter, teller, .. } = self;
+        let batch = teller.due.until(graph, now_ns.saturating_sub(HOLD_NS));
+        teller.hand_over(graph, facts, &batch, &mut |span| match full {
+            Full::Drop => exporter.offer(span),
+            Full::Wait => exporter.put(span),
+        });
+        if forget {
+            graph.let_go(&batch.tasks);
+        }
+    }
+
+    /// Somebody waits for it from now on.
+    pub(super) fn hurry(&self) {
+        self.exporter.hurry();
+    }
+
+    /// Hands over all other spans of a finished graph, and waits until each has arrived or was given up.
+    ///
+    /// # Errors
+    ///
+    /// How many spans did not arrive, and why.
+    pub(super) fn finish(self, graph: &mut Graph, facts: &Facts) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("cannot wait for the exporter")?;
+        // From here on a signal no longer ends this process by itself.
+        let mut interrupted = {
+            let _entered = runtime.enter();
+            signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?
+        };
+        let Self { mut exporter, mut teller, shown } = self;
+        exporter.hurry();
+        let batch = teller.due.rest(graph);
+        let inlet = exporter.inlet();
+        let graph = &*graph;
+        let account = std::thread::scope(|scope| {
+            let teller = &mut teller;
+            let batch = &batch;
+            scope.spawn(move || {
+                teller.hand_over(graph, facts, batch, &mut |span| inlet.put(span));
+                let spans = Spans::new(graph, facts, &teller.options, &teller.told);
+                graph.open().flat_map(|task| spans.of_task(task)).for_each(|span| inlet.put(span));
+            });
+            runtime.block_on(async {
+                tokio::select! {
+                    account = exporter.closed() => account,
+                    _ = interrupted.recv() => interrupt(&mut exporter).await,
+                }
+            })
+        });
+        tell(&shown, &account, teller.missed, teller.options.traces)
+    }
+}
+
+async fn interrupt(exporter: &mut Exporter) -> Account {
+    exporter.abandon();
+    let told = tokio::time::timeout(LAST_WORD, exporter.closed()).await;
+    told.unwrap_or_default()
+}
+
+fn tell(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {
+    for (warning, times) in &account.warnings {
+        eprintln!("{to} says, {times} times: {warning}");
+    }
+    let lost = account.all_lost().saturating_add(missed);
+    if lost == 0 {
+        let none = "; no request was seen, and `--traces tasks` would tell of all tasks";
+        let hint = if account.accepted == 0 && traces == Traces::Requests { none } else { "" };
+        eprintln!("sent {} spans to {to}{hint}", account.accepted);
+        return Ok(());
+    }
+    let all = account.accepted.saturating_add(lost);
+    let mut why: Vec<String> = account.lost.iter().map(|(why, spans)| format!("{spans}: {why}")).collect();
+    if missed > 0 {
+        why.push(format!("{missed}: too many requests ended at once"));
+    }
+    bail!("{lost} of {all} spans did not reach {to} ({})", why.join("; "))
+}

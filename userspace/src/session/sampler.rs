@@ -1,0 +1,127 @@
+//! Makes events of the samples that the probe takes: stacks are unwound here, and end here as bytes.
+
+use std::{
+    collections::HashSet,
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use crate::{
+    event::{
+        At, Ended, Event, Function, What,
+        sample::{Taken, shortened},
+    },
+    facts::PollCode,
+    target::{addr::RuntimeAddr, lines::Lines, process::Process},
+    unwind::{Modules, Registers, Unwound, unwind},
+};
+
+/// What is mapped is looked up again at code that is not known, but in one round out of this many.
+const LOOK_EVERY: u32 = 25;
+/// Stacks and addresses that are known to have been told; beyond, they are told again.
+const TOLD_MAX: usize = 1 << 18;
+
+/// Unwinds, and knows which stacks and which code were told.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    modules: Modules,
+    lines: Lines,
+    /// By start address.
+    polls: Vec<(u64, u64)>,
+    /// Rounds since modules were looked up.
+    rounds: u32,
+    stacks: HashSet<u64>,
+    code: HashSet<u64>,
+}
+
+impl Sampler {
+    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode]) -> Self {
+        let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
+        polls.sort_unstable();
+        let (stacks, code) = (HashSet::new(), HashSet::new());
+        Self { modules: modules(process), lines, polls, rounds: LOOK_EVERY, stacks, code }
+    }
+
+    /// A round of the drain loop begins.
+    pub(super) fn round(&mut self) {
+        self.rounds = self.rounds.saturating_add(1);
+    }
+
+    /// Tells the sample, and before it the stack and the code if they are new.
+    pub(super) fn take(&mut self, taken: &Taken<'_>, process: &Process, tell: &mut dyn FnMut(Event)) {
+        let head = taken.sample.head;
+        let at = At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp };
+        let unwound = self.unwound(taken, process);
+        let stack = key(&unwound);
+        let before = At { sp: 0, ..at };
+        if is_new(&mut self.stacks, stack) {
+            for &address in &unwound.frames {
+                self.tell_code(before, address, tell);
+            }
+            let Unwound { frames, ended } = unwound;
+            tell(Event { at: before, what: What::Stack { stack, ended, frames } });
+        }
+        let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
+        tell(Event { at, what });
+    }
+
+    fn unwound(&mut self, taken: &Taken<'_>, process: &Process) -> Unwound {
+        let unwound = self.attempt(taken);
+        // A library may have come since.
+        if unwound.ended == Ended::NoModule && self.rounds >= LOOK_EVERY {
+            self.rounds = 0;
+            self.modules = modules(process);
+            return self.attempt(taken);
+        }
+        unwound
+    }
+
+    fn attempt(&self, taken: &Taken<'_>) -> Unwound {
+        let (sample, stack) = (&taken.sample, taken.stack);
+        let sp = sample.head.sp;
+        let registers = Registers { ip: sample.ip, sp, bp: sample.bp, bx: sample.bx, r: sample.r };
+        let read = |address: u64| {
+            let from = usize::try_from(address.wrapping_sub(sp)).map_err(drop)?;
+            let word = from.checked_add(8).and_then(|to| stack.get(from..to)).ok_or(())?;
+            word.try_into().map(u64::from_le_bytes).map_err(drop)
+        };
+        unwind(&self.modules, registers, read, |address| self.is_poll(address))
+    }
+
+    fn is_poll(&self, address: u64) -> bool {
+        let after = self.polls.partition_point(|&(start, _)| start <= address);
+        after.checked_sub(1).and_then(|at| self.polls.get(at)).is_some_and(|&(_, end)| address < end)
+    }
+
+    fn tell_code(&mut self, at: At, address: u64, tell: &mut dyn FnMut(Event)) {
+        if !is_new(&mut self.code, address) {
+            return;
+        }
+        let module = self.modules.of(address);
+        let own = module.is_some_and(|module| module.bias == self.lines.bias());
+        let mut functions = if own { self.lines.functions(address) } else { Vec::new() };
+        if let Some(module) = module.filter(|_| functions.is_empty()) {
+            let file = module.name.rsplit('/').next().unwrap_or_default();
+            functions.push(Function { name: shortened(&format!("[{file}]")).to_owned(), ..Function::default() });
+        }
+        tell(Event { at, what: What::Code { address, functions } });
+    }
+}
+
+/// Whether it was not told. Beyond [`TOLD_MAX`] that is not noted.
+fn is_new(told: &mut HashSet<u64>, key: u64) -> bool {
+    if told.len() < TOLD_MAX { told.insert(key) } else { !told.contains(&key) }
+}
+
+fn modules(process: &Process) -> Modules {
+    // Without its mappings no code is known, and every stack says so.
+    let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+    Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to))
+}
+
+/// The same for the same stack. 0 is no stack's.
+fn key(unwound: &Unwound) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&unwound.frames, unwound.ended as u32).hash(&mut hasher);
+    hasher.finish().max(1)
+}

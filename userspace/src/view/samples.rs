@@ -1,0 +1,126 @@
+//! Samples of CPU time as stacks: whose they are, then the frames of the thread.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+
+use super::names::{Names, frame};
+use super::tree::{Tree, thread_frame};
+use crate::event::{Ended, Function, Running};
+use crate::facts::Facts;
+use crate::model::{Graph, Place, Stack};
+
+/// What samples are grouped by first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// The tasks, under those that spawned them.
+    #[default]
+    Task,
+    /// The threads, and on each the tasks.
+    Thread,
+}
+
+/// Whose a sample is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Whose {
+    /// The task at this place in the graph.
+    Task(usize),
+    /// Some task of this type: the thread was in its poll function, but not where tokio names the task.
+    Type(u64),
+    /// The runtime's own: a worker that looks for work.
+    Runtime,
+    /// Nobody's: the thread polled no task.
+    Nobody,
+    /// Not known: tokio's word could not be read.
+    Unknown,
+}
+
+/// Whose the samples at this place are.
+pub(super) fn whose(graph: &Graph, place: &Place) -> Whose {
+    let by_stack = || match graph.polled_by(place.stack) {
+        [] => None,
+        vtables if vtables.iter().all(|vtable| graph.setup().runtime.contains(vtable)) => Some(Whose::Runtime),
+        &[vtable] => Some(Whose::Type(vtable)),
+        _ => Some(Whose::Unknown),
+    };
+    match place.running {
+        Running::Task(id) => match graph.index_of(id).map(|index| (index, &graph.tasks()[index])) {
+            Some((_, task)) if task.runtime => Whose::Runtime,
+            Some((index, _)) => Whose::Task(index),
+            None => Whose::Unknown,
+        },
+        Running::Nothing => by_stack().unwrap_or(Whose::Nobody),
+        Running::Unknown => by_stack().unwrap_or(Whose::Unknown),
+    }
+}
+
+impl Whose {
+    /// For people; a task by its type.
+    pub(super) fn name(self, graph: &Graph, names: &Names<'_>) -> String {
+        match self {
+            Self::Task(index) => frame(&names.task_type(graph.tasks()[index].vtable)),
+            Self::Type(vtable) => frame(&names.task_type(vtable)),
+            Self::Runtime => "[runtime]".to_owned(),
+            Self::Nobody => "[outside of tasks]".to_owned(),
+            Self::Unknown => "[task not known]".to_owned(),
+        }
+    }
+}
+
+/// All stacks and how many samples fell there, sorted frame by frame: frames divided by `;`.
+pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
+    let names = Names::new(graph, facts);
+    let tree = Tree::new(graph, &names);
+    let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+    for (place, count) in graph.samples().places() {
+        let whose = whose(graph, &place);
+        let thread = thread_frame(&names, place.thread);
+        let mut stack = match (by, whose) {
+            (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
+            _ => vec![thread, whose.name(graph, &names)],
+        };
+        stack.extend(native(graph, &place));
+        let sum = stacks.entry(stack).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    stacks.into_iter().map(|(stack, count)| (stack.join(";"), count)).collect()
+}
+
+/// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll
+/// function.
+fn native(graph: &Graph, place: &Place) -> Vec<String> {
+    let empty = Stack::default();
+    let stack = graph.samples().stack(place.stack).unwrap_or(&empty);
+    let mut names = Vec::new();
+    if !stack.ended.is_whole() && stack.ended != Ended::NotUnwound {
+        names.push("[stack cut]".to_owned());
+    }
+    for &address in stack.frames.iter().rev() {
+        match graph.samples().code(address) {
+            [] => names.push(format!("{address:#x}")),
+            functions => names.extend(functions.iter().rev().map(|function| frame(&function.name))),
+        }
+    }
+    if stack.ended == Ended::Poll {
+        let harness = names.iter().take_while(|name| is_harness(name)).count();
+        names.drain(..harness);
+    }
+    if place.in_kernel {
+        names.push("[kernel]".to_owned());
+    }
+    names
+}
+
+/// Whether it is what tokio puts between a poll function and a future: the same above every task.
+fn is_harness(name: &str) -> bool {
+    const BEGINNINGS: [&str; 5] =
+        ["tokio::runtime::task::", "tokio::loom::", "std::panic", "core::panic", "core::ops::function::FnOnce"];
+    let name = name.trim_start_matches('<');
+    BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// The function that a sample fell in, if its stack is known.
+pub(super) fn leaf<'a>(graph: &'a Graph, place: &Place) -> Option<&'a Function> {
+    let stack = graph.samples().stack(place.stack)?;
+    graph.samples().code(*stack.frames.first()?).first()
+}
