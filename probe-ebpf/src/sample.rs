@@ -14,7 +14,7 @@ use probe_common::{
 
 use crate::{
     descriptor::is_targets,
-    emit::{lost, output},
+    emit::{has_room_for_samples, lost, output},
     regs::{self, StackPointer},
     running,
 };
@@ -47,7 +47,10 @@ fn take(ctx: &PerfEventContext) {
     let Some(registers) = regs::in_user_space() else { return lost(Loss::RegistersUnreadable) };
     // SAFETY: a helper without preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::NoRing) };
+    if !has_room_for_samples(cpu) {
+        return lost(Loss::SampleDropped);
+    }
+    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::SampleDropped) };
     // SAFETY: a map's value outlives the program's run, and this CPU alone uses this one.
     let draft = unsafe { &mut *draft };
     let mut flags = if regs::is_in_kernel(ctx) { flags::IN_KERNEL } else { 0 };

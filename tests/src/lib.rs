@@ -13,6 +13,7 @@ pub mod compare;
 pub mod debug_exporter;
 pub mod http2;
 pub mod kernel;
+pub mod memory;
 pub mod otelcol;
 pub mod paths;
 pub mod process;

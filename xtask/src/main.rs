@@ -9,6 +9,7 @@ mod discovery;
 mod document;
 mod ebpf;
 mod matrix;
+mod own_cost;
 mod process;
 mod test;
 mod wild;
@@ -44,6 +45,8 @@ enum Word {
     Chains,
     /// Measure what discovery costs, beside readelf.
     Discovery(discovery::Options),
+    /// Measure what the agent's own work takes, step by step. Needs valgrind.
+    OwnCost(own_cost::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Word::Collector => collector::run(),
         Word::Chains => chains::run(),
         Word::Discovery(options) => discovery::run(&options),
+        Word::OwnCost(options) => own_cost::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };

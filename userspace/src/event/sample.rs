@@ -4,7 +4,7 @@
 use probe_common::record::{self, Head, Kind, STACK_MAX, flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{TaskId, What};
+use super::{TaskId, TaskRef, What};
 
 /// [`Head::kind`] of a sample.
 pub const SAMPLE: u8 = 67;
@@ -12,6 +12,8 @@ pub const SAMPLE: u8 = 67;
 pub const STACK: u8 = 68;
 /// [`Head::kind`] of what code at an address is called, told once.
 pub const CODE: u8 = 69;
+/// [`Head::kind`] of what type a task is, told once.
+pub const TYPED: u8 = 70;
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
@@ -139,6 +141,13 @@ struct SampleRecord {
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
+struct TypedRecord {
+    head: Head,
+    task: record::Task,
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
 struct StackHead {
     head: Head,
     stack: u64,
@@ -163,7 +172,8 @@ struct FunctionHead {
 }
 
 const _: () = {
-    assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none() && Kind::from_u8(CODE).is_none());
+    assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none());
+    assert!(Kind::from_u8(CODE).is_none() && Kind::from_u8(TYPED).is_none());
     assert!(MAX_LEN <= u16::MAX as usize);
 };
 
@@ -207,6 +217,10 @@ pub(super) fn decode(head: Head, bytes: &[u8]) -> Option<What> {
             let in_kernel = head.flags & flags::IN_KERNEL != 0;
             Some(What::Sample { running: Running::of(id, head), stack, in_kernel })
         }
+        TYPED => {
+            let TypedRecord { task, .. } = TypedRecord::read_from_bytes(bytes).ok()?;
+            Some(What::Typed { task: super::decode::task_ref(task) })
+        }
         STACK => stack(bytes),
         CODE => code(bytes),
         _ => None,
@@ -244,6 +258,10 @@ fn code(bytes: &[u8]) -> Option<What> {
 pub(super) fn encode_sample(head: Head, running: Running, stack: u64, out: &mut Vec<u8>) {
     let (id, _) = running.raw();
     out.extend_from_slice(SampleRecord { head, id, stack }.as_bytes());
+}
+
+pub(super) fn encode_typed(head: Head, task: TaskRef, out: &mut Vec<u8>) {
+    out.extend_from_slice(TypedRecord { head, task: super::encode::raw(task) }.as_bytes());
 }
 
 /// Frames beyond [`FRAMES_MAX`] have no room.

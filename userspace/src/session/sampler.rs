@@ -1,14 +1,15 @@
 //! Makes events of the samples that the probe takes: stacks are unwound here, and end here as bytes.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use super::typed::Types;
 use crate::{
     event::{
-        At, Ended, Event, Function, What,
+        At, Ended, Event, Function, Running, TaskId, What,
         sample::{Taken, shortened},
     },
     facts::PollCode,
@@ -32,14 +33,18 @@ pub(super) struct Sampler {
     rounds: u32,
     stacks: HashSet<u64>,
     code: HashSet<u64>,
+    types: Types,
+    /// Task vtables, with the place of the id in a header.
+    vtables: HashMap<u64, u32>,
 }
 
 impl Sampler {
-    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode]) -> Self {
+    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode], vtables: HashMap<u64, u32>) -> Self {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
         polls.sort_unstable();
         let (stacks, code) = (HashSet::new(), HashSet::new());
-        Self { modules: modules(process), lines, polls, rounds: LOOK_EVERY, stacks, code }
+        let (modules, types) = (modules(process), Types::default());
+        Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables }
     }
 
     /// A round of the drain loop begins.
@@ -47,18 +52,29 @@ impl Sampler {
         self.rounds = self.rounds.saturating_add(1);
     }
 
-    /// Tells the sample, and before it the stack and the code if they are new.
+    /// A task was spawned, which says its type.
+    pub(super) fn spawned(&mut self, id: TaskId) {
+        self.types.is_known(id);
+    }
+
+    /// Tells the sample, and before it the type of its task, the stack and the code if they are new.
     pub(super) fn take(&mut self, taken: &Taken<'_>, process: &Process, tell: &mut dyn FnMut(Event)) {
         let head = taken.sample.head;
         let at = At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp };
         let unwound = self.unwound(taken, process);
         let stack = key(&unwound);
         let before = At { sp: 0, ..at };
+        if let (Running::Task(id), Ended::Poll) = (taken.running(), unwound.ended) {
+            let memory = |address| word(|to| process.read_memory(RuntimeAddr(address), to));
+            let copied = |address| copied(taken, address);
+            let found = self.types.find(id, &unwound.registers, &self.vtables, copied, memory);
+            found.into_iter().for_each(|task| tell(Event { at: before, what: What::Typed { task } }));
+        }
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
             }
-            let Unwound { frames, ended } = unwound;
+            let Unwound { frames, ended, .. } = unwound;
             tell(Event { at: before, what: What::Stack { stack, ended, frames } });
         }
         let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
@@ -77,14 +93,9 @@ impl Sampler {
     }
 
     fn attempt(&self, taken: &Taken<'_>) -> Unwound {
-        let (sample, stack) = (&taken.sample, taken.stack);
-        let sp = sample.head.sp;
-        let registers = Registers { ip: sample.ip, sp, bp: sample.bp, bx: sample.bx, r: sample.r };
-        let read = |address: u64| {
-            let from = usize::try_from(address.wrapping_sub(sp)).map_err(drop)?;
-            let word = from.checked_add(8).and_then(|to| stack.get(from..to)).ok_or(())?;
-            word.try_into().map(u64::from_le_bytes).map_err(drop)
-        };
+        let sample = &taken.sample;
+        let registers = Registers { ip: sample.ip, sp: sample.head.sp, bp: sample.bp, bx: sample.bx, r: sample.r };
+        let read = |address| copied(taken, address).ok_or(());
         unwind(&self.modules, registers, read, |address| self.is_poll(address))
     }
 
@@ -106,6 +117,19 @@ impl Sampler {
         }
         tell(Event { at, what: What::Code { address, functions } });
     }
+}
+
+/// A word of the copied stack, at its address in the target.
+fn copied(taken: &Taken<'_>, address: u64) -> Option<u64> {
+    let from = usize::try_from(address.wrapping_sub(taken.sample.head.sp)).ok()?;
+    let word = taken.stack.get(from..from.checked_add(8)?)?;
+    word.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// What `read`, which says how many bytes it read, reads.
+fn word(read: impl FnOnce(&mut [u8]) -> usize) -> Option<u64> {
+    let mut word = [0; 8];
+    (read(&mut word) == word.len()).then(|| u64::from_le_bytes(word))
 }
 
 /// Whether it was not told. Beyond [`TOLD_MAX`] that is not noted.
