@@ -125,6 +125,18 @@ pub fn emit_in_place<R: 'static>(thread: &impl Interrupted, kind: Kind, fill: im
 #[inline(always)]
 pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     let Some(head) = head(thread, kind, 0) else { return };
+    write_bytes(head, len, fill);
+}
+
+/// The same about another thread than the current one: its number and its stack pointer.
+#[inline(always)]
+pub fn output_of(thread: (u32, u64), kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
+    let Some(head) = head_of(kind, 0, thread) else { return };
+    write_bytes(head, len, fill);
+}
+
+#[inline(always)]
+fn write_bytes(head: Head, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     let Some(ring) = RINGS.get(u32::from(head.cpu)) else { return lost(Loss::NoRing) };
     let bytes = fill(head).cast_mut();
     // SAFETY: the caller's bytes are in a map's value, and not fewer than `len`.

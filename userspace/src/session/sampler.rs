@@ -1,4 +1,5 @@
-//! Makes events of the samples that the probe takes: stacks are unwound here, and end here as bytes.
+//! Makes events of the stacks that the probe takes, of samples and of blocked threads: they are unwound here, and
+//! end here as bytes.
 
 use std::{
     collections::HashSet,
@@ -6,10 +7,12 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use probe_common::record::{self, Head};
+
 use crate::{
     event::{
         At, Ended, Event, Function, What,
-        sample::{Taken, shortened},
+        sample::{Taken, TakenBlocked, shortened},
     },
     facts::PollCode,
     target::{addr::RuntimeAddr, lines::Lines, process::Process},
@@ -47,13 +50,29 @@ impl Sampler {
         self.rounds = self.rounds.saturating_add(1);
     }
 
-    /// Tells the sample, and before it the stack and the code if they are new.
-    pub(super) fn take(&mut self, taken: &Taken<'_>, process: &Process, tell: &mut dyn FnMut(Event)) {
-        let head = taken.sample.head;
-        let at = At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp };
+    /// Tells what one of the probe's records with a stack says, if it is one; before it the stack and the code if
+    /// they are new.
+    pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
+        if let Some(taken) = Taken::read(record) {
+            let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
+            let registers = Registers { ip, sp: head.sp, bp, bx, r };
+            let stack = self.stack(head, (registers, taken.stack), process, tell);
+            let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
+            tell(Event { at: at(head), what });
+            return true;
+        }
+        let Some(TakenBlocked { blocked, stack }) = TakenBlocked::read(record) else { return false };
+        let record::BlockedStack { head, since, ip, bp, bx, r, .. } = blocked;
+        let stack = self.stack(head, (Registers { ip, sp: head.sp, bp, bx, r }, stack), process, tell);
+        tell(Event { at: at(head), what: What::Blocked { since, stack } });
+        true
+    }
+
+    /// Tells a stack, if it is new.
+    fn stack(&mut self, head: Head, taken: (Registers, &[u8]), process: &Process, tell: &mut dyn FnMut(Event)) -> u64 {
         let unwound = self.unwound(taken, process);
         let stack = key(&unwound);
-        let before = At { sp: 0, ..at };
+        let before = At { sp: 0, ..at(head) };
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
@@ -61,11 +80,10 @@ impl Sampler {
             let Unwound { frames, ended } = unwound;
             tell(Event { at: before, what: What::Stack { stack, ended, frames } });
         }
-        let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
-        tell(Event { at, what });
+        stack
     }
 
-    fn unwound(&mut self, taken: &Taken<'_>, process: &Process) -> Unwound {
+    fn unwound(&mut self, taken: (Registers, &[u8]), process: &Process) -> Unwound {
         let unwound = self.attempt(taken);
         // A library may have come since.
         if unwound.ended == Ended::NoModule && self.rounds >= LOOK_EVERY {
@@ -76,12 +94,9 @@ impl Sampler {
         unwound
     }
 
-    fn attempt(&self, taken: &Taken<'_>) -> Unwound {
-        let (sample, stack) = (&taken.sample, taken.stack);
-        let sp = sample.head.sp;
-        let registers = Registers { ip: sample.ip, sp, bp: sample.bp, bx: sample.bx, r: sample.r };
+    fn attempt(&self, (registers, stack): (Registers, &[u8])) -> Unwound {
         let read = |address: u64| {
-            let from = usize::try_from(address.wrapping_sub(sp)).map_err(drop)?;
+            let from = usize::try_from(address.wrapping_sub(registers.sp)).map_err(drop)?;
             let word = from.checked_add(8).and_then(|to| stack.get(from..to)).ok_or(())?;
             word.try_into().map(u64::from_le_bytes).map_err(drop)
         };
@@ -106,6 +121,10 @@ impl Sampler {
         }
         tell(Event { at, what: What::Code { address, functions } });
     }
+}
+
+fn at(head: Head) -> At {
+    At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
 }
 
 /// Whether it was not told. Beyond [`TOLD_MAX`] that is not noted.

@@ -4,6 +4,7 @@
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
 mod awaits;
+pub mod blocking;
 pub mod dump;
 pub mod flamegraph;
 pub mod folded;

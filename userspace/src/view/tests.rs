@@ -1,3 +1,4 @@
+mod blocking;
 mod printed;
 mod requests;
 mod samples;
