@@ -43,6 +43,8 @@ pub struct Wanted {
     pub flamegraph: Option<PathBuf>,
     /// Folded stacks.
     pub folded: Option<PathBuf>,
+    /// A profile for pprof.
+    pub pprof: Option<PathBuf>,
     /// JSON lines.
     pub json: Option<PathBuf>,
     /// The lines that the target wrote.
@@ -78,6 +80,7 @@ pub struct Outputs {
     pub record: Option<Destination>,
     flamegraph: Option<Destination>,
     folded: Option<Destination>,
+    pprof: Option<Destination>,
     json: Option<Destination>,
     lines: Option<Destination>,
     /// Spans.
@@ -95,7 +98,7 @@ impl Wanted {
     ///
     /// Which one cannot be written. Files that this created are removed again.
     pub fn open(&self) -> Result<Outputs> {
-        let all = [&self.record, &self.flamegraph, &self.folded, &self.json, &self.lines];
+        let all = [&self.record, &self.flamegraph, &self.folded, &self.pprof, &self.json, &self.lines];
         let to_stdout = all.iter().filter(|path| path.as_deref() == Some(Path::new("-"))).count();
         let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::Wanted::is_stdout));
         let has_tables = self.requests || self.blocking_ns.is_some();
@@ -109,6 +112,7 @@ impl Wanted {
             record: self.record.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             flamegraph: open(&self.flamegraph)?,
             folded: open(&self.folded)?,
+            pprof: open(&self.pprof)?,
             json: open(&self.json)?,
             lines: self.lines.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             otlp: self.otlp.as_ref().map(export::Wanted::ready).transpose()?,
@@ -237,7 +241,8 @@ impl Outputs {
 
     /// Whether text is asked for, and no file but perhaps a recording.
     fn are_text(&self) -> bool {
-        self.flamegraph.is_none() && self.folded.is_none() && self.json.is_none() && self.lines.is_none()
+        let files = [&self.flamegraph, &self.folded, &self.pprof, &self.json, &self.lines];
+        files.iter().all(|file| file.is_none())
     }
 
     /// Whether tables are asked for.
@@ -310,6 +315,9 @@ impl Outputs {
         }
         if let Some(to) = self.folded {
             to.write(|out| view::folded::write(graph, facts, weight, &part, out))?;
+        }
+        if let Some(to) = self.pprof {
+            to.write(|out| view::pprof::write(graph, facts, weight, &part, out))?;
         }
         if let Some(to) = self.json {
             to.write(|out| view::json::write(graph, facts, out))?;

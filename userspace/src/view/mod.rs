@@ -13,6 +13,7 @@ pub mod json;
 mod names;
 mod of_requests;
 pub mod otlp;
+pub mod pprof;
 pub mod printed;
 pub mod request;
 pub mod requests;
