@@ -54,8 +54,8 @@ pub enum Loss {
     RegistersUnreadable = 23,
     /// Nothing of a sampled thread's stack could be read.
     StackUnreadable = 24,
-    /// The CPU's ring buffer was so full that a sample would have taken the room of other events.
-    SampleDropped = 25,
+    /// The CPU's ring buffer was so full that a sample, or a blocked thread's stack, would have taken the room of other events.
+    StackDropped = 25,
 }
 
 impl Loss {
@@ -86,7 +86,7 @@ impl Loss {
         Self::RunningUnreadable,
         Self::RegistersUnreadable,
         Self::StackUnreadable,
-        Self::SampleDropped,
+        Self::StackDropped,
     ];
 
     /// A short stable name, for machines.
@@ -118,7 +118,7 @@ impl Loss {
             Self::RunningUnreadable => "running-unreadable",
             Self::RegistersUnreadable => "registers-unreadable",
             Self::StackUnreadable => "stack-unreadable",
-            Self::SampleDropped => "sample-dropped",
+            Self::StackDropped => "stack-dropped",
         }
     }
 
@@ -142,7 +142,9 @@ impl Loss {
             }
             Self::RegistersUnreadable => "a thread's registers could not be read: a sample is missing",
             Self::StackUnreadable => "a thread's stack could not be read, and is not known for one sample",
-            Self::SampleDropped => "the ring buffer was too full for a sample: raise --buffer, or lower --frequency",
+            Self::StackDropped => {
+                "the ring buffer was too full for a sample, or for where a thread blocked: raise --buffer"
+            }
             Self::NoRing => "a CPU came online after the attach: attach again",
             Self::NoSlot => {
                 "too much at once on one CPU: connections were lost sight of, or lines to standard output or error cut"

@@ -38,6 +38,8 @@ pub enum Kind {
     Frames = 17,
     /// [`Blocked`]
     Blocked = 18,
+    /// [`BlockedStack`]
+    BlockedStack = 19,
     /// [`Sample`]
     Sample = 24,
     /// [`SpawnedBy`]
@@ -63,6 +65,7 @@ impl Kind {
             16 => Self::Awaited,
             17 => Self::Frames,
             18 => Self::Blocked,
+            19 => Self::BlockedStack,
             24 => Self::Sample,
             25 => Self::SpawnedBy,
             _ => return None,
@@ -266,6 +269,26 @@ records! {
         since: u64,
     }
 
+    /// The same, where that took at least [`LONG_NS`] and the thread's stack was taken when it was switched out.
+    /// Followed by `stack_len` bytes of it, from the stack pointer on; the record ends there. Never kept as it is:
+    /// it holds the target's memory.
+    BlockedStack = 104 {
+        /// Every record's start, as in [`Blocked`].
+        head: Head,
+        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        since: u64,
+        /// The thread's registers in user space: RIP.
+        ip: u64,
+        /// RBP
+        bp: u64,
+        /// RBX
+        bx: u64,
+        /// R12 to R15
+        r: [u64; 4],
+        /// How many bytes of the stack follow, at most [`BLOCKED_STACK_MAX`].
+        stack_len: u64,
+    }
+
     /// `raw::poll` returns. Only where no [`PollEnd`] can be seen in a build.
     PollExit = 32 {
         /// Every record's start.
@@ -431,6 +454,10 @@ pub mod message {
 
 /// The most bytes of a stack in a [`Sample`].
 pub const STACK_MAX: usize = 32 << 10;
+/// The most bytes that are taken of a blocked thread's stack.
+pub const BLOCKED_STACK_MAX: usize = 16 << 10;
+/// From how many nanoseconds on the stack of a blocked thread is told.
+pub const LONG_NS: u64 = 1_000_000;
 
 /// The most frames of a chain in a record.
 pub const FRAMES_MAX: usize = 48;

@@ -4,31 +4,53 @@
 //! into maps tell whether it concerns such a thread; this is why it is armed only where it is asked for.
 
 use aya_ebpf::{
+    bindings::pt_regs,
     btf_maps::{Array, HashMap},
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::{btf_map, raw_tracepoint},
     programs::RawTracePointContext,
 };
 use probe_common::{
     loss::Loss,
     record::{
-        Blocked, Kind,
+        BLOCKED_STACK_MAX, Blocked, BlockedStack, Kind, LONG_NS,
         state::{COMPLETE, RUNNING},
     },
 };
 
 use crate::{
-    emit::{emit_of, lost},
-    regs,
+    emit::{emit_of, has_room_for_stacks, lost, output_of},
+    regs, sample,
 };
 
 /// 1 where blocked threads are watched.
 #[btf_map]
 static WATCH_BLOCKED: Array<u32, 1> = Array::new();
 
-/// The vtables of the runtime's own tasks, whose polls are no work.
+/// The vtables of tasks that are no work or are there to block: [`NO_WORK`], [`NO_STACK`].
 #[btf_map]
 static RUNTIME: HashMap<u64, u32, 64> = HashMap::new();
+
+/// It is the runtime's own.
+const NO_WORK: u32 = 1;
+
+/// Where each thread was when it was switched out last, inside of a poll. A thread keeps its place.
+#[btf_map]
+static BLOCKED_STACKS: HashMap<u32, Draft, 256> = HashMap::new();
+
+/// What a new place starts with.
+#[btf_map]
+static NO_STACK: Array<Draft, 1> = Array::new();
+
+/// The pages of a stack that are taken, the one with the stack pointer not counted.
+const PAGES: u64 = 3;
+
+/// A record as it is put together.
+#[repr(C)]
+struct Draft {
+    record: BlockedStack,
+    stack: [u8; BLOCKED_STACK_MAX],
+}
 
 /// The outermost poll of each thread that is inside of one.
 #[btf_map]
@@ -45,6 +67,8 @@ struct Inside {
     header: u64,
     /// The stack pointer at the entry of `raw::poll`.
     sp: u64,
+    /// Whether stacks are taken.
+    stacks: u64,
 }
 
 /// A blocked thread. The agent reads it as three words.
@@ -67,21 +91,23 @@ pub fn entered(header: u64, vtable: u64, state: u64, sp: u64) {
     if state & (RUNNING | COMPLETE) != 0 || !is_watched() {
         return;
     }
-    // SAFETY: only whether it is there is looked at.
-    if unsafe { RUNTIME.get(&vtable) }.is_some() {
+    // SAFETY: the value is copied at once, and nobody writes it.
+    let what = unsafe { RUNTIME.get(&vtable) }.copied();
+    if what == Some(NO_WORK) {
         return;
     }
+    let inside = Inside { header, sp, stacks: u64::from(what.is_none()) };
     let tid = bpf_get_current_pid_tgid() as u32;
     match INSIDE.get_ptr_mut(&tid) {
         // SAFETY: in a map's value, which only this thread writes.
-        Some(inside) => unsafe {
+        Some(outermost) => unsafe {
             // The stack grows down: one that is not above this one has returned.
-            if (*inside).sp <= sp || (*inside).header == header {
-                *inside = Inside { header, sp };
+            if (*outermost).sp <= sp || (*outermost).header == header {
+                *outermost = inside;
             }
         },
         None => {
-            if INSIDE.insert(&tid, &Inside { header, sp }, 0).is_err() {
+            if INSIDE.insert(&tid, &inside, 0).is_err() {
                 lost(Loss::TooManyBlocked);
             }
         }
@@ -130,7 +156,55 @@ fn comes(thread: u64) {
     // SAFETY: the value is copied at once; it is this thread's own, which is not running.
     let Some(&Off { since, sp, tid }) = (unsafe { OFF.get(&thread) }) else { return };
     let _ = OFF.remove(&thread);
-    emit_of((tid as u32, sp), Kind::Blocked, |head| Blocked { head, since });
+    if !tell_stack(tid as u32, since) {
+        emit_of((tid as u32, sp), Kind::Blocked, |head| Blocked { head, since });
+    }
+}
+
+/// Tells of the stretch together with the stack, if it was long and there is one.
+#[inline(always)]
+fn tell_stack(tid: u32, since: u64) -> bool {
+    // SAFETY: a helper without preconditions.
+    if unsafe { bpf_ktime_get_ns() }.wrapping_sub(since) < LONG_NS {
+        return false;
+    }
+    let Some(draft) = BLOCKED_STACKS.get_ptr_mut(&tid) else { return false };
+    // SAFETY: a helper without preconditions.
+    if !has_room_for_stacks(unsafe { bpf_get_smp_processor_id() }) {
+        lost(Loss::StackDropped);
+        return false;
+    }
+    // SAFETY: in a map's value, which only that thread writes as it goes, and it has not come back yet.
+    let draft = unsafe { &mut *draft };
+    let len = draft.record.stack_len;
+    if draft.record.since != since || len == 0 || len > BLOCKED_STACK_MAX as u64 {
+        return false;
+    }
+    let sp = draft.record.head.sp;
+    let size = size_of::<BlockedStack>() as u32 + len as u32;
+    output_of((tid, sp), Kind::BlockedStack, size, |head| {
+        draft.record.head = head;
+        core::ptr::from_ref(draft).cast()
+    });
+    true
+}
+
+/// Keeps the registers and the stack of this thread, which is about to be switched out.
+#[inline(always)]
+fn keep_stack(tid: u32, since: u64) {
+    let draft = BLOCKED_STACKS.get_ptr_mut(&tid).or_else(|| {
+        BLOCKED_STACKS.insert(&tid, NO_STACK.get(0)?, 0).ok()?;
+        BLOCKED_STACKS.get_ptr_mut(&tid)
+    });
+    let (Some(draft), Some(registers)) = (draft, regs::in_user_space()) else { return };
+    // SAFETY: in a map's value, which only this thread writes.
+    let draft = unsafe { &mut *draft };
+    let pt_regs { rip, rbp, rbx, r12, r13, r14, r15, rsp, .. } = registers;
+    draft.record.head.sp = rsp;
+    draft.record.since = since;
+    (draft.record.ip, draft.record.bp, draft.record.bx) = (rip, rbp, rbx);
+    draft.record.r = [r12, r13, r14, r15];
+    draft.record.stack_len = sample::stack(&mut draft.stack, rsp, PAGES) as u64;
 }
 
 #[inline(always)]
@@ -140,14 +214,15 @@ fn goes(preempted: u64, thread: u64, state: u64) {
         return;
     }
     let tid = bpf_get_current_pid_tgid() as u32;
-    // SAFETY: the value is read at once, and only this thread writes it.
-    if unsafe { INSIDE.get(&tid) }.is_none() {
-        return;
-    }
+    // SAFETY: the value is copied at once, and only this thread writes it.
+    let Some(&Inside { stacks, .. }) = (unsafe { INSIDE.get(&tid) }) else { return };
     // SAFETY: a helper without preconditions.
     let since = unsafe { bpf_ktime_get_ns() };
     let off = Off { since, sp: regs::user_stack_pointer().unwrap_or(0), tid: u64::from(tid) };
     if OFF.insert(&thread, &off, 0).is_err() {
-        lost(Loss::TooManyBlocked);
+        return lost(Loss::TooManyBlocked);
+    }
+    if stacks != 0 {
+        keep_stack(tid, since);
     }
 }

@@ -127,6 +127,18 @@ pub fn emit_in_place<R: 'static>(thread: &impl Interrupted, kind: Kind, fill: im
 #[inline(always)]
 pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     let Some(head) = head(thread, kind, 0) else { return };
+    write_bytes(head, len, fill);
+}
+
+/// The same about another thread than the current one: its number and its stack pointer.
+#[inline(always)]
+pub fn output_of(thread: (u32, u64), kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
+    let Some(head) = head_of(kind, 0, thread) else { return };
+    write_bytes(head, len, fill);
+}
+
+#[inline(always)]
+fn write_bytes(head: Head, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     let Some(ring) = RINGS.get(u32::from(head.cpu)) else { return lost(Loss::NoRing) };
     let bytes = fill(head).cast_mut();
     // SAFETY: the caller's bytes are in a map's value, and not fewer than `len`.
@@ -138,10 +150,10 @@ pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce
     }
 }
 
-/// Whether less than half of the CPU's ring is taken. Samples are large and stop there, so that they never take
-/// the room of the rare events that tell who spawned whom.
+/// Whether less than half of the CPU's ring is taken. What holds a stack is large and stops there, so that it
+/// never takes the room of the events that tell who spawned whom.
 #[inline(always)]
-pub fn has_room_for_samples(cpu: u32) -> bool {
+pub fn has_room_for_stacks(cpu: u32) -> bool {
     // What `BPF_RB_AVAIL_DATA` and `BPF_RB_RING_SIZE` ask for.
     // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L6212>
     const TAKEN: u64 = 0;

@@ -14,13 +14,12 @@ use probe_common::{
 
 use crate::{
     descriptor::is_targets,
-    emit::{has_room_for_samples, lost, output},
+    emit::{has_room_for_stacks, lost, output},
     regs::{self, StackPointer},
     running,
 };
 
 const PAGE: usize = 4096;
-const PAGES: u64 = (STACK_MAX / PAGE) as u64 - 1;
 
 /// Where a CPU puts a sample together: the clock's interrupt does not interrupt itself.
 #[repr(C)]
@@ -47,10 +46,10 @@ fn take(ctx: &PerfEventContext) {
     let Some(registers) = regs::in_user_space() else { return lost(Loss::RegistersUnreadable) };
     // SAFETY: a helper without preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    if !has_room_for_samples(cpu) {
-        return lost(Loss::SampleDropped);
+    if !has_room_for_stacks(cpu) {
+        return lost(Loss::StackDropped);
     }
-    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::SampleDropped) };
+    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::StackDropped) };
     // SAFETY: a map's value outlives the program's run, and this CPU alone uses this one.
     let draft = unsafe { &mut *draft };
     let mut flags = if regs::is_in_kernel(ctx) { flags::IN_KERNEL } else { 0 };
@@ -59,7 +58,8 @@ fn take(ctx: &PerfEventContext) {
         lost(Loss::RunningUnreadable);
         0
     });
-    let len = stack(&mut draft.stack, registers.rsp);
+    let pages = running::sampling().map_or(0, |sampling| sampling.stack_pages);
+    let len = stack(&mut draft.stack, registers.rsp, pages);
     if len == 0 {
         lost(Loss::StackUnreadable);
     }
@@ -73,18 +73,18 @@ fn take(ctx: &PerfEventContext) {
     });
 }
 
-/// Copies the stack, page by page as far as it can be read. How many bytes.
+/// Copies the stack, page by page as far as it can be read: the one that the stack pointer is in, and so many
+/// more. How many bytes.
 #[inline(always)]
-fn stack(to: &mut [u8; STACK_MAX], sp: u64) -> usize {
+pub fn stack<const MAX: usize>(to: &mut [u8; MAX], sp: u64, pages: u64) -> usize {
     let first = PAGE - (sp as usize & (PAGE - 1));
-    let pages = running::sampling().map_or(0, |sampling| sampling.stack_pages);
     // SAFETY: the helper copies from user space, and fails instead of faulting.
     if unsafe { bpf_probe_read_user_buf(sp as *const u8, &mut to[..first]) }.is_err() {
         return 0;
     }
     let mut len = first;
-    for page in 0..PAGES {
-        if page >= pages || len > STACK_MAX - PAGE {
+    for page in 0..(MAX / PAGE) as u64 - 1 {
+        if page >= pages || len > MAX - PAGE {
             break;
         }
         // SAFETY: as above.

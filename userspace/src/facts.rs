@@ -53,7 +53,7 @@ pub struct Facts {
     pub running: Option<RunningTask>,
     /// How CPU time was sampled; `None` where polls were traced.
     pub sampling: Option<Sampling>,
-    /// The poll functions, where CPU time was sampled: what stacks end at.
+    /// The poll functions, where CPU time was sampled or blocked threads were watched: what stacks end at.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
     pub polls: Vec<PollCode>,
     /// The threads alive when the hooks were armed.

@@ -4,6 +4,7 @@ mod awaits;
 mod backends;
 mod bad_input;
 mod blocked;
+mod blocking;
 mod chains;
 mod company;
 mod current_task;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         bad_input::tests(),
         chains::tests(),
         blocked::tests(),
+        blocking::tests(),
         current_task::tests(),
         stripped::tests(),
         heads::tests(),

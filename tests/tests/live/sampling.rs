@@ -68,7 +68,7 @@ fn overrun() -> Result<()> {
     let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
     let lost = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
     eprintln!("sampling: lost {lost}");
-    ensure!(lost.contains("sample-dropped") && !lost.contains("ring-full"), "lost: {lost}");
+    ensure!(lost.contains("stack-dropped") && !lost.contains("ring-full"), "lost: {lost}");
     ensure!(!summary.iter().any(|line| line.starts_with("gaps: ")), "a gap: {summary:?}");
     let live = std::fs::read_to_string(&folded)?;
     let tasks = shares_of_tasks(&live)?.into_keys().map(|(task, _)| task);

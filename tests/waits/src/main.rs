@@ -4,6 +4,7 @@ mod blocks;
 mod busy;
 mod chains;
 mod deadlocks;
+mod holds;
 mod leaves;
 mod log;
 mod trail;
@@ -44,7 +45,8 @@ fn main() -> Result<()> {
             "deadlocks" => deadlocks::start().await,
             "busy" => busy::start(),
             "blocks" => blocks::run().await?,
-            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, busy, blocks"),
+            "holds" => holds::run().await?,
+            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, busy, blocks, holds"),
         }
         log::tell().await;
         Ok(())

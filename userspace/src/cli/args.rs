@@ -211,7 +211,10 @@ pub(super) struct OutputArguments {
     /// The flamegraph's stacks as text, in nanoseconds
     #[arg(long, value_name = "FILE")]
     folded: Option<PathBuf>,
-    /// What flamegraph and folded stacks weigh: time inside polls, between them, or both; or CPU time, of a run
+    /// The same as a profile for pprof, with labels for tasks, threads and routes
+    #[arg(long, value_name = "FILE")]
+    pprof: Option<PathBuf>,
+    /// What flamegraph, folded stacks and profile weigh: time inside polls, between them, or both; or CPU time, of a run
     /// with --mode sample [default: busy, and cpu of such a run]
     #[arg(long, value_enum)]
     weight: Option<Weight>,
@@ -229,8 +232,15 @@ pub(super) struct OutputArguments {
     /// A table of the requests served, on standard output
     #[arg(long)]
     requests: bool,
+    /// Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were ready
+    /// meanwhile
+    #[arg(long)]
+    blocking: bool,
+    /// From which length on a poll counts for --blocking
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1ms", requires = "blocking")]
+    min_blocking: Duration,
     /// One request, by its correlation ID, its trace id, the beginning of either, or the number `--requests` shows:
-    /// its story as text, or what --flamegraph and --folded are about
+    /// its story as text, or what --flamegraph, --folded and --pprof are about
     #[arg(long, value_name = "ID")]
     request: Option<String>,
     /// Only requests of this path, as it is without its query; `/orders/*` for all that begin with `/orders/`
@@ -240,7 +250,7 @@ pub(super) struct OutputArguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     slower_than: Option<Duration>,
     /// Have the flamegraph compare these slow requests with the faster ones: red is what they spend more on
-    #[arg(long, requires = "slower_than", requires = "flamegraph", conflicts_with_all = ["request", "folded"])]
+    #[arg(long, requires = "slower_than", requires = "flamegraph", conflicts_with_all = ["request", "folded", "pprof"])]
     versus: bool,
     #[command(flatten)]
     spans: SpanArguments,
@@ -288,9 +298,11 @@ impl Command {
 impl OutputArguments {
     /// `is_recorded`: whether all events are kept as well.
     pub(super) fn decided(self, is_recorded: bool) -> Wanted {
-        let Self { flamegraph, folded, weight, by, json, logs, .. } = self;
-        let Self { requests, request, route, slower_than, versus, spans, .. } = self;
-        let slower_than_ns = slower_than.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let Self { flamegraph, folded, pprof, weight, by, json, logs, .. } = self;
+        let Self { requests, request, route, slower_than, versus, spans, blocking, min_blocking, .. } = self;
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let slower_than_ns = slower_than.map(ns);
+        let blocking_ns = blocking.then(|| ns(min_blocking));
         let selection = Selection { id: request, route, slower_than_ns };
         let otlp = spans.decided();
         let elsewhere = is_recorded || json.is_some();
@@ -298,19 +310,21 @@ impl OutputArguments {
             true => (!elsewhere).then(|| PathBuf::from("-")),
             false => Some(path),
         });
-        Wanted { weight, by, record: None, flamegraph, folded, json, lines, requests, selection, versus, otlp }
+        let texts = Wanted { weight, by, requests, blocking_ns, selection, versus, ..Wanted::default() };
+        Wanted { flamegraph, folded, pprof, json, lines, otlp, ..texts }
     }
 }
 
 impl LiveArguments {
     fn contradiction(&self) -> Option<String> {
-        let OutputArguments { weight, by, json, logs, requests, request, route, slower_than, spans, .. } =
+        let OutputArguments { weight, by, json, logs, requests, request, route, slower_than, spans, blocking, .. } =
             &self.outputs;
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_polls = [
             ("--json", json.is_some()),
             ("--logs", logs.is_some()),
             ("--requests", *requests),
+            ("--blocking", *blocking),
             ("--request", request.is_some()),
             ("--route", route.is_some()),
             ("--slower-than", slower_than.is_some()),

@@ -10,7 +10,7 @@ use probe_common::{
 use zerocopy::FromBytes;
 
 use super::encode::{self, GAP, THREAD_AT_REST, THREAD_NAME};
-use super::sample::{self, CODE, SAMPLE, STACK, TYPED};
+use super::sample::{self, BLOCKED_AT, CODE, SAMPLE, STACK, TYPED};
 use super::{At, ChainFrame, Change, Connection, Event, Running, Source, SpawnWay, State, TaskId, TaskRef, What};
 
 /// Why bytes are no record.
@@ -91,7 +91,7 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             What::SpawnedBy { task: task_ref(task), state: State(state), caller, way: way(head), by }
         }
         // It is unwound, and told as something else.
-        Kind::Sample => return Err(DecodeError::UnknownKind { kind: head.kind }),
+        Kind::Sample | Kind::BlockedStack => return Err(DecodeError::UnknownKind { kind: head.kind }),
         Kind::Shutdown => {
             let record::Shutdown { task, state, .. } = exact(head, bytes)?;
             What::Shutdown { task: task_ref(task), state: State(state) }
@@ -105,7 +105,7 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
         }
         Kind::Blocked => {
             let record::Blocked { since, .. } = exact(head, bytes)?;
-            What::Blocked { since }
+            What::Blocked { since, stack: 0 }
         }
         Kind::Frames => frames(head, &exact(head, bytes)?, bytes.len())?,
         Kind::Stream => stream(head, exact(head, bytes)?, bytes.len())?,
@@ -124,6 +124,10 @@ fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             What::ThreadName { name: encode::thread_name(&name) }
         }
         THREAD_AT_REST => exact(head, bytes).map(|_: Head| What::ThreadAtRest)?,
+        BLOCKED_AT => {
+            let sample::BlockedAt { since, stack, .. } = exact(head, bytes)?;
+            What::Blocked { since, stack }
+        }
         SAMPLE | STACK | CODE | TYPED => {
             let contradiction = DecodeError::Contradiction { kind: head.kind, len: bytes.len() };
             sample::decode(head, bytes).ok_or(contradiction)?

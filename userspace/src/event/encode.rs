@@ -116,8 +116,11 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push(&record::Awaited { head: head(at, Kind::Awaited as u8, 0), task: raw(*task), chain: *chain }, out);
         }
         What::Frames { chain, partial, frames: of } => frames(at, *chain, *partial, of, out),
-        What::Blocked { since } => {
+        What::Blocked { since, stack: 0 } => {
             push(&record::Blocked { head: head(at, Kind::Blocked as u8, 0), since: *since }, out);
+        }
+        What::Blocked { since, stack } => {
+            push(&sample::BlockedAt { head: head(at, sample::BLOCKED_AT, 0), since: *since, stack: *stack }, out);
         }
         What::Gap { since, lost } => push(&Gap { head: head(at, GAP, 0), since: *since, lost: *lost }, out),
         What::ThreadName { name } => {

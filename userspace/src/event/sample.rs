@@ -1,7 +1,7 @@
 //! Samples as events hold them, and their records. The bytes of stacks that the probe takes are no part of
 //! either: they end where they are unwound.
 
-use probe_common::record::{self, Head, Kind, STACK_MAX, flags};
+use probe_common::record::{self, BLOCKED_STACK_MAX, Head, Kind, STACK_MAX, flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{TaskId, TaskRef, What};
@@ -12,8 +12,10 @@ pub const SAMPLE: u8 = 67;
 pub const STACK: u8 = 68;
 /// [`Head::kind`] of what code at an address is called, told once.
 pub const CODE: u8 = 69;
+/// [`Head::kind`] of a [`BlockedAt`].
+pub const BLOCKED_AT: u8 = 70;
 /// [`Head::kind`] of what type a task is, told once.
-pub const TYPED: u8 = 70;
+pub const TYPED: u8 = 71;
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
@@ -131,6 +133,18 @@ pub struct Function {
     pub line: u32,
 }
 
+/// A [`record::Blocked`] with the stack at which the thread was blocked.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct BlockedAt {
+    /// Every record's start.
+    pub head: Head,
+    /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub since: u64,
+    /// A stack that was told; not 0.
+    pub stack: u64,
+}
+
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct SampleRecord {
@@ -173,7 +187,7 @@ struct FunctionHead {
 
 const _: () = {
     assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none());
-    assert!(Kind::from_u8(CODE).is_none() && Kind::from_u8(TYPED).is_none());
+    assert!(Kind::from_u8(BLOCKED_AT).is_none() && Kind::from_u8(CODE).is_none() && Kind::from_u8(TYPED).is_none());
     assert!(MAX_LEN <= u16::MAX as usize);
 };
 
@@ -206,6 +220,26 @@ impl<'a> Taken<'a> {
     #[must_use]
     pub fn is_in_kernel(&self) -> bool {
         self.sample.head.flags & flags::IN_KERNEL != 0
+    }
+}
+
+/// A blocked thread's registers and the bytes of its stack, as it was when it was switched out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenBlocked<'a> {
+    /// The record's fixed part.
+    pub blocked: record::BlockedStack,
+    /// The bytes of the stack, as far as they were read.
+    pub stack: &'a [u8],
+}
+
+impl<'a> TakenBlocked<'a> {
+    /// Reads the probe's record; `None` for another kind.
+    #[must_use]
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (blocked, stack) = record::BlockedStack::read_from_prefix(bytes).ok()?;
+        let len = usize::try_from(blocked.stack_len).ok().filter(|&len| len <= BLOCKED_STACK_MAX)?;
+        let fits = blocked.head.kind == Kind::BlockedStack as u8 && stack.len() == len;
+        fits.then_some(Self { blocked, stack })
     }
 }
 
@@ -312,6 +346,12 @@ mod tests {
         assert_eq!((taken.stack, taken.running()), (&b"keys"[..], Running::Task(TaskId(7))));
         assert_eq!(Taken::read(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Taken::read(&[&bytes[..], b"!"].concat()), None);
+        let head = Head { kind: Kind::BlockedStack as u8, ..head };
+        let blocked = record::BlockedStack { head, since: 1, ip: 8, bp: 9, bx: 10, r: [0; 4], stack_len: 4 };
+        let bytes = [blocked.as_bytes(), b"keys"].concat();
+        assert!(decode(&bytes).is_err() && Taken::read(&bytes).is_none());
+        assert_eq!(TakenBlocked::read(&bytes).unwrap().stack, b"keys");
+        assert_eq!(TakenBlocked::read(&bytes[..bytes.len() - 1]), None);
     }
 
     #[test]

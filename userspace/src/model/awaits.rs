@@ -118,6 +118,9 @@ impl Graph {
     pub(super) fn awaited(&mut self, task: &TaskRef, chain: u64) {
         let now = self.now;
         let index = task.id.and_then(|id| self.index_of(id));
+        if let Some(frame) = index.and_then(|index| self.frame_holding(index)) {
+            frame.awaited = Some(chain);
+        }
         let Some(task) = index.and_then(|index| self.tasks.get_mut(index)) else { return };
         task.charge(now);
         let open = !task.is_running();

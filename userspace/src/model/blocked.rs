@@ -4,13 +4,14 @@
 //! the innermost frame alone.
 
 use super::Graph;
+use super::blocking::BlockedAt;
 use super::task::Phase;
 use super::thread::Frame;
 use crate::event::{At, Event, What};
 
 impl Graph {
-    /// The thread was blocked from `since` until now.
-    pub(super) fn blocked(&mut self, at: &At, since: u64) {
+    /// The thread was blocked from `since` until now, at this stack; 0 where none was taken.
+    pub(super) fn blocked(&mut self, at: &At, since: u64, stack: u64) {
         let (now, epoch) = (self.now, self.epoch);
         let Some(thread) = self.threads.get_mut(&at.tid) else { return };
         let since = since.max(thread.active_ns);
@@ -18,13 +19,17 @@ impl Graph {
         let Some(frame) = thread.frames.last_mut().filter(is_in) else { return };
         let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) else { return };
         if task.on == Some(at.tid) && task.phase == Phase::Running {
-            frame.blocked += task.block(since, now);
+            let ns = task.block(since, now);
+            frame.blocked += ns;
+            let here = (stack != 0).then_some(BlockedAt { ns, stack });
+            frame.blocked_at = frame.blocked_at.max(here);
         }
     }
 
-    /// The thread was on a CPU just now.
+    /// The thread was on a CPU just now. What only the agent tells says nothing of that.
     pub(super) fn was_active(&mut self, event: &Event) {
-        if matches!(event.what, What::Gap { .. } | What::ThreadName { .. }) {
+        let is_told = matches!(event.what, What::Stack { .. } | What::Code { .. } | What::ThreadName { .. });
+        if is_told || matches!(event.what, What::Gap { .. }) {
             return;
         }
         let now = self.now;

@@ -123,10 +123,13 @@ impl Graph {
             self.drop_frames(at.tid, MAX_FRAMES - 1);
         }
         if let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) {
-            let ready_since = task.ready_since();
+            let (id, ready_since) = (task.id, task.ready_since());
             task.on = Some(at.tid);
             task.enter(Phase::Running, self.now);
             self.note_delay(frame.task, ready_since);
+            if let Some(since) = ready_since {
+                self.was_delayed(at.tid, id, since);
+            }
         }
         self.thread(at.tid).frames.push(frame);
     }
@@ -141,6 +144,13 @@ impl Graph {
         if let Some(frame) = thread.holder(task).and_then(|place| thread.frames.get_mut(place)) {
             frame.over = Some(now);
         }
+    }
+
+    /// The frame in which the task is RUNNING.
+    pub(super) fn frame_holding(&mut self, task: usize) -> Option<&mut Frame> {
+        let thread = self.threads.get_mut(&self.tasks.get(task)?.on?)?;
+        let place = thread.holder(task)?;
+        thread.frames.get_mut(place)
     }
 
     /// The task left RUNNING.

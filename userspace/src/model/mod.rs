@@ -15,6 +15,7 @@
 mod ancestry;
 mod awaits;
 mod blocked;
+mod blocking;
 mod call;
 mod connection;
 mod correlation;
@@ -46,6 +47,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use ancestry::{Ancestry, MAX_ANCESTRY};
 pub use awaits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
+pub use blocking::{BlockedAt, Blocking, Delayed, LongPoll};
 pub use call::{Call, CallId, Evidence, MAX_CANDIDATES, Owner};
 pub use correlation::{Format, Id, Ids, Trace};
 pub use gap::Gap;
@@ -91,6 +93,7 @@ pub struct Graph {
     web: Web,
     prints: Prints,
     samples: Samples,
+    blocking: Blocking,
     totals: Totals,
 }
 
@@ -158,6 +161,7 @@ impl Graph {
             web: Web::default(),
             prints: Prints::new(setup.from_first_instruction),
             samples: Samples::default(),
+            blocking: Blocking::default(),
             totals: Totals::default(),
         }
     }
@@ -191,7 +195,7 @@ impl Graph {
             What::Message(message) => self.message(at, message),
             What::Stream { connection, change } => self.connection_changed(at, *connection, *change),
             What::Print(print) => self.print(at, print),
-            What::Blocked { since } => self.blocked(at, *since),
+            What::Blocked { since, stack } => self.blocked(at, *since, *stack),
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
             What::ThreadName { name } => {
                 self.names.insert(at.tid, name.clone());
@@ -211,6 +215,7 @@ impl Graph {
         self.close_lines();
         self.close_all();
         self.charge_open();
+        self.leave_out_doubtful_delays();
         for task in self.tasks.iter_mut() {
             task.charge(self.now);
         }

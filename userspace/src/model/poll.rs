@@ -120,6 +120,8 @@ impl Graph {
             epoch,
             over,
             marks: Marks::default(),
+            awaited: None,
+            blocked_at: None,
         };
         if self.thread(at.tid).frames.len() >= MAX_FRAMES {
             self.drop_frames(at.tid, MAX_FRAMES - 1);
@@ -167,6 +169,8 @@ impl Graph {
             epoch: self.epoch,
             over: None,
             marks,
+            awaited: None,
+            blocked_at: None,
         };
         self.push(at, frame);
     }
@@ -317,6 +321,7 @@ impl Graph {
                 task.times.longest_poll_ns = task.times.longest_poll_ns.max(took);
             }
         }
+        self.keep_long_poll(thread, frame, end, nested, close);
         self.totals.polls_unended += u64::from(!close.end_seen);
         if close.end_seen {
             self.note_poll(frame.task, frame.start, end, thread);

@@ -41,6 +41,8 @@ pub struct Setup {
     pub headers: Vec<Format>,
     /// How much to keep.
     pub detail: Detail,
+    /// From how many nanoseconds on polls are kept as long ones; `None`: none is.
+    pub long_polls_ns: Option<u64>,
     /// What notes to take of each task, if any.
     pub noted: Option<Noted>,
     /// Whether tasks may leave when they are over.
@@ -67,6 +69,7 @@ impl From<&Facts> for Setup {
             polls,
             headers: facts.correlation_headers.iter().map(|name| Format::of(name)).collect(),
             detail: Detail::default(),
+            long_polls_ns: None,
             noted: None,
             forgets: false,
             printed_max: None,
@@ -79,6 +82,12 @@ impl Setup {
     #[must_use]
     pub fn with_detail(self, detail: Detail) -> Self {
         Self { detail, ..self }
+    }
+
+    /// The same, with polls kept as long ones from so many nanoseconds on, if any.
+    #[must_use]
+    pub fn with_long_polls(self, long_polls_ns: Option<u64>) -> Self {
+        Self { long_polls_ns, ..self }
     }
 
     /// The same, with notes taken of each task.

@@ -1,5 +1,6 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
+use super::blocking::BlockedAt;
 use super::stretch::Marks;
 use super::task::Why;
 use crate::event::TaskId;
@@ -23,6 +24,8 @@ pub(super) struct Thread {
     pub(super) passed_over: Option<TaskId>,
     /// When it was last seen to run, in nanoseconds.
     pub(super) active_ns: u64,
+    /// The places of its long polls among the graph's, by their ends.
+    pub(super) long_polls: Vec<usize>,
 }
 
 /// One activation of `raw::poll` or `Vtable::shutdown`.
@@ -49,6 +52,10 @@ pub(super) struct Frame {
     pub(super) over: Option<u64>,
     /// What it did for requests since it last woke a task of one.
     pub(super) marks: Marks,
+    /// What its task awaited until it began: a chain.
+    pub(super) awaited: Option<u64>,
+    /// Where the thread was blocked in it for longest.
+    pub(super) blocked_at: Option<BlockedAt>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,7 @@ impl Thread {
             entries_ignored: 0,
             passed_over: None,
             active_ns: 0,
+            long_polls: Vec::new(),
         }
     }
 

@@ -70,7 +70,7 @@ impl Loaded {
             .map_max_entries("CONNECTIONS", descriptors)
             .map_max_entries("PIECES", pieces)
             .map_max_entries("SAMPLE_DRAFTS", drafts(watched)?);
-        for (map, size) in tables.sizes().into_iter().chain(blocked::sizes(watched.blocked.is_some())) {
+        for (map, size) in tables.sizes().into_iter().chain(blocked::sizes(watched.blocked.as_ref())) {
             loader.map_max_entries(map, size);
         }
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
@@ -79,8 +79,8 @@ impl Loaded {
         let mut loaded = Self { ebpf, object, taken: Vec::new() };
         loaded.set_vtables(&watched.vtables)?;
         tables.fill(&mut loaded.ebpf)?;
-        if let Some(runtime) = &watched.blocked {
-            blocked::note(&mut loaded, runtime)?;
+        if let Some(tasks) = &watched.blocked {
+            blocked::note(&mut loaded, tasks)?;
         }
         if let Some(http) = &watched.http {
             loaded.set_http(http)?;

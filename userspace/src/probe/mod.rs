@@ -25,7 +25,7 @@ use std::{
 use aya_log::EbpfLogger;
 use probe_common::config::Http2Layout;
 
-pub use blocked::StillBlocked;
+pub use blocked::{StillBlocked, Tasks as BlockedTasks};
 pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::{missing_capabilities, privileges_are_lent};
@@ -49,9 +49,8 @@ pub struct Watched {
     pub http: Option<Http>,
     /// What of standard output and error is to be seen, if any is.
     pub prints: Option<Prints>,
-    /// Whether threads are to be seen that are blocked inside of polls: then the vtables of the runtime's own
-    /// tasks, whose polls do not count.
-    pub blocked: Option<Vec<u64>>,
+    /// Whether threads are to be seen that are blocked inside of polls.
+    pub blocked: Option<BlockedTasks>,
     /// How CPU time is sampled, if it is.
     pub sampling: Option<Sampling>,
 }
@@ -342,7 +341,7 @@ pub fn self_test() -> Result<Tested, ProbeError> {
         layouts: None,
         http: Some(Http::default()),
         prints: None,
-        blocked: Some(Vec::new()),
+        blocked: Some(BlockedTasks::default()),
         sampling: None,
     };
     let mut loaded = load::Loaded::new(&watched, false)?;

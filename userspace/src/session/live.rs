@@ -115,6 +115,7 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
     let noted = outputs.otlp.as_ref().map(|ready| ready.noted());
     let only_recorder = outputs.are_only_recorded();
     let setup = Setup::from(&armed.facts).with_detail(outputs.detail()).with_notes(noted).with_leaving(only_recorder);
+    let setup = setup.with_long_polls(outputs.long_polls_ns());
     let mut sink = Sink {
         graph: Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX))),
         export: None,
@@ -297,7 +298,7 @@ impl Sink {
     fn still_blocked(&mut self, blocked: &[StillBlocked], end_ns: u64) {
         for &StillBlocked { since, sp, tid } in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
             let at = At { time: end_ns, tid, sp, ..At::default() };
-            self.take(Event { at, what: What::Blocked { since } });
+            self.take(Event { at, what: What::Blocked { since, stack: 0 } });
         }
     }
 

@@ -26,6 +26,8 @@ use crate::{
 const FOR_OWNER: u32 = 0o600;
 /// The mode of other new files, less the umask.
 const FOR_ALL: u32 = 0o666;
+/// What JSON tells as a long poll where nothing else was asked for.
+const LONG_POLL_NS: u64 = 1_000_000;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +43,8 @@ pub struct Wanted {
     pub flamegraph: Option<PathBuf>,
     /// Folded stacks.
     pub folded: Option<PathBuf>,
+    /// A profile for pprof.
+    pub pprof: Option<PathBuf>,
     /// JSON lines.
     pub json: Option<PathBuf>,
     /// The lines that the target wrote.
@@ -49,6 +53,8 @@ pub struct Wanted {
     pub otlp: Option<export::Wanted>,
     /// The table of requests.
     pub requests: bool,
+    /// The table of long polls of at least so many nanoseconds.
+    pub blocking_ns: Option<u64>,
     /// The requests that table, flamegraph and folded stacks are about.
     pub selection: Selection,
     /// Compare requests that are at least as slow as the selection says with the faster ones.
@@ -74,11 +80,13 @@ pub struct Outputs {
     pub record: Option<Destination>,
     flamegraph: Option<Destination>,
     folded: Option<Destination>,
+    pprof: Option<Destination>,
     json: Option<Destination>,
     lines: Option<Destination>,
     /// Spans.
     pub(super) otlp: Option<export::Ready>,
     requests: bool,
+    blocking_ns: Option<u64>,
     selection: Selection,
     versus: bool,
 }
@@ -90,11 +98,12 @@ impl Wanted {
     ///
     /// Which one cannot be written. Files that this created are removed again.
     pub fn open(&self) -> Result<Outputs> {
-        let all = [&self.record, &self.flamegraph, &self.folded, &self.json, &self.lines];
+        let all = [&self.record, &self.flamegraph, &self.folded, &self.pprof, &self.json, &self.lines];
         let to_stdout = all.iter().filter(|path| path.as_deref() == Some(Path::new("-"))).count();
         let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::Wanted::is_stdout));
-        if to_stdout > 1 || (to_stdout == 1 && self.requests) {
-            bail!("only one output can go to standard output (`-`, `--requests`)");
+        let has_tables = self.requests || self.blocking_ns.is_some();
+        if to_stdout > 1 || (to_stdout == 1 && has_tables) {
+            bail!("only one output can go to standard output (`-`, `--requests`, `--blocking`)");
         }
         let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Destination::open(path, FOR_ALL)).transpose();
         Ok(Outputs {
@@ -103,10 +112,12 @@ impl Wanted {
             record: self.record.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             flamegraph: open(&self.flamegraph)?,
             folded: open(&self.folded)?,
+            pprof: open(&self.pprof)?,
             json: open(&self.json)?,
             lines: self.lines.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?,
             otlp: self.otlp.as_ref().map(export::Wanted::ready).transpose()?,
             requests: self.requests,
+            blocking_ns: self.blocking_ns,
             selection: self.selection.clone(),
             versus: self.versus,
         })
@@ -188,6 +199,7 @@ impl Outputs {
         let of_polls = [
             ("--json", self.json.is_some()),
             ("--otlp", self.otlp.is_some()),
+            ("--blocking", self.blocking_ns.is_some()),
             ("--requests and the choice of requests", self.ask_for_requests() || self.versus),
             ("--weight other than cpu", self.weight.is_some_and(|weight| weight != Weight::Cpu)),
         ];
@@ -215,6 +227,12 @@ impl Outputs {
         }
     }
 
+    /// From how many nanoseconds on polls are to be kept as long ones, if any are.
+    #[must_use]
+    pub fn long_polls_ns(&self) -> Option<u64> {
+        self.blocking_ns.or(self.json.is_some().then_some(LONG_POLL_NS))
+    }
+
     /// Whether requests are to be told.
     #[must_use]
     pub fn ask_for_requests(&self) -> bool {
@@ -223,7 +241,13 @@ impl Outputs {
 
     /// Whether text is asked for, and no file but perhaps a recording.
     fn are_text(&self) -> bool {
-        self.flamegraph.is_none() && self.folded.is_none() && self.json.is_none() && self.lines.is_none()
+        let files = [&self.flamegraph, &self.folded, &self.pprof, &self.json, &self.lines];
+        files.iter().all(|file| file.is_none())
+    }
+
+    /// Whether tables are asked for.
+    fn are_tables(&self) -> bool {
+        self.ask_for_requests() || self.blocking_ns.is_some()
     }
 
     /// Whether nothing is wanted but to be told.
@@ -235,13 +259,13 @@ impl Outputs {
     /// Whether nothing but a recording is wanted.
     #[must_use]
     pub fn are_only_recorded(&self) -> bool {
-        self.record.is_some() && self.otlp.is_none() && self.are_text() && !self.ask_for_requests()
+        self.record.is_some() && self.otlp.is_none() && self.are_text() && !self.are_tables()
     }
 
     /// Whether an output that is written at the end needs every single task.
     #[must_use]
     pub fn need_tasks(&self) -> bool {
-        !self.are_text() || self.ask_for_requests()
+        !self.are_text() || self.are_tables()
     }
 
     /// Whether lines that the target wrote are to be told.
@@ -250,19 +274,24 @@ impl Outputs {
         self.lines.is_some() || self.json.is_some() || self.selection.id.is_some()
     }
 
-    /// Writes all but the recording; what has no file goes to `told`: the requests that were asked for, or a
-    /// summary where nothing was.
+    /// Writes all but the recording; what has no file goes to `told`: the requests and long polls that were
+    /// asked for, or a summary where nothing was.
     ///
     /// # Errors
     ///
     /// Which one could not be written, or why no request is meant.
     pub fn write(self, graph: &Graph, facts: &Facts, lost: &Lost, told: &mut dyn io::Write) -> Result<()> {
         let asked = self.ask_for_requests();
-        if self.are_none() && !asked {
+        if self.are_none() && !self.are_tables() {
             return view::summary::write(graph, facts, lost, told).context("cannot write the summary");
         }
         if self.requests || (asked && self.are_text()) {
             self.tell_requests(graph, facts, told)?;
+        }
+        if let Some(min_ns) = self.blocking_ns {
+            let mut told = BufWriter::new(&mut *told);
+            let written = view::blocking::write(graph, facts, min_ns, &mut told);
+            written.and_then(|()| told.flush()).context("cannot write the long polls")?;
         }
         let chosen = if self.versus { Vec::new() } else { self.selection.requests(graph)? };
         if let Some(to) = self.lines {
@@ -286,6 +315,9 @@ impl Outputs {
         }
         if let Some(to) = self.folded {
             to.write(|out| view::folded::write(graph, facts, weight, &part, out))?;
+        }
+        if let Some(to) = self.pprof {
+            to.write(|out| view::pprof::write(graph, facts, weight, &part, out))?;
         }
         if let Some(to) = self.json {
             to.write(|out| view::json::write(graph, facts, out))?;

@@ -1,4 +1,5 @@
-//! Makes events of the samples that the probe takes: stacks are unwound here, and end here as bytes.
+//! Makes events of the stacks that the probe takes, of samples and of blocked threads: they are unwound here, and
+//! end here as bytes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,11 +7,13 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use probe_common::record::{self, Head};
+
 use super::typed::Types;
 use crate::{
     event::{
         At, Ended, Event, Function, Running, TaskId, What,
-        sample::{Taken, shortened},
+        sample::{Taken, TakenBlocked, shortened},
     },
     facts::PollCode,
     target::{addr::RuntimeAddr, lines::Lines, process::Process},
@@ -38,6 +41,22 @@ pub(super) struct Sampler {
     vtables: HashMap<u64, u32>,
 }
 
+/// What was copied of a stack, from the stack pointer on, and the registers then.
+#[derive(Clone, Copy, Debug)]
+struct Copied<'a> {
+    registers: Registers,
+    stack: &'a [u8],
+}
+
+impl Copied<'_> {
+    /// The word at an address in the target.
+    fn word(&self, address: u64) -> Option<u64> {
+        let from = usize::try_from(address.wrapping_sub(self.registers.sp)).ok()?;
+        let word = self.stack.get(from..from.checked_add(8)?)?;
+        word.try_into().ok().map(u64::from_le_bytes)
+    }
+}
+
 impl Sampler {
     pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode], vtables: HashMap<u64, u32>) -> Self {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
@@ -57,19 +76,38 @@ impl Sampler {
         self.types.is_known(id);
     }
 
-    /// Tells the sample, and before it the type of its task, the stack and the code if they are new.
-    pub(super) fn take(&mut self, taken: &Taken<'_>, process: &Process, tell: &mut dyn FnMut(Event)) {
-        let head = taken.sample.head;
-        let at = At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp };
-        let unwound = self.unwound(taken, process);
-        let stack = key(&unwound);
-        let before = At { sp: 0, ..at };
-        if let (Running::Task(id), Ended::Poll) = (taken.running(), unwound.ended) {
-            let memory = |address| word(|to| process.read_memory(RuntimeAddr(address), to));
-            let copied = |address| copied(taken, address);
-            let found = self.types.find(id, &unwound.registers, &self.vtables, copied, memory);
-            found.into_iter().for_each(|task| tell(Event { at: before, what: What::Typed { task } }));
+    /// Tells what one of the probe's records with a stack says, if it is one; before it the stack and the code if
+    /// they are new.
+    pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
+        if let Some(taken) = Taken::read(record) {
+            let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
+            let registers = Registers { ip, sp: head.sp, bp, bx, r };
+            let copied = Copied { registers, stack: taken.stack };
+            let unwound = self.unwound(copied, process);
+            if let (Running::Task(id), Ended::Poll) = (taken.running(), unwound.ended) {
+                let memory = |address| word(|to| process.read_memory(RuntimeAddr(address), to));
+                let found =
+                    self.types.find(id, &unwound.registers, &self.vtables, |address| copied.word(address), memory);
+                found.into_iter().for_each(|task| tell(Event { at: before(head), what: What::Typed { task } }));
+            }
+            let stack = self.stack(head, unwound, tell);
+            let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
+            tell(Event { at: at(head), what });
+            return true;
         }
+        let Some(TakenBlocked { blocked, stack }) = TakenBlocked::read(record) else { return false };
+        let record::BlockedStack { head, since, ip, bp, bx, r, .. } = blocked;
+        let copied = Copied { registers: Registers { ip, sp: head.sp, bp, bx, r }, stack };
+        let unwound = self.unwound(copied, process);
+        let stack = self.stack(head, unwound, tell);
+        tell(Event { at: at(head), what: What::Blocked { since, stack } });
+        true
+    }
+
+    /// Tells a stack, if it is new.
+    fn stack(&mut self, head: Head, unwound: Unwound, tell: &mut dyn FnMut(Event)) -> u64 {
+        let stack = key(&unwound);
+        let before = before(head);
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
@@ -77,26 +115,23 @@ impl Sampler {
             let Unwound { frames, ended, .. } = unwound;
             tell(Event { at: before, what: What::Stack { stack, ended, frames } });
         }
-        let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
-        tell(Event { at, what });
+        stack
     }
 
-    fn unwound(&mut self, taken: &Taken<'_>, process: &Process) -> Unwound {
-        let unwound = self.attempt(taken);
+    fn unwound(&mut self, copied: Copied<'_>, process: &Process) -> Unwound {
+        let unwound = self.attempt(copied);
         // A library may have come since.
         if unwound.ended == Ended::NoModule && self.rounds >= LOOK_EVERY {
             self.rounds = 0;
             self.modules = modules(process);
-            return self.attempt(taken);
+            return self.attempt(copied);
         }
         unwound
     }
 
-    fn attempt(&self, taken: &Taken<'_>) -> Unwound {
-        let sample = &taken.sample;
-        let registers = Registers { ip: sample.ip, sp: sample.head.sp, bp: sample.bp, bx: sample.bx, r: sample.r };
-        let read = |address| copied(taken, address).ok_or(());
-        unwind(&self.modules, registers, read, |address| self.is_poll(address))
+    fn attempt(&self, copied: Copied<'_>) -> Unwound {
+        let read = |address| copied.word(address).ok_or(());
+        unwind(&self.modules, copied.registers, read, |address| self.is_poll(address))
     }
 
     fn is_poll(&self, address: u64) -> bool {
@@ -119,11 +154,13 @@ impl Sampler {
     }
 }
 
-/// A word of the copied stack, at its address in the target.
-fn copied(taken: &Taken<'_>, address: u64) -> Option<u64> {
-    let from = usize::try_from(address.wrapping_sub(taken.sample.head.sp)).ok()?;
-    let word = taken.stack.get(from..from.checked_add(8)?)?;
-    word.try_into().ok().map(u64::from_le_bytes)
+fn at(head: Head) -> At {
+    At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
+}
+
+/// For what is told before the record of this head.
+fn before(head: Head) -> At {
+    At { sp: 0, ..at(head) }
 }
 
 /// What `read`, which says how many bytes it read, reads.

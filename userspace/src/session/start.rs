@@ -11,9 +11,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler};
 use crate::{
     facts::{
-        Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, Thread,
+        Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
+        TaskType, Thread,
     },
-    probe::{Image, Probe, Sampling, Watched},
+    probe::{BlockedTasks, Image, Probe, Sampling, Watched},
     target::{
         self,
         addr::{Bias, ElfAddr, RuntimeAddr},
@@ -104,7 +105,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         pid: process.pid,
         vtables: plan.vtables.iter().map(|vtable| (vtable.address.at_runtime(bias).0, vtable.id_offset)).collect(),
         layouts: followed,
-        blocked: live.blocked.then(|| runtime_vtables(&plan, bias)),
+        blocked: live.blocked.then(|| blocked_tasks(&plan, bias)),
         http: live.http.as_ref().map(|http| http::watched(http, &plan, process.pid)),
         prints: prints.as_ref().ok().copied().flatten(),
         sampling,
@@ -137,7 +138,9 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
     let (poll_code, thread_local) = (PollCode::new(&plan, bias), plan.thread_local);
-    let lines = sampling.map(|_| Lines::new(&elf, bias));
+    // What takes stacks has them unwound and named.
+    let takes_stacks = sampling.is_some() || live.blocked;
+    let lines = takes_stacks.then(|| Lines::new(&elf, bias));
     let sampling = sampling.map(|sampling| SamplingFacts { frequency_hz: sampling.frequency_hz, stacks: true });
     let facts = Facts {
         sampling,
@@ -156,7 +159,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         blocked,
         correlation_headers: headers.unwrap_or_default(),
         logs: seen.logs,
-        ..facts_of(plan, bias, sampling.is_some())
+        ..facts_of(plan, bias, takes_stacks)
     };
     let redacted = live.http.as_ref().is_some_and(|http| http.redact);
     let vtables: HashMap<u64, u32> = watched.vtables.into_iter().collect();
@@ -211,9 +214,12 @@ fn placements(plan: &Plan, follow: bool) -> Vec<Placement> {
     placements
 }
 
-/// Where the vtables of the runtime's own tasks lie in memory.
-fn runtime_vtables(plan: &Plan, bias: Bias) -> Vec<u64> {
-    plan.types.iter().filter(|ty| ty.runtime).map(|ty| ElfAddr(ty.vtable).at_runtime(bias).0).collect()
+/// The tasks that are the runtime's own, and those that are there to block.
+fn blocked_tasks(plan: &Plan, bias: Bias) -> BlockedTasks {
+    let of = |is_it: fn(&TaskType) -> bool| {
+        plan.types.iter().filter(|ty| is_it(ty)).map(|ty| ElfAddr(ty.vtable).at_runtime(bias).0).collect()
+    };
+    BlockedTasks { runtime: of(|ty| ty.runtime), closures: of(|ty| !ty.runtime && ty.kind == TaskKind::Blocking) }
 }
 
 /// 32 hexadecimal digits that no other run has.
@@ -231,8 +237,8 @@ fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
-/// The poll functions are wanted only for samples.
-fn facts_of(mut plan: Plan, bias: Bias, sampled: bool) -> Facts {
+/// The poll functions are wanted only where stacks are taken, which end there.
+fn facts_of(mut plan: Plan, bias: Bias, takes_stacks: bool) -> Facts {
     let moved = |address: u64| ElfAddr(address).at_runtime(bias).0;
     plan.types.iter_mut().for_each(|ty| ty.vtable = moved(ty.vtable));
     for code in &mut plan.drivers {
@@ -243,7 +249,7 @@ fn facts_of(mut plan: Plan, bias: Bias, sampled: bool) -> Facts {
         let vtables = vtables.into_iter().map(|vtable| moved(vtable.0)).collect();
         FactsPollCode { start, end: start.saturating_add(len), vtables }
     };
-    let polls = if sampled { plan.polls.into_iter().map(range).collect() } else { Vec::new() };
+    let polls = if takes_stacks { plan.polls.into_iter().map(range).collect() } else { Vec::new() };
     Facts {
         polls,
         running: plan.running,

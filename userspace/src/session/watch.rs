@@ -11,7 +11,6 @@ use crate::{
         decode::decode,
         encode::thread_name,
         order::{CpuRound, Order},
-        sample::Taken,
     },
     probe::Losses,
     target::rest,
@@ -152,10 +151,11 @@ impl Watch {
             }
             order.push(event);
         };
-        probe.drain(&mut |record| match (Taken::read(record), decode(record)) {
-            (Some(taken), _) if let Some(sampler) = sampler => sampler.take(&taken, process, &mut tell),
-            (Some(_), _) => *undecoded += 1,
-            (None, Ok(mut event)) => {
+        probe.drain(&mut |record| match decode(record) {
+            Err(_)
+                if let Some(sampler) = sampler
+                    && sampler.takes(record, process, &mut tell) => {}
+            Ok(mut event) => {
                 if *redacted {
                     redact(&mut event);
                 }
@@ -166,7 +166,7 @@ impl Watch {
                 }
                 tell(event);
             }
-            (None, Err(_)) => *undecoded += 1,
+            Err(_) => *undecoded += 1,
         });
     }
 
@@ -192,7 +192,7 @@ impl Watch {
 
 /// The event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
 fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
-    if matches!(event.what, What::Blocked { since } if since <= until) {
+    if matches!(event.what, What::Blocked { since, .. } if since <= until) {
         event.at.time = event.at.time.min(until);
     }
     is_inside(&event, from, until).then_some(event)

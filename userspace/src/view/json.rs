@@ -11,11 +11,15 @@ use self::http::{call_line, candidates, log_line, request_line, stretch_line};
 use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine,
 };
-use self::lines::{SpawnLine, TaskLine, TotalsLine, WakeLine};
+use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, TotalsLine, WakeLine};
+use super::blocking::{Blocks, Resumed, functions};
 use super::names::Names;
 use crate::chain::frame_name;
+use crate::event::Function;
 use crate::facts::{AwaitFrame, Facts};
-use crate::model::{Birth, Call, Gap, Graph, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy};
+use crate::model::{
+    Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy,
+};
 
 /// The version of the format: raised when a field changes its meaning or goes.
 pub const FORMAT: u32 = 1;
@@ -52,6 +56,7 @@ enum Moment<'a> {
     Request(&'a Request),
     Call(&'a Call),
     Stretch(&'a Stretch),
+    LongPoll(&'a LongPoll),
     Log(&'a Printed),
 }
 
@@ -63,10 +68,11 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
     let gaps = graph.gaps().iter().map(Moment::Gap);
     let requests = graph.requests().map(Moment::Request);
     let stretches = graph.stretches().iter().map(Moment::Stretch);
+    let long_polls = graph.blocking().polls().iter().map(Moment::LongPoll);
     let calls = graph.calls().map(Moment::Call);
     let logs = graph.printed().map(|(_, line)| Moment::Log(line));
     let work = requests.chain(spawns).chain(polls).chain(wakes);
-    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(logs).collect();
+    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
         Moment::Spawn(_, birth) => birth.time_ns,
         Moment::Poll(poll) => poll.start_ns,
@@ -75,6 +81,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
         Moment::Request(request) => request.opened_ns,
         Moment::Call(call) => call.opened_ns,
         Moment::Stretch(stretch) => stretch.from_ns,
+        Moment::LongPoll(poll) => poll.start_ns,
         Moment::Log(line) => line.time_ns,
     });
     all
@@ -161,6 +168,7 @@ impl Writer<'_> {
                 None => return Ok(()),
                 Some(line) => Line::Stretch(line),
             },
+            Moment::LongPoll(poll) => Line::LongPoll(long_poll_line(self.graph, self.facts, poll)),
             Moment::Log(line) => Line::Log(log_line(self.graph, line)),
             Moment::Gap(gap) => {
                 Line::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
@@ -224,6 +232,38 @@ fn poll_line(poll: &Poll, facts: &Facts) -> PollLine {
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
         doubtful: poll.doubtful,
     }
+}
+
+fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> LongPollLine<'a> {
+    let delayed = poll.delayed.iter().map(|delayed| DelayedLine {
+        task: delayed.task.0,
+        since_ns: delayed.since_ns,
+        taken_ns: delayed.taken_ns,
+        delay_ns: poll.delay_ns(delayed),
+    });
+    let stack = poll.stack.and_then(|at| graph.samples().stack(at.stack));
+    LongPollLine {
+        task: poll.task.0,
+        thread: poll.thread,
+        start_ns: poll.start_ns,
+        end_ns: (!poll.open).then_some(poll.end_ns),
+        own_ns: poll.own_ns,
+        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
+        blocks_in: Blocks::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
+        awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
+            name,
+            file: frame.file.as_deref(),
+            line: frame.line.filter(|_| frame.until.is_none()),
+        }),
+        delayed: delayed.collect(),
+    }
+}
+
+fn code_line(function: &Function) -> CodeLine<'_> {
+    let Function { name, file, line } = function;
+    let file = Some(file.as_str()).filter(|file| !file.is_empty());
+    CodeLine { name, file, line: Some(*line).filter(|&line| line > 0) }
 }
 
 fn wake_line(wake: &Wake) -> WakeLine {

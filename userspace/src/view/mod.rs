@@ -4,6 +4,7 @@
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
 mod awaits;
+pub mod blocking;
 pub mod dump;
 pub mod flamegraph;
 pub mod folded;
@@ -12,6 +13,7 @@ pub mod json;
 mod names;
 mod of_requests;
 pub mod otlp;
+pub mod pprof;
 pub mod printed;
 pub mod request;
 pub mod requests;

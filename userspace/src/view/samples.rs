@@ -6,9 +6,9 @@ use clap::ValueEnum;
 
 use super::names::{Names, frame};
 use super::tree::{Tree, thread_frame};
-use crate::event::{Ended, Function, Running};
+use crate::event::{Ended, Function, Running, TaskId};
 use crate::facts::Facts;
-use crate::model::{Graph, Place, Stack};
+use crate::model::{Graph, Place};
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,48 +67,88 @@ impl Whose {
     }
 }
 
+/// Samples at one place.
+pub(super) struct One<'a> {
+    /// Whose they are.
+    pub(super) task: Option<TaskId>,
+    /// For people.
+    pub(super) task_type: String,
+    /// For people.
+    pub(super) thread: String,
+    /// The frames above the code, outermost first.
+    pub(super) above: Vec<String>,
+    /// The thread's frames, outermost first.
+    pub(super) native: Vec<Native<'a>>,
+    /// How many.
+    pub(super) count: u64,
+}
+
+/// A frame of a thread's stack.
+pub(super) struct Native<'a> {
+    /// For people.
+    pub(super) name: String,
+    /// The function, if that is known.
+    pub(super) function: Option<&'a Function>,
+}
+
+impl Native<'_> {
+    fn state(name: &str) -> Self {
+        Self { name: name.to_owned(), function: None }
+    }
+}
+
 /// All stacks and how many samples fell there, sorted frame by frame: frames divided by `;`.
 pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
-    let names = Names::new(graph, facts);
-    let tree = Tree::new(graph, &names);
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    for (place, count) in graph.samples().places() {
-        let whose = whose(graph, &place);
-        let thread = thread_frame(&names, place.thread);
-        let mut stack = match (by, whose) {
-            (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
-            _ => vec![thread, whose.name(graph, &names)],
-        };
-        stack.extend(native(graph, &place));
+    for One { above: mut stack, native, count, .. } in each(graph, facts, by) {
+        stack.extend(native.into_iter().map(|native| native.name));
         let sum = stacks.entry(stack).or_default();
         *sum = sum.saturating_add(count);
     }
     stacks.into_iter().map(|(stack, count)| (stack.join(";"), count)).collect()
 }
 
+/// The samples, place by place.
+pub(super) fn each<'a>(graph: &'a Graph, facts: &'a Facts, by: By) -> impl Iterator<Item = One<'a>> {
+    let names = Names::new(graph, facts);
+    let tree = Tree::new(graph, &names);
+    graph.samples().places().map(move |(place, count)| {
+        let whose = whose(graph, &place);
+        let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
+        let above = match (by, whose) {
+            (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
+            _ => vec![thread.clone(), task_type.clone()],
+        };
+        let task = if let Whose::Task(index) = whose { Some(graph.tasks()[index].id) } else { None };
+        One { task, task_type, thread, above, native: native(graph, &place), count }
+    })
+}
+
 /// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll
 /// function.
-fn native(graph: &Graph, place: &Place) -> Vec<String> {
-    let empty = Stack::default();
-    let stack = graph.samples().stack(place.stack).unwrap_or(&empty);
-    let mut names = Vec::new();
-    if !stack.ended.is_whole() && stack.ended != Ended::NotUnwound {
-        names.push("[stack cut]".to_owned());
-    }
-    for &address in stack.frames.iter().rev() {
-        match graph.samples().code(address) {
-            [] => names.push(format!("{address:#x}")),
-            functions => names.extend(functions.iter().rev().map(|function| frame(&function.name))),
+fn native<'a>(graph: &'a Graph, place: &Place) -> Vec<Native<'a>> {
+    let mut all = Vec::new();
+    if let Some(stack) = graph.samples().stack(place.stack) {
+        if !stack.ended.is_whole() && stack.ended != Ended::NotUnwound {
+            all.push(Native::state("[stack cut]"));
+        }
+        for &address in stack.frames.iter().rev() {
+            let functions = graph.samples().code(address);
+            let known = functions.iter().rev();
+            all.extend(known.map(|function| Native { name: frame(&function.name), function: Some(function) }));
+            if functions.is_empty() {
+                all.push(Native::state(&format!("{address:#x}")));
+            }
+        }
+        if stack.ended == Ended::Poll {
+            let harness = all.iter().take_while(|native| is_harness(&native.name)).count();
+            all.drain(..harness);
         }
     }
-    if stack.ended == Ended::Poll {
-        let harness = names.iter().take_while(|name| is_harness(name)).count();
-        names.drain(..harness);
-    }
     if place.in_kernel {
-        names.push("[kernel]".to_owned());
+        all.push(Native::state("[kernel]"));
     }
-    names
+    all
 }
 
 /// Whether it is what tokio puts between a poll function and a future: the same above every task.

@@ -10,7 +10,7 @@ use super::of_requests;
 use super::samples::{self, By};
 use super::tree::Tree;
 use crate::facts::Facts;
-use crate::model::{Graph, Request, Times};
+use crate::model::{Graph, Request, Task, Times};
 
 /// Below a task: its time inside polls in which its thread was blocked.
 pub(super) const BLOCKED: &str = "[blocked]";
@@ -88,26 +88,34 @@ impl Part<'_> {
     }
 }
 
+/// What a task's time splits up into, in nanoseconds, each with the frames below the task's own: these begin with
+/// the `;` that divides them from it.
+pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut Awaits<'_>) -> Vec<(String, u64)> {
+    let (busy, wait) = weight.counts();
+    let mut parts = Vec::new();
+    if busy {
+        parts.push((String::new(), task.times.on_cpu_ns()));
+        parts.push((format!(";{BLOCKED}"), task.times.blocked_ns));
+    }
+    if wait {
+        parts.extend(awaits.of(task));
+    }
+    parts
+}
+
 /// All stacks with a weight, sorted frame by frame: frames divided by `;`, and nanoseconds.
 #[must_use]
 pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
     let mut awaits = Awaits::new(graph, facts);
-    let (busy, wait) = weight.counts();
     let mut weights: HashMap<(usize, String), u64> = HashMap::new();
     let mut add = |node: usize, below: String, ns: u64| {
         let weight = weights.entry((node, below)).or_default();
         *weight = weight.saturating_add(ns);
     };
     for (node, task) in tree.tasks(graph) {
-        if busy {
-            add(node, String::new(), task.times.on_cpu_ns());
-            add(node, format!(";{BLOCKED}"), task.times.blocked_ns);
-        }
-        if wait {
-            awaits.of(task).into_iter().for_each(|(below, ns)| add(node, below, ns));
-        }
+        parts(task, weight, &mut awaits).into_iter().for_each(|(below, ns)| add(node, below, ns));
     }
     let heavy = weights.into_iter().filter(|(_, weight)| *weight > 0);
     let mut stacks: Vec<_> = heavy.map(|((node, below), weight)| (tree.stack(node) + &below, weight)).collect();

@@ -1,3 +1,5 @@
+mod blocking;
+mod pprof;
 mod printed;
 mod requests;
 mod samples;

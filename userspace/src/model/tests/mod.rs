@@ -1,6 +1,7 @@
 //! Literal event streams and what becomes of them.
 
 mod awaits;
+mod blocking;
 mod calls;
 mod gaps;
 mod leave;

@@ -53,6 +53,11 @@ pub(crate) fn with_lines(script: &str, max: Option<u64>) -> Graph {
     finished(&Setup::from(&facts(false)).with_printed(max), script)
 }
 
+/// The same, with polls kept that took at least so many nanoseconds.
+pub(crate) fn with_long_polls(script: &str, min_ns: u64) -> Graph {
+    finished(&Setup::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
+}
+
 /// The same, with notes taken.
 pub(crate) fn noted(script: &str, noted: Option<Noted>) -> Graph {
     graph_noted(&facts(script.starts_with("attached;")), script, Detail::Intervals, noted)
@@ -159,7 +164,11 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         "exit" => What::PollExit,
         "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
         "name" => What::ThreadName { name: args[0].into() },
-        "blocked" => What::Blocked { since: args[0].parse().unwrap() },
+        // `blocked 12 5`: since 12, at stack 5.
+        "blocked" => What::Blocked {
+            since: args[0].parse().unwrap(),
+            stack: args.get(1).map_or(0, |stack| stack.parse().unwrap()),
+        },
         "rest" => What::ThreadAtRest,
         "read" => message(args, false),
         "write" => message(args, true),

@@ -159,7 +159,7 @@ fn any_what() -> impl Strategy<Value = What> {
         1 => (0u64..5000).prop_map(|since| What::Gap { since, lost: 1 }),
         1 => Just(What::ThreadAtRest),
         2 => crate::event::arbitrary::print().prop_map(What::Print),
-        2 => (0u64..5000).prop_map(|since| What::Blocked { since }),
+        2 => (0u64..5000, 0u64..3).prop_map(|(since, stack)| What::Blocked { since, stack }),
         8 => any_message(),
         1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
             .prop_map(|(connection, change)| What::Stream { connection, change }),

@@ -18,6 +18,7 @@ pub(super) enum Line<'a> {
     Request(RequestLine<'a>),
     Call(CallLine<'a>),
     Stretch(StretchLine),
+    LongPoll(LongPollLine<'a>),
     Log(LogLine),
 }
 
@@ -203,6 +204,35 @@ pub(super) struct CallLine<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) candidates: Vec<u64>,
     pub(super) evidence: Option<Evidence>,
+}
+
+#[derive(Serialize)]
+pub(super) struct LongPollLine<'a> {
+    pub(super) task: u64,
+    pub(super) thread: u32,
+    pub(super) start_ns: u64,
+    pub(super) end_ns: Option<u64>,
+    pub(super) own_ns: u64,
+    pub(super) blocked_ns: Option<u64>,
+    pub(super) blocks_in: Option<CodeLine<'a>>,
+    pub(super) stack: Option<Vec<CodeLine<'a>>>,
+    pub(super) awaited: Option<CodeLine<'a>>,
+    pub(super) delayed: Vec<DelayedLine>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CodeLine<'a> {
+    pub(super) name: &'a str,
+    pub(super) file: Option<&'a str>,
+    pub(super) line: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct DelayedLine {
+    pub(super) task: u64,
+    pub(super) since_ns: u64,
+    pub(super) taken_ns: u64,
+    pub(super) delay_ns: u64,
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use crate::model::Detail;
 use crate::model::tests::samples::sampled;
 use crate::model::tests::script::graph_of;
 
-const SCRIPT: &str = "4/0 name main; 1/0 stack 5 poll 16 104; 1/0 code 16 svc::hash svc::work; \
+pub(super) const SCRIPT: &str = "4/0 name main; 1/0 stack 5 poll 16 104; 1/0 code 16 svc::hash svc::work; \
                       1/0 code 104 svc::handle::{{closure}} tokio::runtime::task::raw::poll; 1/0 stack 6 cut 16; \
                       4/90 born 1 none; 4/90 born 2 1; 4/90 sample 1 5; 4/90 sample 2 6 kernel; \
                       4/90 sample none 9; 4/90 sample unknown 9; 4/90 sample none 5";
