@@ -5,9 +5,11 @@ mod backends;
 mod bad_input;
 mod blocked;
 mod chains;
+mod clock;
 mod company;
 mod current_task;
 mod faults;
+mod guests;
 mod hard_life;
 mod heads;
 mod http2;
@@ -15,6 +17,7 @@ mod liar;
 mod life;
 mod logs;
 mod namespaces;
+mod overrun;
 mod panic_storm;
 mod privileges;
 mod sampling;
@@ -51,12 +54,14 @@ fn main() -> ExitCode {
         scenarios::tests(),
         life::tests(),
         faults::tests(),
+        guests::tests(),
         hard_life::tests(),
         panic_storm::tests(),
         company::tests(),
         liar::tests(),
         bad_input::tests(),
         chains::tests(),
+        clock::tests(),
         blocked::tests(),
         current_task::tests(),
         stripped::tests(),
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
         logs::tests(),
         privileges::tests(),
         namespaces::tests(),
+        overrun::tests(),
         spans::tests(),
         awaits::tests(),
         backends::tests(),
@@ -72,7 +78,7 @@ fn main() -> ExitCode {
     ];
     let without_collector = collector::program().is_none().then_some(collector::MISSING);
     let trials = tests.into_iter().flatten().map(|(name, test)| {
-        if let Some(lacking) = hard_life::lacks(&name) {
+        if let Some(lacking) = hard_life::lacks(&name).or_else(|| clock::lacks(&name)) {
             eprintln!("{name} cannot run here: {lacking}");
             return Trial::test(name, || Ok(())).with_ignored_flag(true);
         }
