@@ -11,6 +11,7 @@ pub mod chains;
 pub mod collector;
 pub mod compare;
 pub mod debug_exporter;
+pub mod guests;
 pub mod http2;
 pub mod kernel;
 pub mod memory;

@@ -81,6 +81,9 @@ pub(super) enum Command {
         /// How long to watch before, which shows who spawned whom and for how long tasks wait
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "50ms")]
         watch: Duration,
+        /// How long to read tasks, at most; those that are left then are counted
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+        within: Duration,
         /// Dump so often in a row
         #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
         times: u32,
