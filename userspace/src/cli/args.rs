@@ -145,6 +145,9 @@ pub(super) struct LiveArguments {
     /// Attach hooks one by one even where the kernel can attach them together
     #[arg(long, hide = true)]
     one_by_one: bool,
+    /// Attach programs that do nothing, at the same instructions: what `cargo xtask bench` holds the others against
+    #[arg(long, hide = true, conflicts_with = "one_by_one")]
+    empty_programs: bool,
 }
 
 /// How a target is watched.
@@ -356,9 +359,10 @@ impl LiveArguments {
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
         let way = if one_by_one { Way::Single } else { Way::Auto };
+        let empty = self.empty_programs;
         let logs = outputs.logs.is_some();
         let (http, by) = http.decided();
-        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log };
+        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         Live {
             target,
             duration,
