@@ -44,7 +44,7 @@ fn of_service(plan: &Plan, measured: &Measured, service: Service) -> String {
             Variant::Floor => String::new(),
             _ => over_floor(measured, whose, *variant).map_or_else(String::new, |over| format!("{:.2}", over.median)),
         };
-        let own = of(&|pair| pair.tool_us);
+        let own = if variant.built_in().is_some() { String::new() } else { time(of(&|pair| pair.tool_us)) };
         let _written = writeln!(
             text,
             "| {} | {} | {} | {} | {floor} | {:.0} | {} | {} | {} |",
@@ -55,7 +55,7 @@ fn of_service(plan: &Plan, measured: &Measured, service: Service) -> String {
             of(&|pair| pair.with.per_second),
             time(of(&|pair| pair.with.p50_us)),
             time(of(&|pair| pair.with.p99_us)),
-            time(own),
+            own,
         );
     }
     text
