@@ -54,6 +54,8 @@ fn build_with(tokio: &str, chains: &Path) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--quiet", "--profile", "typed"]);
     build.arg("--manifest-path").arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    // Files are named as in the workspace's own build.
+    build.env("RUSTFLAGS", format!("--remap-path-prefix={}/=", root().display()));
     execute(&mut build)?;
     let program = folder.join("waits");
     fs::copy(target.join("typed/waits"), &program).context("the target was not built")?;
