@@ -56,23 +56,35 @@ impl Sampler {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
             let registers = Registers { ip, sp: head.sp, bp, bx, r };
-            let stack = self.stack(head, (registers, taken.stack), process, tell);
+            let stack = self.stack(at(head), (registers, taken.stack), process, tell);
             let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
             tell(Event { at: at(head), what });
             return true;
         }
-        let Some(TakenBlocked { blocked, stack }) = TakenBlocked::read(record) else { return false };
-        let record::BlockedStack { head, since, ip, bp, bx, r, .. } = blocked;
-        let stack = self.stack(head, (Registers { ip, sp: head.sp, bp, bx, r }, stack), process, tell);
-        tell(Event { at: at(head), what: What::Blocked { since, stack } });
+        let Some(taken) = TakenBlocked::read(record) else { return false };
+        let (at, since) = (at(taken.blocked.head), taken.blocked.since);
+        let stack = self.stack(at, registers_of(&taken), process, tell);
+        tell(Event { at, what: What::Blocked { since, stack } });
         true
     }
 
+    /// Tells the stack of a thread that is blocked still, if it is new; 0 if there is none.
+    pub(super) fn still_blocked(
+        &mut self,
+        kept: Option<&[u8]>,
+        at: At,
+        process: &Process,
+        tell: &mut dyn FnMut(Event),
+    ) -> u64 {
+        let taken = kept.and_then(TakenBlocked::kept);
+        taken.map_or(0, |taken| self.stack(at, registers_of(&taken), process, tell))
+    }
+
     /// Tells a stack, if it is new.
-    fn stack(&mut self, head: Head, taken: (Registers, &[u8]), process: &Process, tell: &mut dyn FnMut(Event)) -> u64 {
+    fn stack(&mut self, at: At, taken: (Registers, &[u8]), process: &Process, tell: &mut dyn FnMut(Event)) -> u64 {
         let unwound = self.unwound(taken, process);
         let stack = key(&unwound);
-        let before = At { sp: 0, ..at(head) };
+        let before = At { sp: 0, ..at };
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
@@ -121,6 +133,11 @@ impl Sampler {
         }
         tell(Event { at, what: What::Code { address, functions } });
     }
+}
+
+fn registers_of<'a>(taken: &TakenBlocked<'a>) -> (Registers, &'a [u8]) {
+    let record::BlockedStack { head, ip, bp, bx, r, .. } = taken.blocked;
+    (Registers { ip, sp: head.sp, bp, bx, r }, taken.stack)
 }
 
 fn at(head: Head) -> At {
