@@ -54,11 +54,13 @@ pub enum Loss {
     RegistersUnreadable = 23,
     /// Nothing of a sampled thread's stack could be read.
     StackUnreadable = 24,
+    /// The CPU's ring buffer was so full that a sample, or a blocked thread's stack, would have taken the room of other events.
+    StackDropped = 25,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RingFull,
         Self::HeaderUnreadable,
         Self::IdUnreadable,
@@ -84,6 +86,7 @@ impl Loss {
         Self::RunningUnreadable,
         Self::RegistersUnreadable,
         Self::StackUnreadable,
+        Self::StackDropped,
     ];
 
     /// A short stable name, for machines.
@@ -115,6 +118,7 @@ impl Loss {
             Self::RunningUnreadable => "running-unreadable",
             Self::RegistersUnreadable => "registers-unreadable",
             Self::StackUnreadable => "stack-unreadable",
+            Self::StackDropped => "stack-dropped",
         }
     }
 
@@ -138,6 +142,9 @@ impl Loss {
             }
             Self::RegistersUnreadable => "a thread's registers could not be read: a sample is missing",
             Self::StackUnreadable => "a thread's stack could not be read, and is not known for one sample",
+            Self::StackDropped => {
+                "the ring buffer was too full for a sample, or for where a thread blocked: raise --buffer"
+            }
             Self::NoRing => "a CPU came online after the attach: attach again",
             Self::NoSlot => {
                 "too much at once on one CPU: connections were lost sight of, or lines to standard output or error cut"
@@ -163,7 +170,7 @@ impl Loss {
     /// Whether a counted event is missing from the recording, which leaves a gap in the CPU's numbers.
     ///
     /// A connection that was lost sight of is no gap: it has a record of its own, where messages of it were
-    /// recorded before.
+    /// recorded before. Nor is a sample that was dropped: it took no number.
     #[must_use]
     pub const fn leaves_gap(self) -> bool {
         matches!(self, Self::RingFull | Self::HeaderUnreadable | Self::IdUnreadable | Self::NoRing)

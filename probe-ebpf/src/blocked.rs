@@ -6,7 +6,7 @@
 use aya_ebpf::{
     bindings::pt_regs,
     btf_maps::{Array, HashMap},
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::{btf_map, raw_tracepoint},
     programs::RawTracePointContext,
 };
@@ -19,7 +19,7 @@ use probe_common::{
 };
 
 use crate::{
-    emit::{emit_of, lost, output_of},
+    emit::{emit_of, has_room_for_stacks, lost, output_of},
     regs, sample,
 };
 
@@ -169,6 +169,11 @@ fn tell_stack(tid: u32, since: u64) -> bool {
         return false;
     }
     let Some(draft) = BLOCKED_STACKS.get_ptr_mut(&tid) else { return false };
+    // SAFETY: a helper without preconditions.
+    if !has_room_for_stacks(unsafe { bpf_get_smp_processor_id() }) {
+        lost(Loss::StackDropped);
+        return false;
+    }
     // SAFETY: in a map's value, which only that thread writes as it goes, and it has not come back yet.
     let draft = unsafe { &mut *draft };
     let len = draft.record.stack_len;

@@ -2,7 +2,9 @@
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, PerCpuArray, RingBuf},
-    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query,
+    },
     macros::btf_map,
     programs::ProbeContext,
 };
@@ -146,6 +148,21 @@ fn write_bytes(head: Head, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     if full {
         lost(Loss::RingFull);
     }
+}
+
+/// Whether less than half of the CPU's ring is taken. What holds a stack is large and stops there, so that it
+/// never takes the room of the events that tell who spawned whom.
+#[inline(always)]
+pub fn has_room_for_stacks(cpu: u32) -> bool {
+    // What `BPF_RB_AVAIL_DATA` and `BPF_RB_RING_SIZE` ask for.
+    // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L6212>
+    const TAKEN: u64 = 0;
+    const SIZE: u64 = 1;
+    let Some(ring) = RINGS.get(cpu) else { return false };
+    let ring = core::ptr::from_ref(ring).cast_mut().cast();
+    // SAFETY: the map that was found is a ring buffer.
+    let (taken, size) = unsafe { (bpf_ringbuf_query(ring, TAKEN), bpf_ringbuf_query(ring, SIZE)) };
+    taken < size / 2
 }
 
 /// Adds one, and returns what was there: another program may interrupt this one on the same CPU.

@@ -14,7 +14,7 @@ use probe_common::{
 
 use crate::{
     descriptor::is_targets,
-    emit::{lost, output},
+    emit::{has_room_for_stacks, lost, output},
     regs::{self, StackPointer},
     running,
 };
@@ -46,7 +46,10 @@ fn take(ctx: &PerfEventContext) {
     let Some(registers) = regs::in_user_space() else { return lost(Loss::RegistersUnreadable) };
     // SAFETY: a helper without preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::NoRing) };
+    if !has_room_for_stacks(cpu) {
+        return lost(Loss::StackDropped);
+    }
+    let Some(draft) = SAMPLE_DRAFTS.get_ptr_mut(cpu) else { return lost(Loss::StackDropped) };
     // SAFETY: a map's value outlives the program's run, and this CPU alone uses this one.
     let draft = unsafe { &mut *draft };
     let mut flags = if regs::is_in_kernel(ctx) { flags::IN_KERNEL } else { 0 };

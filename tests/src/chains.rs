@@ -53,6 +53,8 @@ pub struct Search {
     pub listed: usize,
     /// How many the runtimes say they have.
     pub stated: Option<usize>,
+    /// Tasks that were left when the time was over.
+    pub unread: usize,
 }
 
 /// A task that waits for another in a ring.

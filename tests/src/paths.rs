@@ -182,12 +182,12 @@ fn built_as(profile: &str, package: &str) -> Result<PathBuf> {
     present(target().join(profile).join(package), package)
 }
 
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     workspace().join(target)
 }
 
-fn present(path: PathBuf, package: &str) -> Result<PathBuf> {
+pub(crate) fn present(path: PathBuf, package: &str) -> Result<PathBuf> {
     if !path.exists() {
         bail!("{} is missing: build {package} first", path.display());
     }
@@ -202,6 +202,12 @@ fn build() -> Result<()> {
     cargo_build(&[&["--release", "-p", "truth", "-p", "heads", "-p", "logs"], &PLAIN[..]].concat())?;
     cargo_build(&["--profile", "typed", "-p", "waits", "-p", "liar"])?;
     if std::env::var_os("ASYNCSCOPE_BIN").is_some() { Ok(()) } else { cargo_build(&["--release", "-p", "asyncscope"]) }
+}
+
+/// A library that is made to be loaded.
+pub(crate) fn library(package: &str) -> Result<PathBuf> {
+    cargo_build(&[&["--release", "-p", package], &PLAIN[..]].concat())?;
+    present(target().join(format!("release/lib{package}.so")), package)
 }
 
 /// Builds a package by itself, so that no other one's features are in it.
@@ -225,9 +231,14 @@ fn cargo_build(arguments: &[&str]) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// Runs a command to its end, and returns its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !output.status.success() {
         bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }

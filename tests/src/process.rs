@@ -2,11 +2,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+/// How much longer than elsewhere everything may take here: `ASYNCSCOPE_PATIENCE`, or once as long. A machine that
+/// another one imitates is slow.
+static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
+    let given = std::env::var("ASYNCSCOPE_PATIENCE").ok().and_then(|times| times.parse().ok());
+    given.unwrap_or(1)
+});
 
 /// The lines of a pipe, read by a thread of their own so that the child never blocks on it.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ impl Lines {
     ///
     /// At the end of the output, or after `timeout`, with the last lines read.
     pub fn until(&mut self, wanted: impl Fn(&str) -> bool, timeout: Duration) -> Result<String> {
+        let timeout = timeout * *PATIENCE;
         let end = Instant::now() + timeout;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -149,6 +158,7 @@ impl Running {
     ///
     /// If it has not exited after `timeout`, with the last lines of its standard error.
     pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        let timeout = timeout * *PATIENCE;
         let end = Instant::now() + timeout;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {

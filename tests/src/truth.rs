@@ -16,6 +16,8 @@ pub struct Truth {
     pub answers: u64,
     /// What became of a storm's panics, by kind.
     pub storm: BTreeMap<String, Tally>,
+    /// How many tasks another tokio in the process spawned, which are not among [`Truth::tasks`].
+    pub guests: u64,
 }
 
 /// What became of the panics of one kind.
@@ -118,6 +120,9 @@ enum Line {
     Answers {
         answers: u64,
     },
+    Guests {
+        guests: u64,
+    },
     Storm {
         storm: String,
         of: Tally,
@@ -181,6 +186,7 @@ impl Reader {
             Line::Caught { caught, poll } => self.caught.push((caught, poll)),
             Line::Shutdown { shutdown } => self.truth.shutdowns.push((shutdown.t0, shutdown.t1)),
             Line::Answers { answers } => self.truth.answers = answers,
+            Line::Guests { guests } => self.truth.guests = guests,
             Line::Storm { storm, of } => {
                 ensure!(self.truth.storm.insert(storm, of).is_none(), "a second storm of a kind");
             }

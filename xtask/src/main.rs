@@ -1,14 +1,17 @@
 //! The project's chores, each a command: `cargo xtask WORD`. CI says the same words.
 #![expect(clippy::print_stdout, reason = "a chore's answer goes to standard output")]
 
+mod bench;
 mod chains;
 mod check;
+mod child;
 mod collector;
 mod demo;
 mod discovery;
 mod document;
 mod ebpf;
 mod matrix;
+mod own_cost;
 mod process;
 mod test;
 mod wild;
@@ -44,8 +47,12 @@ enum Word {
     Collector,
     /// Compare await chains with the truth at length, with each compiler that is installed. Needs root.
     Chains,
+    /// Measure what asyncscope costs its target, beside what else could be used. Needs root, bpftrace and perf.
+    Bench(bench::Options),
     /// Measure what discovery costs, beside readelf.
     Discovery(discovery::Options),
+    /// Measure what the agent's own work takes, step by step. Needs valgrind.
+    OwnCost(own_cost::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
     SetupEbpf,
     /// Build the eBPF object from source, and put it in place.
@@ -66,7 +73,9 @@ fn main() -> ExitCode {
         Word::SetupCollector => collector::setup(),
         Word::Collector => collector::run(),
         Word::Chains => chains::run(),
+        Word::Bench(options) => bench::run(&options),
         Word::Discovery(options) => discovery::run(&options),
+        Word::OwnCost(options) => own_cost::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
     };

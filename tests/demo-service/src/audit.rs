@@ -47,7 +47,7 @@ async fn audit_log(mut entries: mpsc::Receiver<Entry>) {
         // The page's client may have gone away meanwhile; the entry stands all the same.
         let _ = entry.number.send(number);
         if batch.len() == BATCH {
-            tokio::spawn(flush(std::mem::take(&mut batch), Spawned::here()));
+            tokio::spawn(instrument::task("flush", flush(std::mem::take(&mut batch), Spawned::here())));
         }
     }
 }

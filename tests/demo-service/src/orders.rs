@@ -16,7 +16,7 @@ pub(crate) fn router() -> Router {
 }
 
 async fn orders(Path(id): Path<u64>) -> Result<String, StatusCode> {
-    let query = tokio::spawn(query_orders(id, Spawned::here()));
+    let query = tokio::spawn(instrument::task("query_orders", query_orders(id, Spawned::here())));
     query.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 

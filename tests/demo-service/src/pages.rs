@@ -28,9 +28,9 @@ pub(crate) fn router(orders_at: SocketAddr, audit: AuditLog) -> reqwest::Result<
 }
 
 async fn page(State(app): State<App>, Path(id): Path<u64>) -> Result<String, StatusCode> {
-    let user = tokio::spawn(fetch_user(id, Spawned::here()));
+    let user = tokio::spawn(instrument::task("fetch_user", fetch_user(id, Spawned::here())));
     let url = format!("http://{}/orders/{id}", app.orders_at);
-    let orders = tokio::spawn(fetch_orders(app.client, url, Spawned::here()));
+    let orders = tokio::spawn(instrument::task("fetch_orders", fetch_orders(app.client, url, Spawned::here())));
     let (user, orders) = tokio::join!(user, orders);
     let user = user.map_err(failed)?;
     let orders = orders.map_err(failed)?.map_err(failed)?;

@@ -11,7 +11,7 @@ pub(crate) async fn keep_fresh() {
     let mut ticks = interval(Duration::from_millis(100));
     loop {
         ticks.tick().await;
-        tokio::spawn(refresh(Spawned::here()));
+        tokio::spawn(instrument::task("refresh", refresh(Spawned::here())));
     }
 }
 

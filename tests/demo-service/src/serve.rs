@@ -23,6 +23,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let _instrumented = instrument::start()?;
     start().await?;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -46,11 +47,11 @@ async fn start() -> anyhow::Result<()> {
 }
 
 async fn serve_pages(listener: TcpListener, router: Router) -> io::Result<()> {
-    axum::serve(listener, router).await
+    axum::serve(listener, instrument::requests(router)).await
 }
 
 async fn serve_orders(listener: TcpListener, router: Router) -> io::Result<()> {
-    axum::serve(listener, router).await
+    axum::serve(listener, instrument::requests(router)).await
 }
 
 fn tell(file: Option<&Path>) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
+use instrument::task;
 use tokio::time::sleep;
 
 use crate::truth::{awaited, spin};
@@ -20,7 +21,7 @@ async fn summary(Path(id): Path<u64>) -> String {
 
 async fn build_response(id: u64) -> String {
     let body = async {
-        let (user, orders) = tokio::join!(fetch_user(id), fetch_orders(id));
+        let (user, orders) = tokio::join!(task("fetch_user", fetch_user(id)), task("fetch_orders", fetch_orders(id)));
         spin(Duration::from_micros(200));
         format!("{user}: {orders}")
     };

@@ -97,11 +97,14 @@ pub(crate) fn measured_blocking<T>(name: &'static str, spawned: Spawned, body: i
     output
 }
 
-/// Keeps the CPU busy until `CLOCK_MONOTONIC` has advanced by this much.
+/// Keeps the CPU busy for about this time, by a number of steps that is always the same: so what a request costs does
+/// not depend on who else wants the CPU.
 pub(crate) fn spin(time: Duration) {
-    let end = now_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    while now_ns() < end {
-        std::hint::spin_loop();
+    const STEPS_A_MICROSECOND: u128 = 1400;
+    let steps = u64::try_from(time.as_micros() * STEPS_A_MICROSECOND).unwrap_or(u64::MAX);
+    let mut word = 1u64;
+    for _ in 0..steps {
+        word = std::hint::black_box(word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
     async fn a_task_measures_itself() {
         let here = Spawned::here();
         let id = tokio::spawn(measured("test", here, async {
-            spin(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(2));
             tokio::time::sleep(Duration::from_millis(5)).await;
             current_task()
         }));

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("chains::deadlocks".to_owned(), Box::new(deadlocks)),
         ("chains::under_load".to_owned(), Box::new(under_load)),
         ("chains::waits".to_owned(), Box::new(waits)),
+        ("chains::no_time".to_owned(), Box::new(no_time)),
     ]
 }
 
@@ -52,6 +53,18 @@ impl Waits {
     fn dump(&self) -> Result<Dump> {
         self.dumps(1)?.pop().context("no dump")
     }
+}
+
+/// Where there is no time to read any task, all that were found are counted as left.
+fn no_time() -> Result<()> {
+    let target = Waits::start("chains")?;
+    let pid = target.process.pid().to_string();
+    let ended = agent::run(["dump", &pid, "--json", "--within", "0s"])?;
+    ensure!(ended.code == Some(0), "the dump failed: {:?}", ended.stderr);
+    let dump: Dump = serde_json::from_str(ended.stdout.first().context("no dump")?)?;
+    ensure!(dump.tasks.is_empty() && dump.search.listed > 0, "{} tasks: {:?}", dump.tasks.len(), dump.search);
+    ensure!(dump.search.unread >= dump.search.listed, "{:?}", dump.search);
+    Ok(())
 }
 
 /// Every kind of await, nested and across spawns: the same functions, files, lines and leaves.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::http2::{Exchanges, Recorded, printed};
+use asyncscope_tests::memory;
 use asyncscope_tests::paths::{self, Build, Scratch};
 use asyncscope_tests::process::Running;
 
@@ -57,7 +58,12 @@ fn both_sides(build: Build) -> Result<()> {
     client.stdout.until(|line| line == "done", PATIENCE)?;
     server.say("stop")?;
     server.stdout.until(|line| line == "done", PATIENCE)?;
-    agents.into_iter().try_for_each(|agent| agent.interrupt().map(drop))?;
+    for (mut agent, file) in agents.into_iter().zip(["server.ascope", "client.ascope"]) {
+        // The streams are over, and the agent has not yet let go of what it holds of them.
+        let scanned = memory::without(&mut agent.process, SECRET, scratch.file(file).as_os_str().as_encoded_bytes())?;
+        eprintln!("http2 {build:?}: {scanned} bytes of the agent's memory hold no secret");
+        agent.interrupt()?;
+    }
     let served = recorded(&scratch, "server.ascope", &finish(server)?)?;
     let asked = recorded(&scratch, "client.ascope", &finish(client)?)?;
     ensure!(served == asked, "the two sides differ in the streams of exchanges");

@@ -6,9 +6,11 @@ mod bad_input;
 mod blocked;
 mod blocking;
 mod chains;
+mod clock;
 mod company;
 mod current_task;
 mod faults;
+mod guests;
 mod hard_life;
 mod heads;
 mod http2;
@@ -16,6 +18,7 @@ mod liar;
 mod life;
 mod logs;
 mod namespaces;
+mod overrun;
 mod panic_storm;
 mod privileges;
 mod sampling;
@@ -52,12 +55,14 @@ fn main() -> ExitCode {
         scenarios::tests(),
         life::tests(),
         faults::tests(),
+        guests::tests(),
         hard_life::tests(),
         panic_storm::tests(),
         company::tests(),
         liar::tests(),
         bad_input::tests(),
         chains::tests(),
+        clock::tests(),
         blocked::tests(),
         blocking::tests(),
         current_task::tests(),
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         logs::tests(),
         privileges::tests(),
         namespaces::tests(),
+        overrun::tests(),
         spans::tests(),
         awaits::tests(),
         backends::tests(),
@@ -74,7 +80,7 @@ fn main() -> ExitCode {
     ];
     let without_collector = collector::program().is_none().then_some(collector::MISSING);
     let trials = tests.into_iter().flatten().map(|(name, test)| {
-        if let Some(lacking) = hard_life::lacks(&name) {
+        if let Some(lacking) = hard_life::lacks(&name).or_else(|| clock::lacks(&name)) {
             eprintln!("{name} cannot run here: {lacking}");
             return Trial::test(name, || Ok(())).with_ignored_flag(true);
         }

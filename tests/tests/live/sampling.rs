@@ -4,7 +4,7 @@
 //! binomially distributed about the part that the program counted; none may be off by more than [`SIGMAS`]
 //! standard deviations and one sample. Nothing is asserted of how long anything took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -29,7 +29,11 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         let test: Test = Box::new(move || shares(build));
         (format!("sampling::{name}"), test)
     };
-    vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)]
+    let overrun: Test = Box::new(overrun);
+    let mut tests =
+        vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)];
+    tests.push(("sampling::overrun".to_owned(), overrun));
+    tests
 }
 
 /// Nanoseconds, or samples, by task type and function.
@@ -38,7 +42,7 @@ type Shares = BTreeMap<(String, String), f64>;
 fn shares(build: Build) -> Result<()> {
     let scratch = Scratch::new()?;
     let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
-    let said = sampled(&paths::burn(build)?, &folded, &recording)?;
+    let said = sampled(&paths::burn(build)?, &folded, &recording, Agent::armed)?;
     let again = agent::run(["report".as_ref(), recording.as_os_str(), "--folded".as_ref(), "-".as_ref()])?;
     let live = std::fs::read_to_string(&folded)?;
     ensure!(again.stdout.join("\n") == live.trim_end(), "a recording tells something else: {:?}", again.stdout);
@@ -51,8 +55,37 @@ fn shares(build: Build) -> Result<()> {
     }
 }
 
-/// Runs the target under the agent, and tells what the target counted.
-fn sampled(binary: &Path, folded: &Path, recording: &Path) -> Result<Shares> {
+/// An agent that stands still while the target does all of its work loses samples, which it counts, and no spawn:
+/// samples leave room for those.
+fn overrun() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
+    let stand_still = |agent: &mut Agent| {
+        agent.armed()?;
+        agent.process.signal(libc::SIGSTOP)
+    };
+    sampled(&paths::burn(Build::Release)?, &folded, &recording, stand_still)?;
+    let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
+    let lost = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
+    eprintln!("sampling: lost {lost}");
+    ensure!(lost.contains("stack-dropped") && !lost.contains("ring-full"), "lost: {lost}");
+    ensure!(!summary.iter().any(|line| line.starts_with("gaps: ")), "a gap: {summary:?}");
+    let live = std::fs::read_to_string(&folded)?;
+    let tasks = shares_of_tasks(&live)?.into_keys().map(|(task, _)| task);
+    let tasks: BTreeSet<String> = tasks.filter(|task| task != "boss").collect();
+    ensure!(!tasks.is_empty(), "no task was sampled: {live}");
+    eprintln!("sampling: kept samples of {tasks:?}");
+    Ok(())
+}
+
+/// Runs the target under the agent, which is `readied` before the target begins its work, and tells what the
+/// target counted.
+fn sampled(
+    binary: &Path,
+    folded: &Path,
+    recording: &Path,
+    readied: impl FnOnce(&mut Agent) -> Result<()>,
+) -> Result<Shares> {
     let mut target = Running::start(&mut Command::new(binary))?;
     target.stdout.until(|line| line == "ready", PATIENCE)?;
     let pid = target.pid().to_string();
@@ -60,9 +93,10 @@ fn sampled(binary: &Path, folded: &Path, recording: &Path) -> Result<Shares> {
     let outputs =
         ["--folded".into(), folded.as_os_str().to_owned(), "--record".into(), recording.as_os_str().to_owned()];
     let mut agent = Agent::start(args.into_iter().chain(outputs))?;
-    agent.armed()?;
+    readied(&mut agent)?;
     target.say("go")?;
     target.stdout.until(|line| line == "done", PATIENCE)?;
+    agent.process.signal(libc::SIGCONT)?;
     agent.interrupt()?;
     target.close_input();
     ensure!(target.wait(PATIENCE)?.success(), "the target failed");
@@ -102,8 +136,17 @@ fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
         .collect()
 }
 
-/// By task type and by function, and where the tasks stand.
+/// By task type and by function.
 fn check_names(folded: &str, said: &Shares) -> Result<()> {
+    let seen = shares_of_tasks(folded)?;
+    let both = |(task, function): &(String, String)| format!("{task} in {function}");
+    compare("task types", &seen, said, |(task, _)| task.clone())?;
+    compare("functions", &seen, said, |(_, function)| function.clone())?;
+    compare("both", &seen, said, both)
+}
+
+/// The samples in tasks, each of which must stand under the one that spawned it.
+fn shares_of_tasks(folded: &str) -> Result<Shares> {
     let mut seen = Shares::new();
     for (stack, count) in stacks(folded)? {
         let Some(at) = stack.iter().rposition(|frame| of_tasks(frame)) else { continue };
@@ -113,10 +156,7 @@ fn check_names(folded: &str, said: &Shares) -> Result<()> {
         let function = stack[at..].iter().find_map(|frame| frame.strip_prefix("burn::work::")).unwrap_or("none");
         *seen.entry((task.to_owned(), function.to_owned())).or_default() += count;
     }
-    let both = |(task, function): &(String, String)| format!("{task} in {function}");
-    compare("task types", &seen, said, |(task, _)| task.clone())?;
-    compare("functions", &seen, said, |(_, function)| function.clone())?;
-    compare("both", &seen, said, both)
+    Ok(seen)
 }
 
 fn of_tasks(frame: &str) -> bool {

@@ -10,6 +10,7 @@
 //! - `{"abort":id,"thread":tid,"t0":ns,"t1":ns}`, `{"shutdown":{"t0":ns,"t1":ns}}`
 //! - `{"caught":id,"poll":n}`: the task's n-th poll caught a panic of its own
 //! - `{"answers":n}`: of a load; `{"storm":kind,"of":{"tasks":n,"panicked":n,"cancelled":n,"caught":n,"micros":n}}`: of its panics
+//! - `{"guests":n}`: tasks of another tokio, which are not listed
 //! - `{"wrong":sentence}`: the truth contradicts itself; the exit code is then 3
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC`.

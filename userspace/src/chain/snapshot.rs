@@ -27,6 +27,8 @@ pub struct Search {
     pub listed: usize,
     /// Tasks found only because they were polled, woken or spawned meanwhile.
     pub only_seen: usize,
+    /// Tasks that were left when the time for reading was over.
+    pub unread: usize,
     /// Why no list was looked at.
     pub why_not: Option<&'static str>,
 }

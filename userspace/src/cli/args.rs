@@ -81,6 +81,9 @@ pub(super) enum Command {
         /// How long to watch before, which shows who spawned whom and for how long tasks wait
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "50ms")]
         watch: Duration,
+        /// How long to read tasks, at most; those that are left then are counted
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+        within: Duration,
         /// Dump so often in a row
         #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
         times: u32,
@@ -142,6 +145,9 @@ pub(super) struct LiveArguments {
     /// Attach hooks one by one even where the kernel can attach them together
     #[arg(long, hide = true)]
     one_by_one: bool,
+    /// Attach programs that do nothing, at the same instructions: what `cargo xtask bench` holds the others against
+    #[arg(long, hide = true, conflicts_with = "one_by_one")]
+    empty_programs: bool,
 }
 
 /// How a target is watched.
@@ -353,9 +359,10 @@ impl LiveArguments {
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
         let way = if one_by_one { Way::Single } else { Way::Auto };
+        let empty = self.empty_programs;
         let logs = outputs.logs.is_some();
         let (http, by) = http.decided();
-        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log };
+        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         Live {
             target,
             duration,

@@ -52,8 +52,8 @@ fn carry_out(command: Command) -> Result<()> {
             let form = if json { Form::Json } else { Form::Text { each_hook: verbose } };
             session::inspect(&target, form, &names.decided())
         }
-        Command::Dump { target, names, json, watch, times } => {
-            session::dump(&session::Dump { target, json, watch, times, names: names.decided() })
+        Command::Dump { target, names, json, watch, within, times } => {
+            session::dump(&session::Dump { target, json, watch, within, times, names: names.decided() })
         }
         Command::Doctor => session::doctor(),
     }

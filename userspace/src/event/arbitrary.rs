@@ -137,6 +137,7 @@ fn what() -> impl Strategy<Value = What> {
             .prop_map(|(stack, ended, frames)| What::Stack { stack, ended, frames }),
         (any::<u64>(), prop::collection::vec(function(), 0..=INLINED_MAX))
             .prop_map(|(address, functions)| What::Code { address, functions }),
+        task().prop_map(|task| What::Typed { task }),
         Just(What::Panic),
         Just(What::PollExit),
         message().prop_map(|message| What::Message(Box::new(message))),

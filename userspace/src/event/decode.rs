@@ -10,7 +10,7 @@ use probe_common::{
 use zerocopy::FromBytes;
 
 use super::encode::{self, GAP, THREAD_AT_REST, THREAD_NAME};
-use super::sample::{self, BLOCKED_AT, CODE, SAMPLE, STACK};
+use super::sample::{self, BLOCKED_AT, CODE, SAMPLE, STACK, TYPED};
 use super::{At, ChainFrame, Change, Connection, Event, Running, Source, SpawnWay, State, TaskId, TaskRef, What};
 
 /// Why bytes are no record.
@@ -128,7 +128,7 @@ fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             let sample::BlockedAt { since, stack, .. } = exact(head, bytes)?;
             What::Blocked { since, stack }
         }
-        SAMPLE | STACK | CODE => {
+        SAMPLE | STACK | CODE | TYPED => {
             let contradiction = DecodeError::Contradiction { kind: head.kind, len: bytes.len() };
             sample::decode(head, bytes).ok_or(contradiction)?
         }
@@ -194,7 +194,7 @@ fn at(head: Head) -> At {
     At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
 }
 
-fn task_ref(task: record::Task) -> TaskRef {
+pub(super) fn task_ref(task: record::Task) -> TaskRef {
     let id = (task.id != 0).then_some(TaskId(task.id));
     TaskRef { header: task.header, id, vtable: id.map_or(0, |_| task.vtable) }
 }

@@ -102,6 +102,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
         What::Stack { stack, ended, frames } => {
             sample::encode_stack(head(at, sample::STACK, 0), *stack, *ended, frames, out);
         }
+        What::Typed { task } => sample::encode_typed(head(at, sample::TYPED, 0), *task, out),
         What::Code { address, functions } => {
             sample::encode_code(head(at, sample::CODE, 0), *address, functions, out);
         }
@@ -180,7 +181,7 @@ fn head(at: At, kind: u8, flags: u8) -> Head {
     Head { time: at.time, seq: at.seq, sp: at.sp, tid: at.tid, cpu: at.cpu, kind, flags }
 }
 
-fn raw(task: TaskRef) -> record::Task {
+pub(super) fn raw(task: TaskRef) -> record::Task {
     let (id, vtable) = task.id.map_or((0, 0), |id| (id.0, task.vtable));
     record::Task { header: task.header, id, vtable }
 }

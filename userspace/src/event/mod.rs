@@ -87,6 +87,8 @@ pub enum What {
     Sample { running: Running, stack: u64, in_kernel: bool },
     /// A stack, the innermost frame first: addresses in the target's memory, those of calls but for the first.
     Stack { stack: u64, ended: Ended, frames: Vec<u64> },
+    /// The agent found the header of a task that a sample is of, which says its type.
+    Typed { task: TaskRef },
     /// Whose code lies at an address: the function, after those that are inlined into it there.
     Code { address: u64, functions: Vec<Function> },
     /// `Vtable::shutdown` was entered.

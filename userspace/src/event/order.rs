@@ -192,7 +192,12 @@ fn gap(hole: Hole, start: u64, time: u64, cpu: u16) -> Event {
 fn is_numbered(what: &What) -> bool {
     !matches!(
         what,
-        What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest | What::Stack { .. } | What::Code { .. }
+        What::Gap { .. }
+            | What::ThreadName { .. }
+            | What::ThreadAtRest
+            | What::Stack { .. }
+            | What::Code { .. }
+            | What::Typed { .. }
     )
 }
 

@@ -4,7 +4,7 @@
 use probe_common::record::{self, BLOCKED_STACK_MAX, Head, Kind, STACK_MAX, flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{TaskId, What};
+use super::{TaskId, TaskRef, What};
 
 /// [`Head::kind`] of a sample.
 pub const SAMPLE: u8 = 67;
@@ -13,7 +13,9 @@ pub const STACK: u8 = 68;
 /// [`Head::kind`] of what code at an address is called, told once.
 pub const CODE: u8 = 69;
 /// [`Head::kind`] of a [`BlockedAt`].
-pub const BLOCKED_AT: u8 = 71;
+pub const BLOCKED_AT: u8 = 70;
+/// [`Head::kind`] of what type a task is, told once.
+pub const TYPED: u8 = 71;
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
@@ -153,6 +155,13 @@ struct SampleRecord {
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
+struct TypedRecord {
+    head: Head,
+    task: record::Task,
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
 struct StackHead {
     head: Head,
     stack: u64,
@@ -177,8 +186,8 @@ struct FunctionHead {
 }
 
 const _: () = {
-    assert!(Kind::from_u8(BLOCKED_AT).is_none());
-    assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none() && Kind::from_u8(CODE).is_none());
+    assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none());
+    assert!(Kind::from_u8(BLOCKED_AT).is_none() && Kind::from_u8(CODE).is_none() && Kind::from_u8(TYPED).is_none());
     assert!(MAX_LEN <= u16::MAX as usize);
 };
 
@@ -247,6 +256,10 @@ pub(super) fn decode(head: Head, bytes: &[u8]) -> Option<What> {
             let in_kernel = head.flags & flags::IN_KERNEL != 0;
             Some(What::Sample { running: Running::of(id, head), stack, in_kernel })
         }
+        TYPED => {
+            let TypedRecord { task, .. } = TypedRecord::read_from_bytes(bytes).ok()?;
+            Some(What::Typed { task: super::decode::task_ref(task) })
+        }
         STACK => stack(bytes),
         CODE => code(bytes),
         _ => None,
@@ -284,6 +297,10 @@ fn code(bytes: &[u8]) -> Option<What> {
 pub(super) fn encode_sample(head: Head, running: Running, stack: u64, out: &mut Vec<u8>) {
     let (id, _) = running.raw();
     out.extend_from_slice(SampleRecord { head, id, stack }.as_bytes());
+}
+
+pub(super) fn encode_typed(head: Head, task: TaskRef, out: &mut Vec<u8>) {
+    out.extend_from_slice(TypedRecord { head, task: super::encode::raw(task) }.as_bytes());
 }
 
 /// Frames beyond [`FRAMES_MAX`] have no room.

@@ -28,7 +28,8 @@ impl Reach {
             What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
             What::Message(_) | What::Stream { .. } | What::Print(_) => Some(Self::Callee),
             What::Awaited { .. } | What::Frames { .. } | What::Blocked { .. } => None,
-            What::SpawnedBy { .. } | What::Sample { .. } | What::Stack { .. } | What::Code { .. } => None,
+            What::SpawnedBy { .. } | What::Sample { .. } | What::Typed { .. } => None,
+            What::Stack { .. } | What::Code { .. } => None,
             What::PollEnd { .. } | What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest => None,
         }
     }

@@ -186,6 +186,7 @@ impl Graph {
             What::Sample { running, stack, in_kernel } => self.sample(at, *running, *stack, *in_kernel),
             What::Stack { stack, ended, frames } => self.told_stack(*stack, *ended, frames),
             What::Code { address, functions } => self.told_code(*address, functions),
+            What::Typed { task } => self.told_type(task),
             What::Shutdown { task, state } => self.shutdown(at, task, *state),
             What::Panic => self.panic(at.tid),
             What::PollExit => self.poll_exit(at.tid),

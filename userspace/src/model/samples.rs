@@ -1,12 +1,13 @@
 //! Samples of CPU time: on which task, at which stack.
 //!
 //! Which task a thread runs is tokio's own word, read together with the registers: no event lost elsewhere
-//! puts it in doubt. A task of before the attach is known by its id alone, until one of its stacks ends at a
-//! poll function that only one task type has.
+//! puts it in doubt. A task of before the attach is known by its id alone, until its header is found. The stack
+//! does not tell its type: in the first and last instructions of a poll, tokio's word is still, or again, that
+//! of the task around it, which is a worker's.
 
 use std::collections::BTreeMap;
 
-use super::task::{Parent, Phase};
+use super::task::{Parent, Phase, Why};
 use super::{Graph, Task};
 use crate::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
 
@@ -24,7 +25,7 @@ pub struct Samples {
     code: BTreeMap<u64, Vec<Function>>,
     /// All samples.
     pub total: u64,
-    /// Those of tasks whose type by their spawn is not the one by their stack.
+    /// Those of tasks of another type than the poll that their stack is in: at its beginning or end.
     pub contradictions: u64,
     /// Those whose stack is not kept, because there were too many.
     pub not_kept: u64,
@@ -87,8 +88,10 @@ impl Graph {
 
     pub(super) fn sample(&mut self, at: &At, running: Running, stack: u64, in_kernel: bool) {
         self.samples.total += 1;
-        if let Running::Task(id) = running {
-            self.learn_type(id, stack);
+        if let Running::Task(id) = running
+            && self.contradicts(id, stack)
+        {
+            self.samples.contradictions += 1;
         }
         let mut place = Place { running, thread: at.tid, stack, in_kernel };
         if self.samples.counts.len() >= PLACES_MAX && !self.samples.counts.contains_key(&place) {
@@ -118,7 +121,7 @@ impl Graph {
                 false => Parent::Task(id),
             }),
             Running::Nothing => Parent::Root(at.tid),
-            Running::Unknown => Parent::Unknown(super::Why::Unseen),
+            Running::Unknown => Parent::Unknown(Why::Unseen),
         };
         self.spawn_under(at, task, state, way, parent);
     }
@@ -132,21 +135,28 @@ impl Graph {
             return None;
         }
         let why = self.why_not_spawned(0);
-        Some(self.add(id, 0, Phase::Waiting, Parent::Unknown(why)))
+        let place = self.add(id, 0, Phase::Waiting, Parent::Unknown(why));
+        if why == Why::BeforeAttach {
+            // A gap that is told of later may have swallowed its spawn.
+            self.fresh.spawns.push((self.now, place));
+        }
+        Some(place)
     }
 
-    fn learn_type(&mut self, id: TaskId, stack: u64) {
-        let Some(place) = self.by_id(id) else { return };
-        let vtables = self.polled_by(stack);
-        let known = self.tasks[place].vtable;
-        if known != 0 {
-            let contradicts = !vtables.is_empty() && !vtables.contains(&known);
-            self.samples.contradictions += u64::from(contradicts);
+    /// The type of a task that entered the graph without its spawn.
+    pub(super) fn told_type(&mut self, task: &TaskRef) {
+        let Some(place) = task.id.and_then(|id| self.by_id(id)).filter(|&place| self.tasks[place].vtable == 0) else {
             return;
-        }
-        let &[vtable] = vtables else { return };
-        let (kind, runtime) = (self.setup.kind(vtable), self.setup.is_runtime(vtable));
+        };
+        let (kind, runtime) = (self.setup.kind(task.vtable), self.setup.is_runtime(task.vtable));
         let Task { vtable: of, kind: its_kind, runtime: its_runtime, .. } = &mut self.tasks[place];
-        (*of, *its_kind, *its_runtime) = (vtable, kind, runtime);
+        (*of, *its_kind, *its_runtime) = (task.vtable, kind, runtime);
+    }
+
+    /// Whether the task is of another type than the poll function that the stack ends in.
+    fn contradicts(&mut self, id: TaskId, stack: u64) -> bool {
+        let known = self.by_id(id).map_or(0, |place| self.tasks[place].vtable);
+        let polled = self.polled_by(stack);
+        known != 0 && !polled.is_empty() && !polled.contains(&known)
     }
 }

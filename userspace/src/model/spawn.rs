@@ -39,6 +39,10 @@ impl Graph {
         let (kind, runtime) = (self.setup.kind(vtable), self.setup.is_runtime(vtable));
         let kind = if kind == TaskKind::Unknown { kind_by(way) } else { kind };
         let birth = Birth { time_ns: self.now, thread: at.tid };
+        // Its spawn is told now: no gap has swallowed it.
+        if let Some(fresh) = self.fresh.spawns.iter().rposition(|&(_, child)| child == place) {
+            self.fresh.spawns.remove(fresh);
+        }
         let task = &mut self.tasks[place];
         (task.vtable, task.kind, task.runtime) = (vtable, kind, runtime);
         (task.parent, task.born) = (parent, Some(birth));

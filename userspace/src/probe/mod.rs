@@ -123,6 +123,10 @@ pub struct Options {
     pub way: Way,
     /// Whether the programs' own diagnostics are logged, through the `log` facade.
     pub logs: bool,
+    /// Whether programs that do nothing are attached in the place of those that see something, at the same
+    /// instructions: then nothing is told, and what the target still pays is the kernel's share. It takes
+    /// [`Way::Multi`].
+    pub empty: bool,
 }
 
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.
@@ -166,6 +170,7 @@ struct Group<'a> {
     path: &'a Path,
     program: Program,
     placements: &'a [&'a Placement],
+    empty: bool,
 }
 
 fn arm(loaded: &mut load::Loaded, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
@@ -193,6 +198,12 @@ impl Probe {
             Way::Auto => Way::Single,
             way => way,
         };
+        if options.empty && way != Way::Multi {
+            return Err(ProbeError::Kernel {
+                what: "attach empty programs".to_owned(),
+                why: "it takes hooks that are attached together, and Linux 6.10 or newer".to_owned(),
+            });
+        }
         // All hooks of one program before those of the next, in whatever file they are.
         let mut groups: BTreeMap<(Program, usize), Vec<&Placement>> = BTreeMap::new();
         for (index, image) in images.iter().enumerate() {
@@ -207,7 +218,8 @@ impl Probe {
                 continue;
             }
             let Some(image) = images.get(*image) else { continue };
-            let group = Group { pid: watched.pid, path: &image.path, program: *program, placements };
+            let group =
+                Group { pid: watched.pid, path: &image.path, program: *program, placements, empty: options.empty };
             match arm(&mut loaded, way, &group) {
                 Ok(armed) => links.extend(armed),
                 Err(error) if program.sees_http() => without_http = Some(error),

@@ -79,6 +79,11 @@ pub(super) fn is_supported() -> bool {
 
 /// Why the kernel takes no program at all, if it takes none.
 pub(super) fn refusal() -> Option<ProbeError> {
+    load_empty(0).err()
+}
+
+/// Has the kernel take a program that does nothing.
+fn load_empty(expected_attach_type: u32) -> Result<OwnedFd, ProbeError> {
     // `r0 = 0`, `exit`
     const INSTRUCTIONS: [u64; 2] = [0xb7, 0x95];
     let mut attributes = ProgLoad {
@@ -86,11 +91,12 @@ pub(super) fn refusal() -> Option<ProbeError> {
         insn_cnt: INSTRUCTIONS.len() as u32,
         insns: INSTRUCTIONS.as_ptr() as u64,
         license: c"Dual MIT/GPL".as_ptr() as u64,
+        expected_attach_type,
         ..ProgLoad::default()
     };
     // SAFETY: the instructions and the licence outlive the call.
-    let refused = unsafe { bpf(Command::ProgLoad, &mut attributes) }.err();
-    refused.map(|error| ProbeError::kernel("load eBPF programs", &error))
+    let loaded = unsafe { bpf(Command::ProgLoad, &mut attributes) };
+    loaded.map_err(|error| ProbeError::kernel("load eBPF programs", &error))
 }
 
 /// Has the kernel verify the program.
@@ -146,8 +152,8 @@ fn last_words(log: &[u8]) -> String {
 
 /// Loads the program and arms its hooks.
 pub(super) fn attach(loaded: &Loaded, group: &Group<'_>) -> Result<Attached, ProbeError> {
-    let Group { pid, path, program, placements } = *group;
-    let program_fd = load(loaded, program)?;
+    let Group { pid, path, program, placements, empty } = *group;
+    let program_fd = if empty { load_empty(ATTACH_TYPE)? } else { load(loaded, program)? };
     let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
     let offsets: Vec<u64> = placements.iter().map(|placement| placement.offset.0).collect();
     let cookies: Vec<u64> = placements.iter().map(|placement| placement.cookie).collect();

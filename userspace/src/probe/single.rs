@@ -28,7 +28,7 @@ pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError
 
 /// Loads the program and arms its hooks.
 pub(super) fn attach(loaded: &mut Loaded, group: &Group<'_>) -> Result<Vec<UProbeLink>, ProbeError> {
-    let Group { pid, path, program: which, placements } = *group;
+    let Group { pid, path, program: which, placements, .. } = *group;
     let is_loaded = program(loaded, which)?.fd().is_ok();
     if !is_loaded {
         load(loaded, which)?;

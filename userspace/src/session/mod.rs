@@ -17,6 +17,7 @@ mod redact;
 mod report;
 mod sampler;
 mod start;
+mod typed;
 mod watch;
 
 pub use dump::{Dump, dump};

@@ -2,16 +2,17 @@
 //! end here as bytes.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
 use probe_common::record::{self, Head};
 
+use super::typed::Types;
 use crate::{
     event::{
-        At, Ended, Event, Function, What,
+        At, Ended, Event, Function, Running, TaskId, What,
         sample::{Taken, TakenBlocked, shortened},
     },
     facts::PollCode,
@@ -35,19 +36,44 @@ pub(super) struct Sampler {
     rounds: u32,
     stacks: HashSet<u64>,
     code: HashSet<u64>,
+    types: Types,
+    /// Task vtables, with the place of the id in a header.
+    vtables: HashMap<u64, u32>,
+}
+
+/// What was copied of a stack, from the stack pointer on, and the registers then.
+#[derive(Clone, Copy, Debug)]
+struct Copied<'a> {
+    registers: Registers,
+    stack: &'a [u8],
+}
+
+impl Copied<'_> {
+    /// The word at an address in the target.
+    fn word(&self, address: u64) -> Option<u64> {
+        let from = usize::try_from(address.wrapping_sub(self.registers.sp)).ok()?;
+        let word = self.stack.get(from..from.checked_add(8)?)?;
+        word.try_into().ok().map(u64::from_le_bytes)
+    }
 }
 
 impl Sampler {
-    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode]) -> Self {
+    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode], vtables: HashMap<u64, u32>) -> Self {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
         polls.sort_unstable();
         let (stacks, code) = (HashSet::new(), HashSet::new());
-        Self { modules: modules(process), lines, polls, rounds: LOOK_EVERY, stacks, code }
+        let (modules, types) = (modules(process), Types::default());
+        Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables }
     }
 
     /// A round of the drain loop begins.
     pub(super) fn round(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
+    }
+
+    /// A task was spawned, which says its type.
+    pub(super) fn spawned(&mut self, id: TaskId) {
+        self.types.is_known(id);
     }
 
     /// Tells what one of the probe's records with a stack says, if it is one; before it the stack and the code if
@@ -56,14 +82,23 @@ impl Sampler {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
             let registers = Registers { ip, sp: head.sp, bp, bx, r };
-            let stack = self.stack(at(head), (registers, taken.stack), process, tell);
+            let copied = Copied { registers, stack: taken.stack };
+            let unwound = self.unwound(copied, process);
+            if let (Running::Task(id), Ended::Poll) = (taken.running(), unwound.ended) {
+                let memory = |address| word(|to| process.read_memory(RuntimeAddr(address), to));
+                let found =
+                    self.types.find(id, &unwound.registers, &self.vtables, |address| copied.word(address), memory);
+                found.into_iter().for_each(|task| tell(Event { at: before(head), what: What::Typed { task } }));
+            }
+            let stack = self.stack(at(head), unwound, tell);
             let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
             tell(Event { at: at(head), what });
             return true;
         }
         let Some(taken) = TakenBlocked::read(record) else { return false };
         let (at, since) = (at(taken.blocked.head), taken.blocked.since);
-        let stack = self.stack(at, registers_of(&taken), process, tell);
+        let unwound = self.unwound(copied(&taken), process);
+        let stack = self.stack(at, unwound, tell);
         tell(Event { at, what: What::Blocked { since, stack } });
         true
     }
@@ -76,43 +111,39 @@ impl Sampler {
         process: &Process,
         tell: &mut dyn FnMut(Event),
     ) -> u64 {
-        let taken = kept.and_then(TakenBlocked::kept);
-        taken.map_or(0, |taken| self.stack(at, registers_of(&taken), process, tell))
+        let Some(taken) = kept.and_then(TakenBlocked::kept) else { return 0 };
+        let unwound = self.unwound(copied(&taken), process);
+        self.stack(at, unwound, tell)
     }
 
     /// Tells a stack, if it is new.
-    fn stack(&mut self, at: At, taken: (Registers, &[u8]), process: &Process, tell: &mut dyn FnMut(Event)) -> u64 {
-        let unwound = self.unwound(taken, process);
+    fn stack(&mut self, at: At, unwound: Unwound, tell: &mut dyn FnMut(Event)) -> u64 {
         let stack = key(&unwound);
         let before = At { sp: 0, ..at };
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
             }
-            let Unwound { frames, ended } = unwound;
+            let Unwound { frames, ended, .. } = unwound;
             tell(Event { at: before, what: What::Stack { stack, ended, frames } });
         }
         stack
     }
 
-    fn unwound(&mut self, taken: (Registers, &[u8]), process: &Process) -> Unwound {
-        let unwound = self.attempt(taken);
+    fn unwound(&mut self, copied: Copied<'_>, process: &Process) -> Unwound {
+        let unwound = self.attempt(copied);
         // A library may have come since.
         if unwound.ended == Ended::NoModule && self.rounds >= LOOK_EVERY {
             self.rounds = 0;
             self.modules = modules(process);
-            return self.attempt(taken);
+            return self.attempt(copied);
         }
         unwound
     }
 
-    fn attempt(&self, (registers, stack): (Registers, &[u8])) -> Unwound {
-        let read = |address: u64| {
-            let from = usize::try_from(address.wrapping_sub(registers.sp)).map_err(drop)?;
-            let word = from.checked_add(8).and_then(|to| stack.get(from..to)).ok_or(())?;
-            word.try_into().map(u64::from_le_bytes).map_err(drop)
-        };
-        unwind(&self.modules, registers, read, |address| self.is_poll(address))
+    fn attempt(&self, copied: Copied<'_>) -> Unwound {
+        let read = |address| copied.word(address).ok_or(());
+        unwind(&self.modules, copied.registers, read, |address| self.is_poll(address))
     }
 
     fn is_poll(&self, address: u64) -> bool {
@@ -135,13 +166,24 @@ impl Sampler {
     }
 }
 
-fn registers_of<'a>(taken: &TakenBlocked<'a>) -> (Registers, &'a [u8]) {
+fn copied<'a>(taken: &TakenBlocked<'a>) -> Copied<'a> {
     let record::BlockedStack { head, ip, bp, bx, r, .. } = taken.blocked;
-    (Registers { ip, sp: head.sp, bp, bx, r }, taken.stack)
+    Copied { registers: Registers { ip, sp: head.sp, bp, bx, r }, stack: taken.stack }
 }
 
 fn at(head: Head) -> At {
     At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
+}
+
+/// For what is told before the record of this head.
+fn before(head: Head) -> At {
+    At { sp: 0, ..at(head) }
+}
+
+/// What `read`, which says how many bytes it read, reads.
+fn word(read: impl FnOnce(&mut [u8]) -> usize) -> Option<u64> {
+    let mut word = [0; 8];
+    (read(&mut word) == word.len()).then(|| u64::from_le_bytes(word))
 }
 
 /// Whether it was not told. Beyond [`TOLD_MAX`] that is not noted.

@@ -161,9 +161,9 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         logs: seen.logs,
         ..facts_of(plan, bias, takes_stacks)
     };
-    let sampler = lines.map(|lines| Sampler::new(&process, lines, &facts.polls));
     let redacted = live.http.as_ref().is_some_and(|http| http.redact);
-    let vtables = watched.vtables.into_iter().collect();
+    let vtables: HashMap<u64, u32> = watched.vtables.into_iter().collect();
+    let sampler = lines.map(|lines| Sampler::new(&process, lines, &facts.polls, vtables.clone()));
     let thread_local_len = elf.thread_local_len();
     Ok(Armed {
         process,

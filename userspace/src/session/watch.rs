@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{clock::monotonic_ns, redact::redact, start::Armed};
 use crate::{
     event::{
-        At, Event, What,
+        At, Event, TaskRef, What,
         decode::decode,
         encode::thread_name,
         order::{CpuRound, Order},
@@ -159,6 +159,11 @@ impl Watch {
                 if *redacted {
                     redact(&mut event);
                 }
+                if let (What::SpawnedBy { task: TaskRef { id: Some(id), .. }, .. }, Some(sampler)) =
+                    (&event.what, &mut *sampler)
+                {
+                    sampler.spawned(*id);
+                }
                 tell(event);
             }
             Err(_) => *undecoded += 1,
@@ -199,7 +204,7 @@ fn is_inside(event: &Event, from: u64, until: u64) -> bool {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
         What::ThreadName { .. } => true,
         // Told once; the chain may be awaited later as well.
-        What::Frames { .. } | What::Stack { .. } | What::Code { .. } => true,
+        What::Frames { .. } | What::Stack { .. } | What::Code { .. } | What::Typed { .. } => true,
         _ => (from..=until).contains(&event.at.time),
     }
 }

@@ -54,6 +54,8 @@ pub struct Unwound {
     pub frames: Vec<u64>,
     /// Why there are no more.
     pub ended: Ended,
+    /// The registers in the last frame.
+    pub registers: Registers,
 }
 
 /// Unwinds a stack until `is_end` says of a frame's address that it is the last one wanted. `read` reads a
@@ -81,5 +83,5 @@ pub fn unwind<E>(
             Err(ended) => break ended,
         }
     };
-    Unwound { frames, ended }
+    Unwound { frames, ended, registers }
 }

@@ -48,7 +48,7 @@ fn unwound(limit: usize, is_end: impl Fn(u64) -> bool) -> Unwound {
 
 #[test]
 fn a_threads_stack_is_unwound_to_its_start() {
-    let Unwound { frames, ended } = of_a_thread(usize::MAX, None);
+    let Unwound { frames, ended, .. } = of_a_thread(usize::MAX, None);
     assert_eq!(ended, Ended::Thread, "{frames:x?}");
     let start = a_threads_stack_is_unwound_to_its_start as fn() as usize as u64;
     assert!(frames.len() > 5 && !frames.contains(&start));
@@ -58,20 +58,20 @@ fn a_threads_stack_is_unwound_to_its_start() {
 fn a_stack_ends_where_it_is_told_to() {
     let whole = of_a_thread(usize::MAX, None);
     let third = whole.frames[2];
-    let Unwound { frames, ended } = of_a_thread(usize::MAX, Some(third));
+    let Unwound { frames, ended, .. } = of_a_thread(usize::MAX, Some(third));
     assert_eq!((frames.last(), ended), (Some(&third), Ended::Poll));
 }
 
 #[test]
 fn a_cut_stack_says_so() {
-    let Unwound { frames, ended } = of_a_thread(16, None);
+    let Unwound { frames, ended, .. } = of_a_thread(16, None);
     assert_eq!(ended, Ended::Cut, "{frames:x?}");
 }
 
 #[test]
 fn what_has_no_table_is_not_guessed() {
     let registers = Registers { ip: 0x10, sp: 0x1000, ..Registers::default() };
-    let Unwound { frames, ended } = unwind(&own(), registers, |_| Ok::<_, ()>(0), |_| false);
+    let Unwound { frames, ended, .. } = unwind(&own(), registers, |_| Ok::<_, ()>(0), |_| false);
     assert_eq!((frames, ended), (vec![0x10], Ended::NoModule));
 }
 

@@ -89,7 +89,10 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     writeln!(out, "{tasks} in tasks, {elsewhere} outside of them, {unknown} of which it is not known")?;
     if graph.samples().contradictions > 0 {
         let count = graph.samples().contradictions;
-        writeln!(out, "{count} samples of tasks whose type by their spawn is not the one by their stack")?;
+        writeln!(
+            out,
+            "{count} samples at the beginning or end of a poll, where tokio still, or again, names the task around it"
+        )?;
     }
     if graph.samples().not_kept > 0 {
         writeln!(out, "{} samples whose stack is not kept: too many were different", graph.samples().not_kept)?;

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::child::Running;
 use super::seen::{self, Seen};
+use crate::child::Running;
 use crate::process::{output, root};
 
 const ARM_MAX: Duration = Duration::from_secs(60);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::agent::Found;
-use super::child::Running;
 use super::offsets::Offsets;
 use super::programs::Server;
+use crate::child::Running;
 
 const ATTACH_MAX: Duration = Duration::from_secs(60);
 /// bpftrace's buffer for each CPU, in pages: none of some ten thousand lines may be lost.

@@ -3,7 +3,6 @@
 
 mod agent;
 mod bpftrace;
-mod child;
 mod compare;
 mod drive;
 mod offsets;

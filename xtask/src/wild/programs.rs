@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::child::Running;
 use super::drive;
+use crate::child::Running;
 use crate::process::{cargo, root, run as execute};
 
 const START_MAX: Duration = Duration::from_secs(20);

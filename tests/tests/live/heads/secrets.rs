@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use asyncscope::event::What;
-use asyncscope_tests::agent;
 use asyncscope_tests::paths::{self, Scratch};
-use asyncscope_tests::process::Running;
+use asyncscope_tests::{agent, memory};
 
 use super::{Heads, PATIENCE, attach, client};
 use crate::Test;
@@ -33,6 +32,7 @@ fn secrets() -> Result<()> {
     let held = Held::new(&json)?;
     let target = Heads::start(&mut std::process::Command::new(paths::heads()?))?;
     let mut agent = attach(&target, &record, &["--redact", "--json", &json.to_string_lossy()])?;
+    let known = record.to_string_lossy().into_owned();
     let body = secret.repeat(20);
     let head = format!(
         "POST /echo/known?token={secret} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\ncookie: a={secret}\r\nx-request-id: {ID}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -43,9 +43,10 @@ fn secrets() -> Result<()> {
         ensure!(answer.windows(secret.len()).any(|window| window == secret.as_bytes()), "not echoed");
     }
     until_recorded(&record, REQUESTS)?;
-    let after_the_last = memory_without(&mut agent.process, &secret)?;
+    let after_the_last = memory::without(&mut agent.process, secret.as_bytes(), known.as_bytes())?;
     agent.process.signal(libc::SIGINT)?;
-    let before_exit = held.until_written(|| memory_without(&mut agent.process, &secret))?;
+    let before_exit =
+        held.until_written(|| memory::without(&mut agent.process, secret.as_bytes(), known.as_bytes()))?;
     let json = held.rest(|| agent.succeed().map(drop))?;
     target.finish()?;
     let report = agent::run(["report", &record.to_string_lossy()])?;
@@ -132,33 +133,4 @@ impl Held {
             }
         }
     }
-}
-
-/// Looks through all of a process's memory, while it stands still, and returns how much that is.
-fn memory_without(process: &mut Running, secret: &str) -> Result<usize> {
-    process.signal(libc::SIGSTOP)?;
-    let looked = look_for(process.pid(), secret);
-    process.signal(libc::SIGCONT)?;
-    looked
-}
-
-fn look_for(pid: u32, secret: &str) -> Result<usize> {
-    let memory = File::open(format!("/proc/{pid}/mem"))?;
-    let mut scanned = 0;
-    for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
-        let Some((range, rest)) = line.split_once(' ') else { continue };
-        let Some((start, end)) = range.split_once('-') else { continue };
-        if !rest.starts_with('r') || rest.contains("[v") {
-            continue;
-        }
-        let (start, end) = (u64::from_str_radix(start, 16)?, u64::from_str_radix(end, 16)?);
-        let mut bytes = vec![0; usize::try_from(end - start)?];
-        // A page may be gone meanwhile.
-        let Ok(len) = memory.read_at(&mut bytes, start) else { continue };
-        scanned += len;
-        let found = bytes[..len].windows(secret.len()).any(|window| window == secret.as_bytes());
-        ensure!(!found, "the agent's memory holds the secret, at {line}");
-    }
-    ensure!(scanned > 1 << 20, "only {scanned} bytes could be read");
-    Ok(scanned)
 }

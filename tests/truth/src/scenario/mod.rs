@@ -6,6 +6,7 @@ mod blocking;
 mod ending;
 mod execs;
 mod forks;
+mod guests;
 mod limits;
 mod load;
 mod local_set;
@@ -26,6 +27,7 @@ use anyhow::Result;
 use tokio::runtime::{Builder, Runtime};
 
 use self::ending::Ending;
+use self::guests::Guest;
 use crate::names;
 use crate::stage::Stage;
 
@@ -33,7 +35,7 @@ macro_rules! scenarios {
     ($($scenario:ident $name:literal $run:expr;)*) => {
         /// What to live.
         #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle, Steady, ExecOther, ExecItself, End(Ending) }
+        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle, Steady, ExecOther, ExecItself, Guests(Guest), End(Ending) }
 
         impl Scenario {
             /// The scenario of this name.
@@ -46,6 +48,8 @@ macro_rules! scenarios {
                     "steady" => Self::Steady,
                     "exec_other" => Self::ExecOther,
                     "exec_itself" => Self::ExecItself,
+                    "guest_early" => Self::Guests(Guest::Early),
+                    "guest_late" => Self::Guests(Guest::Late),
                     _ => return Ending::by_name(name.strip_prefix("ending_")?).map(Self::End),
                 })
             }
@@ -59,6 +63,7 @@ macro_rules! scenarios {
                     Self::Steady => limits::steady(stage),
                     Self::ExecOther => execs::into_other(stage),
                     Self::ExecItself => execs::into_itself(stage),
+                    Self::Guests(when) => guests::run(stage, when),
                     Self::End(ending) => ending::run(stage, ending),
                     $(Self::$scenario => {
                         stage.go()?;

@@ -149,6 +149,7 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
             frames: args[2..].iter().map(|address| address.parse().unwrap()).collect(),
         },
         // `code 16 svc::inner svc::outer`
+        "typed" => What::Typed { task },
         "code" => What::Code {
             address: args[0].parse().unwrap(),
             functions: args[1..].iter().map(|&name| Function { name: name.into(), ..Function::default() }).collect(),

@@ -44,6 +44,8 @@ pub struct Dump {
     pub json: bool,
     /// How long to watch before.
     pub watch: Duration,
+    /// How long tasks are read, at most.
+    pub within: Duration,
     /// How often in a row; each is printed.
     pub times: u32,
     /// Where names come from.
@@ -89,7 +91,7 @@ pub fn dump(wanted: &Dump) -> Result<()> {
     let mut watching = Watching::new(&armed);
     watching.watch(&mut armed, wanted.watch)?;
     for _ in 0..wanted.times.max(1) {
-        let snapshot = take(&mut armed, &mut watching, &program)?;
+        let snapshot = take(&mut armed, &mut watching, &program, wanted.within)?;
         if armed.process.became_another() {
             return Err(TargetError::BecameAnother(armed.process.pid).into());
         }
@@ -143,8 +145,9 @@ impl Watching {
     }
 }
 
-fn take(armed: &mut Armed, watching: &mut Watching, program: &Program) -> Result<Snapshot> {
+fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: Duration) -> Result<Snapshot> {
     let now = monotonic_ns();
+    let over = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
     watching.until(armed, now)?;
     let (mut headers, mut search) = owned::tasks(armed);
     search.listed = headers.len();
@@ -158,7 +161,13 @@ fn take(armed: &mut Armed, watching: &mut Watching, program: &Program) -> Result
     for last in [false, false, false, false, false, true] {
         watching.tasks.begin();
         let mut reader = Reader::new(&armed.process, &armed.vtables, program, &armed.facts);
-        let readings: Vec<_> = left.drain(..).filter_map(|header| reader.read(header)).collect();
+        let mut readings = Vec::new();
+        while monotonic_ns() < over
+            && let Some(header) = left.pop()
+        {
+            readings.extend(reader.read(header));
+        }
+        snapshot.search.unread += std::mem::take(&mut left).len();
         let end = monotonic_ns();
         watching.until(armed, end)?;
         for reading in readings {

@@ -39,6 +39,7 @@ struct Search {
     stated: Option<u64>,
     listed: usize,
     only_seen: usize,
+    unread: usize,
     why_not: Option<&'static str>,
 }
 
@@ -96,6 +97,7 @@ pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
             stated: search.stated,
             listed: search.listed,
             only_seen: search.only_seen,
+            unread: search.unread,
             why_not: search.why_not,
         },
         thrown_away: told.snapshot.thrown_away,

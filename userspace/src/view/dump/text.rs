@@ -87,6 +87,9 @@ impl Text<'_> {
             tasks.len(),
         )?;
         writeln!(self.out, "{}", search(self.told))?;
+        if snapshot.search.unread > 0 {
+            writeln!(self.out, "{} tasks were not read: the time for it was over (--within)", snapshot.search.unread)?;
+        }
         let torn = tasks.iter().filter(|task| task.unread == Some(Unread::Torn)).count();
         writeln!(
             self.out,

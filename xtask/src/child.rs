@@ -1,6 +1,6 @@
 //! Processes that do not outlive the chore.
 
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A child that is killed where it is dropped.
 #[derive(Debug)]
-pub(super) struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
     /// Starts it without input.
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("{name} could not be started"))?;
         Ok(Self(child))
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    /// Starts it with both pipes in our hands.
+    pub(crate) fn start_piped(command: &mut Command) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = Self(child.with_context(|| format!("{name} could not be started"))?);
+        let pipes = child.0.stdin.take().zip(child.0.stdout.take());
+        let (stdin, stdout) = pipes.with_context(|| format!("{name} has no pipes"))?;
+        Ok((child, stdin, stdout))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 
     /// Ends it as Ctrl-C does, and waits for it.
-    pub(super) fn interrupt(mut self) -> Result<ExitStatus> {
+    pub(crate) fn interrupt(mut self) -> Result<ExitStatus> {
         // SAFETY: sends a signal to a child of ours that has not been waited for: no other process can
         // have its id.
         unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) };
@@ -36,7 +46,7 @@ impl Running {
     ///
     /// # Errors
     /// Where that takes longer than `at_most`, or the child ends before.
-    pub(super) fn until<T>(&mut self, what: &str, at_most: Duration, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+    pub(crate) fn until<T>(&mut self, what: &str, at_most: Duration, mut look: impl FnMut() -> Option<T>) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(found) = look() {

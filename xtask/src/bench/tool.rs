@@ -1,0 +1,182 @@
+//! Tools that are attached to a running service from outside, as processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use serde::Deserialize;
+
+use super::clock::cpu_time;
+use super::cpus::Half;
+use super::variant::Variant;
+use crate::child::Running;
+use crate::process::{output, root};
+
+const ATTACH_MAX: Duration = Duration::from_secs(120);
+/// perf does not say when it is ready.
+const PERF_STARTS: Duration = Duration::from_millis(500);
+
+/// A tool that is attached.
+#[derive(Debug)]
+pub(super) struct Tool {
+    running: Running,
+    /// Where it says what went wrong.
+    told: PathBuf,
+}
+
+impl Tool {
+    /// Attaches it to the process; returns when it is in place.
+    pub(super) fn attach(variant: Variant, pid: u32, scratch: &Path) -> Result<Self> {
+        let told = scratch.join("tool.txt");
+        let ready = |told: &str| match variant {
+            Variant::Bpftrace => told.contains(READY),
+            _ => told.contains("hooks armed"),
+        };
+        let mut command = match variant {
+            Variant::Floor => asyncscope(pid, &["--empty-programs"]),
+            Variant::Trace => asyncscope(pid, &[]),
+            Variant::Sample => asyncscope(pid, &["--mode", "sample"]),
+            Variant::Bpftrace => bpftrace(pid, scratch)?,
+            Variant::Perf => perf(pid, scratch),
+            Variant::Console | Variant::Otel => bail!("{variant:?} is built in"),
+        };
+        let file = File::create(&told)?;
+        // bpftrace says there that it is ready.
+        let out = if variant == Variant::Bpftrace { file.try_clone()?.into() } else { Stdio::null() };
+        let mut running = Running::start(command.stdout(out).stderr(file))?;
+        if variant == Variant::Perf {
+            thread::sleep(PERF_STARTS);
+        } else {
+            let look = || fs::read_to_string(&told).ok().filter(|told| ready(told));
+            let attached = running.until("it was attached", ATTACH_MAX, look);
+            attached.with_context(|| format!("{variant:?}: {}", fs::read_to_string(&told).unwrap_or_default()))?;
+        }
+        Ok(Self { running, told })
+    }
+
+    /// The tool's own CPU time until now.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        cpu_time(self.running.pid())
+    }
+
+    /// Ends it as Ctrl-C does, and waits until its hooks are gone.
+    pub(super) fn detach(self) -> Result<()> {
+        let status = self.running.interrupt()?;
+        let told = fs::read_to_string(&self.told).unwrap_or_default();
+        // perf ends by the signal that it was sent.
+        ensure!(status.code().is_none_or(|code| code == 0), "the tool failed: {status}: {told}");
+        Ok(())
+    }
+}
+
+fn agent() -> PathBuf {
+    root().join("target/release/asyncscope")
+}
+
+fn asyncscope(pid: u32, options: &[&str]) -> Command {
+    let mut command = Half::Rest.command(agent());
+    command.args(["attach", &pid.to_string()]).args(options);
+    command
+}
+
+/// As one would have it for a program without frame pointers, which a release build is.
+fn perf(pid: u32, scratch: &Path) -> Command {
+    let mut command = Half::Rest.command("perf");
+    command.args(["record", "--freq", "99", "--call-graph", "dwarf", "--pid", &pid.to_string(), "--output"]);
+    command.arg(scratch.join("perf.data"));
+    command
+}
+
+const READY: &str = "counting";
+
+#[derive(Debug, Deserialize)]
+struct Inspection {
+    hooks: Vec<Hook>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hook {
+    sees: String,
+    /// `None` where the hook is missing.
+    address: Option<u64>,
+    /// Begins with the library's name and a colon, where it is in one.
+    how: String,
+}
+
+/// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
+/// function, and in one only that has a symbol.
+fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
+    let told = output(Command::new(agent()).args(["inspect", "--json", &pid.to_string()]))?;
+    let found: Inspection = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
+    let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
+    let libraries = libraries(&fs::read_to_string(format!("/proc/{pid}/maps"))?);
+    let mut hooks: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
+    for Hook { sees, address, how } in &found.hooks {
+        let Some(address) = address.filter(|_| sees != "logs") else { continue };
+        let library = how.split_once(':').and_then(|(name, _)| libraries.get(name));
+        hooks.entry(library.unwrap_or(&executable).clone()).or_default().push(address);
+    }
+    let mut probes = Vec::new();
+    for (file, hooks) in &hooks {
+        let entries = entries(&fs::read(file)?, hooks)?;
+        probes.extend(entries.iter().map(|entry| format!("uprobe:{}:{entry:#x}", file.display())));
+    }
+    ensure!(!probes.is_empty(), "there is nothing to count");
+    let script = scratch.join("count.bt");
+    fs::write(&script, program(&probes, pid))?;
+    let mut command = Half::Rest.command("bpftrace");
+    command.args(["-B", "line"]).arg(script).env("BPFTRACE_MAX_PROBES", "4096");
+    Ok(command)
+}
+
+/// Where the functions begin that these addresses are in.
+fn entries(file: &[u8], addresses: &[u64]) -> Result<BTreeSet<u64>> {
+    let file = object::File::parse(file)?;
+    let symbols = file.symbols().chain(file.dynamic_symbols());
+    let functions = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+    let functions: BTreeMap<u64, u64> = functions.map(|symbol| (symbol.address(), symbol.size())).collect();
+    let around = |address: &u64| {
+        let (entry, size) = functions.range(..=*address).next_back()?;
+        (address - entry < *size).then_some(*entry)
+    };
+    Ok(addresses.iter().filter_map(around).collect())
+}
+
+/// Other processes pass the probes, too: some versions hook these, whatever `-p` says.
+fn program(probes: &[String], pid: u32) -> String {
+    let count = format!("{}\n/pid == {pid}/\n{{ @[probe] = count(); }}\n", probes.join(",\n"));
+    // The first tick comes when all probes are in place.
+    count + &format!("interval:ms:100 {{ if (@ready == 0) {{ printf(\"{READY}\\n\"); @ready = 1; }} }}\n")
+}
+
+/// The files that the process has mapped, by their names without a path.
+fn libraries(maps: &str) -> BTreeMap<String, PathBuf> {
+    let paths = maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(5)).map(PathBuf::from);
+    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
+    paths.filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_begin_before_what_is_in_them() {
+        let file = fs::read("/proc/self/exe").unwrap();
+        let here = object::File::parse(&*file).unwrap();
+        let of_size = |symbol: &object::Symbol<'_, '_>| symbol.kind() == SymbolKind::Text && symbol.size() > 8;
+        let some = here.symbols().find(of_size).unwrap();
+        assert_eq!(entries(&file, &[some.address() + 4, 1]).unwrap(), BTreeSet::from([some.address()]));
+    }
+
+    #[test]
+    fn finds_libraries() {
+        let maps = "7f0-7f1 r-xp 00000000 fe:00 1234  /usr/lib/libc.so.6\n7f2-7f3 rw-p 00000000 00:00 0\n";
+        assert_eq!(libraries(maps), BTreeMap::from([("libc.so.6".to_owned(), "/usr/lib/libc.so.6".into())]));
+    }
+}
