@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn stacks_are_compared_up_to_where_ours_end() {
         let mut counts = Counts::default();
-        let ours = |ended| Unwound { frames: vec![1, 2], ended };
+        let ours = |ended| Unwound { frames: vec![1, 2], ended, ..Unwound::default() };
         counts.add(&ours(Ended::Poll), &[1, 2, 3]);
         counts.add(&ours(Ended::NoTable), &[1, 2, 3]);
         counts.add(&ours(Ended::Poll), &[1]);
