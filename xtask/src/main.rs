@@ -37,6 +37,8 @@ enum Word {
     Demo,
     /// Profile published programs as their authors ship them, against bpftrace. Needs root and bpftrace.
     Wild(wild::Options),
+    /// Hold the unwinder against framehop, on the stacks of three programs. Needs root.
+    Unwinding,
     /// Build the truth program with several tokios in several ways, and compare each. Needs root.
     Matrix(matrix::Options),
     /// Install the collector that the live tests of spans send through. Needs Python.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
         Word::Wild(options) => wild::run(&options),
+        Word::Unwinding => wild::compare_unwinding(),
         Word::Matrix(options) => matrix::run(&options),
         Word::SetupCollector => collector::setup(),
         Word::Collector => collector::run(),

@@ -92,6 +92,10 @@ fn observed() -> Result<()> {
     ensure!(seen == expected, "blocked: {seen:?}, but {expected:?} say so");
     let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
     ensure!(folded.contains("waits::blocks::sleeps;[blocked] "), "{folded}");
+    let stuck = told.iter().find(|told| told.name == "stuck").context("no task is stuck")?;
+    let poll = of(&lines, "long-poll", stuck.task).next().context("no long poll of the task that is stuck")?;
+    let file = poll["blocks_in"]["file"].as_str().unwrap_or_default();
+    ensure!(poll["end_ns"].is_null() && file.ends_with("waits/src/blocks.rs"), "{poll}");
     Ok(())
 }
 

@@ -236,10 +236,15 @@ impl<'a> TakenBlocked<'a> {
     /// Reads the probe's record; `None` for another kind.
     #[must_use]
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        Self::kept(bytes).filter(|taken| taken.blocked.head.kind == Kind::BlockedStack as u8)
+    }
+
+    /// The same of what the probe keeps and has not told, which has no kind.
+    #[must_use]
+    pub fn kept(bytes: &'a [u8]) -> Option<Self> {
         let (blocked, stack) = record::BlockedStack::read_from_prefix(bytes).ok()?;
         let len = usize::try_from(blocked.stack_len).ok().filter(|&len| len <= BLOCKED_STACK_MAX)?;
-        let fits = blocked.head.kind == Kind::BlockedStack as u8 && stack.len() == len;
-        fits.then_some(Self { blocked, stack })
+        (stack.len() == len).then_some(Self { blocked, stack })
     }
 }
 

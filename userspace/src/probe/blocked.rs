@@ -6,6 +6,9 @@ use aya::{
     programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink},
 };
 
+use probe_common::record::{self, BLOCKED_STACK_MAX};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
 use super::{
     ProbeError,
     load::{Loaded, absent},
@@ -19,11 +22,13 @@ const STATE_IS_TOLD: (u16, u16) = (5, 19);
 const THREADS: u32 = 1 << 14;
 /// Of as many threads the stacks are kept: each takes 16 KiB of the kernel's memory.
 const STACKS: u32 = 256;
+/// The length of such a stack and of the record before it.
+const DRAFT: usize = size_of::<record::BlockedStack>() + BLOCKED_STACK_MAX;
 /// As many types are told apart.
 const TYPES: usize = 1 << 12;
 
 /// A thread that was off the CPU inside of a poll when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StillBlocked {
     /// Since when, in nanoseconds of `CLOCK_MONOTONIC`.
     pub since: u64,
@@ -31,12 +36,16 @@ pub struct StillBlocked {
     pub sp: u64,
     /// The thread, in the initial pid namespace.
     pub tid: u32,
+    /// A [`record::BlockedStack`] and the bytes after it, if its stack was taken; of the head only the stack pointer
+    /// means something.
+    pub taken: Option<Vec<u8>>,
 }
 
 /// The armed hook, which goes when it is dropped, and the threads that are blocked now.
 pub(super) struct Blocked {
     link: Option<RawTracePointLink>,
     off: HashMap<MapData, u64, [u64; 3]>,
+    stacks: HashMap<MapData, u32, [u8; DRAFT]>,
 }
 
 impl std::fmt::Debug for Blocked {
@@ -108,9 +117,10 @@ impl Blocked {
     pub(super) fn arm(loaded: &mut Loaded) -> Result<Self, ProbeError> {
         let program = load(loaded)?;
         let link = program.attach(PROGRAM).and_then(|id| program.take_link(id)).map_err(failed)?;
-        let off = loaded.take_map("OFF")?.try_into();
-        let off = off.map_err(|error: MapError| ProbeError::aya("use the map of blocked threads", &error))?;
-        Ok(Self { link: Some(link), off })
+        let unusable = |error: MapError| ProbeError::aya("use the maps of blocked threads", &error);
+        let off = loaded.take_map("OFF")?.try_into().map_err(unusable)?;
+        let stacks = loaded.take_map("BLOCKED_STACKS")?.try_into().map_err(unusable)?;
+        Ok(Self { link: Some(link), off, stacks })
     }
 
     pub(super) fn disarm(&mut self) {
@@ -121,6 +131,20 @@ impl Blocked {
     /// by its record as well.
     pub(super) fn still(&self) -> Vec<StillBlocked> {
         let entries = self.off.iter().take(THREADS as usize).filter_map(Result::ok);
-        entries.map(|(_, [since, sp, tid])| StillBlocked { since, sp, tid: tid as u32 }).collect()
+        let still = |(thread, off @ [since, sp, tid]): (u64, [u64; 3])| {
+            let tid = tid as u32;
+            let taken = self.taken(tid, since);
+            // As long as the thread does not come back, nobody writes there.
+            let taken = taken.filter(|_| self.off.get(&thread, 0).is_ok_and(|now| now == off));
+            StillBlocked { since, sp, tid, taken }
+        };
+        entries.map(still).collect()
+    }
+
+    fn taken(&self, tid: u32, since: u64) -> Option<Vec<u8>> {
+        let bytes = self.stacks.get(&tid, 0).ok()?;
+        let (record, stack) = record::BlockedStack::read_from_prefix(&bytes).ok()?;
+        let stack = stack.get(..usize::try_from(record.stack_len).ok()?)?;
+        (record.since == since && !stack.is_empty()).then(|| [record.as_bytes(), stack].concat())
     }
 }

@@ -142,7 +142,7 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
     watch.last(&mut armed, &mut |event| sink.take(event))?;
     others::announce_late(&mut armed);
     sink.still(still, end_ns);
-    sink.still_blocked(&blocked, end_ns);
+    sink.still_blocked(&mut armed, &blocked, end_ns);
     let lost = losses(&watch);
     sink.learn(&mut armed);
     sink.finish(end_ns, &lost);
@@ -295,10 +295,14 @@ impl Sink {
     }
 
     /// Takes the threads that were blocked at the end, and before.
-    fn still_blocked(&mut self, blocked: &[StillBlocked], end_ns: u64) {
-        for &StillBlocked { since, sp, tid } in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
-            let at = At { time: end_ns, tid, sp, ..At::default() };
-            self.take(Event { at, what: What::Blocked { since, stack: 0 } });
+    fn still_blocked(&mut self, armed: &mut Armed, blocked: &[StillBlocked], end_ns: u64) {
+        for StillBlocked { since, sp, tid, taken } in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
+            let at = At { time: end_ns, tid: *tid, sp: *sp, ..At::default() };
+            let Armed { sampler, process, .. } = armed;
+            let stack = sampler.as_mut().map_or(0, |sampler| {
+                sampler.still_blocked(taken.as_deref(), at, process, &mut |event| self.take(event))
+            });
+            self.take(Event { at, what: What::Blocked { since: *since, stack } });
         }
     }
 

@@ -90,24 +90,36 @@ impl Sampler {
                     self.types.find(id, &unwound.registers, &self.vtables, |address| copied.word(address), memory);
                 found.into_iter().for_each(|task| tell(Event { at: before(head), what: What::Typed { task } }));
             }
-            let stack = self.stack(head, unwound, tell);
+            let stack = self.stack(at(head), unwound, tell);
             let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
             tell(Event { at: at(head), what });
             return true;
         }
-        let Some(TakenBlocked { blocked, stack }) = TakenBlocked::read(record) else { return false };
-        let record::BlockedStack { head, since, ip, bp, bx, r, .. } = blocked;
-        let copied = Copied { registers: Registers { ip, sp: head.sp, bp, bx, r }, stack };
-        let unwound = self.unwound(copied, process);
-        let stack = self.stack(head, unwound, tell);
-        tell(Event { at: at(head), what: What::Blocked { since, stack } });
+        let Some(taken) = TakenBlocked::read(record) else { return false };
+        let (at, since) = (at(taken.blocked.head), taken.blocked.since);
+        let unwound = self.unwound(copied(&taken), process);
+        let stack = self.stack(at, unwound, tell);
+        tell(Event { at, what: What::Blocked { since, stack } });
         true
     }
 
+    /// Tells the stack of a thread that is blocked still, if it is new; 0 if there is none.
+    pub(super) fn still_blocked(
+        &mut self,
+        kept: Option<&[u8]>,
+        at: At,
+        process: &Process,
+        tell: &mut dyn FnMut(Event),
+    ) -> u64 {
+        let Some(taken) = kept.and_then(TakenBlocked::kept) else { return 0 };
+        let unwound = self.unwound(copied(&taken), process);
+        self.stack(at, unwound, tell)
+    }
+
     /// Tells a stack, if it is new.
-    fn stack(&mut self, head: Head, unwound: Unwound, tell: &mut dyn FnMut(Event)) -> u64 {
+    fn stack(&mut self, at: At, unwound: Unwound, tell: &mut dyn FnMut(Event)) -> u64 {
         let stack = key(&unwound);
-        let before = before(head);
+        let before = At { sp: 0, ..at };
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
                 self.tell_code(before, address, tell);
@@ -152,6 +164,11 @@ impl Sampler {
         }
         tell(Event { at, what: What::Code { address, functions } });
     }
+}
+
+fn copied<'a>(taken: &TakenBlocked<'a>) -> Copied<'a> {
+    let record::BlockedStack { head, ip, bp, bx, r, .. } = taken.blocked;
+    Copied { registers: Registers { ip, sp: head.sp, bp, bx, r }, stack: taken.stack }
 }
 
 fn at(head: Head) -> At {

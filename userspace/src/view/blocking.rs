@@ -106,6 +106,16 @@ impl Delays {
     }
 }
 
+impl std::fmt::Display for Delays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (ns, longest) = (human(self.ns), human(self.longest_ns));
+        match self.times {
+            1 => write!(f, "once, {ns}"),
+            times => write!(f, "{times} times, {ns} in all, {longest} at most"),
+        }
+    }
+}
+
 /// What the polls of a row have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -202,8 +212,7 @@ fn write_row(key: &Key, row: &Row, blocked_is_known: bool, out: &mut dyn Write) 
     delayed.sort_by_key(|(_, delays)| Reverse(delays.ns));
     let types = delayed.len();
     for (name, delays) in delayed.into_iter().take(MAX_DELAYED) {
-        let (ns, longest) = (human(delays.ns), human(delays.longest_ns));
-        more.push(format!("delayed {name}: {} times, {ns} in all, {longest} at most", delays.times));
+        more.push(format!("delayed {name}: {delays}"));
     }
     if types > MAX_DELAYED {
         more.push(format!("delayed tasks of {} types more", types - MAX_DELAYED));

@@ -9,6 +9,7 @@ mod offsets;
 mod programs;
 mod seen;
 mod table;
+mod unwinding;
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ use crate::process::{cargo, is_root, on_path, root, run as execute};
 use compare::Comparison;
 use programs::{PROGRAMS, Program};
 use table::Row;
+
+pub(crate) use unwinding::run as compare_unwinding;
 
 /// Options of `wild`.
 #[derive(Debug, clap::Args)]
