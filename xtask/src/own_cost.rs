@@ -83,7 +83,7 @@ fn built() -> Result<PathBuf> {
     let said = output(&mut build)?;
     let artifacts = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let ours = artifacts.filter(|artifact| artifact["target"]["name"] == "steps");
-    let executable = ours.filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from)).last();
+    let executable = ours.filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from)).next_back();
     executable.context("cargo built no program of that name")
 }
 
