@@ -4,13 +4,16 @@
 mod chains;
 mod check;
 mod collector;
+mod debian;
 mod demo;
 mod discovery;
 mod document;
 mod ebpf;
 mod matrix;
 mod process;
+mod soak;
 mod test;
+mod vm;
 mod wild;
 
 use std::process::ExitCode;
@@ -42,6 +45,10 @@ enum Word {
     Collector,
     /// Compare await chains with the truth at length, with each compiler that is installed. Needs root.
     Chains,
+    /// Boot other kernels in virtual machines, and run live tests under each. Needs Debian's apt.
+    Vm(vm::Options),
+    /// Watch a steady load for long, and tell whether anything grows. Needs root.
+    Soak(soak::Options),
     /// Measure what discovery costs, beside readelf.
     Discovery(discovery::Options),
     /// Install the compiler and linker that the committed eBPF object is built with (Debian 12, root).
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
         Word::SetupCollector => collector::setup(),
         Word::Collector => collector::run(),
         Word::Chains => chains::run(),
+        Word::Vm(options) => vm::run(&options),
+        Word::Soak(options) => soak::run(&options),
         Word::Discovery(options) => discovery::run(&options),
         Word::SetupEbpf => ebpf::setup(),
         Word::BuildEbpf(options) => ebpf::build(&options),
