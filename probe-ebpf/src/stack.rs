@@ -4,7 +4,7 @@
 //! there once at a time. But such a program may be preempted, and run again in another thread before it goes on: both
 //! would then write to the same stack, and a pointer of the one may be a word of the target's memory in the other,
 //! which the kernel follows, and dies. A program that makes tail calls gets no stack of that kind.
-//! <https://github.com/torvalds/linux/blob/v6.13/kernel/bpf/verifier.c#L6114-L6144>
+//! `bpf_enable_priv_stack` in <https://github.com/torvalds/linux/blob/v6.13/kernel/bpf/verifier.c>
 
 use aya_ebpf::{btf_maps::ProgramArray, macros::btf_map, programs::ProbeContext};
 
