@@ -20,6 +20,7 @@ use crate::{
     emit::lost,
     message,
     regs::{self, Interrupted},
+    stack,
 };
 
 /// What goes through each descriptor, by its number. The agent sets how many.
@@ -68,6 +69,7 @@ pub fn is_targets() -> bool {
 /// At calls that make, end, or duplicate descriptors.
 #[uprobe]
 pub fn descriptor(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     if is_targets() {
         // SAFETY: the context is this program's own.
         let call = Call::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });

@@ -22,7 +22,7 @@ use probe_common::{
 use crate::{
     emit::lost,
     message::{change, copy, give_back, message, take, value_from_target},
-    regs,
+    regs, stack,
 };
 
 /// How blocks lie.
@@ -44,6 +44,7 @@ const FIELDS_MAX: u64 = 64;
 /// At the entry of a function that takes or gives a header block; see [`Http2Cookie`].
 #[uprobe]
 pub fn http2_head(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     // SAFETY: the context is this program's own.
     let cookie = Http2Cookie::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let Some(layout) = HTTP2_LAYOUT.get(0) else { return 0 };

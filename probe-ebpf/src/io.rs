@@ -28,7 +28,7 @@ use crate::{
     emit::lost,
     message::{self, SLOTS, Slot, exchange, give_back, take},
     regs::{self, Interrupted, StackPointer},
-    target,
+    stack, target,
 };
 
 /// As much as most heads have.
@@ -81,6 +81,7 @@ struct Context {
 /// After a call that moves bytes.
 #[uprobe]
 pub fn transfer(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     // SAFETY: the context is this program's own.
     let call = Call::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     transferred(&ctx, call, regs::call_arguments(&ctx), regs::returned(&ctx), descriptor::is_targets);

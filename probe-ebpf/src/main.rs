@@ -22,6 +22,7 @@ mod regs;
 mod running;
 mod sample;
 mod spawn;
+mod stack;
 mod target;
 mod transition;
 

@@ -7,12 +7,13 @@ use crate::{
     blocked, chain,
     emit::{emit, missed},
     regs::{self, Interrupted as _},
-    target,
+    stack, target,
 };
 
 /// At the entry of `raw::poll`.
 #[uprobe]
 pub fn poll_start(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
@@ -29,6 +30,7 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
 /// Here the future stands as it waited, and this thread has the only right to run it.
 #[uprobe]
 pub fn poll_start_chain(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
@@ -44,6 +46,7 @@ pub fn poll_start_chain(ctx: ProbeContext) -> u32 {
 /// At the entry of `raw::shutdown`.
 #[uprobe]
 pub fn shutdown(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => emit(&ctx, Kind::Shutdown, 0, |head| Shutdown { head, task, state }),
@@ -55,6 +58,7 @@ pub fn shutdown(ctx: ProbeContext) -> u32 {
 /// Where a panic starts to unwind.
 #[uprobe]
 pub fn panic_start(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     emit(&ctx, Kind::Panic, 0, |head| Panic { head });
     0
 }
@@ -62,6 +66,7 @@ pub fn panic_start(ctx: ProbeContext) -> u32 {
 /// Where `raw::poll` returns.
 #[uprobe]
 pub fn poll_exit(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     blocked::returned(ctx.stack_pointer());
     emit(&ctx, Kind::PollExit, 0, |head| PollExit { head });
     0

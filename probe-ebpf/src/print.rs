@@ -21,7 +21,7 @@ use crate::{
     io::VECTORS_MAX,
     message::{SLOTS, exchange},
     regs::{self, Interrupted, StackPointer},
-    target,
+    stack, target,
 };
 
 /// The most records of one call.
@@ -64,6 +64,7 @@ struct Context {
 /// After a call that writes.
 #[uprobe]
 pub fn print(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     // SAFETY: the context is this program's own.
     let call = Call::unpack(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let arguments = regs::call_arguments(&ctx);

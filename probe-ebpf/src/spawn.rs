@@ -10,12 +10,13 @@ use probe_common::{
 use crate::{
     emit::{emit, lost, missed},
     regs::{self, Interrupted as _},
-    running, target,
+    running, stack, target,
 };
 
 /// Where a new task is bound to its runtime, or goes into a queue.
 #[uprobe]
 pub fn spawn(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     if let Some(New { task, state, caller, way }) = new(&ctx) {
         emit(&ctx, Kind::Spawn, way, |head| Spawn { head, task, state, caller });
     }
@@ -25,6 +26,7 @@ pub fn spawn(ctx: ProbeContext) -> u32 {
 /// The same, and which task the thread runs by tokio's own word: where polls have no hooks.
 #[uprobe]
 pub fn spawn_by(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     if let Some(New { task, state, caller, way }) = new(&ctx) {
         let (by, unread) = match running::task() {
             Some(id) => (id, 0),

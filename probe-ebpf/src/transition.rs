@@ -16,12 +16,13 @@ use crate::{
     blocked,
     emit::{emit, missed},
     regs::{self, Interrupted as _},
-    target,
+    stack, target,
 };
 
 /// After a `lock cmpxchg` on a task's state word; see [`TransitionCookie`].
 #[uprobe]
 pub fn transition(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     if !regs::exchanged(&ctx) {
         return 0; // lost the race, and will try again
     }
@@ -46,6 +47,7 @@ pub fn transition(ctx: ProbeContext) -> u32 {
 /// At the entry of a function that makes a transition; see [`EntryCookie`].
 #[uprobe]
 pub fn transition_entry(ctx: ProbeContext) -> u32 {
+    stack::of_the_thread(&ctx);
     const WAKE: u64 = EntryCookie::Wake as u64;
     const IDLE: u64 = EntryCookie::Idle as u64;
     const COMPLETE_: u64 = EntryCookie::Complete as u64;

@@ -6,6 +6,7 @@ mod chains;
 mod check;
 mod child;
 mod collector;
+mod debian;
 mod demo;
 mod discovery;
 mod document;
@@ -13,7 +14,9 @@ mod ebpf;
 mod matrix;
 mod own_cost;
 mod process;
+mod soak;
 mod test;
+mod vm;
 mod wild;
 
 use std::process::ExitCode;
@@ -49,6 +52,10 @@ enum Word {
     Chains,
     /// Measure what asyncscope costs its target, beside what else could be used. Needs root, bpftrace and perf.
     Bench(bench::Options),
+    /// Boot other kernels in virtual machines, and run live tests under each. Needs Debian's apt.
+    Vm(vm::Options),
+    /// Watch a steady load for long, and tell whether anything grows. Needs root.
+    Soak(soak::Options),
     /// Measure what discovery costs, beside readelf.
     Discovery(discovery::Options),
     /// Measure what the agent's own work takes, step by step. Needs valgrind.
@@ -74,6 +81,8 @@ fn main() -> ExitCode {
         Word::Collector => collector::run(),
         Word::Chains => chains::run(),
         Word::Bench(options) => bench::run(&options),
+        Word::Vm(options) => vm::run(&options),
+        Word::Soak(options) => soak::run(&options),
         Word::Discovery(options) => discovery::run(&options),
         Word::OwnCost(options) => own_cost::run(&options),
         Word::SetupEbpf => ebpf::setup(),

@@ -34,7 +34,23 @@ pub enum ProbeError {
         /// The error.
         why: String,
     },
+    /// The kernel is older than those that have all that is needed, and does not have it either.
+    #[error(
+        "cannot {what}: this is Linux {kernel}, and asyncscope needs {}.{} or newer; boot a newer kernel",
+        SINCE.0,
+        SINCE.1
+    )]
+    TooOld {
+        /// What was tried.
+        what: String,
+        /// The kernel's version.
+        kernel: String,
+    },
 }
+
+/// The first Linux that has what every program here needs: cookies. Kernels of distributions may have it earlier.
+/// <https://github.com/torvalds/linux/commit/7adfc6c9b315e174cf8743b21b7b691c8766791b>
+pub(crate) const SINCE: (u16, u16) = (5, 15);
 
 impl ProbeError {
     /// An error of the kernel, or the capability that it wants.
@@ -59,10 +75,20 @@ impl ProbeError {
             why = format!("{why}{}{cause}", if why.is_empty() { "" } else { ": " });
             source = cause.source();
         }
+        if let Some(kernel) = too_old() {
+            return Self::TooOld { what: what.to_owned(), kernel };
+        }
         let cut = why.char_indices().nth(LEN_MAX).map_or(why.len(), |(at, _)| at);
         why.truncate(cut);
         Self::Kernel { what: what.to_owned(), why }
     }
+}
+
+/// The kernel's version, where it is older than all that are known to do.
+fn too_old() -> Option<String> {
+    let kernel = procfs::sys::kernel::Version::current().ok()?;
+    let is_old = (u16::from(kernel.major), u16::from(kernel.minor)) < SINCE;
+    is_old.then(|| format!("{}.{}.{}", kernel.major, kernel.minor, kernel.patch))
 }
 
 /// Whether this process got privileges that its caller does not have, from its own file.

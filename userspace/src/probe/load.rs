@@ -252,7 +252,8 @@ fn descriptor(map: &Map) -> Option<i32> {
         | Map::PerCpuArray(map)
         | Map::ArrayOfMaps(map)
         | Map::RingBuf(map)
-        | Map::PerCpuHashMap(map) => Some(map.fd().as_fd().as_raw_fd()),
+        | Map::PerCpuHashMap(map)
+        | Map::ProgramArray(map) => Some(map.fd().as_fd().as_raw_fd()),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Error, Result, bail};
 
 use super::{http, others, privileges};
 use crate::{
-    probe::{self, Tested, Way, missing_capabilities},
+    probe::{self, SINCE, Tested, Way, missing_capabilities},
     target::{self, abilities, debug, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process},
     view::{self, inspect::Inspection},
 };
@@ -115,16 +115,14 @@ fn architecture() -> Check {
     }
 }
 
-/// 5.15 has what every program here needs: cookies.
-/// <https://github.com/torvalds/linux/commit/7adfc6c9b315e174cf8743b21b7b691c8766791b>
 fn kernel() -> Check {
     let version = procfs::sys::kernel::Version::current()
         .map_err(|error| format!("the kernel's version cannot be read ({error})"))?;
     let text = format!("kernel {}.{}.{}", version.major, version.minor, version.patch);
-    if (version.major, version.minor) >= (5, 15) {
+    if (u16::from(version.major), u16::from(version.minor)) >= SINCE {
         Ok(text)
     } else {
-        Err(format!("{text}: asyncscope needs 5.15 or newer"))
+        Err(format!("{text}: asyncscope needs {}.{} or newer", SINCE.0, SINCE.1))
     }
 }
 

@@ -3,7 +3,6 @@
 //! `setup-collector` installs the one that the live tests of spans send through. `collector` builds the OpenTelemetry
 //! Collector itself, and holds what it prints of what it got against what asyncscope told.
 
-mod debian;
 mod judge;
 
 use std::env;
@@ -12,11 +11,19 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use crate::debian::{self, Apt};
 use crate::process::{cargo, is_root, root, run as execute};
 
 /// A collector written in Rust, which starts in a tenth of a second. The version is pinned: a release could
 /// change what it passes on.
 const COLLECTOR: &str = "rotel==0.0.1a15";
+
+/// The suite that has the OpenTelemetry Collector.
+const SUITE: &str = "sid";
+/// The collector's source and what it needs of Go's libraries; the compiler; and the latter's own library.
+const PACKAGES: [&str; 3] = ["golang-opentelemetry-collector-dev", "golang-1.27-go", "golang-1.27-src"];
+/// Of what these depend on, only Go code is of use here: the programs of it are not run.
+const OF_USE: &str = "golang-";
 
 /// Installs it into `target/collector`, where the tests look for it.
 ///
@@ -55,7 +62,7 @@ fn build(program: &Path) -> Result<()> {
     if debian.exists() {
         std::fs::remove_dir_all(&debian)?;
     }
-    debian::unpack(&debian)?;
+    unpack(&debian)?;
     println!("collector: compiling, some minutes");
     let go = debian.join("usr/lib/go-1.27");
     let path = env::var_os("PATH").unwrap_or_default();
@@ -69,6 +76,22 @@ fn build(program: &Path) -> Result<()> {
     // 3 GB, and of no more use.
     std::fs::remove_dir_all(&debian)?;
     Ok(std::fs::remove_dir_all(&cache)?)
+}
+
+/// Unpacks the packages and all Go code that they need.
+fn unpack(folder: &Path) -> Result<()> {
+    let sources = format!("deb {} {SUITE} main\n", debian::archive("Debian")?);
+    let apt = Apt::of_an_empty_machine(&folder.with_extension("apt"), &sources)?;
+    apt.update()?;
+    let is_of_use =
+        |package: &PathBuf| package.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OF_USE));
+    let packages: Vec<PathBuf> = apt.fetch(&PACKAGES)?.into_iter().filter(is_of_use).collect();
+    ensure!(packages.len() >= PACKAGES.len(), "only {} packages of Go code came", packages.len());
+    println!("collector: unpacking {} packages", packages.len());
+    for package in packages {
+        debian::unpack(&package, folder)?;
+    }
+    apt.remove()
 }
 
 fn source() -> PathBuf {
