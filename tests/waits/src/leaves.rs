@@ -110,9 +110,11 @@ async fn read(trail: Trail, mut stream: TcpStream) {
 }
 
 async fn readable(trail: Trail, stream: TcpStream) {
-    stream.readable().await.unwrap_or_default();
-    drop(stream.try_read(&mut [0; 16]));
-    drop(trail.leaf(here!(), "TcpStream readiness", stream.readable()).await);
+    // It may be taken for readable until the first attempt.
+    loop {
+        drop(trail.leaf(here!(), "TcpStream readiness", stream.readable()).await);
+        drop(stream.try_read(&mut [0; 16]));
+    }
 }
 
 async fn datagram(trail: Trail, socket: UdpSocket) {
