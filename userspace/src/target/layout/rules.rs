@@ -4,7 +4,7 @@
 use crate::chain::Waits;
 
 /// Types that are nothing but a wrapper: no frame of their own.
-const WRAPPERS: [&str; 16] = [
+const WRAPPERS: [&str; 17] = [
     "core::pin::Pin",
     "core::option::Option",
     "core::cell::UnsafeCell",
@@ -20,6 +20,7 @@ const WRAPPERS: [&str; 16] = [
     "tokio::loom::std::unsafe_cell::UnsafeCell",
     "tokio::runtime::task::core::CoreStage",
     "tokio::runtime::task::core::Stage",
+    "tokio::runtime::coop::Coop", // before it was public
     "tokio::task::coop::Coop",
 ];
 
