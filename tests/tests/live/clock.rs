@@ -15,15 +15,11 @@ use crate::{Case, Test, named, scenarios};
 
 const HOUR: i64 = 3600;
 
+/// There are any only in a virtual machine: the clock is for all that runs on a machine.
 pub(crate) fn tests() -> Vec<(String, Test)> {
     let tests: &[(&str, Case)] = &[("steps", steps)];
-    named("clock", tests)
-}
-
-/// Why a test cannot run here: the clock is for all that runs on a machine.
-pub(crate) fn lacks(test: &str) -> Option<&'static str> {
     let may_set = std::env::var_os("ASYNCSCOPE_MAY_SET_CLOCK").is_some_and(|value| value == "1");
-    (test.starts_with("clock::") && !may_set).then_some("the clock of this machine is not the tests' to set")
+    named("clock", if may_set { tests } else { &[] })
 }
 
 fn now() -> Result<libc::timespec> {

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     ];
     let without_collector = collector::program().is_none().then_some(collector::MISSING);
     let trials = tests.into_iter().flatten().map(|(name, test)| {
-        if let Some(lacking) = hard_life::lacks(&name).or_else(|| clock::lacks(&name)) {
+        if let Some(lacking) = hard_life::lacks(&name) {
             eprintln!("{name} cannot run here: {lacking}");
             return Trial::test(name, || Ok(())).with_ignored_flag(true);
         }

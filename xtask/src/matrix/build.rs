@@ -66,6 +66,7 @@ path = "{source}"
 [features]
 default = [{features}]
 since-1-41 = []
+guest = []
 
 [dependencies]
 anyhow = "1"
