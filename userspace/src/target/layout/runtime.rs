@@ -75,7 +75,10 @@ pub(super) fn owned(find: &Finder<'_, '_>, cell: Option<At>) -> Option<Owned> {
         Some((offset.checked_add(context.offset)?, context.at))
     });
     let (context, at) = contexts.into_iter().next()?;
-    let current = find.member(Part { offset: 0, at }, "current")?;
+    // `handle` in older ones:
+    // <https://github.com/tokio-rs/tokio/blob/tokio-1.28.2/tokio/src/runtime/context.rs#L19-L24>
+    let context_of_thread = Part { offset: 0, at };
+    let current = find.member(context_of_thread, "current").or_else(|| find.member(context_of_thread, "handle"))?;
     let mut picks = Vec::new();
     let handle = handle(find, current, &mut picks)?;
     let kinds: Vec<Kinds> = kinds(find, handle, &picks);
