@@ -73,7 +73,10 @@ fn dump() -> Result<()> {
     let dump = target.dump()?;
     let compared = compare(&target.told, &dump, SOURCE)?;
     ensure!(dump.deadlocks.iter().all(|ring| ring.iter().all(|link| link.keeps.is_some())), "{:?}", dump.deadlocks);
-    ensure!(dump.search.stated == Some(dump.search.listed), "{:?}", dump.search);
+    // Older tokios, which a build from elsewhere may be with, do not count their tasks.
+    let may_count_none = std::env::var_os("ASYNCSCOPE_WAITS").is_some() && dump.search.stated.is_none();
+    ensure!(may_count_none || dump.search.stated == Some(dump.search.listed), "{:?}", dump.search);
+    ensure!(dump.search.listed >= compared, "{:?}", dump.search);
     let joins = dump.tasks.iter().flat_map(|task| &task.chain).filter(|frame| frame.joins.is_some()).count();
     eprintln!("chains::dump: {compared} tasks compared, {joins} joins, {:?}", dump.search);
     ensure!(joins >= 4, "only {joins} joins");

@@ -44,11 +44,14 @@ pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
         runtimes.extend(owned.kinds.iter().find_map(|kind| Some((lists.runtime(kind, context)?, kind))));
     }
     let mut headers = BTreeSet::new();
+    // Not every tokio counts its tasks.
+    let mut stated = Some(0_u64);
     for (&shared, kind) in &runtimes {
         lists.all(kind, shared, &mut headers);
         let count = kind.count.and_then(|count| lists.word(shared.wrapping_add(count.into())));
-        search.stated = search.stated.unwrap_or(0).checked_add(count.unwrap_or(0));
+        stated = stated.zip(count).and_then(|(sum, count)| sum.checked_add(count));
     }
+    search.stated = stated.filter(|_| !runtimes.is_empty());
     search.runtimes = runtimes.len();
     if runtimes.is_empty() {
         search.why_not = Some("no thread with a runtime was found");
