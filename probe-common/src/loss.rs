@@ -56,11 +56,13 @@ pub enum Loss {
     StackUnreadable = 24,
     /// The CPU's ring buffer was so full that a sample, or a blocked thread's stack, would have taken the room of other events.
     StackDropped = 25,
+    /// More threads blocked inside of polls than stacks are kept of.
+    TooManyStacks = 26,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::RingFull,
         Self::HeaderUnreadable,
         Self::IdUnreadable,
@@ -87,6 +89,7 @@ impl Loss {
         Self::RegistersUnreadable,
         Self::StackUnreadable,
         Self::StackDropped,
+        Self::TooManyStacks,
     ];
 
     /// A short stable name, for machines.
@@ -119,6 +122,7 @@ impl Loss {
             Self::RegistersUnreadable => "registers-unreadable",
             Self::StackUnreadable => "stack-unreadable",
             Self::StackDropped => "stack-dropped",
+            Self::TooManyStacks => "too-many-stacks",
         }
     }
 
@@ -142,6 +146,7 @@ impl Loss {
             }
             Self::RegistersUnreadable => "a thread's registers could not be read: a sample is missing",
             Self::StackUnreadable => "a thread's stack could not be read, and is not known for one sample",
+            Self::TooManyStacks => "too many threads blocked inside of polls: where one did is not known",
             Self::StackDropped => {
                 "the ring buffer was too full for a sample, or for where a thread blocked: raise --buffer"
             }

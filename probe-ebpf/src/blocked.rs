@@ -19,6 +19,7 @@ use probe_common::{
 };
 
 use crate::{
+    descriptor::is_targets,
     emit::{emit_of, has_room_for_stacks, lost, output_of},
     regs, sample,
 };
@@ -168,7 +169,13 @@ fn tell_stack(tid: u32, since: u64) -> bool {
     if unsafe { bpf_ktime_get_ns() }.wrapping_sub(since) < LONG_NS {
         return false;
     }
-    let Some(draft) = BLOCKED_STACKS.get_ptr_mut(&tid) else { return false };
+    let Some(draft) = BLOCKED_STACKS.get_ptr_mut(&tid) else {
+        // SAFETY: the value is copied at once, and only that thread, which has not come back yet, writes it.
+        if unsafe { INSIDE.get(&tid) }.is_some_and(|inside| inside.stacks != 0) {
+            lost(Loss::TooManyStacks);
+        }
+        return false;
+    };
     // SAFETY: a helper without preconditions.
     if !has_room_for_stacks(unsafe { bpf_get_smp_processor_id() }) {
         lost(Loss::StackDropped);
@@ -216,6 +223,11 @@ fn goes(preempted: u64, thread: u64, state: u64) {
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: the value is copied at once, and only this thread writes it.
     let Some(&Inside { stacks, .. }) = (unsafe { INSIDE.get(&tid) }) else { return };
+    // The number of a thread that ended inside of a poll may be another process's by now.
+    if !is_targets() {
+        let _ = INSIDE.remove(&tid);
+        return;
+    }
     // SAFETY: a helper without preconditions.
     let since = unsafe { bpf_ktime_get_ns() };
     let off = Off { since, sp: regs::user_stack_pointer().unwrap_or(0), tid: u64::from(tid) };

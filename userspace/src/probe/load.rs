@@ -91,7 +91,8 @@ impl Loaded {
         if let Some(sampling) = watched.sampling {
             loaded.set_sampling(sampling)?;
         }
-        if watched.http.is_some() || watched.prints.is_some() || watched.sampling.is_some() {
+        let has_host_hooks = watched.blocked.is_some() || watched.sampling.is_some();
+        if watched.http.is_some() || watched.prints.is_some() || has_host_hooks {
             loaded.set("WATCHED", WatchedProcess(watched_process(watched.pid)?))?;
         }
         Ok(loaded)
