@@ -153,8 +153,11 @@ impl Graph {
     pub(super) fn was_delayed(&mut self, thread: u32, task: TaskId, since: u64) {
         let taken_ns = self.now;
         let Some(thread) = self.threads.get(&thread) else { return };
-        for &place in thread.long_polls.iter().rev().take(LOOK_BACK) {
-            let Some(poll) = self.blocking.polls.get_mut(place).filter(|poll| poll.end_ns > since) else { break };
+        let is_over = |&place: &usize| self.blocking.polls.get(place).is_none_or(|poll| poll.end_ns <= since);
+        let meanwhile = thread.long_polls.split_at(thread.long_polls.partition_point(is_over)).1;
+        self.blocking.delays_not_kept += meanwhile.len().saturating_sub(LOOK_BACK) as u64;
+        for &place in meanwhile.iter().rev().take(LOOK_BACK) {
+            let Some(poll) = self.blocking.polls.get_mut(place) else { continue };
             if self.blocking.delays >= DELAYS_MAX {
                 self.blocking.delays_not_kept += 1;
                 continue;

@@ -43,6 +43,18 @@ fn what_is_not_proved_is_not_told() {
 }
 
 #[test]
+fn delays_beyond_those_looked_at_are_counted() {
+    let polls = |many: usize| {
+        let others = "1/90 poll 1; 1/80 end 1; ".repeat(many);
+        let graph = with_long_polls(&format!("2/90 spawn 2; {others}1/90 poll 2; 1/80 end 2 done"), 10);
+        let delayed: usize = graph.blocking().polls().iter().map(|poll| poll.delayed.len()).sum();
+        (delayed, graph.blocking().delays_not_kept)
+    };
+    assert_eq!(polls(256), (256, 0));
+    assert_eq!(polls(300), (256, 44));
+}
+
+#[test]
 fn nested_polls_are_their_own() {
     let script = "1/90 poll 1; 1/80 poll 3; 1/60 spawn 2; 1/70 end 3; 1/80 poll 2; 1/70 end 2 done; 1/80 end 1";
     check(script, 20, "3 20-40: 2 for 10; 1 10-70:");
