@@ -28,8 +28,8 @@ impl Graph {
 
     /// The thread was on a CPU just now. What only the agent tells says nothing of that.
     pub(super) fn was_active(&mut self, event: &Event) {
-        let is_told = matches!(event.what, What::Stack { .. } | What::Code { .. } | What::ThreadName { .. });
-        if is_told || matches!(event.what, What::Gap { .. }) {
+        let is_told = matches!(event.what, What::Stack { .. } | What::Code { .. } | What::Typed { .. });
+        if is_told || matches!(event.what, What::Gap { .. } | What::ThreadName { .. }) {
             return;
         }
         let now = self.now;

@@ -25,7 +25,7 @@ pub struct Samples {
     code: BTreeMap<u64, Vec<Function>>,
     /// All samples.
     pub total: u64,
-    /// Those of tasks of another type than the poll that their stack is in: at its beginning or end.
+    /// Those of tasks of another type than the poll that their stack is in, as at its beginning and end.
     pub contradictions: u64,
     /// Those whose stack is not kept, because there were too many.
     pub not_kept: u64,

@@ -91,7 +91,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
         let count = graph.samples().contradictions;
         writeln!(
             out,
-            "{count} samples at the beginning or end of a poll, where tokio still, or again, names the task around it"
+            "{count} samples in a poll of another type than the task's that tokio names, as at a poll's beginning and end"
         )?;
     }
     if graph.samples().not_kept > 0 {
