@@ -40,13 +40,32 @@ fn regs(ctx: &ProbeContext) -> &pt_regs {
     unsafe { &*ctx.as_ptr().cast::<pt_regs>() }
 }
 
-/// The register at this place (in words) of `pt_regs`. 0 if it cannot be read.
+/// The register at this place (in words) of `pt_regs`; 0 of one that holds no operand.
+///
+/// The verifier takes only constant offsets into the context, and a helper that copies takes longer than a few
+/// comparisons.
 #[inline(always)]
 pub fn word(ctx: &ProbeContext, place: u8) -> u64 {
-    let address = (ctx.as_ptr() as u64 + u64::from(place & 31) * 8) as *const u64;
-    // SAFETY: the helper copies, and fails instead of faulting. A plain load is not possible here:
-    // the verifier takes only constant offsets into the context.
-    unsafe { bpf_probe_read_kernel(address) }.unwrap_or(0)
+    let regs = regs(ctx);
+    match place {
+        0 => regs.r15,
+        1 => regs.r14,
+        2 => regs.r13,
+        3 => regs.r12,
+        4 => regs.rbp,
+        5 => regs.rbx,
+        6 => regs.r11,
+        7 => regs.r10,
+        8 => regs.r9,
+        9 => regs.r8,
+        10 => regs.rax,
+        11 => regs.rcx,
+        12 => regs.rdx,
+        13 => regs.rsi,
+        14 => regs.rdi,
+        19 => regs.rsp,
+        _ => 0,
+    }
 }
 
 /// The hooked instruction.

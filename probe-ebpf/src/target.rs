@@ -7,16 +7,14 @@ use probe_common::{loss::Loss, record::Task};
 #[btf_map]
 static VTABLES: HashMap<u64, u32, 4096> = HashMap::new();
 
-/// `Header` up to its vtable: `{ state, queue_next, vtable, … }`.
+/// `Header` and what follows it: `{ state, queue_next, vtable, … }`, then `Core`, which begins with the scheduler and
+/// the id.
 ///
-/// Source: <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/core.rs#L159-L190>
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Header {
-    pub state: u64,
-    queue_next: u64,
-    vtable: u64,
-}
+/// A task is never shorter than this: its future and its `Trailer` follow, and it is aligned to 128 bytes.
+/// Source: <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/core.rs#L33-L190>
+type Front = [u64; 8];
+const STATE: usize = 0;
+const VTABLE: usize = 2;
 
 /// A word of the target's memory.
 #[inline(always)]
@@ -26,13 +24,23 @@ pub fn read(address: u64) -> Option<u64> {
 }
 
 /// The task with this header, and its state word now.
+///
+/// One copy brings all that is wanted of most tasks: a copy costs more than what it copies.
 #[inline(always)]
 pub fn task(header: u64) -> Result<(Task, u64), Loss> {
     // SAFETY: the helper copies from user space, and fails instead of faulting.
-    let read_header = unsafe { bpf_probe_read_user(header as *const Header) };
-    let Ok(Header { state, vtable, .. }) = read_header else { return Err(Loss::HeaderUnreadable) };
+    let read_front = unsafe { bpf_probe_read_user(header as *const Front) };
+    let Ok(front) = read_front else { return Err(Loss::HeaderUnreadable) };
+    let (state, vtable) = (front[STATE], front[VTABLE]);
     // SAFETY: the value is copied at once, and the agent never changes the map while hooks are armed.
     let Some(&id_offset) = (unsafe { VTABLES.get(&vtable) }) else { return Err(Loss::NotATask) };
-    let Some(id) = read(header + u64::from(id_offset)) else { return Err(Loss::IdUnreadable) };
+    let id = match id_offset {
+        32 => Some(front[4]),
+        40 => Some(front[5]),
+        48 => Some(front[6]),
+        56 => Some(front[7]),
+        _ => read(header + u64::from(id_offset)),
+    };
+    let Some(id) = id else { return Err(Loss::IdUnreadable) };
     Ok((Task { header, id, vtable }, state))
 }
