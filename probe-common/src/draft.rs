@@ -13,7 +13,7 @@ const MASK: usize = TAIL - 1;
 /// After the end, so that [`VALUE_MAX`] or [`PATH_MAX`] bytes can be copied to any masked index.
 const SLACK: usize = 256;
 const _: () = assert!(METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX) <= TAIL);
-const _: () = assert!(METHOD_MAX <= SLACK && PATH_MAX <= SLACK && VALUE_MAX <= SLACK);
+const _: () = assert!(size_of::<u64>() <= SLACK && METHOD_MAX <= SLACK && PATH_MAX <= SLACK && VALUE_MAX <= SLACK);
 
 /// A message that is being put together: method, path, then values, in this order.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,25 @@ impl Draft {
         fits
     }
 
+    /// Sets the method, which is the first `len` bytes of the word, after [`Draft::clear`]. At most [`METHOD_MAX`].
+    #[inline(always)]
+    pub fn set_method(&mut self, word: u64, len: u8) {
+        self.push_bytes(word, u32::from(len));
+        self.record.method_len = len;
+    }
+
+    /// Adds the first `count` bytes of the word, at most 8, to the path; `false`, and none, if there may be no room
+    /// for all.
+    #[inline(always)]
+    pub fn push_path_bytes(&mut self, word: u64, count: u32) -> bool {
+        let fits = usize::from(self.record.path_len) + size_of::<u64>() <= PATH_MAX;
+        if fits {
+            self.push_bytes(word, count);
+            self.record.path_len += count as u8;
+        }
+        fits
+    }
+
     /// Adds a byte to the path.
     #[inline(always)]
     pub fn push_path(&mut self, byte: u8) {
@@ -114,6 +133,20 @@ impl Draft {
         }
     }
 
+    /// Adds the first `count` bytes of the word, at most 8, to the value that was begun; `false`, and none, if there
+    /// may be no room for all.
+    #[inline(always)]
+    pub fn push_value_bytes(&mut self, word: u64, count: u32) -> bool {
+        let at = self.value_at as usize;
+        let len = self.tail[(at + 1) & MASK];
+        let fits = usize::from(len) + size_of::<u64>() <= VALUE_MAX;
+        if fits {
+            self.tail[(at + 1) & MASK] = len + count as u8;
+            self.push_bytes(word, count);
+        }
+        fits
+    }
+
     /// Takes back blanks from the end of the value that was begun.
     #[inline(always)]
     pub fn trim_value(&mut self, blanks: u32) {
@@ -143,6 +176,15 @@ impl Draft {
         if cut {
             self.tail[at & MASK] |= VALUE_CUT;
         }
+    }
+
+    /// Adds the first `count` bytes of the word. What follows them is not left behind either.
+    #[inline(always)]
+    fn push_bytes(&mut self, word: u64, count: u32) {
+        let kept = if count < 8 { word & !(u64::MAX << ((count & 7) * 8)) } else { word };
+        // SAFETY: `SLACK` bytes follow each masked place.
+        unsafe { self.tail.as_mut_ptr().add(self.len as usize & MASK).cast::<u64>().write_unaligned(kept.to_le()) };
+        self.len += count;
     }
 
     #[inline(always)]

@@ -11,11 +11,13 @@ mod connection;
 mod head;
 mod names;
 mod side;
+mod words;
 
 pub use connection::{Connection, Direction, Told};
 pub use head::step;
 pub use names::{NAME_MAX, NAMES_MAX, Names};
 pub use side::Side;
+pub use words::{WIDE, is_rest_of_line};
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

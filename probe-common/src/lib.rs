@@ -16,3 +16,4 @@ pub mod draft;
 pub mod http;
 pub mod loss;
 pub mod record;
+pub mod vtables;

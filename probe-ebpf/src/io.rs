@@ -18,7 +18,7 @@ use aya_ebpf::{
 use probe_common::{
     config::Call,
     draft::Draft,
-    http::{Connection, Direction, Event, Names, Side, Told, step},
+    http::{Connection, Direction, Event, Names, Side, Step, Told, WIDE, is_rest_of_line, step},
     loss::Loss,
     record::Source,
 };
@@ -42,7 +42,7 @@ const STEPS_MAX: u32 = 1 << 17;
 #[repr(C)]
 pub struct Work {
     descriptor: u64,
-    /// How many bytes of the call are still to be looked at.
+    /// How many bytes of the call are still to be looked at, those in the window not counted.
     left: u64,
     /// The next of them, and how many of them this buffer has.
     address: u64,
@@ -54,11 +54,14 @@ pub struct Work {
     /// The next byte's place in the window, and how many bytes the window holds.
     at: u32,
     filled: u32,
+    /// How many bytes of the window have been written to.
+    used: u32,
     /// Why the rest cannot be looked at, if some is left.
     failed: Loss,
     /// Not 0: the connection is not followed any further, which was told.
     stopped: u32,
-    window: [u8; WINDOW as usize + 8],
+    zero: u32,
+    window: [u8; WINDOW as usize + WIDE],
 }
 
 #[btf_map]
@@ -203,7 +206,7 @@ fn begin(work: &mut Work, descriptor: u64, direction: Direction, moved: u64, byt
     work.in_buffer = if bytes.vectors == 0 { moved } else { 0 };
     work.vectors = bytes.vectors;
     work.vectors_left = if bytes.count < VECTORS_MAX { bytes.count } else { VECTORS_MAX };
-    (work.at, work.filled) = (0, 0);
+    (work.at, work.filled, work.used) = (0, 0, 0);
     work.failed = Loss::TooLong;
     work.stopped = 0;
 }
@@ -235,7 +238,7 @@ fn follow(
     if work.stopped != 0 {
         return true;
     }
-    if work.left > 0 {
+    if work.left > 0 || work.at < work.filled {
         return false;
     }
     connection.end(direction);
@@ -267,12 +270,16 @@ fn keep(draft: &mut Draft, work: &Work) -> bool {
     PIECES.insert(key, &*draft, 0).is_ok()
 }
 
-/// Overwrites the window: the helper zeroes what it cannot fill.
+/// Overwrites what was used of the window: the helper zeroes what it cannot fill.
 #[inline(always)]
 fn wipe(work: &mut Work) {
     const NOWHERE: u64 = 1 << 63;
-    // SAFETY: the helper writes as much as it is told.
-    unsafe { bpf_probe_read_user(work.window.as_mut_ptr().cast(), WINDOW + 8, NOWHERE as *const c_void) };
+    let used = work.used & (2 * WINDOW - 1);
+    if used > WINDOW {
+        return; // never: but the verifier must see it
+    }
+    // SAFETY: the helper writes as much as it is told, which is not more than the window has.
+    unsafe { bpf_probe_read_user(work.window.as_mut_ptr().cast(), used, NOWHERE as *const c_void) };
 }
 
 /// One step: to the next buffer, over a body, to the next window, or through a few bytes. 1 ends the loop.
@@ -281,22 +288,30 @@ unsafe extern "C" fn advance(_: u32, context: *mut c_void) -> u64 {
     let context = unsafe { &*context.cast::<Context>() };
     // SAFETY: as above; nothing else of this program touches them during the loop.
     let (work, connection, draft) = unsafe { (&mut *context.work, &mut *context.connection, &mut *context.draft) };
-    if work.left == 0 {
-        return 1;
-    }
-    if work.in_buffer == 0 {
-        return next_buffer(work);
-    }
-    let direction = direction_of(work);
-    let side = connection.side(direction);
-    let skipped = side.skip(work.in_buffer);
-    if skipped > 0 {
-        pass(work, skipped);
-        return 0;
-    }
-    if work.at >= work.filled && !fill(work) {
-        work.failed = Loss::BufferUnreadable;
-        return 1;
+    let side = connection.side(direction_of(work));
+    let in_window = work.filled.wrapping_sub(work.at);
+    if in_window == 0 {
+        if work.left == 0 {
+            return 1;
+        }
+        if work.in_buffer == 0 {
+            return next_buffer(work);
+        }
+        let skipped = side.skip(work.in_buffer);
+        if skipped > 0 {
+            pass(work, skipped);
+            return 0;
+        }
+        if !fill(work) {
+            work.failed = Loss::BufferUnreadable;
+            return 1;
+        }
+    } else {
+        let skipped = side.skip(u64::from(in_window));
+        if skipped > 0 {
+            work.at += skipped as u32;
+            return 0;
+        }
     }
     // SAFETY: as above.
     let names = unsafe { &*context.names };
@@ -320,7 +335,6 @@ fn next_buffer(work: &mut Work) -> u64 {
     work.vectors = work.vectors.wrapping_add(16);
     work.vectors_left -= 1;
     (work.address, work.in_buffer) = (address, if len < work.left { len } else { work.left });
-    (work.at, work.filled) = (0, 0);
     0
 }
 
@@ -330,14 +344,9 @@ fn pass(work: &mut Work, bytes: u64) {
     work.address = work.address.wrapping_add(bytes);
     work.in_buffer -= bytes;
     work.left -= bytes;
-    let in_window = u64::from(work.filled.wrapping_sub(work.at));
-    if bytes < in_window {
-        work.at += bytes as u32;
-    } else {
-        (work.at, work.filled) = (0, 0);
-    }
 }
 
+/// Brings the buffer's next bytes into the window, in which none are left.
 #[inline(always)]
 fn fill(work: &mut Work) -> bool {
     let len = if work.in_buffer < u64::from(WINDOW) { work.in_buffer as u32 } else { WINDOW };
@@ -346,18 +355,27 @@ fn fill(work: &mut Work) -> bool {
         bpf_probe_read_user(work.window.as_mut_ptr().cast(), len & (2 * WINDOW - 1), work.address as *const c_void)
     };
     (work.at, work.filled) = (0, len);
+    work.used = if work.used < len { len } else { work.used };
+    pass(work, u64::from(len));
     failed == 0
 }
 
 #[inline(always)]
 fn read(side: &mut Side, draft: &mut Draft, names: &Names, work: &mut Work) -> Event {
     let at = work.at & (WINDOW - 1);
-    // SAFETY: eight bytes follow each place of the window.
-    let next = unsafe { work.window.as_ptr().add(at as usize).cast::<u64>().read_unaligned() };
+    // SAFETY: so many bytes follow each place of the window.
+    let bytes = unsafe { work.window.as_ptr().add(at as usize) };
     let there = work.filled.wrapping_sub(work.at);
-    let taken = step(side, draft, names, u64::from_le(next), there);
-    pass(work, u64::from(taken.taken));
-    taken.event
+    // SAFETY: as above.
+    if there >= WIDE as u32 && is_rest_of_line(side, unsafe { bytes.cast::<[u64; WIDE / 8]>().read_unaligned() }) {
+        work.at += WIDE as u32;
+        return Event::Nothing;
+    }
+    // SAFETY: as above.
+    let next = unsafe { bytes.cast::<u64>().read_unaligned() };
+    let Step { taken, event } = step(side, draft, names, u64::from_le(next), there);
+    work.at += taken;
+    event
 }
 
 /// Tells what was noticed. 1 ends the loop.

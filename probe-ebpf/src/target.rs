@@ -1,11 +1,23 @@
 //! Reads from the target's memory: a few words, at offsets that were handed down.
 
-use aya_ebpf::{btf_maps::HashMap, helpers::bpf_probe_read_user, macros::btf_map};
-use probe_common::{loss::Loss, record::Task};
+use aya_ebpf::{
+    btf_maps::{Array, HashMap},
+    helpers::bpf_probe_read_user,
+    macros::btf_map,
+};
+use probe_common::{
+    loss::Loss,
+    record::Task,
+    vtables::{self, PAIRS, Pair},
+};
 
-/// The address of each known task vtable, and the offset of the task's id from its header in bytes.
+/// The known task vtables.
 #[btf_map]
-static VTABLES: HashMap<u64, u32, 4096> = HashMap::new();
+static VTABLES: Array<Pair, PAIRS> = Array::new();
+
+/// Those of them that found no room there: the address, and the offset of the task's id from its header in bytes.
+#[btf_map]
+static MORE_VTABLES: HashMap<u64, u32, 4096> = HashMap::new();
 
 /// `Header` and what follows it: `{ state, queue_next, vtable, … }`, then `Core`, which begins with the scheduler and
 /// the id.
@@ -32,8 +44,7 @@ pub fn task(header: u64) -> Result<(Task, u64), Loss> {
     let read_front = unsafe { bpf_probe_read_user(header as *const Front) };
     let Ok(front) = read_front else { return Err(Loss::HeaderUnreadable) };
     let (state, vtable) = (front[STATE], front[VTABLE]);
-    // SAFETY: the value is copied at once, and the agent never changes the map while hooks are armed.
-    let Some(&id_offset) = (unsafe { VTABLES.get(&vtable) }) else { return Err(Loss::NotATask) };
+    let Some(id_offset) = id_offset(vtable) else { return Err(Loss::NotATask) };
     let id = match id_offset {
         32 => Some(front[4]),
         40 => Some(front[5]),
@@ -43,4 +54,12 @@ pub fn task(header: u64) -> Result<(Task, u64), Loss> {
     };
     let Some(id) = id else { return Err(Loss::IdUnreadable) };
     Ok((Task { header, id, vtable }, state))
+}
+
+/// Where the id of a task with this vtable is, if there is one. The agent never changes the maps while hooks are armed.
+#[inline(always)]
+fn id_offset(vtable: u64) -> Option<u32> {
+    let pair = *VTABLES.get(vtables::place(vtable))?;
+    // SAFETY: the value is copied at once.
+    vtables::id_offset(pair, vtable).or_else(|| unsafe { MORE_VTABLES.get(&vtable) }.copied())
 }

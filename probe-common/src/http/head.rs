@@ -4,6 +4,7 @@ use super::{
     Event, Names, Side, Step,
     names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, place},
     side::{mark, phase},
+    words,
 };
 use crate::{draft::Draft, record::message};
 
@@ -22,11 +23,9 @@ pub fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64, availa
     if side.phase == phase::START && available >= 2 && next as u16 == HANDSHAKE {
         return Step { taken: 1, event: Event::Encrypted };
     }
-    if matches!(side.phase, phase::SKIP | phase::QUERY) {
-        let taken = uninteresting(next, available, side.phase == phase::QUERY);
-        if taken > 0 {
-            return Step { taken, event: NOTHING };
-        }
+    let several = words::step(side, draft, names, next, available);
+    if several.taken > 0 {
+        return several;
     }
     let event = if side.phase < phase::LINE_FEED {
         start_line(side, draft, next as u8)
@@ -36,26 +35,6 @@ pub fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64, availa
         chunks(side, next as u8)
     };
     Step { taken: 1, event }
-}
-
-/// How many of these bytes cannot be the end of a line, or of a target: eight, four, or it is not known.
-#[inline(always)]
-fn uninteresting(next: u64, available: u32, is_target: bool) -> u32 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let least = if is_target { 0x21 } else { 0x20 };
-    // https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
-    let less = next.wrapping_sub(ONES * least) & !next & HIGH;
-    let no_delete = next ^ (ONES * 0x7f);
-    let delete = no_delete.wrapping_sub(ONES) & !no_delete & HIGH;
-    let found = less | delete;
-    if available >= 8 && found == 0 {
-        8
-    } else if available >= 4 && found & 0xffff_ffff == 0 {
-        4
-    } else {
-        0
-    }
 }
 
 #[inline(always)]
@@ -115,7 +94,7 @@ pub(super) fn is_method(draft: &Draft, method: [u8; 7]) -> bool {
 }
 
 #[inline(always)]
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
         || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.')
         || matches!(byte, b'^' | b'_' | b'`' | b'|' | b'~')

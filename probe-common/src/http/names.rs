@@ -1,16 +1,22 @@
 //! Names of headers, as tables that are stepped through byte by byte.
 
+use super::head::is_token;
+
 /// The most headers whose values are recorded.
 pub const NAMES_MAX: usize = 16;
 /// The longest name of such a header, in bytes.
 pub const NAME_MAX: usize = 32;
+/// A power of two, so that the verifier sees that a masked place is inside. Whoever finds no name left goes no
+/// further, so no place is larger.
+const PLACES: usize = 64;
+const _: () = assert!(NAME_MAX + 4 <= PLACES);
 
 /// The set of names that may still be meant, by what was read of one: a bit for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Names {
-    /// By place in the name and byte: those that have this byte there.
-    by_byte: [[u32; 256]; NAME_MAX],
+    /// By place in the name and byte: those that have this byte there. Behind [`NAME_MAX`], none.
+    by_byte: [[u32; 256]; PLACES],
     /// By length: those that are so long.
     by_length: [u32; 64],
 }
@@ -21,10 +27,11 @@ pub(super) const CONTENT_LENGTH: u32 = 1 << 30;
 pub(super) const TRANSFER_ENCODING: u32 = 1 << 31;
 
 impl Names {
-    /// The tables for these names, of which the first 16 count, and not those longer than 32 bytes.
+    /// The tables for these names, of which the first 16 count, and not those longer than 32 bytes or with bytes that
+    /// no name has.
     #[must_use]
     pub fn new<'a>(list: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut names = Self { by_byte: [[0; 256]; NAME_MAX], by_length: [0; 64] };
+        let mut names = Self { by_byte: [[0; 256]; PLACES], by_length: [0; 64] };
         names.add("upgrade", UPGRADE);
         names.add("content-length", CONTENT_LENGTH);
         names.add("transfer-encoding", TRANSFER_ENCODING);
@@ -33,6 +40,10 @@ impl Names {
     }
 
     fn add(&mut self, name: &str, bit: u32) {
+        // The tables say of a byte that it may stand in a name.
+        if !name.bytes().all(is_token) {
+            return;
+        }
         let of_length = self.by_length.get_mut(name.len()).filter(|_| name.len() <= NAME_MAX);
         let Some(of_length) = of_length else { return };
         *of_length |= bit;
@@ -48,7 +59,7 @@ impl Names {
     /// Those that have this byte there.
     #[inline(always)]
     pub(super) fn having(&self, place: u8, byte: u8) -> u32 {
-        if usize::from(place) < NAME_MAX { self.by_byte[usize::from(place)][usize::from(byte)] } else { 0 }
+        self.by_byte[usize::from(place) & (PLACES - 1)][usize::from(byte)]
     }
 
     /// Those that are so long.

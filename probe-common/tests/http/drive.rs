@@ -2,7 +2,7 @@
 
 use probe_common::{
     draft::Draft,
-    http::{Connection, Direction, Event, Names, Told, step},
+    http::{Connection, Direction, Event, Names, Told, WIDE, is_rest_of_line, step},
     record::{Head, Message, ValueHead, message},
 };
 
@@ -63,6 +63,12 @@ impl Driven {
             if skipped > 0 {
                 continue;
             }
+            if let Some(wide) = bytes.first_chunk::<WIDE>()
+                && is_rest_of_line(self.connection.side(direction), words(wide))
+            {
+                bytes = &bytes[WIDE..];
+                continue;
+            }
             let mut next = [0; 8];
             let there = bytes.len().min(8);
             next[..there].copy_from_slice(&bytes[..there]);
@@ -103,6 +109,10 @@ pub(crate) fn in_whole_calls_and_byte_by_byte(mut rest: &[u8], of: &str) {
         rest = next;
     }
     assert_eq!(until_lost(&whole.seen), until_lost(&cut.seen), "{of}");
+}
+
+fn words(bytes: &[u8; WIDE]) -> [u64; WIDE / 8] {
+    std::array::from_fn(|word| u64::from_le_bytes(std::array::from_fn(|byte| bytes[word * 8 + byte])))
 }
 
 fn until_lost(seen: &[Seen]) -> &[Seen] {

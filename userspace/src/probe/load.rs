@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     env,
     ffi::OsString,
     fs,
@@ -17,7 +18,11 @@ use aya::{
 };
 
 use aya_log::EbpfLogger;
-use probe_common::{config, http::Names};
+use probe_common::{
+    config,
+    http::Names,
+    vtables::{self, Pair},
+};
 
 use super::{
     Http, ProbeError, Sampling, Watched, blocked, btf,
@@ -99,10 +104,18 @@ impl Loaded {
     }
 
     fn set_vtables(&mut self, vtables: &[(u64, u32)]) -> Result<(), ProbeError> {
-        let failed = |error: aya::maps::MapError| ProbeError::aya("fill the map of task vtables", &error);
+        let failed = |error: aya::maps::MapError| ProbeError::aya("fill the maps of task vtables", &error);
+        let mut pairs: BTreeMap<u32, Pair> = BTreeMap::new();
+        let has_room = |&&(vtable, id_offset): &&(u64, u32)| {
+            vtables::put(pairs.entry(vtables::place(vtable)).or_default(), vtable, id_offset)
+        };
+        let (_, more): (Vec<_>, Vec<_>) = vtables.iter().partition(has_room);
         let map = self.ebpf.map_mut("VTABLES").ok_or_else(|| absent("VTABLES"))?;
+        let mut map: Array<&mut MapData, Pair> = map.try_into().map_err(failed)?;
+        pairs.into_iter().try_for_each(|(place, pair)| map.set(place, pair, 0)).map_err(failed)?;
+        let map = self.ebpf.map_mut("MORE_VTABLES").ok_or_else(|| absent("MORE_VTABLES"))?;
         let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
-        vtables.iter().try_for_each(|(vtable, id_offset)| map.insert(vtable, id_offset, 0)).map_err(failed)
+        more.into_iter().try_for_each(|(vtable, id_offset)| map.insert(vtable, id_offset, 0)).map_err(failed)
     }
 
     fn set_http(&mut self, http: &Http) -> Result<(), ProbeError> {

@@ -59,6 +59,8 @@ fn flags(toolchain: &Toolchain) -> Result<Vec<String>> {
         String::from("-Clink-arg=--btf"),
         // Additions that return the old value came with this instruction set (Linux 5.12).
         String::from("-Ctarget-cpu=v3"),
+        // Words at odd places are read as words: x86-64 can, and the verifier allows it in maps. Else byte by byte.
+        String::from("-Clink-arg=--cpu-features=+allows-misaligned-mem-access"),
     ];
     let mut remap = |from: &Path, to| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     remap(&root(), "/asyncscope");
