@@ -12,6 +12,7 @@ pub mod collector;
 pub mod compare;
 pub mod debug_exporter;
 pub mod guests;
+pub mod held;
 pub mod http2;
 pub mod kernel;
 pub mod memory;

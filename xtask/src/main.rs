@@ -52,6 +52,8 @@ enum Word {
     Chains,
     /// Measure what asyncscope costs its target, beside what else could be used. Needs root, bpftrace and perf.
     Bench(bench::Options),
+    /// Watch a program that does nothing but make events, with the agent on one CPU. Needs root.
+    KeepUp(bench::keep_up::Options),
     /// Boot other kernels in virtual machines, and run live tests under each. Needs Debian's apt.
     Vm(vm::Options),
     /// Watch a steady load for long, and tell whether anything grows. Needs root.
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Word::Collector => collector::run(),
         Word::Chains => chains::run(),
         Word::Bench(options) => bench::run(&options),
+        Word::KeepUp(options) => bench::keep_up::run(&options),
         Word::Vm(options) => vm::run(&options),
         Word::Soak(options) => soak::run(&options),
         Word::Discovery(options) => discovery::run(&options),

@@ -1,7 +1,8 @@
 //! A task's line of ancestors.
 
 use super::Graph;
-use super::task::{Parent, Task};
+use super::life::Parent;
+use super::task::Task;
 use crate::event::TaskId;
 
 /// The longest line of ancestors that is followed.
@@ -22,13 +23,13 @@ impl Graph {
     #[must_use]
     pub fn ancestry(&self, id: TaskId) -> Option<Ancestry<'_>> {
         let mut tasks = vec![self.task(id)?];
-        let mut origin = self.task(id)?.parent;
+        let mut origin = self.task(id)?.parent();
         while let Parent::Task(parent) = origin
             && tasks.len() < MAX_ANCESTRY
             && let Some(task) = self.task(parent)
         {
             tasks.push(task);
-            origin = task.parent;
+            origin = task.parent();
         }
         tasks.reverse();
         Some(Ancestry { tasks, origin })
@@ -36,7 +37,7 @@ impl Graph {
 
     /// The spawns whose parent task is known, in order of time: parent, then child.
     pub fn spawn_edges(&self) -> impl Iterator<Item = (TaskId, TaskId)> + '_ {
-        self.tasks.iter().filter_map(|child| match child.parent {
+        self.tasks.iter().filter_map(|child| match child.parent() {
             Parent::Task(parent) => Some((parent, child.id)),
             Parent::Root(_) | Parent::Unknown(_) => None,
         })

@@ -124,11 +124,12 @@ impl Graph {
         let Some(task) = index.and_then(|index| self.tasks.get_mut(index)) else { return };
         task.charge(now);
         let open = !task.is_running();
-        let wait = std::mem::take(if open { &mut task.pending } else { &mut task.awaiting });
+        let wait = std::mem::take(&mut task.wait);
         let ns = wait.ns;
-        match task.waited.iter_mut().find(|waited| waited.chain == chain) {
+        let all = &mut task.rare_mut().waited;
+        match all.iter_mut().find(|waited| waited.chain == chain) {
             Some(waited) => (waited.ns, waited.times) = (waited.ns.saturating_add(ns), waited.times + 1),
-            None => task.waited.push(Waited { chain, ns, times: 1 }),
+            None => all.push(Waited { chain, ns, times: 1 }),
         }
         let (start_ns, end_ns) = (wait.until_ns.saturating_sub(ns), wait.until_ns);
         let awaited = Awaited { chain, start_ns, end_ns, ready_ns: wait.ready_ns, open };

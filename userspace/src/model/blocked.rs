@@ -5,7 +5,7 @@
 
 use super::Graph;
 use super::blocking::BlockedAt;
-use super::task::Phase;
+use super::life::Phase;
 use super::thread::Frame;
 use crate::event::{At, Event, What};
 
@@ -18,7 +18,7 @@ impl Graph {
         let is_in = |frame: &&mut Frame| frame.epoch == epoch && frame.holds() && at.sp < frame.sp;
         let Some(frame) = thread.frames.last_mut().filter(is_in) else { return };
         let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) else { return };
-        if task.on == Some(at.tid) && task.phase == Phase::Running {
+        if task.on() == Some(at.tid) && task.phase == Phase::Running {
             let ns = task.block(since, now);
             frame.blocked += ns;
             let here = (stack != 0).then_some(BlockedAt { ns, stack });

@@ -1,8 +1,8 @@
 //! How frames come and go, and what the innermost one says about who acts.
 
 use super::Graph;
+use super::life::{How, Phase, Why};
 use super::poll::{Close, Outcome};
-use super::task::{How, Phase, Why};
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
 use crate::event::{At, What};
 
@@ -64,7 +64,9 @@ impl Graph {
         let kept = thread.frames.iter().rev();
         let gone = kept.take_while(|frame| reach.is_gone(frame, at.sp)).count();
         let keep = thread.frames.len() - gone;
-        self.drop_frames(at.tid, keep);
+        if gone > 0 {
+            self.drop_frames(at.tid, keep);
+        }
     }
 
     /// Drops all frames of a thread but the outermost `keep`: their ends were not seen.
@@ -92,7 +94,7 @@ impl Graph {
 
     /// A frame whose end was not seen, of a task that another thread has torn down, was no poll.
     fn settle_refused(&mut self, frame: &Frame) {
-        let torn_down = |task: &usize| self.tasks[*task].end.is_some_and(|end| end.how == How::Cancelled);
+        let torn_down = |task: &usize| self.tasks[*task].end().is_some_and(|end| end.how == How::Cancelled);
         if let Some(task) = frame.task.filter(torn_down).filter(|_| frame.kind == FrameKind::Poll) {
             self.refuse_poll(task);
         }
@@ -110,7 +112,7 @@ impl Graph {
         }
         let nested = frame.nested.min(took);
         if let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) {
-            task.times.nested_ns += nested;
+            task.add_nested(nested);
         }
         if frame.kind == FrameKind::Poll {
             self.book_poll(tid, frame, end, nested, close);
@@ -124,7 +126,7 @@ impl Graph {
         }
         if let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) {
             let (id, ready_since) = (task.id, task.ready_since());
-            task.on = Some(at.tid);
+            task.set_on(Some(at.tid));
             task.enter(Phase::Running, self.now);
             self.note_delay(frame.task, ready_since);
             if let Some(since) = ready_since {
@@ -137,7 +139,7 @@ impl Graph {
     /// The task is not RUNNING where its frame says so, as another event proves.
     pub(super) fn supersede(&mut self, task: usize) {
         let now = self.now;
-        let Some(tid) = self.tasks.get_mut(task).and_then(|task| task.on.take()) else {
+        let Some(tid) = self.tasks.get_mut(task).and_then(|task| task.set_on(None)) else {
             return;
         };
         let thread = self.thread(tid);
@@ -148,7 +150,7 @@ impl Graph {
 
     /// The frame in which the task is RUNNING.
     pub(super) fn frame_holding(&mut self, task: usize) -> Option<&mut Frame> {
-        let thread = self.threads.get_mut(&self.tasks.get(task)?.on?)?;
+        let thread = self.threads.get_mut(&self.tasks.get(task)?.on()?)?;
         let place = thread.holder(task)?;
         thread.frames.get_mut(place)
     }
@@ -157,7 +159,7 @@ impl Graph {
     pub(super) fn leave(&mut self, task: usize, phase: Phase) {
         let now = self.now;
         if let Some(task) = self.tasks.get_mut(task) {
-            task.on = None;
+            task.set_on(None);
             task.enter(phase, now);
         }
     }
@@ -168,7 +170,7 @@ impl Graph {
         let Some(ended) = self.tasks.get_mut(index) else {
             return;
         };
-        let first = ended.end.is_none();
+        let first = !ended.has_ended();
         ended.finish(how, now);
         if first {
             self.has_ended_now(index);

@@ -6,10 +6,11 @@
 
 use super::Graph;
 use super::call::CallId;
+use super::life::{Parent, Why};
 use super::own::Kin;
+use super::places::Places;
 use super::printed::PrintedId;
 use super::request::RequestId;
-use super::task::{Parent, Why};
 use super::wake::WakeBy;
 
 /// A stretch of time in which events of one CPU are missing.
@@ -29,7 +30,8 @@ pub struct Gap {
 /// back leaves, so that each is looked at once however many gaps there are.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
-    pub(super) spawns: Vec<(u64, usize)>,
+    /// The places of tasks, whose times are when they were first seen.
+    pub(super) spawns: Places,
     pub(super) polls: Vec<(u64, usize)>,
     pub(super) wakes: Vec<(u64, usize)>,
     /// Tasks that were found to serve a stream.
@@ -53,8 +55,8 @@ impl Graph {
     }
 
     fn take_back(&mut self, since: u64) {
-        while let Some(child) = pop_since(&mut self.fresh.spawns, since) {
-            self.tasks[child].parent = Parent::Unknown(Why::Gap);
+        while let Some(child) = self.pop_spawn_since(since) {
+            self.tasks[child].set_parent(Parent::Unknown(Why::Gap));
             self.start_notes(child);
             self.tasks[child].kin = Kin::Nobody;
         }
@@ -72,6 +74,16 @@ impl Graph {
         }
         self.prints_gap(since);
         self.web_gap(since);
+    }
+
+    /// The newest of the fresh spawns, if it is not older; one of a task that has left is nobody's.
+    fn pop_spawn_since(&mut self, since: u64) -> Option<usize> {
+        let child = self.fresh.spawns.last()?;
+        let is_older = self.tasks.get(child).is_some_and(|task| task.first_seen_ns < since);
+        (!is_older).then(|| {
+            self.fresh.spawns.pop();
+            child
+        })
     }
 }
 

@@ -44,14 +44,14 @@ impl Graph {
     /// A poll, or what else held the task, is over.
     pub(super) fn held_no_more(&mut self, frame: &mut Frame, outcome: Outcome) {
         self.end_last_stretch(frame);
-        let Some(index) = frame.task.filter(|&index| self.tasks.get(index).is_some_and(|task| task.duties.is_some()))
+        let Some(index) = frame.task.filter(|&index| self.tasks.get(index).is_some_and(|task| task.duties().is_some()))
         else {
             return;
         };
         self.accepted(index);
         self.cancel_silent(index, frame.start);
         self.relay_over(index, frame.kind == FrameKind::Poll && outcome == Outcome::Ready);
-        if let Some(duties) = &mut self.tasks[index].duties {
+        if let Some(duties) = self.tasks[index].if_duties() {
             duties.reply = None;
         }
     }

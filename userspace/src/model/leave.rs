@@ -3,7 +3,9 @@
 //! What remains of them are the sums over the recording, their descendants' lines, and their ids for a
 //! while: a late word about a task that has left must not bring it back.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::HashSet;
 
 use super::Graph;
 use super::task::Task;
@@ -52,7 +54,7 @@ impl Graph {
         let mut over = Vec::new();
         while let Some(&index) = self.leaving.over.front() {
             let task = &self.tasks[index];
-            if task.end.is_none_or(|end| end.time_ns > until_ns) {
+            if task.end().is_none_or(|end| end.time_ns > until_ns) {
                 break;
             }
             self.leaving.over.pop_front();
@@ -63,7 +65,7 @@ impl Graph {
 
     /// The tasks whose end was not seen.
     pub fn open(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.iter().filter(|task| task.end.is_none())
+        self.tasks.iter().filter(|task| !task.has_ended())
     }
 
     /// Lets these tasks leave: the graph knows them no longer.
@@ -74,7 +76,6 @@ impl Graph {
                 drop(self.settled_owner(&notes.line));
             }
             if let Some(task) = self.tasks.remove(place) {
-                self.index.remove(&task.id);
                 self.leaving.remember(task.id);
             }
         }
@@ -87,7 +88,10 @@ impl Graph {
     pub(super) fn forget_fresh(&mut self) {
         let Self { fresh, tasks, web, prints, leaving, .. } = self;
         let [spawns, kins, requests, calls, lines] = &mut leaving.kept;
-        thin(&mut fresh.spawns, spawns, |place| tasks.get(*place).is_some());
+        if is_due(fresh.spawns.len(), *spawns) {
+            fresh.spawns.retain(|place| tasks.get(place).is_some());
+            *spawns = fresh.spawns.len();
+        }
         thin(&mut fresh.kins, kins, |place| tasks.get(*place).is_some());
         thin(&mut fresh.requests, requests, |id| web.requests.contains_key(id));
         thin(&mut fresh.calls, calls, |id| web.calls.contains_key(id));
@@ -102,8 +106,13 @@ impl Graph {
     }
 }
 
+/// Whether so many conclusions are to be looked through, when so many were kept the last time.
+fn is_due(fresh: usize, kept: usize) -> bool {
+    fresh > MIN_FRESH.max(kept * 2)
+}
+
 fn thin<T>(fresh: &mut Vec<(u64, T)>, kept: &mut usize, stays: impl Fn(&T) -> bool) {
-    if fresh.len() > MIN_FRESH.max(*kept * 2) {
+    if is_due(fresh.len(), *kept) {
         fresh.retain(|(_, what)| stays(what));
         *kept = fresh.len();
     }

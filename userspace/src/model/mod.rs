@@ -22,10 +22,13 @@ mod correlation;
 mod frames;
 mod gap;
 mod handoff;
+mod index;
 mod leave;
+mod life;
 mod notes;
 mod outgoing;
 mod own;
+mod places;
 mod poll;
 mod printed;
 mod request;
@@ -43,7 +46,7 @@ mod thread;
 mod wake;
 mod web;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 pub use ancestry::{Ancestry, MAX_ANCESTRY};
 pub use awaits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
@@ -51,6 +54,7 @@ pub use blocking::{BlockedAt, Blocking, Delayed, LongPoll};
 pub use call::{Call, CallId, Evidence, MAX_CANDIDATES, Owner};
 pub use correlation::{Format, Id, Ids, Trace};
 pub use gap::Gap;
+pub use life::{Birth, End, How, Parent, Phase, Times, Why};
 pub use notes::{Happened, Lineage, MAX_NOTES, Noted, Notes, Root, Waker};
 pub use poll::{Outcome, Poll};
 pub use printed::{Cut, LINE_MAX, Printed, PrintedId};
@@ -58,9 +62,11 @@ pub use request::{Close, Closed, Line, Request, RequestId};
 pub use samples::{Place, Samples, Stack};
 pub use setup::{Detail, Setup};
 pub use stretch::Stretch;
-pub use task::{Birth, End, How, Parent, Phase, Task, Times, Why};
+pub use task::Task;
 pub use tasks::Tasks;
 pub use wake::{Did, Wake, WakeBy};
+
+use hashbrown::HashMap;
 
 use crate::event::{Event, TaskId, TaskRef, What};
 use frames::Reach;
@@ -80,7 +86,6 @@ pub struct Graph {
     epoch: u64,
     finished: bool,
     tasks: Tasks,
-    index: HashMap<TaskId, usize>,
     threads: HashMap<u32, Thread>,
     names: BTreeMap<u32, String>,
     polls: Vec<Poll>,
@@ -148,7 +153,6 @@ impl Graph {
             epoch: 0,
             finished: false,
             tasks: Tasks::default(),
-            index: HashMap::new(),
             threads: HashMap::new(),
             names: BTreeMap::new(),
             polls: Vec::new(),
@@ -248,7 +252,7 @@ impl Graph {
     /// A task's place in [`Graph::tasks`].
     #[must_use]
     pub fn index_of(&self, id: TaskId) -> Option<usize> {
-        self.index.get(&id).copied()
+        self.tasks.place_of(id)
     }
 
     /// The polls, by the time they were known to be over; empty with [`Detail::Totals`].
@@ -282,8 +286,8 @@ impl Graph {
     }
 
     fn thread(&mut self, tid: u32) -> &mut Thread {
-        let certain = self.setup.base_is_certain(tid);
-        self.threads.entry(tid).or_insert_with(|| Thread::new(certain))
+        let Self { threads, setup, .. } = self;
+        threads.entry(tid).or_insert_with(|| Thread::new(setup.base_is_certain(tid)))
     }
 
     /// The task's index; a task not seen before enters the graph in `phase`.
@@ -297,7 +301,7 @@ impl Graph {
                 let index = self.add(id, task.vtable, phase, Parent::Unknown(why));
                 if why == Why::BeforeAttach {
                     // A gap that is told of later may have swallowed its spawn.
-                    self.fresh.spawns.push((self.now, index));
+                    self.fresh.spawns.push(index);
                 }
                 index
             }
@@ -311,7 +315,6 @@ impl Graph {
         task.kind = self.setup.kind(vtable);
         task.runtime = self.setup.is_runtime(vtable);
         self.tasks.push(task);
-        self.index.insert(id, index);
         self.start_notes(index);
         index
     }

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use super::Graph;
 use super::awaits::Awaits;
 use super::call::Owner;
+use super::life::Parent;
 use super::request::{Request, RequestId};
-use super::task::{Parent, Task};
+use super::task::Task;
 use crate::event::TaskId;
 
 /// Moments, and wakers, kept of one task.
@@ -177,7 +178,7 @@ impl Graph {
         if self.setup.noted.is_none() || task.runtime {
             return;
         }
-        let parent = match task.parent {
+        let parent = match task.parent() {
             Parent::Task(parent) => self.task(parent).and_then(|parent| parent.notes.as_ref()),
             Parent::Root(_) | Parent::Unknown(_) => None,
         };

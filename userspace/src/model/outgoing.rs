@@ -189,7 +189,7 @@ impl Graph {
 
     /// A task that has just read a response woke another.
     pub(super) fn replied(&mut self, waker: usize, woken: usize) {
-        let reply = self.tasks[waker].duties.as_mut().and_then(|duties| duties.reply.take());
+        let reply = self.tasks[waker].if_duties().and_then(|duties| duties.reply.take());
         let Some((id, _)) = reply.filter(|(_, epoch)| *epoch == self.epoch) else {
             return;
         };
@@ -216,7 +216,7 @@ impl Graph {
 
     /// A task woke one of a request's.
     pub(super) fn relayed(&mut self, waker: usize, woken: usize) {
-        if let Some(relay) = self.tasks[waker].duties.as_mut().and_then(|duties| duties.relay.as_mut())
+        if let Some(relay) = self.tasks[waker].if_duties().and_then(|duties| duties.relay.as_mut())
             && relay.woke.len() < MAX_WOKEN
         {
             relay.woke.push(woken);
@@ -225,7 +225,7 @@ impl Graph {
 
     /// The poll of a task is over: if it was to pass a response on, and ended with that, it told to whom.
     pub(super) fn relay_over(&mut self, index: usize, ended: bool) {
-        let relay = self.tasks[index].duties.as_mut().and_then(|duties| duties.relay.take());
+        let relay = self.tasks[index].if_duties().and_then(|duties| duties.relay.take());
         let Some(relay) = relay.filter(|relay| ended && relay.epoch == self.epoch) else {
             return;
         };

@@ -13,10 +13,11 @@
 use super::Graph;
 use super::ancestry::MAX_ANCESTRY;
 use super::call::{CallId, Owner};
+use super::life::Parent;
 use super::request::RequestId;
 use super::streams::Accept;
 use super::stretch::Link;
-use super::task::{Parent, Task};
+use super::task::Task;
 use crate::event::{Connection, TaskId};
 
 /// What a task's spawn says of whose it is.
@@ -28,10 +29,14 @@ pub(super) enum Kin {
     /// It is of this request: spawned while its parent served that one.
     Of(RequestId),
     /// It is of one of these, which its parent served at once.
-    Between(Vec<RequestId>),
+    Between(Box<Candidates>),
     /// Its parent served none then, or it is not known which.
     Nobody,
 }
+
+/// Some requests, one of which it is. By itself, so that tasks have room for no more than where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidates(pub(super) Vec<RequestId>);
 
 /// What a task does for requests. Most tasks have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,17 +67,37 @@ pub(super) struct Relay {
     pub(super) woke: Vec<usize>,
 }
 
+impl Kin {
+    pub(super) fn between(ids: Vec<RequestId>) -> Self {
+        Self::Between(Box::new(Candidates(ids)))
+    }
+}
+
 impl Task {
+    pub(super) fn duties(&self) -> Option<&Duties> {
+        self.rare.as_ref()?.duties.as_deref()
+    }
+
+    /// Its duties, if it has any.
+    pub(super) fn if_duties(&mut self) -> Option<&mut Duties> {
+        self.rare.as_mut()?.duties.as_deref_mut()
+    }
+
+    /// Its duties, which it has from now on.
     pub(super) fn duties_mut(&mut self) -> &mut Duties {
-        self.duties.get_or_insert_default()
+        self.rare_mut().duties.get_or_insert_default()
+    }
+
+    pub(super) fn take_duties(&mut self) -> Option<Box<Duties>> {
+        self.rare.as_mut()?.duties.take()
     }
 
     pub(super) fn serves(&self) -> &[RequestId] {
-        self.duties.as_ref().map_or(&[], |duties| &duties.serves)
+        self.duties().map_or(&[], |duties| &duties.serves)
     }
 
     pub(super) fn stop_serving(&mut self, id: RequestId) {
-        if let Some(duties) = &mut self.duties {
+        if let Some(duties) = self.if_duties() {
             duties.serves.retain(|served| *served != id);
         }
     }
@@ -117,7 +142,7 @@ impl Graph {
             }
             match &task.kin {
                 Kin::Of(id) => return Some((Owner::Request(*id), steps)),
-                Kin::Between(ids) => return Some((Owner::of(ids.clone()), steps)),
+                Kin::Between(ids) => return Some((Owner::of(ids.0.clone()), steps)),
                 Kin::Nobody => return None,
                 Kin::Parent => match self.parent_of(task) {
                     Some(parent) => at = parent,
@@ -129,7 +154,7 @@ impl Graph {
     }
 
     fn parent_of(&self, task: &Task) -> Option<usize> {
-        match task.parent {
+        match task.parent() {
             Parent::Task(id) => self.index_of(id),
             Parent::Root(_) | Parent::Unknown(_) => None,
         }
@@ -146,7 +171,7 @@ impl Graph {
 
     fn outlives(&self, task: &Task, id: RequestId) -> bool {
         let closed = self.web.requests.get(&id).map(|request| request.end.map(|end| end.time_ns));
-        match (closed, task.end) {
+        match (closed, task.end()) {
             // Requests are taken when they have closed.
             (None, _) => true,
             (Some(None), end) => end.is_none() && self.finished,
@@ -184,7 +209,7 @@ impl Graph {
             [] if parent.is_server => Kin::Nobody,
             [] => Kin::Parent,
             [one] => Kin::Of(*one),
-            many => Kin::Between(many.to_vec()),
+            many => Kin::between(many.to_vec()),
         }
     }
 }

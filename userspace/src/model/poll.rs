@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use super::Graph;
 use super::frames::Reach;
+use super::life::{How, Phase, Unended};
 use super::notes::Happened;
 use super::setup::Detail;
 use super::stretch::{Link, Marks};
-use super::task::{How, Phase, Unended};
+use super::task::Task;
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
 use crate::event::{At, State, TaskId, TaskRef};
 use probe_common::record::state::{CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING};
@@ -130,25 +131,26 @@ impl Graph {
     }
 
     fn has_ended(&self, task: usize) -> bool {
-        self.tasks.get(task).is_some_and(|task| task.end.is_some())
+        self.tasks.get(task).is_some_and(|task| task.has_ended())
     }
 
     /// Whether a frame that no gap puts in doubt holds the task.
     fn is_held(&self, task: usize) -> bool {
-        let tid = self.tasks.get(task).and_then(|task| task.on);
+        let tid = self.tasks.get(task).and_then(Task::on);
         let thread = tid.and_then(|tid| self.threads.get(&tid));
         let frame = thread.and_then(|thread| thread.holder(task).and_then(|at| thread.frames.get(at)));
         frame.is_some_and(|frame| frame.epoch == self.epoch)
     }
 
     fn enter(&mut self, at: &At, task: &TaskRef, kind: FrameKind) {
-        let is_new = task.id.is_some_and(|id| self.index_of(id).is_none());
-        let index = self.find_or_add(task, Phase::Running);
+        let known = task.id.and_then(|id| self.index_of(id));
+        let is_new = task.id.is_some() && known.is_none();
+        let index = known.or_else(|| self.find_or_add(task, Phase::Running));
         if let Some(index) = index {
             let unannounced = is_new || self.tasks[index].phase == Phase::Waiting;
             let counts = &mut self.tasks[index];
-            counts.owed_wake = unannounced.then_some(self.epoch);
-            counts.unended = None;
+            counts.owe_wake(unannounced.then_some(self.epoch));
+            counts.take_unended();
             counts.polls += u64::from(kind == FrameKind::Poll);
         }
         self.totals.polls += u64::from(kind == FrameKind::Poll);
@@ -177,7 +179,7 @@ impl Graph {
 
     /// The request whose task woke this one, if one did.
     fn asked(&mut self, index: Option<usize>) -> Option<Link> {
-        self.tasks.get_mut(index?)?.duties.as_mut()?.asked.take()
+        self.tasks.get_mut(index?)?.if_duties()?.asked.take()
     }
 
     /// Makes way for a new frame of the task: it is never RUNNING twice, so whatever frame still
@@ -248,14 +250,13 @@ impl Graph {
     /// A teardown of the task has ended on this thread: it held RUNNING, which only one thread can. An
     /// entry into `raw::poll` after which neither a poll nor its end was seen did not get it, then.
     pub(super) fn refuse_poll(&mut self, task: usize) {
-        let Some(unended) = self.tasks.get_mut(task).and_then(|task| task.unended.take()) else {
+        let Some(unended) = self.tasks.get_mut(task).and_then(Task::take_unended) else {
             return;
         };
         if unended.epoch != self.epoch {
             return;
         }
-        self.tasks[task].polls -= 1;
-        self.tasks[task].polls_unended -= 1;
+        self.tasks[task].refuse_poll();
         self.totals.polls -= 1;
         self.totals.polls_unended -= 1;
         if let Some(poll) = unended.poll.and_then(|poll| self.polls.get_mut(poll)) {
@@ -315,11 +316,7 @@ impl Graph {
         let task = frame.task.and_then(|index| self.tasks.get_mut(index));
         let id = task.as_ref().map(|task| task.id);
         if let Some(task) = task {
-            task.polls_unended += u64::from(!close.end_seen);
-            if close.end_seen {
-                task.times.polls_ns += took;
-                task.times.longest_poll_ns = task.times.longest_poll_ns.max(took);
-            }
+            task.add_poll(close.end_seen.then_some(took));
         }
         self.keep_long_poll(thread, frame, end, nested, close);
         self.totals.polls_unended += u64::from(!close.end_seen);
@@ -328,7 +325,7 @@ impl Graph {
         }
         if let Some(task) = frame.task.filter(|_| !close.end_seen).and_then(|index| self.tasks.get_mut(index)) {
             let poll = (self.setup.detail == Detail::Intervals).then_some(self.polls.len());
-            task.unended = Some(Unended { poll, epoch: frame.epoch });
+            task.set_unended(Unended { poll, epoch: frame.epoch });
         }
         if self.setup.detail == Detail::Intervals {
             self.fresh.polls.push((self.now, self.polls.len()));

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use super::Graph;
 use super::call::Owner;
 use super::frames::Actor;
+use super::life::{Parent, Why};
 use super::own::Kin;
 use super::setup::Detail;
-use super::task::{Parent, Why};
 use crate::event::{At, Missing, Print, Standard, TaskId};
 
 /// The most that is kept of one line, in bytes.
@@ -168,7 +168,7 @@ impl Graph {
     pub fn owner_of_printed(&self, line: &Printed) -> Owner {
         let owner = match (&line.kin, line.task) {
             (Kin::Of(id), _) => Owner::Request(*id),
-            (Kin::Between(ids), _) => Owner::of(ids.clone()),
+            (Kin::Between(ids), _) => Owner::of(ids.0.clone()),
             (Kin::Parent, Some(task)) => self.owner(task),
             (Kin::Parent | Kin::Nobody, _) => Owner::None,
         };

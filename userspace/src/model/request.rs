@@ -6,7 +6,7 @@
 
 use super::awaits::Awaits;
 use super::correlation::Ids;
-use super::task::Times;
+use super::life::Times;
 use crate::event::{Connection, TaskId};
 
 /// A request's number, in the order in which heads were read; never used twice.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::task::{Parent, Phase, Why};
+use super::life::{Parent, Phase, Why};
 use super::{Graph, Task};
 use crate::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
 
@@ -138,7 +138,7 @@ impl Graph {
         let place = self.add(id, 0, Phase::Waiting, Parent::Unknown(why));
         if why == Why::BeforeAttach {
             // A gap that is told of later may have swallowed its spawn.
-            self.fresh.spawns.push((self.now, place));
+            self.fresh.spawns.push(place);
         }
         Some(place)
     }

@@ -4,9 +4,9 @@ use super::Graph;
 use super::awaits::Awaits;
 use super::connection::{Head, Link, MAX_STREAMS, MAX_WAITING, Served, Side};
 use super::correlation::Ids;
+use super::life::{How, Times};
 use super::request::{Close, Closed, Request, RequestId, Share};
 use super::setup::Detail;
-use super::task::{How, Times};
 use crate::event::{Connection, Message};
 
 impl Graph {
@@ -187,7 +187,7 @@ impl Graph {
         let share = self.web.requests.get_mut(&id).and_then(|request| request.share.take());
         let more = share.map(|share| {
             self.tasks[share.task].stop_serving(id);
-            let over = self.tasks[share.task].end.is_some_and(|end| end.time_ns < close.time_ns);
+            let over = self.tasks[share.task].end().is_some_and(|end| end.time_ns < close.time_ns);
             (self.times_now(share.task).since(&share.from), over)
         });
         let Some(request) = self.web.requests.get_mut(&id) else {
@@ -204,12 +204,12 @@ impl Graph {
         let now = self.now;
         let task = &mut self.tasks[index];
         task.charge(now);
-        task.times
+        task.times()
     }
 
     /// A task ended: what it served ends with it, or is for its connection to say.
     pub(super) fn served_to_the_end(&mut self, task: usize, how: How) {
-        let Some(duties) = self.tasks[task].duties.take() else {
+        let Some(duties) = self.tasks[task].take_duties() else {
             return;
         };
         let closed = match how {
@@ -235,7 +235,7 @@ impl Graph {
         request.task_over = Some(over);
         let (share, reader) = (request.share.take(), request.reader);
         let more = share.map(|share| self.times_now(share.task).since(&share.from));
-        let reader = reader.filter(|&reader| self.tasks[reader].end.is_none());
+        let reader = reader.filter(|&reader| !self.tasks[reader].has_ended());
         let from = reader.map(|reader| Share { task: reader, from: self.times_now(reader) });
         if let Some(request) = self.web.requests.get_mut(&id) {
             request.times = request.times.zip(more).map(|(times, more)| times.plus(&more));
@@ -249,7 +249,7 @@ impl Graph {
     /// The connection's task was polled since these streams' tasks were over, and has not answered: it has
     /// nothing to answer with. (A client can reset a stream; then hyper's task for it just ends.)
     pub(super) fn cancel_silent(&mut self, reader: usize, poll_began: u64) {
-        let Some(duties) = &mut self.tasks[reader].duties else {
+        let Some(duties) = self.tasks[reader].if_duties() else {
             return;
         };
         let (silent, rest) = std::mem::take(&mut duties.over).into_iter().partition(|(over, _)| *over <= poll_began);

@@ -1,6 +1,6 @@
 //! What the graph is told before the first event.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::correlation::Format;
 use super::notes::Noted;

@@ -2,7 +2,7 @@
 
 use super::Graph;
 use super::frames::Actor;
-use super::task::{Birth, Parent, Phase};
+use super::life::{Birth, Parent, Phase};
 use crate::event::{At, SpawnWay, State, TaskId, TaskRef};
 use crate::facts::TaskKind;
 use probe_common::record::state::INITIAL;
@@ -20,7 +20,7 @@ impl Graph {
         }
         let parent = self.parent(at.tid);
         let child = self.born(at, id, task.vtable, way, parent);
-        self.fresh.spawns.push((self.now, child));
+        self.fresh.spawns.push(child);
     }
 
     /// A task's spawn, where it is known who spawned it.
@@ -30,7 +30,7 @@ impl Graph {
         match self.index_of(id) {
             None => drop(self.born(at, id, task.vtable, way, parent)),
             // It was sampled on another CPU before its spawn was told of.
-            Some(place) if self.tasks[place].born.is_none() => self.learn_birth(at, place, task.vtable, way, parent),
+            Some(place) if self.tasks[place].born().is_none() => self.learn_birth(at, place, task.vtable, way, parent),
             Some(_) => {}
         }
     }
@@ -40,12 +40,11 @@ impl Graph {
         let kind = if kind == TaskKind::Unknown { kind_by(way) } else { kind };
         let birth = Birth { time_ns: self.now, thread: at.tid };
         // Its spawn is told now: no gap has swallowed it.
-        if let Some(fresh) = self.fresh.spawns.iter().rposition(|&(_, child)| child == place) {
-            self.fresh.spawns.remove(fresh);
-        }
+        self.fresh.spawns.remove(place);
         let task = &mut self.tasks[place];
         (task.vtable, task.kind, task.runtime) = (vtable, kind, runtime);
-        (task.parent, task.born) = (parent, Some(birth));
+        task.set_parent(parent);
+        task.set_born(birth);
         self.totals.spawns += 1;
     }
 
@@ -59,7 +58,7 @@ impl Graph {
         }
         let child_task = &mut self.tasks[child];
         child_task.kin = kin;
-        child_task.born = Some(Birth { time_ns: self.now, thread: at.tid });
+        child_task.set_born(Birth { time_ns: self.now, thread: at.tid });
         if child_task.kind == TaskKind::Unknown {
             child_task.kind = kind_by(way);
         }

@@ -12,9 +12,9 @@
 //! which, until one of them writes the response. That also proves, or disproves, what the order said.
 
 use super::Graph;
+use super::life::{End, How, Parent, Times};
 use super::own::Kin;
 use super::request::{Close, Closed, RequestId, Share};
-use super::task::{End, How, Parent, Times};
 
 /// Heads read in one poll that are kept.
 const MAX_HEADS: usize = 4096;
@@ -54,7 +54,7 @@ impl Graph {
     /// The task spawned a child while it was accepting streams.
     pub(super) fn spawned_while_accepting(&mut self, parent: usize, child: usize) {
         let vtable = self.tasks[child].vtable;
-        if self.tasks[parent].duties.as_ref().is_none_or(|duties| duties.accept.is_none()) {
+        if self.tasks[parent].duties().is_none_or(|duties| duties.accept.is_none()) {
             return;
         }
         let times = self.times_now(parent);
@@ -67,14 +67,14 @@ impl Graph {
 
     /// The poll is over: what it spawned is matched with what it read.
     pub(super) fn accepted(&mut self, reader: usize) {
-        let accept = self.tasks[reader].duties.as_mut().and_then(|duties| duties.accept.take());
+        let accept = self.tasks[reader].if_duties().and_then(|duties| duties.accept.take());
         let Some(accept) = accept.filter(|accept| accept.epoch == self.epoch && !accept.spawns.is_empty()) else {
             return;
         };
         let Some(each) = accept.each() else {
             self.totals.ambiguous_streams += accept.heads.len() as u64;
             for spawned in &accept.spawns {
-                self.tasks[spawned.child].kin = Kin::Between(accept.heads[..spawned.heads].to_vec());
+                self.tasks[spawned.child].kin = Kin::between(accept.heads[..spawned.heads].to_vec());
             }
             return;
         };
@@ -92,7 +92,7 @@ impl Graph {
     fn serve_stream(&mut self, id: RequestId, spawned: Spawned) {
         let child = &mut self.tasks[spawned.child];
         child.is_stream = true;
-        let (task, end, born) = (child.id, child.end, child.first_seen_ns);
+        let (task, end, born) = (child.id, child.end(), child.first_seen_ns);
         let Some(request) = self.web.requests.get_mut(&id) else {
             return;
         };
@@ -107,7 +107,7 @@ impl Graph {
         } else {
             // Of a reader that was over before it spawned, only events that contradict each other tell.
             let share = request.share.take();
-            let share = share.filter(|share| self.tasks[share.task].end.is_none_or(|end| end.time_ns >= born));
+            let share = share.filter(|share| self.tasks[share.task].end().is_none_or(|end| end.time_ns >= born));
             let before = share.map(|share| spawned.times.since(&share.from));
             request.times = request.times.zip(before).map(|(times, before)| times.plus(&before));
             request.share = Some(Share { task: spawned.child, from: Times::default() });
@@ -122,7 +122,7 @@ impl Graph {
         };
         let reader = request.reader.map(|reader| self.tasks[reader].id);
         let task = &self.tasks[index];
-        let is_stream = reader.is_some_and(|reader| task.parent == Parent::Task(reader));
+        let is_stream = reader.is_some_and(|reader| task.parent() == Parent::Task(reader));
         if !is_stream || request.task == Some(task.id) {
             return;
         }

@@ -1,61 +1,60 @@
 //! One task: its lineage, its counts, and its time by phase.
 
-use serde::Serialize;
-
 use super::awaits::Waited;
+use super::life::{Birth, End, How, Parent, Phase, Times, Unended, Wait, Why};
 use super::notes::Notes;
 use super::own::{Duties, Kin};
 use crate::event::TaskId;
 use crate::facts::TaskKind;
 
-/// A tokio task.
+/// A tokio task. There may be millions of them: what few have is in [`Rare`], and what can be told from other
+/// fields has none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// tokio's id.
     pub id: TaskId,
     /// Its type's key.
     pub vtable: u64,
+    /// When it was first seen, in nanoseconds; its birth if that was seen.
+    pub first_seen_ns: u64,
+    /// Polls whose start was seen.
+    pub polls: u64,
+    /// Uses of its wakers, whatever they did.
+    pub wakes: u64,
+    /// What is worth telling one by one, where that is wanted.
+    pub notes: Option<Box<Notes>>,
+    pub(super) rare: Option<Box<Rare>>,
+    /// What its spawn says of whose work it is.
+    pub(super) kin: Kin,
+    /// While it is polled, the last wait; else the wait since the last poll ended. Without the part of which it
+    /// is known what was awaited.
+    pub(super) wait: Wait,
+    running_ns: u64,
+    ready_ns: u64,
+    waiting_ns: u64,
+    polls_ns: u64,
+    longest_poll_ns: u64,
+    /// Up to when its times are right: its end, if that was seen.
+    charged_to: u64,
+    /// The parent's id or the thread, as `parent_is` says.
+    parent: u64,
+    born_on: u32,
+    on: u32,
+    owed_wake_in: u32,
+    parent_is: ParentIs,
+    /// Whether its spawn was seen: on `born_on`.
+    is_born: bool,
+    /// Whether a thread's frame holds the task RUNNING, as far as known: `on`.
+    is_on: bool,
+    /// Whether a wake is owed: in the epoch `owed_wake_in`.
+    is_owed_wake: bool,
+    /// How it ended, if that was seen.
+    how: Option<How>,
+    pub(super) phase: Phase,
     /// What runs it.
     pub kind: TaskKind,
     /// Whether it is the runtime's own: a worker.
     pub runtime: bool,
-    /// Who spawned it.
-    pub parent: Parent,
-    /// Its spawn, if that was seen.
-    pub born: Option<Birth>,
-    /// When it was first seen, in nanoseconds; its birth if that was seen.
-    pub first_seen_ns: u64,
-    /// Its end, if that was seen.
-    pub end: Option<End>,
-    /// Polls whose start was seen.
-    pub polls: u64,
-    /// Those of them whose end was not.
-    pub polls_unended: u64,
-    /// Uses of its wakers, whatever they did.
-    pub wakes: u64,
-    /// Requests to cancel it.
-    pub aborts: u64,
-    /// Where its time went.
-    pub times: Times,
-    /// What it awaited, and for how long.
-    pub waited: Vec<Waited>,
-    /// The last wait that is over, while it is not known what was awaited.
-    pub(super) awaiting: Wait,
-    /// The wait since the last poll ended.
-    pub(super) pending: Wait,
-    pub(super) phase: Phase,
-    /// Up to when `times` is right.
-    charged_to: u64,
-    /// The thread whose frame holds the task RUNNING, as far as known.
-    pub(super) on: Option<u32>,
-    /// The epoch in which a poll started though the wake before it was not seen: it may yet come.
-    pub(super) owed_wake: Option<u64>,
-    /// The last poll, if its end was not seen.
-    pub(super) unended: Option<Unended>,
-    /// What is worth telling one by one, where that is wanted.
-    pub notes: Option<Box<Notes>>,
-    /// What its spawn says of whose work it is.
-    pub(super) kin: Kin,
     /// Whether it read the head of a request.
     pub(super) is_server: bool,
     /// Whether it wrote the head of a call while it served no request.
@@ -64,162 +63,152 @@ pub struct Task {
     pub(super) is_stream: bool,
     /// Whether it woke a task of another request, or was woken by one.
     pub(super) had_contact: bool,
+}
+
+// A million live tasks are to take less than 200 MB, their index included.
+const _: () = assert!(size_of::<Option<Task>>() <= 176);
+
+/// What is known of most tasks only that it did not happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rare {
+    /// When its spawn was told of, if that was later than it was first seen.
+    born_ns: Option<u64>,
+    blocked_ns: u64,
+    nested_ns: u64,
+    polls_unended: u64,
+    pub(super) aborts: u64,
+    pub(super) waited: Vec<Waited>,
+    /// The last poll, if its end was not seen.
+    unended: Option<Unended>,
     pub(super) duties: Option<Box<Duties>>,
 }
 
-/// A poll whose end was not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unended {
-    /// Its place among the graph's polls, if these are kept.
-    pub(super) poll: Option<usize>,
-    /// The epoch in which it began.
-    pub(super) epoch: u64,
-}
-
-/// Who spawned a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Parent {
-    /// A task, polled on the spawning thread.
-    Task(TaskId),
-    /// This thread, outside of every task: the future of its `block_on`, or plain code.
-    Root(u32),
-    /// Not known.
+enum ParentIs {
+    Task,
+    Root,
     Unknown(Why),
-}
-
-/// Why something is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// It began before the attach.
-    BeforeAttach,
-    /// Events are missing.
-    Gap,
-    /// No hook saw it.
-    Unseen,
-}
-
-/// A spawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Birth {
-    /// When, in nanoseconds.
-    pub time_ns: u64,
-    /// On which thread.
-    pub thread: u32,
-}
-
-/// The end of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// When, in nanoseconds.
-    pub time_ns: u64,
-    /// How.
-    pub how: How,
-}
-
-/// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// Its future was ready.
-    Completed,
-    /// It was cancelled between polls, or shut down with its runtime.
-    Cancelled,
-    /// Its last poll completed it, and a panic began in that poll.
-    Panicked,
-    /// It was aborted during its last poll; whether the future was ready first is not seen.
-    AbortedWhileRunning,
-    /// It was found complete; the completion itself was not seen.
-    Unknown,
-}
-
-/// What a task is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// On a thread: polled, or its future being dropped by a cancellation.
-    Running,
-    /// To be polled as soon as a thread takes it.
-    Ready,
-    /// Until somebody wakes it.
-    Waiting,
-}
-
-/// A stretch in which a task was not polled, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wait {
-    /// How long it is.
-    pub(super) ns: u64,
-    /// The part of it, at its end, in which the task was ready.
-    pub(super) ready_ns: u64,
-    /// Up to when.
-    pub(super) until_ns: u64,
-}
-
-/// Where a task's time went, in nanoseconds. Running, blocked, ready and waiting add up to its lifetime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Running.
-    pub running_ns: u64,
-    /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not watched.
-    pub blocked_ns: u64,
-    /// Ready, not running.
-    pub ready_ns: u64,
-    /// Waiting.
-    pub waiting_ns: u64,
-    /// The part of these two in which its thread was inside another frame.
-    pub nested_ns: u64,
-    /// The sum of the polls whose start and end were seen.
-    pub polls_ns: u64,
-    /// The longest of these.
-    pub longest_poll_ns: u64,
-}
-
-impl Times {
-    /// Inside its polls, running or blocked, but for what ran nested inside.
-    #[must_use]
-    pub fn busy_ns(&self) -> u64 {
-        self.running_ns.saturating_add(self.blocked_ns).saturating_sub(self.nested_ns)
-    }
-
-    /// Running, but for what ran nested inside.
-    #[must_use]
-    pub fn on_cpu_ns(&self) -> u64 {
-        self.busy_ns().saturating_sub(self.blocked_ns)
-    }
 }
 
 impl Task {
     pub(super) fn new(id: TaskId, vtable: u64, phase: Phase, parent: Parent, now: u64) -> Self {
-        Self {
+        let mut task = Self {
             id,
             vtable,
+            first_seen_ns: now,
+            polls: 0,
+            wakes: 0,
+            notes: None,
+            rare: None,
+            kin: Kin::Nobody,
+            wait: Wait::default(),
+            running_ns: 0,
+            ready_ns: 0,
+            waiting_ns: 0,
+            polls_ns: 0,
+            longest_poll_ns: 0,
+            charged_to: now,
+            parent: 0,
+            born_on: 0,
+            on: 0,
+            owed_wake_in: 0,
+            parent_is: ParentIs::Root,
+            is_born: false,
+            is_on: false,
+            is_owed_wake: false,
+            how: None,
+            phase,
             kind: TaskKind::Unknown,
             runtime: false,
-            parent,
-            born: None,
-            first_seen_ns: now,
-            end: None,
-            polls: 0,
-            polls_unended: 0,
-            wakes: 0,
-            aborts: 0,
-            times: Times::default(),
-            waited: Vec::new(),
-            awaiting: Wait::default(),
-            pending: Wait::default(),
-            phase,
-            charged_to: now,
-            on: None,
-            owed_wake: None,
-            unended: None,
-            notes: None,
-            kin: Kin::Nobody,
             is_server: false,
             is_client: false,
             is_stream: false,
             had_contact: false,
-            duties: None,
+        };
+        task.set_parent(parent);
+        task
+    }
+
+    /// Who spawned it.
+    #[must_use]
+    pub fn parent(&self) -> Parent {
+        match self.parent_is {
+            ParentIs::Task => Parent::Task(TaskId(self.parent)),
+            ParentIs::Root => Parent::Root(self.parent as u32),
+            ParentIs::Unknown(why) => Parent::Unknown(why),
         }
+    }
+
+    pub(super) fn set_parent(&mut self, parent: Parent) {
+        (self.parent_is, self.parent) = match parent {
+            Parent::Task(id) => (ParentIs::Task, id.0),
+            Parent::Root(tid) => (ParentIs::Root, tid.into()),
+            Parent::Unknown(why) => (ParentIs::Unknown(why), 0),
+        };
+    }
+
+    /// Its spawn, if that was seen.
+    #[must_use]
+    pub fn born(&self) -> Option<Birth> {
+        let told_ns = self.rare.as_ref().and_then(|rare| rare.born_ns);
+        let birth = Birth { time_ns: told_ns.unwrap_or(self.first_seen_ns), thread: self.born_on };
+        self.is_born.then_some(birth)
+    }
+
+    pub(super) fn set_born(&mut self, birth: Birth) {
+        (self.is_born, self.born_on) = (true, birth.thread);
+        if birth.time_ns != self.first_seen_ns {
+            self.rare_mut().born_ns = Some(birth.time_ns);
+        }
+    }
+
+    /// Its end, if that was seen.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        self.how.map(|how| End { time_ns: self.charged_to, how })
+    }
+
+    /// Whether its end was seen.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.how.is_some()
+    }
+
+    /// Polls whose start was seen, and whose end was not.
+    #[must_use]
+    pub fn polls_unended(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.polls_unended)
+    }
+
+    /// Requests to cancel it.
+    #[must_use]
+    pub fn aborts(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.aborts)
+    }
+
+    /// What it awaited, and for how long.
+    #[must_use]
+    pub fn waited(&self) -> &[Waited] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.waited)
+    }
+
+    /// Where its time went.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        let (blocked_ns, nested_ns) = self.rare.as_ref().map_or((0, 0), |rare| (rare.blocked_ns, rare.nested_ns));
+        Times {
+            running_ns: self.running_ns,
+            blocked_ns,
+            ready_ns: self.ready_ns,
+            waiting_ns: self.waiting_ns,
+            nested_ns,
+            polls_ns: self.polls_ns,
+            longest_poll_ns: self.longest_poll_ns,
+        }
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// What it was doing last, and since when, in nanoseconds.
@@ -232,49 +221,107 @@ impl Task {
         self.phase == Phase::Running
     }
 
+    /// The thread whose frame holds the task RUNNING, as far as known.
+    pub(super) fn on(&self) -> Option<u32> {
+        self.is_on.then_some(self.on)
+    }
+
+    /// Says on which thread it is RUNNING; returns on which it was.
+    pub(super) fn set_on(&mut self, tid: Option<u32>) -> Option<u32> {
+        let before = self.on();
+        (self.is_on, self.on) = (tid.is_some(), tid.unwrap_or(0));
+        before
+    }
+
+    /// A poll started in this epoch though the wake before it was not seen: it may yet come. `None`: nothing is
+    /// owed.
+    pub(super) fn owe_wake(&mut self, epoch: Option<u64>) {
+        // Half of an epoch is enough: a task is polled, which settles the debt, before there were so many gaps.
+        (self.is_owed_wake, self.owed_wake_in) = (epoch.is_some(), epoch.unwrap_or(0) as u32);
+    }
+
+    /// Settles the debt; says whether there was one, in this epoch.
+    pub(super) fn settle_owed_wake(&mut self, epoch: u64) -> bool {
+        std::mem::take(&mut self.is_owed_wake) && self.owed_wake_in == epoch as u32
+    }
+
     /// Adds the time since the last charge to the current phase. An ended task has none.
     pub(super) fn charge(&mut self, now: u64) {
-        if self.end.is_some() {
+        if self.has_ended() {
             return;
         }
         let since = now.saturating_sub(self.charged_to);
         self.charged_to = now;
         match self.phase {
-            Phase::Running => self.times.running_ns += since,
-            Phase::Ready => self.times.ready_ns += since,
-            Phase::Waiting => self.times.waiting_ns += since,
+            Phase::Running => self.running_ns += since,
+            Phase::Ready => self.ready_ns += since,
+            Phase::Waiting => self.waiting_ns += since,
         }
         if self.phase != Phase::Running {
-            self.pending.ns += since;
-            self.pending.until_ns = now;
+            self.wait.ns += since;
+            self.wait.until_ns = now;
         }
         if self.phase == Phase::Ready {
-            self.pending.ready_ns += since;
+            self.wait.ready_ns += since;
         }
     }
 
     /// Charges a running task, and the time from `since` on as blocked; returns that time in nanoseconds. What
     /// was charged before stays: somebody may have counted on it.
     pub(super) fn block(&mut self, since: u64, now: u64) -> u64 {
-        if self.end.is_some() {
+        if self.has_ended() {
             return 0;
         }
         let since = since.max(self.charged_to).min(now);
         self.charge(since);
         self.charged_to = now;
-        self.times.blocked_ns += now - since;
+        self.rare_mut().blocked_ns += now - since;
         now - since
+    }
+
+    /// Adds a poll that took so long, if its end was seen.
+    pub(super) fn add_poll(&mut self, took: Option<u64>) {
+        match took {
+            Some(took) => {
+                self.polls_ns += took;
+                self.longest_poll_ns = self.longest_poll_ns.max(took);
+            }
+            None => self.rare_mut().polls_unended += 1,
+        }
+    }
+
+    /// Notes that the end of its last poll was not seen.
+    pub(super) fn set_unended(&mut self, unended: Unended) {
+        self.rare_mut().unended = Some(unended);
+    }
+
+    /// Its last poll, if its end was not seen: it is asked for once, and not after the next poll began.
+    pub(super) fn take_unended(&mut self) -> Option<Unended> {
+        self.rare.as_mut()?.unended.take()
+    }
+
+    /// That poll was none.
+    pub(super) fn refuse_poll(&mut self) {
+        self.polls -= 1;
+        self.rare_mut().polls_unended -= 1;
+    }
+
+    /// Adds time of its polls in which the thread was inside another frame.
+    pub(super) fn add_nested(&mut self, ns: u64) {
+        if ns > 0 {
+            self.rare_mut().nested_ns += ns;
+        }
     }
 
     /// Since when it has been ready, if it is.
     pub(super) fn ready_since(&self) -> Option<u64> {
-        (self.phase == Phase::Ready && self.end.is_none()).then_some(self.charged_to)
+        (self.phase == Phase::Ready && !self.has_ended()).then_some(self.charged_to)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: u64) {
         self.charge(now);
-        if phase == Phase::Running {
-            self.awaiting = std::mem::take(&mut self.pending);
+        if self.phase == Phase::Running {
+            self.wait = Wait::default();
         }
         self.phase = phase;
     }
@@ -283,10 +330,8 @@ impl Task {
     /// task can be found complete before the thread that completed it has reported so.
     pub(super) fn finish(&mut self, how: How, now: u64) {
         self.charge(now);
-        match &mut self.end {
-            None => self.end = Some(End { time_ns: now, how }),
-            Some(end) if end.how == How::Unknown => end.how = how,
-            Some(_) => {}
+        if self.how.is_none_or(|how| how == How::Unknown) {
+            self.how = Some(how);
         }
     }
 }

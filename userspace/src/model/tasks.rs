@@ -5,11 +5,16 @@
 
 use std::ops::{Index, IndexMut};
 
-use super::task::{End, How, Parent, Phase, Task, Why};
+use super::index::Index as ById;
+use super::life::{How, Parent, Phase, Why};
+use super::task::Task;
 use crate::event::TaskId;
 
 /// Places that are given up together.
-const CHUNK: usize = 256;
+const BLOCK: usize = 16;
+/// Blocks that are found by way of one chunk.
+const BLOCKS: usize = 16;
+const CHUNK: usize = BLOCK * BLOCKS;
 
 /// All tasks, in the order in which they were first seen.
 #[derive(Debug)]
@@ -17,21 +22,29 @@ pub struct Tasks {
     /// `None` where all have left.
     chunks: Vec<Option<Box<Chunk>>>,
     places: usize,
+    index: ById,
     /// Stands in for those that have left.
     nobody: Task,
 }
 
-#[derive(Debug)]
+/// Blocks, each `None` before and after it has tasks.
+#[derive(Debug, Default)]
 struct Chunk {
-    tasks: [Option<Box<Task>>; CHUNK],
+    blocks: [Option<Box<Block>>; BLOCKS],
+    here: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    tasks: [Option<Task>; BLOCK],
     here: usize,
 }
 
 impl Default for Tasks {
     fn default() -> Self {
         let mut nobody = Task::new(TaskId(0), 0, Phase::Waiting, Parent::Unknown(Why::Unseen), 0);
-        nobody.end = Some(End { time_ns: 0, how: How::Unknown });
-        Self { chunks: Vec::new(), places: 0, nobody }
+        nobody.finish(How::Unknown, 0);
+        Self { chunks: Vec::new(), places: 0, index: ById::default(), nobody }
     }
 }
 
@@ -51,28 +64,43 @@ impl Tasks {
     /// The task at this place, if it has not left.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&Task> {
-        self.chunks.get(place / CHUNK)?.as_ref()?.tasks[place % CHUNK].as_deref()
+        at(&self.chunks, place)
+    }
+
+    /// The place of the task with this id, if it has not left.
+    #[must_use]
+    pub fn place_of(&self, id: TaskId) -> Option<usize> {
+        self.index.find(id, |place| self.get(place).map(|task| task.id))
     }
 
     /// Those that have not left.
     pub fn iter(&self) -> impl Iterator<Item = &Task> {
-        self.chunks.iter().flatten().flat_map(|chunk| &chunk.tasks).flatten().map(|task| &**task)
+        let blocks = self.chunks.iter().flatten().flat_map(|chunk| &chunk.blocks).flatten();
+        blocks.flat_map(|block| &block.tasks).flatten()
     }
 
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Task> {
-        self.chunks.get_mut(place / CHUNK)?.as_mut()?.tasks[place % CHUNK].as_deref_mut()
+        at_mut(&mut self.chunks, place)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
-        self.chunks.iter_mut().flatten().flat_map(|chunk| &mut chunk.tasks).flatten().map(|task| &mut **task)
+        let blocks = self.chunks.iter_mut().flatten().flat_map(|chunk| &mut chunk.blocks).flatten();
+        blocks.flat_map(|block| &mut block.tasks).flatten()
     }
 
+    /// Adds a task whose id is not there yet.
     pub(super) fn push(&mut self, task: Task) {
-        if self.places.is_multiple_of(CHUNK) {
-            self.chunks.push(Some(Box::new(Chunk { tasks: [const { None }; CHUNK], here: 0 })));
+        let place = self.places;
+        if place.is_multiple_of(CHUNK) {
+            self.chunks.push(Some(Box::default()));
         }
+        let chunks = &self.chunks;
+        self.index.insert(task.id, place, |place| at(chunks, place).map(|task| task.id));
         if let Some(Some(chunk)) = self.chunks.last_mut() {
-            chunk.tasks[self.places % CHUNK] = Some(Box::new(task));
+            let fresh = || Box::new(Block { tasks: [const { None }; BLOCK], here: 0 });
+            let block = chunk.blocks[place % CHUNK / BLOCK].get_or_insert_with(fresh);
+            block.tasks[place % BLOCK] = Some(task);
+            block.here += 1;
             chunk.here += 1;
         }
         self.places += 1;
@@ -83,13 +111,29 @@ impl Tasks {
         let newest = place / CHUNK + 1 == self.chunks.len();
         let slot = self.chunks.get_mut(place / CHUNK)?;
         let chunk = slot.as_mut()?;
-        let task = chunk.tasks[place % CHUNK].take()?;
+        let block = chunk.blocks[place % CHUNK / BLOCK].as_mut()?;
+        let task = block.tasks[place % BLOCK].take()?;
+        block.here -= 1;
         chunk.here -= 1;
+        if block.here == 0 {
+            chunk.blocks[place % CHUNK / BLOCK] = None;
+        }
         if chunk.here == 0 && !newest {
             *slot = None;
         }
-        Some(*task)
+        self.index.remove(task.id, place);
+        Some(task)
     }
+}
+
+fn at(chunks: &[Option<Box<Chunk>>], place: usize) -> Option<&Task> {
+    let chunk = chunks.get(place / CHUNK)?.as_ref()?;
+    chunk.blocks[place % CHUNK / BLOCK].as_ref()?.tasks[place % BLOCK].as_ref()
+}
+
+fn at_mut(chunks: &mut [Option<Box<Chunk>>], place: usize) -> Option<&mut Task> {
+    let chunk = chunks.get_mut(place / CHUNK)?.as_mut()?;
+    chunk.blocks[place % CHUNK / BLOCK].as_mut()?.tasks[place % BLOCK].as_mut()
 }
 
 impl Index<usize> for Tasks {
@@ -102,11 +146,7 @@ impl Index<usize> for Tasks {
 
 impl IndexMut<usize> for Tasks {
     fn index_mut(&mut self, place: usize) -> &mut Task {
-        let here = self.get(place).is_some();
-        let nobody = &mut self.nobody;
-        let chunk = self.chunks.get_mut(place / CHUNK).and_then(Option::as_mut).filter(|_| here);
-        let task = chunk.and_then(|chunk| chunk.tasks[place % CHUNK].as_deref_mut());
-        task.unwrap_or(nobody)
+        at_mut(&mut self.chunks, place).unwrap_or(&mut self.nobody)
     }
 }
 
@@ -150,7 +190,7 @@ mod tests {
         drop(tasks.remove(1));
         tasks[1].polls = 7;
         tasks[5000].polls = 8;
-        assert_eq!((tasks[1].id, tasks[1].end.is_some()), (TaskId(0), true));
+        assert_eq!((tasks[1].id, tasks[1].has_ended()), (TaskId(0), true));
         assert!(tasks.iter().all(|task| task.polls == 0));
     }
 

@@ -1,8 +1,8 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
 use super::blocking::BlockedAt;
+use super::life::Why;
 use super::stretch::Marks;
-use super::task::Why;
 use crate::event::TaskId;
 
 /// Frames kept for a thread. Real programs nest a handful.

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::Graph;
 use super::frames::Actor;
+use super::life::{How, Phase, Why};
 use super::notes::Happened;
 use super::setup::Detail;
-use super::task::{How, Phase, Why};
 use crate::event::{At, Event, State, TaskId, TaskRef, What};
 use crate::facts::Driver;
 use probe_common::record::state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING};
@@ -130,10 +130,11 @@ impl Graph {
         match task.phase {
             Phase::Ready => {}
             Phase::Waiting => task.enter(Phase::Ready, now),
-            Phase::Running if task.owed_wake.take() == Some(epoch) => {}
             Phase::Running => {
-                self.supersede(index);
-                self.leave(index, Phase::Ready);
+                if !task.settle_owed_wake(epoch) {
+                    self.supersede(index);
+                    self.leave(index, Phase::Ready);
+                }
             }
         }
     }
@@ -196,7 +197,7 @@ impl Graph {
         let Some(index) = newly.then(|| self.find_or_add(task, phase)).flatten() else {
             return;
         };
-        self.tasks[index].aborts += 1;
+        self.tasks[index].rare_mut().aborts += 1;
         self.note(index, Happened::Abort { time_ns: self.now, thread: at.tid });
         if phase == Phase::Waiting {
             self.make_ready(index);

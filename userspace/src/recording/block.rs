@@ -122,15 +122,25 @@ pub(super) fn append(kind: u8, raw: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
             ),
         )
     })?;
-    let compressed = lz4_flex::block::compress(raw);
-    let (codec, stored) = if compressed.len() < raw.len() { (LZ4, &compressed[..]) } else { (PLAIN, raw) };
+    let begin = out.len();
+    let payload = begin + HEAD_LEN;
+    // Where the block will lie: a buffer of its own, large and come and gone with each block, tears holes into the heap.
+    out.resize(payload + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    let compressed = lz4_flex::block::compress_into(raw, &mut out[payload..]).map_err(io::Error::other)?;
+    let codec = if compressed < raw.len() {
+        out.truncate(payload + compressed);
+        LZ4
+    } else {
+        out.truncate(payload);
+        out.extend_from_slice(raw);
+        PLAIN
+    };
     // Never longer than `raw`, whose length fits.
-    let stored_len = U32::new(stored.len() as u32);
+    let stored_len = U32::new((out.len() - payload) as u32);
     let raw_len = U32::new(raw_len);
     let mut head = RawHead { magic: MAGIC, kind, codec, zero: [0; 2], raw_len, stored_len, crc: U32::ZERO };
-    head.crc = checksum(&head.as_bytes()[..CRC_AT], stored).into();
-    out.extend_from_slice(head.as_bytes());
-    out.extend_from_slice(stored);
+    head.crc = checksum(&head.as_bytes()[..CRC_AT], &out[payload..]).into();
+    out[begin..payload].copy_from_slice(head.as_bytes());
     Ok(())
 }
 

@@ -111,6 +111,8 @@ impl<W: Write> Writer<W> {
         block::append(kind, raw, &mut self.bytes)?;
         let written = self.out.write_all(&self.bytes);
         self.bytes.clear();
+        // Facts may be long, and are written now and then.
+        self.bytes.shrink_to(2 * BLOCK_LEN);
         self.failed = written.is_err();
         written
     }

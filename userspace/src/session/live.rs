@@ -284,7 +284,7 @@ impl Sink {
             let is_still = |task: &TaskRef| {
                 let known = task.id.and_then(|id| self.graph.task(id));
                 known.is_some_and(|task| {
-                    task.end.is_none() && task.phase().0 == Phase::Waiting && task.phase().1 < read_at
+                    task.end().is_none() && task.phase().0 == Phase::Waiting && task.phase().1 < read_at
                 })
             };
             if !matches!(&event.what, What::Awaited { task, .. } if !is_still(task)) {

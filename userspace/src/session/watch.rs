@@ -1,8 +1,9 @@
 //! The events of an armed target, drained, decoded and put in order, round by round.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use anyhow::Result;
+use hashbrown::HashSet;
 
 use super::{clock::monotonic_ns, redact::redact, start::Armed};
 use crate::{

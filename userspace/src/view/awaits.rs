@@ -28,13 +28,13 @@ impl<'a> Awaits<'a> {
     /// The stacks to be put below a task's, with the time in nanoseconds that it waited there. A wait at several
     /// leaves at once is divided equally among them: which of them would have been enough is not known.
     pub(super) fn of(&mut self, task: &Task) -> Vec<(String, u64)> {
-        let waits = task.times.ready_ns.saturating_add(task.times.waiting_ns);
+        let waits = task.times().ready_ns.saturating_add(task.times().waiting_ns);
         if !self.graph.knows_chains() {
             return vec![(String::new(), waits)];
         }
         let mut stacks = Vec::new();
         let mut known: u64 = 0;
-        for waited in &task.waited {
+        for waited in task.waited() {
             let (graph, facts) = (self.graph, self.facts);
             let ways = self.stacks.entry(waited.chain).or_insert_with(|| {
                 graph.chain(waited.chain).map(|chain| stacks_of(chain, &facts.frames)).unwrap_or_default()

@@ -61,7 +61,7 @@ enum Moment<'a> {
 }
 
 fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
-    let born = |task: &'a Task| task.born.map(move |birth| Moment::Spawn(task, birth));
+    let born = |task: &'a Task| task.born().map(move |birth| Moment::Spawn(task, birth));
     let spawns = graph.tasks().iter().filter_map(born);
     let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
     let wakes = graph.wakes().iter().map(Moment::Wake);
@@ -108,18 +108,18 @@ impl Writer<'_> {
             task_kind: task.kind,
             runtime: task.runtime,
             parent: self.parent(task),
-            born_ns: task.born.map(|birth| birth.time_ns),
+            born_ns: task.born().map(|birth| birth.time_ns),
             first_seen_ns: task.first_seen_ns,
-            end: task.end.map(|end| EndLine { time_ns: end.time_ns, how: end.how }),
+            end: task.end().map(|end| EndLine { time_ns: end.time_ns, how: end.how }),
             polls: task.polls,
-            polls_unended: task.polls_unended,
+            polls_unended: task.polls_unended(),
             wakes: task.wakes,
-            aborts: task.aborts,
-            running_ns: task.times.running_ns,
-            busy_ns: task.times.busy_ns(),
-            blocked_ns: self.facts.blocked.then_some(task.times.blocked_ns),
-            ready_ns: task.times.ready_ns,
-            waiting_ns: task.times.waiting_ns,
+            aborts: task.aborts(),
+            running_ns: task.times().running_ns,
+            busy_ns: task.times().busy_ns(),
+            blocked_ns: self.facts.blocked.then_some(task.times().blocked_ns),
+            ready_ns: task.times().ready_ns,
+            waiting_ns: task.times().waiting_ns,
             request: owner.request().map(|id| id.0),
             candidates: candidates(&owner),
         });
@@ -127,7 +127,7 @@ impl Writer<'_> {
     }
 
     fn awaits(&mut self, graph: &Graph, frames: &[AwaitFrame], task: &Task) -> io::Result<()> {
-        for waited in &task.waited {
+        for waited in task.waited() {
             let Some(chain) = graph.chain(waited.chain) else { continue };
             let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
             let lines = chain.frames.iter().enumerate().filter_map(|(at, one)| {
@@ -178,7 +178,7 @@ impl Writer<'_> {
     }
 
     fn parent(&self, task: &Task) -> ParentLine {
-        match task.parent {
+        match task.parent() {
             Parent::Task(id) => ParentLine::Task(id.0),
             Parent::Root(thread) => {
                 ParentLine::Root(RootLine { thread, name: self.names.thread(thread).map(str::to_owned) })

@@ -37,7 +37,7 @@ pub(super) fn fold(
     for task in graph.tasks() {
         let owner = graph.owner(task.id).request().filter(|id| chosen.contains(id));
         if let Some(request) = owner.and_then(|id| graph.request(id)).filter(|request| request.task != Some(task.id)) {
-            add(folding.stack(request, task), weight.of(&task.times));
+            add(folding.stack(request, task), weight.of(&task.times()));
         }
     }
     stacks.into_iter().filter(|(_, ns)| *ns > 0).map(|(stack, ns)| (stack.join(";"), ns)).collect()
@@ -62,7 +62,7 @@ impl Folding<'_> {
     fn stack(&self, request: &Request, task: &Task) -> Vec<String> {
         let mut line = vec![self.name(task)];
         let mut at = task;
-        while let Parent::Task(id) = at.parent
+        while let Parent::Task(id) = at.parent()
             && let Some(parent) = self.graph.task(id)
             && request.task != Some(id)
             && self.graph.owner(id).request() == Some(request.id)

@@ -62,7 +62,7 @@ impl<'a> Story<'a> {
         let tasks = graph.tasks().iter().enumerate().filter(|(_, task)| own(task)).map(|(index, _)| index).collect();
         let mut story = Self { graph, facts, names: Names::new(graph, facts), request, tasks, depths: HashMap::new() };
         for &index in &story.tasks {
-            let parent = match graph.tasks()[index].parent {
+            let parent = match graph.tasks()[index].parent() {
                 Parent::Task(id) => graph.index_of(id),
                 Parent::Root(_) | Parent::Unknown(_) => None,
             };
@@ -137,11 +137,11 @@ impl<'a> Story<'a> {
         let task = &self.graph.tasks()[index];
         let depth = self.depths.get(&index).copied().unwrap_or(0);
         let name = self.task(Some(task), task.id.0);
-        let times = &task.times;
+        let times = &task.times();
         let (busy, ready, waiting) = (human(times.busy_ns()), human(times.ready_ns), human(times.waiting_ns));
         let what = format!("{name}: {} polls, busy {busy}, ready {ready}, waiting {waiting}", task.polls);
         let mut lines = vec![Line { at: task.first_seen_ns, depth, what }];
-        if let Some(end) = task.end {
+        if let Some(end) = task.end() {
             let how = format!("{:?}", end.how).to_lowercase();
             lines.push(Line { at: end.time_ns, depth, what: format!("task {} {how}", task.id.0) });
         }

@@ -94,8 +94,8 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut Awaits<'_>) -> Vec
     let (busy, wait) = weight.counts();
     let mut parts = Vec::new();
     if busy {
-        parts.push((String::new(), task.times.on_cpu_ns()));
-        parts.push((format!(";{BLOCKED}"), task.times.blocked_ns));
+        parts.push((String::new(), task.times().on_cpu_ns()));
+        parts.push((format!(";{BLOCKED}"), task.times().blocked_ns));
     }
     if wait {
         parts.extend(awaits.of(task));

@@ -54,7 +54,7 @@ fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<(
     let tokio = facts.tokio.as_deref().unwrap_or("of unknown version");
     let (name, tokio) = (printable(&process.name), printable(tokio));
     writeln!(out, "{name} (pid {}), tokio {tokio}, {} watched", process.pid, human(span))?;
-    let born = tasks(graph).filter(|task| task.born.is_some()).count();
+    let born = tasks(graph).filter(|task| task.born().is_some()).count();
     if facts.sampling.is_some() {
         return writeln!(
             out,
@@ -122,7 +122,7 @@ struct Row {
 
 impl Row {
     fn add(&mut self, task: &Task, watch_blocked: bool) {
-        let times = &task.times;
+        let times = &task.times();
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.tasks, 1);
         add(&mut self.polls, task.polls);
@@ -132,7 +132,7 @@ impl Row {
         }
         add(&mut self.ready_ns, times.ready_ns);
         add(&mut self.waiting_ns, times.waiting_ns);
-        add(&mut self.measured_polls, task.polls.saturating_sub(task.polls_unended));
+        add(&mut self.measured_polls, task.polls.saturating_sub(task.polls_unended()));
         add(&mut self.polls_ns, times.polls_ns);
         self.longest_poll_ns = self.longest_poll_ns.max(times.longest_poll_ns);
     }

@@ -78,14 +78,14 @@ impl Tree {
 
     /// The node that a task's own hangs from. Parents precede their children in the graph.
     fn origin(&mut self, graph: &Graph, names: &Names<'_>, task: &Task) -> usize {
-        let name = match task.parent {
+        let name = match task.parent() {
             Parent::Task(id) => {
                 let parent = graph.index_of(id).and_then(|index| self.node_of.get(index));
                 match parent.copied().flatten() {
                     Some(node) => return node,
                     // A worker, as its stack told after it had spawned.
-                    None if graph.task(id).is_some_and(|parent| parent.runtime) && task.born.is_some() => {
-                        task.born.map_or_else(String::new, |birth| thread_frame(names, birth.thread))
+                    None if graph.task(id).is_some_and(|parent| parent.runtime) && task.born().is_some() => {
+                        task.born().map_or_else(String::new, |birth| thread_frame(names, birth.thread))
                     }
                     None => origin_name(Why::Unseen).to_owned(),
                 }

@@ -65,6 +65,11 @@ pub(super) fn other_files() -> PathBuf {
     folder().join("other")
 }
 
+/// The agent's file.
+pub(super) fn agent() -> PathBuf {
+    root().join("target/release/asyncscope")
+}
+
 /// The load's file.
 pub(super) fn load_program() -> PathBuf {
     folder().join(LOAD)

@@ -1,4 +1,4 @@
-//! What a process has had of the CPUs.
+//! What time it is, and what a process has had of the CPUs.
 
 use std::time::Duration;
 
@@ -20,6 +20,18 @@ pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
     // SAFETY: as above.
     let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
     ensure!(failed == 0, "the CPU time of process {pid} cannot be read");
+    Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
+}
+
+/// `CLOCK_MONOTONIC`, which events are timed by.
+///
+/// # Errors
+/// Where the kernel has no such clock.
+pub(super) fn monotonic() -> Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live variable of the type that the call writes.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    ensure!(failed == 0, "there is no monotonic clock");
     Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
 }
 

@@ -4,6 +4,7 @@ mod bars;
 mod build;
 mod clock;
 mod cpus;
+pub(crate) mod keep_up;
 mod load;
 mod machine;
 mod plot;

@@ -11,11 +11,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use serde::Deserialize;
 
+use super::build;
 use super::clock::cpu_time;
 use super::cpus::Half;
 use super::variant::Variant;
 use crate::child::Running;
-use crate::process::{output, root};
+use crate::process::output;
 
 const ATTACH_MAX: Duration = Duration::from_secs(120);
 /// perf does not say when it is ready.
@@ -32,11 +33,6 @@ pub(super) struct Tool {
 impl Tool {
     /// Attaches it to the process; returns when it is in place.
     pub(super) fn attach(variant: Variant, pid: u32, scratch: &Path) -> Result<Self> {
-        let told = scratch.join("tool.txt");
-        let ready = |told: &str| match variant {
-            Variant::Bpftrace => told.contains(READY),
-            _ => told.contains("hooks armed"),
-        };
         let mut command = match variant {
             Variant::Floor => asyncscope(pid, &["--empty-programs"]),
             Variant::Trace => asyncscope(pid, &[]),
@@ -45,18 +41,40 @@ impl Tool {
             Variant::Perf => perf(pid, scratch),
             Variant::Console | Variant::Otel => bail!("{variant:?} is built in"),
         };
+        let ready = match variant {
+            Variant::Perf => None,
+            Variant::Bpftrace => Some(READY),
+            _ => Some(ARMED),
+        };
+        Self::start(&mut command, ready, scratch).with_context(|| format!("{variant:?}"))
+    }
+
+    /// Lets the agent record the process, and do nothing else.
+    pub(super) fn recording(pid: u32, file: &Path, scratch: &Path) -> Result<Self> {
+        let mut command = asyncscope(pid, &["--record"]);
+        Self::start(command.arg(file), Some(ARMED), scratch)
+    }
+
+    /// Starts it, and waits until it says that it is ready, if it does.
+    fn start(command: &mut Command, ready: Option<&str>, scratch: &Path) -> Result<Self> {
+        let told = scratch.join("tool.txt");
         let file = File::create(&told)?;
         // bpftrace says there that it is ready.
-        let out = if variant == Variant::Bpftrace { file.try_clone()?.into() } else { Stdio::null() };
+        let out = if ready == Some(READY) { file.try_clone()?.into() } else { Stdio::null() };
         let mut running = Running::start(command.stdout(out).stderr(file))?;
-        if variant == Variant::Perf {
+        let Some(ready) = ready else {
             thread::sleep(PERF_STARTS);
-        } else {
-            let look = || fs::read_to_string(&told).ok().filter(|told| ready(told));
-            let attached = running.until("it was attached", ATTACH_MAX, look);
-            attached.with_context(|| format!("{variant:?}: {}", fs::read_to_string(&told).unwrap_or_default()))?;
-        }
+            return Ok(Self { running, told });
+        };
+        let look = || fs::read_to_string(&told).ok().filter(|told| told.contains(ready));
+        let attached = running.until("it was attached", ATTACH_MAX, look);
+        attached.with_context(|| fs::read_to_string(&told).unwrap_or_default())?;
         Ok(Self { running, told })
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.running.pid()
     }
 
     /// The tool's own CPU time until now.
@@ -74,12 +92,8 @@ impl Tool {
     }
 }
 
-fn agent() -> PathBuf {
-    root().join("target/release/asyncscope")
-}
-
 fn asyncscope(pid: u32, options: &[&str]) -> Command {
-    let mut command = Half::Rest.command(agent());
+    let mut command = Half::Rest.command(build::agent());
     command.args(["attach", &pid.to_string()]).args(options);
     command
 }
@@ -92,7 +106,10 @@ fn perf(pid: u32, scratch: &Path) -> Command {
     command
 }
 
+/// What bpftrace's script says when all its probes are in place.
 const READY: &str = "counting";
+/// What asyncscope says then.
+const ARMED: &str = "hooks armed";
 
 #[derive(Debug, Deserialize)]
 struct Inspection {
@@ -111,7 +128,7 @@ struct Hook {
 /// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
 /// function, and in one only that has a symbol.
 fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
-    let told = output(Command::new(agent()).args(["inspect", "--json", &pid.to_string()]))?;
+    let told = output(Command::new(build::agent()).args(["inspect", "--json", &pid.to_string()]))?;
     let found: Inspection = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
     let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
     let libraries = libraries(&fs::read_to_string(format!("/proc/{pid}/maps"))?);

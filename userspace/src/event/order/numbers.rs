@@ -42,6 +42,13 @@ pub(super) struct Hole {
 impl Numbers {
     /// Notes an event; false if its number was there already.
     pub(super) fn insert(&mut self, seq: u64, time: u64) -> bool {
+        // Mostly it is the one after the last.
+        if let Some(mut newest) = self.runs.last_entry()
+            && newest.get().last.checked_add(1) == Some(seq)
+        {
+            *newest.get_mut() = Run { last: seq, last_time: time };
+            return true;
+        }
         let mut first = seq;
         if let Some((&before, run)) = self.runs.range(..=seq).next_back() {
             if run.last >= seq {

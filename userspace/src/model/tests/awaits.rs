@@ -7,10 +7,10 @@ use crate::event::TaskId;
 fn check(script: &str, expected: &[(u64, u64, u64)]) {
     let graph = graph(script);
     let task = graph.task(TaskId(1)).unwrap();
-    let waited: Vec<_> = task.waited.iter().map(|waited| (waited.chain, waited.ns, waited.times)).collect();
+    let waited: Vec<_> = task.waited().iter().map(|waited| (waited.chain, waited.ns, waited.times)).collect();
     assert_eq!(waited, expected, "{script}");
     let known: u64 = waited.iter().map(|(_, ns, _)| ns).sum();
-    assert!(known <= task.times.ready_ns + task.times.waiting_ns, "{script}");
+    assert!(known <= task.times().ready_ns + task.times().waiting_ns, "{script}");
 }
 
 #[test]

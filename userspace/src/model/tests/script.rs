@@ -264,7 +264,7 @@ fn task(text: &str) -> TaskRef {
 /// `8<7` (spawned by 7), `8<root1`, `8<?gap`.
 pub(crate) fn parents(graph: &Graph) -> String {
     each(graph.tasks(), |task| {
-        let parent = match task.parent {
+        let parent = match task.parent() {
             Parent::Task(parent) => parent.0.to_string(),
             Parent::Root(tid) => format!("root{tid}"),
             Parent::Unknown(why) => format!("?{why:?}"),
@@ -314,7 +314,7 @@ pub(crate) fn wakes(graph: &Graph) -> String {
 /// `7 run 10 ready 0 wait 20 busy 5`
 pub(crate) fn times(graph: &Graph) -> String {
     each(graph.tasks(), |task| {
-        let t = task.times;
+        let t = task.times();
         format!("{} run {} ready {} wait {} busy {}", task.id.0, t.running_ns, t.ready_ns, t.waiting_ns, t.busy_ns())
     })
 }
@@ -323,7 +323,7 @@ pub(crate) fn times(graph: &Graph) -> String {
 pub(crate) fn ends(graph: &Graph) -> String {
     let how = |how: How, time| format!("{how:?} at {time}");
     each(graph.tasks(), |task| {
-        let end = task.end.map_or("alive".into(), |end| how(end.how, end.time_ns));
+        let end = task.end().map_or("alive".into(), |end| how(end.how, end.time_ns));
         format!("{} {end}", task.id.0)
     })
 }

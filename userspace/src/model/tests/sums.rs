@@ -9,13 +9,13 @@ use crate::model::{Close, Closed, Detail, Graph, Outcome, Owner, Parent, Setup};
 
 fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks() {
-        let t = task.times;
-        let end = task.end.map_or(graph.end_ns(), |end| end.time_ns);
+        let t = task.times();
+        let end = task.end().map_or(graph.end_ns(), |end| end.time_ns);
         assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
         assert!(t.nested_ns <= t.running_ns + t.blocked_ns && t.polls_ns <= t.running_ns + t.blocked_ns, "{task:?}");
         let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id) && poll.outcome != Outcome::Refused);
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
-        assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended);
+        assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended());
         let wakes = graph.wakes().iter().filter(|wake| wake.task == task.id);
         assert_eq!(wakes.count() as u64, task.wakes);
     }
@@ -23,7 +23,7 @@ fn lifetimes_add_up(graph: &Graph) {
 
 fn parents_come_first(graph: &Graph) {
     for (index, task) in graph.tasks().iter().enumerate() {
-        if let Parent::Task(parent) = task.parent {
+        if let Parent::Task(parent) = task.parent() {
             assert!(graph.index_of(parent).unwrap() < index);
         }
     }
@@ -33,7 +33,7 @@ fn totals_add_up(graph: &Graph) {
     let totals = graph.totals();
     assert_eq!(totals.polls, graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).count() as u64);
     assert_eq!(totals.wakes, graph.wakes().len() as u64);
-    let born = graph.tasks().iter().filter(|task| task.born.is_some());
+    let born = graph.tasks().iter().filter(|task| task.born().is_some());
     assert_eq!(totals.spawns, born.count() as u64);
 }
 
@@ -53,7 +53,7 @@ fn claims_fit(graph: &Graph) {
         let owner = graph.owner(task.id);
         assert!(known(&owner) && !matches!(&owner, Owner::Ambiguous(ids) if ids.len() < 2), "{owner:?}");
         if owner.request().is_some() {
-            assert!(matches!(task.parent, Parent::Task(_)) && !task.runtime, "{task:?}");
+            assert!(matches!(task.parent(), Parent::Task(_)) && !task.runtime, "{task:?}");
         }
     }
     for call in graph.calls() {
@@ -86,8 +86,8 @@ fn gaps_are_respected(graph: &Graph) {
 fn of_a_literal_stream() {
     let graph = graph("1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/90 wake 7; 1/90 poll 7; 1/80 end 7 done; 1/90 panic");
     assert_eq!(times(&graph), "7 run 20 ready 20 wait 10 busy 20");
-    assert_eq!(graph.tasks()[0].times.polls_ns, 20);
-    assert_eq!(graph.tasks()[0].times.longest_poll_ns, 10);
+    assert_eq!(graph.tasks()[0].times().polls_ns, 20);
+    assert_eq!(graph.tasks()[0].times().longest_poll_ns, 10);
     lifetimes_add_up(&graph);
 }
 
@@ -109,7 +109,8 @@ fn of_times_that_go_back() {
 fn of_a_blocked_poll() {
     let check = |script: &str, expected: &[(u64, u64)]| {
         let graph = graph(script);
-        let seen: Vec<(u64, u64)> = graph.tasks().iter().map(|t| (t.times.running_ns, t.times.blocked_ns)).collect();
+        let seen: Vec<(u64, u64)> =
+            graph.tasks().iter().map(|t| (t.times().running_ns, t.times().blocked_ns)).collect();
         assert_eq!(seen, expected, "{script}");
         lifetimes_add_up(&graph);
     };

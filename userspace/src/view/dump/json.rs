@@ -118,7 +118,7 @@ fn keeps(told: &Told<'_>, next: &WaitsFor) -> Option<String> {
 }
 
 fn task<'a>(told: &Told<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> Task<'a> {
-    let parent = match told.graph.task(task.id).map(|task| task.parent) {
+    let parent = match told.graph.task(task.id).map(|task| task.parent()) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,
     };

@@ -36,7 +36,7 @@ pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
         TaskPlace::Own(..) | TaskPlace::Unsent => notes.line.root.first_seen_ns,
     };
     let start_ns = task.first_seen_ns;
-    let end_ns = task.end.map_or(spans.graph.end_ns(), |end| end.time_ns).max(start_ns);
+    let end_ns = task.end().map_or(spans.graph.end_ns(), |end| end.time_ns).max(start_ns);
     let distance = spans.clock.distance(began_ns, start_ns);
     let parent = parent(spans, &notes.line, &place).map_or_else(Vec::new, |id| id.to_vec());
     let links = links(spans, task, notes, &place);
@@ -82,7 +82,7 @@ fn small(count: u64) -> u32 {
 
 /// A task that ended as it should has no status: whether its result was an error is not seen.
 fn status(task: &Task) -> Status {
-    let message = match task.end.map(|end| end.how) {
+    let message = match task.end().map(|end| end.how) {
         Some(How::Panicked) => "panicked",
         Some(How::Cancelled) => "cancelled",
         Some(How::AbortedWhileRunning) => "aborted during its last poll",
@@ -92,7 +92,7 @@ fn status(task: &Task) -> Status {
 }
 
 fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue> {
-    let times = &task.times;
+    let times = &task.times();
     let mut all = vec![
         number("asyncscope.task.id", task.id.0),
         number("busy_ns", times.busy_ns()),
@@ -117,7 +117,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         all.push(text("code.function.name", printable(function)));
     }
     all.extend(origin(spans, task));
-    match task.end.map(|end| end.how) {
+    match task.end().map(|end| end.how) {
         Some(How::Panicked) => all.push(text("error.type", "panic")),
         Some(How::Cancelled | How::AbortedWhileRunning) => all.push(text("error.type", "cancelled")),
         Some(How::Completed | How::Unknown) => {}
@@ -129,7 +129,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
 }
 
 fn end(task: &Task) -> &'static str {
-    match task.end.map(|end| end.how) {
+    match task.end().map(|end| end.how) {
         Some(How::Completed) => "completed",
         Some(How::Cancelled) => "cancelled",
         Some(How::Panicked) => "panicked",
@@ -151,13 +151,13 @@ fn kind(kind: TaskKind) -> Option<&'static str> {
 /// Where the task comes from: the thread that spawned it, or why that is not known.
 fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
     let mut all = Vec::new();
-    if let Some(birth) = task.born {
+    if let Some(birth) = task.born() {
         all.push(number("thread.id", birth.thread.into()));
         all.extend(spans.names.thread(birth.thread).map(|name| text("thread.name", printable(name))));
     } else {
         all.push(flag("asyncscope.start_unknown"));
     }
-    if let Parent::Unknown(why) = task.parent {
+    if let Parent::Unknown(why) = task.parent() {
         let why = match why {
             Why::BeforeAttach => "before-attach",
             Why::Gap => "gap",
