@@ -22,6 +22,7 @@ pub mod process;
 pub mod scenarios;
 pub mod seen;
 pub mod spans;
+pub mod supervised;
 pub mod target;
 pub mod trial;
 pub mod truth;

@@ -3,6 +3,7 @@
 //!
 //! - A poll that starts while another thread aborts or shuts down the task looks the same whether it
 //!   polls the future or only cancels it ([`Comparison::racing_polls`]).
+//!   Where the thread does not run for a moment just then, its start is seen late ([`Comparison::late_polls`]).
 //! - A poll that catches a panic of its own and completes looks like one that panics
 //!   ([`Comparison::caught_ends`]).
 
@@ -15,6 +16,10 @@ use std::fmt;
 
 use crate::seen::{Actor, Seen};
 use crate::truth::{TrueTask, Truth};
+
+/// More late polls than this and one in a hundred tasks are no chance: a thread has to lose its processor between two
+/// instructions.
+const LATE_MAX: u64 = 2;
 
 /// What the comparison depends on beside the two sides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +47,8 @@ pub struct Comparison {
     pub parents_known: usize,
     /// Polls that may have been cancellations.
     pub racing_polls: u64,
+    /// Those of them whose start was seen late.
+    pub late_polls: u64,
     /// Panics that may have been completions.
     pub caught_ends: u64,
     /// Panics that look like completions.
@@ -51,9 +58,12 @@ pub struct Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 25;
-        let Self { mistakes, tasks, parents_known, racing_polls, caught_ends, unseen_panics } = self;
+        let Self { mistakes, tasks, parents_known, racing_polls, late_polls, caught_ends, unseen_panics } = self;
         write!(f, "{tasks} tasks, {parents_known} with a known parent or root, ")?;
-        write!(f, "{racing_polls} racing polls, {caught_ends} caught ends, {unseen_panics} unseen panics, ")?;
+        write!(
+            f,
+            "{racing_polls} racing polls ({late_polls} late), {caught_ends} caught ends, {unseen_panics} unseen panics, "
+        )?;
         write!(f, "{} mistakes", mistakes.len())?;
         mistakes.iter().take(SHOWN).try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
@@ -164,7 +174,10 @@ impl Sides<'_> {
     fn totals(&mut self) {
         let totals = &self.seen.recording.totals;
         let in_gaps: u64 = self.seen.gaps.iter().map(|gap| gap.lost).sum();
-        let racing = self.result.racing_polls;
+        let (racing, late, tasks) = (self.result.racing_polls, self.result.late_polls, self.result.tasks);
+        if late > LATE_MAX + tasks as u64 / 100 {
+            self.mistake(format!("{late} of {tasks} tasks have a poll more, which chance does not do"));
+        }
         if totals.gaps != self.seen.gaps.len() as u64 {
             self.mistake(format!("{} gaps, but {} lines of gaps", totals.gaps, self.seen.gaps.len()));
         }

@@ -79,16 +79,32 @@ impl Sides<'_> {
         let Some(lived) = truth.polls.map(|polls| polls + before) else { return };
         if seen.polls == lived + 1 && self.may_be_racing(truth, seen) {
             self.result.racing_polls += 1;
+        } else if seen.polls == lived + 1 && self.may_be_late(truth, seen) {
+            self.result.racing_polls += 1;
+            self.result.late_polls += 1;
         } else if seen.polls > lived || (seen.polls < lived && !self.gaps) {
-            self.mistake(format!("task {} has {} polls, not {lived}", seen.task, seen.polls));
+            let last = self.seen.polls.get(&seen.task).and_then(|polls| polls.last());
+            let (id, aborts) = (seen.task, &truth.aborts);
+            self.mistake(format!("task {id} has {} polls, not {lived}; {last:?}, {aborts:?}", seen.polls));
         }
     }
 
     /// Whether another thread was ending the task while its last poll seen began.
     fn may_be_racing(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
-        let Some(poll) = self.seen.polls.get(&seen.task).and_then(|polls| polls.last()) else {
-            return false;
-        };
+        let last = self.seen.polls.get(&seen.task).and_then(|polls| polls.last());
+        last.is_some_and(|poll| self.races(truth, poll))
+    }
+
+    /// The same where the thread was not running for a moment between the look at the task's state and that at the
+    /// clock: what was seen as a start came later than the poll did, but not before the poll before it was over.
+    fn may_be_late(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
+        let polls = self.seen.polls.get(&seen.task).map_or(&[][..], Vec::as_slice);
+        let Some((last, before)) = polls.split_last() else { return false };
+        let since = before.last().map_or(Some(seen.first_seen_ns), |before| before.end_ns);
+        since.is_some_and(|since| self.races(truth, &SeenPoll { start_ns: since, ..last.clone() }))
+    }
+
+    fn races(&self, truth: &TrueTask, poll: &SeenPoll) -> bool {
         let aborts = truth.aborts.iter().filter(|abort| !self.rules.threads || abort.thread != poll.thread);
         truth.how == "cancelled"
             && (aborts.into_iter().any(|abort| overlaps(poll, abort.t0, abort.t1))

@@ -146,8 +146,25 @@ fn a_poll_that_may_have_been_a_cancellation() {
     assert!(racing(&abort(4, 340)).mistakes.is_empty(), "{}", racing(&abort(4, 340)));
     assert_eq!(racing(&abort(4, 340)).racing_polls, 1);
     assert_eq!(racing(&abort(9, 340)).mistakes.len(), 1, "the poll's own thread cannot race it");
-    assert_eq!(racing(&abort(4, 200)).mistakes.len(), 1, "the abort was over before the poll");
+    assert_eq!(racing(&abort(4, 200)).mistakes.len(), 1, "the abort was over before the poll before");
+    assert!(racing(&abort(4, 322)).mistakes.is_empty(), "{}", racing(&abort(4, 322)));
+    assert_eq!(racing(&abort(4, 322)).late_polls, 1);
+    assert_eq!(racing(&abort(9, 322)).mistakes.len(), 1, "the poll's own thread cannot race it, however late");
     assert!(racing("\n{\"shutdown\":{\"t0\":330,\"t1\":600}}").mistakes.is_empty());
+}
+
+#[test]
+fn too_many_late_polls_are_no_chance() {
+    let check = |late_polls, mistakes| {
+        let truth = Truth::parse(&TRUTH.trim().lines().collect::<Vec<_>>()).unwrap();
+        let seen = Seen::parse(SEEN.trim().as_bytes()).unwrap();
+        let result = Comparison { tasks: 150, late_polls, ..Comparison::default() };
+        let mut sides = Sides { truth: &truth, seen: &seen, rules: STRICT, gaps: false, result };
+        sides.totals();
+        assert_eq!(sides.result.mistakes.len(), mistakes, "{:?}", sides.result.mistakes);
+    };
+    check(3, 0);
+    check(4, 1);
 }
 
 #[test]

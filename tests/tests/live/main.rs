@@ -14,6 +14,7 @@ mod guests;
 mod hard_life;
 mod heads;
 mod http2;
+mod lacking;
 mod liar;
 mod life;
 mod logs;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         scenarios::tests(),
         life::tests(),
         faults::tests(),
+        lacking::tests(),
         guests::tests(),
         hard_life::tests(),
         panic_storm::tests(),

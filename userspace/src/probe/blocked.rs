@@ -11,6 +11,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::{
     ProbeError,
+    features::{For, explain},
     load::{Loaded, absent},
 };
 
@@ -109,14 +110,15 @@ pub(super) fn load(loaded: &mut Loaded) -> Result<&mut RawTracePoint, ProbeError
     check_kernel()?;
     let program = loaded.ebpf.program_mut(PROGRAM).ok_or_else(|| absent(PROGRAM))?;
     let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
-    program.load().map_err(failed)?;
+    program.load().map_err(|error| explain(failed(error), For::Blocked))?;
     Ok(program)
 }
 
 impl Blocked {
     pub(super) fn arm(loaded: &mut Loaded) -> Result<Self, ProbeError> {
         let program = load(loaded)?;
-        let link = program.attach(PROGRAM).and_then(|id| program.take_link(id)).map_err(failed)?;
+        let link = program.attach(PROGRAM).and_then(|id| program.take_link(id));
+        let link = link.map_err(|error| explain(failed(error), For::Blocked))?;
         let unusable = |error: MapError| ProbeError::aya("use the maps of blocked threads", &error);
         let off = loaded.take_map("OFF")?.try_into().map_err(unusable)?;
         let stacks = loaded.take_map("BLOCKED_STACKS")?.try_into().map_err(unusable)?;

@@ -34,6 +34,14 @@ pub enum ProbeError {
         /// The error.
         why: String,
     },
+    /// The kernel lacks features that are known by name.
+    #[error("cannot {what}: this kernel lacks {missing}")]
+    Lacks {
+        /// What was tried.
+        what: String,
+        /// The features, and the first Linux that has each.
+        missing: String,
+    },
     /// The kernel is older than those that have all that is needed, and does not have it either.
     #[error(
         "cannot {what}: this is Linux {kernel}, and asyncscope needs {}.{} or newer; boot a newer kernel",
@@ -108,7 +116,7 @@ pub(crate) fn missing_capabilities() -> String {
     let missing: Vec<&str> =
         NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect();
     match missing.as_slice() {
-        [] => "a security module or the kernel's lockdown forbids it".to_owned(),
+        [] => "a security module, the kernel's lockdown or kernel.perf_event_paranoid forbids it".to_owned(),
         [one] => format!("{one} is missing"),
         several => format!("{} are missing", several.join(", ")),
     }

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    fs,
+    fs, io,
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::fs::MetadataExt as _,
@@ -28,6 +28,7 @@ use super::{
     Http, ProbeError, Sampling, Watched, blocked, btf,
     chains::Tables,
     error::privileges_are_lent,
+    features::{For, explain},
     http2, multi,
     syscall::{Command, bpf},
 };
@@ -79,7 +80,10 @@ impl Loaded {
             loader.map_max_entries(map, size);
         }
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
-        let refused = |error| multi::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
+        let refused = |error| {
+            let refusal = multi::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
+            explain(refusal, For::Tasks)
+        };
         let ebpf = loader.load(&object).map_err(refused)?;
         let mut loaded = Self { ebpf, object, taken: Vec::new() };
         loaded.set_vtables(&watched.vtables)?;
@@ -247,12 +251,16 @@ fn types(object: &mut aya_obj::Object) -> Result<Option<OwnedFd>, ProbeError> {
     let Some(features) = aya::features().btf() else { return Ok(None) };
     let types = object.fixup_and_sanitize_btf(features).map_err(|error| failed(error.to_string()))?;
     let Some(bytes) = types.map(aya_obj::btf::Btf::to_bytes) else { return Ok(None) };
+    load_types(&bytes).map(Some).map_err(|error| ProbeError::kernel("load the eBPF programs' types", &error))
+}
+
+/// Has the kernel take types.
+pub(super) fn load_types(bytes: &[u8]) -> io::Result<OwnedFd> {
     let size = bytes.len() as u32;
     let mut attributes =
         TypesLoad { types: bytes.as_ptr() as u64, log: 0, size, log_size: 0, log_level: 0, padding: 0 };
     // SAFETY: the bytes outlive the call, with the length stated.
-    let loaded = unsafe { bpf(Command::BtfLoad, &mut attributes) };
-    loaded.map(Some).map_err(|error| ProbeError::kernel("load the eBPF programs' types", &error))
+    unsafe { bpf(Command::BtfLoad, &mut attributes) }
 }
 
 /// The programs' own diagnostics, down to the finest.

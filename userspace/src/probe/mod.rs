@@ -8,6 +8,7 @@ mod chains;
 mod clock;
 mod counters;
 mod error;
+mod features;
 mod http2;
 mod load;
 mod multi;
@@ -35,6 +36,7 @@ use crate::{
     chain,
     target::plan::{Placement, Program},
 };
+use features::{For, explain};
 
 /// Whom to watch.
 #[derive(Clone, Debug)]
@@ -137,7 +139,7 @@ pub struct Probe {
     rings: rings::Rings,
     counters: counters::Counters,
     logger: Option<Logger>,
-    _loaded: load::Loaded,
+    loaded: load::Loaded,
     way: Way,
     without_http: Option<ProbeError>,
     without_prints: Option<ProbeError>,
@@ -174,11 +176,11 @@ struct Group<'a> {
 }
 
 fn arm(loaded: &mut load::Loaded, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
-    if way == Way::Multi {
-        return multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]);
-    }
-    let links = single::attach(loaded, group)?;
-    Ok(links.into_iter().map(Link::Single).collect())
+    let armed = match way {
+        Way::Multi => multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]),
+        _ => single::attach(loaded, group).map(|links| links.into_iter().map(Link::Single).collect()),
+    };
+    armed.map_err(|error| explain(error, For::of(group.program)))
 }
 
 impl Probe {
@@ -230,17 +232,19 @@ impl Probe {
         if without_http.is_none() && watched.http.as_ref().is_some_and(|http| http.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::HTTP) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_http = Some(error),
+                Err(error) => without_http = Some(explain(error, For::Bytes)),
             }
         }
         if watched.prints.is_some_and(|prints| prints.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::PRINTS) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_prints = Some(error),
+                Err(error) => without_prints = Some(explain(error, For::Bytes)),
             }
         }
         if let Some(sampling) = watched.sampling {
-            links.extend(clock::start(&mut loaded, sampling.frequency_hz)?.into_iter().map(Link::Clock));
+            let clocks = clock::start(&mut loaded, sampling.frequency_hz);
+            let clocks = clocks.map_err(|error| explain(error, For::Samples))?;
+            links.extend(clocks.into_iter().map(Link::Clock));
         }
         // Last: what it tells is about polls that were seen to begin.
         let (blocked, without_blocked) = match watched.blocked.as_ref().map(|_| blocked::Blocked::arm(&mut loaded)) {
@@ -254,7 +258,7 @@ impl Probe {
             rings,
             counters,
             logger,
-            _loaded: loaded,
+            loaded,
             way,
             without_http,
             without_prints,
@@ -317,6 +321,15 @@ impl Probe {
         self.counters.attempted()
     }
 
+    /// How many system calls passed the kernel's tracepoints unseen so far, because programs there were left out.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not tell.
+    pub fn calls_left_out(&self) -> Result<u64, ProbeError> {
+        tracepoint::calls_left_out(&self.loaded)
+    }
+
     /// What was lost so far.
     ///
     /// # Errors
@@ -358,15 +371,21 @@ pub fn self_test() -> Result<Tested, ProbeError> {
     };
     let mut loaded = load::Loaded::new(&watched, false)?;
     let way = if multi::is_supported() { Way::Multi } else { Way::Single };
-    let load = |loaded: &mut load::Loaded, program: &Program| match way {
-        Way::Multi => multi::load(loaded, *program).map(drop),
-        _ => single::load(loaded, *program),
+    let load = |loaded: &mut load::Loaded, program: &Program| {
+        match way {
+            Way::Multi => multi::load(loaded, *program).map(drop),
+            _ => single::load(loaded, *program),
+        }
+        .map_err(|error| explain(error, For::of(*program)))
     };
     let (needed, others): (Vec<Program>, Vec<Program>) = Program::ALL.iter().partition(|program| program.is_needed());
     needed.iter().try_for_each(|program| load(&mut loaded, program))?;
     let all = [tracepoint::HTTP.as_slice(), &tracepoint::PRINTS].concat();
     let others = others.iter().try_for_each(|program| load(&mut loaded, program));
-    let others = others.and_then(|()| tracepoint::load(&mut loaded, &all));
-    let (blocked, sampling) = (blocked::load(&mut loaded).map(drop), clock::load(&mut loaded));
+    let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, For::Bytes));
+    let others = others.and_then(traced);
+    let blocked = blocked::load(&mut loaded).map(drop);
+    let sampling = clock::load(&mut loaded).map_err(|error| explain(error, For::Samples));
+    let sampling = sampling.and_then(|()| btf::thread_pointer().map(drop));
     Ok(Tested { way, http: others, blocked, sampling })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::CString,
+    io,
     os::{fd::AsRawFd as _, fd::OwnedFd, unix::ffi::OsStrExt as _},
 };
 
@@ -73,30 +74,69 @@ const _: () = assert!(size_of::<LinkCreate>() == 64);
 
 /// Whether this kernel has `uprobe_multi`, with a filter that sees all threads of a process.
 pub(super) fn is_supported() -> bool {
-    procfs::sys::kernel::Version::current()
-        .is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD)
+    let is_new = procfs::sys::kernel::Version::current()
+        .is_ok_and(|version| (u64::from(version.major), u64::from(version.minor)) >= FIRST_GOOD);
+    let program = || load_small(PROGRAM_TYPE, ATTACH_TYPE, &NOTHING, &mut []);
+    // A kernel that has such links says that a directory is no file to attach to.
+    // https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L3389-L3392
+    let has_links = |program| link_nothing(&program, ATTACH_TYPE).map_err(|error| error.raw_os_error());
+    is_new && program().is_ok_and(|program| has_links(program) == Err(Some(libc::EBADF)))
 }
 
 /// Why the kernel takes no program at all, if it takes none.
 pub(super) fn refusal() -> Option<ProbeError> {
-    load_empty(0).err()
+    let loaded = load_small(PROGRAM_TYPE, 0, &NOTHING, &mut []);
+    loaded.err().map(|error| ProbeError::kernel("load eBPF programs", &error))
 }
 
-/// Has the kernel take a program that does nothing.
-fn load_empty(expected_attach_type: u32) -> Result<OwnedFd, ProbeError> {
-    // `r0 = 0`, `exit`
-    const INSTRUCTIONS: [u64; 2] = [0xb7, 0x95];
+/// `r0 = 0`, `exit`
+pub(super) const NOTHING: [u64; 2] = [0xb7, 0x95];
+
+/// Has the kernel take a program without maps. The verifier's words go into the log, where there is room for them.
+pub(super) fn load_small(
+    prog_type: u32,
+    expected_attach_type: u32,
+    instructions: &[u64],
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     let mut attributes = ProgLoad {
-        prog_type: PROGRAM_TYPE,
-        insn_cnt: INSTRUCTIONS.len() as u32,
-        insns: INSTRUCTIONS.as_ptr() as u64,
+        prog_type,
+        insn_cnt: instructions.len() as u32,
+        insns: instructions.as_ptr() as u64,
         license: c"Dual MIT/GPL".as_ptr() as u64,
+        log_level: u32::from(!log.is_empty()),
+        log_size: log.len() as u32,
+        log_buf: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
         expected_attach_type,
         ..ProgLoad::default()
     };
-    // SAFETY: the instructions and the licence outlive the call.
-    let loaded = unsafe { bpf(Command::ProgLoad, &mut attributes) };
-    loaded.map_err(|error| ProbeError::kernel("load eBPF programs", &error))
+    // SAFETY: the instructions, the licence and the log outlive the call, with the lengths stated.
+    unsafe { bpf(Command::ProgLoad, &mut attributes) }
+}
+
+/// A link to no event, and to no file: the kernel's answer tells whether it knows links of this type.
+pub(super) fn link_nothing(program: &OwnedFd, attach_type: u32) -> io::Result<()> {
+    let nowhere = [0_u64];
+    let mut attributes = LinkCreate {
+        prog_fd: program.as_raw_fd().cast_unsigned(),
+        target_fd: u32::MAX,
+        attach_type,
+        flags: 0,
+        path: c"/".as_ptr() as u64,
+        offsets: nowhere.as_ptr() as u64,
+        ref_ctr_offsets: 0,
+        cookies: 0,
+        cnt: 1,
+        multi_flags: 0,
+        pid: 0,
+        padding: 0,
+    };
+    if attach_type != ATTACH_TYPE {
+        // Where an event's cookie would be.
+        attributes.path = 0;
+    }
+    // SAFETY: the path and the offset outlive the call.
+    unsafe { bpf(Command::LinkCreate, &mut attributes) }.map(drop)
 }
 
 /// Has the kernel verify the program.
@@ -150,10 +190,15 @@ fn last_words(log: &[u8]) -> String {
     lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
+fn load_nothing() -> Result<OwnedFd, ProbeError> {
+    let loaded = load_small(PROGRAM_TYPE, ATTACH_TYPE, &NOTHING, &mut []);
+    loaded.map_err(|error| ProbeError::kernel("load eBPF programs", &error))
+}
+
 /// Loads the program and arms its hooks.
 pub(super) fn attach(loaded: &Loaded, group: &Group<'_>) -> Result<Attached, ProbeError> {
     let Group { pid, path, program, placements, empty } = *group;
-    let program_fd = if empty { load_empty(ATTACH_TYPE)? } else { load(loaded, program)? };
+    let program_fd = if empty { load_nothing()? } else { load(loaded, program)? };
     let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
     let offsets: Vec<u64> = placements.iter().map(|placement| placement.offset.0).collect();
     let cookies: Vec<u64> = placements.iter().map(|placement| placement.cookie).collect();

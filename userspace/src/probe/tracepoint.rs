@@ -1,10 +1,13 @@
 //! The kernel's tracepoints on system calls.
 
+use std::os::fd::AsFd as _;
+
 use aya::programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink};
 
 use super::{
     ProbeError,
     load::{Loaded, absent},
+    syscall::runs_left_out,
 };
 
 /// A program and its tracepoint.
@@ -36,4 +39,12 @@ pub(super) fn attach(loaded: &mut Loaded, programs: &[Traced]) -> Result<Vec<Raw
 fn program<'a>(loaded: &'a mut Loaded, name: &'static str) -> Result<&'a mut RawTracePoint, ProbeError> {
     let found = loaded.ebpf.program_mut(name).ok_or_else(|| absent(name))?;
     found.try_into().map_err(|error: ProgramError| ProbeError::aya("use an eBPF program", &error))
+}
+
+/// How many calls the programs did not see, since another thread, which had lost the CPU, was in them. It happens
+/// where the kernel lets threads be preempted there: seen on Linux 7.3.
+pub(super) fn calls_left_out(loaded: &Loaded) -> Result<u64, ProbeError> {
+    let failed = |error: std::io::Error| ProbeError::kernel("read how often a program was left out", &error);
+    let programs = HTTP.iter().chain(&PRINTS).filter_map(|&(name, _)| loaded.ebpf.program(name)?.fd().ok());
+    programs.map(|program| runs_left_out(program.as_fd()).map_err(failed)).sum()
 }

@@ -41,6 +41,15 @@ pub(super) fn check_caller(process: &Process) -> Result<()> {
     )
 }
 
+/// Why the kernel does not let this process look at another's memory.
+pub(super) fn why_not_traced() -> String {
+    const CAPABILITY: &str = "CAP_SYS_PTRACE";
+    match caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE) {
+        Ok(true) => format!("{CAPABILITY} is there, but kernel.yama.ptrace_scope or a security module forbids it"),
+        _ => format!("{CAPABILITY} is missing"),
+    }
+}
+
 /// Gives up, in this thread and those that it starts, all that is not needed once the hooks are armed.
 ///
 /// # Errors

@@ -296,9 +296,7 @@ fn check_room(process: &Process, images: &[Image]) -> Result<()> {
 pub(super) fn check_memory(process: &Process, file: &str, placements: &[Placement], bias: Bias) -> Result<()> {
     const BREAKPOINT: u8 = 0xcc;
     if !process.is_readable() {
-        return Err(
-            TargetError::NotPermitted { pid: process.pid, missing: "CAP_SYS_PTRACE is missing".to_owned() }.into()
-        );
+        return Err(TargetError::NotPermitted { pid: process.pid, missing: privileges::why_not_traced() }.into());
     }
     for placement in placements {
         let RuntimeAddr(address) = placement.address.at_runtime(bias);

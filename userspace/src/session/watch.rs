@@ -38,6 +38,8 @@ pub(super) struct Watch {
     /// Until when it certainly was this program that ran, in nanoseconds, and what was lost by then.
     sure: (u64, Losses),
     became_another: bool,
+    /// How many system calls were not seen, and when that was looked at last, in nanoseconds.
+    left_out: (u64, u64),
     /// Records that could not be decoded: none, unless probe and agent differ in version.
     undecoded: u64,
 }
@@ -56,6 +58,7 @@ impl Watch {
             until: u64::MAX,
             sure: (armed.facts.armed.monotonic_ns, Losses::default()),
             became_another: false,
+            left_out: (0, armed.facts.armed.monotonic_ns),
             undecoded: 0,
         };
         watch.look_for_rest(armed);
@@ -73,6 +76,7 @@ impl Watch {
         let losses = armed.probe.losses()?;
         let attempted = armed.probe.attempted()?;
         self.drain(armed);
+        self.look_for_calls(armed, time)?;
         let cpus = attempted.iter().enumerate().map(|(cpu, &attempted)| CpuRound {
             cpu: cpu as u16,
             attempted,
@@ -84,6 +88,19 @@ impl Watch {
         self.order.pop(&mut |event| {
             inside(event, from, until).into_iter().for_each(&mut *sink);
         });
+        Ok(())
+    }
+
+    /// Where system calls were not seen, what was concluded meanwhile may be wrong: of two responses the first may be
+    /// missing. It is a gap, from the look before on.
+    fn look_for_calls(&mut self, armed: &Armed, time: u64) -> Result<()> {
+        let (count, since) = self.left_out;
+        let now = armed.probe.calls_left_out()?;
+        if let Some(lost) = now.checked_sub(count).filter(|&lost| lost > 0) {
+            let at = At { time: monotonic_ns(), ..At::default() };
+            self.order.push(Event { at, what: What::Gap { since, lost } });
+        }
+        self.left_out = (now, time);
         Ok(())
     }
 
@@ -130,6 +147,7 @@ impl Watch {
         let irregular = self.order.irregular();
         let kinds = [
             ("undecoded", self.undecoded),
+            ("calls-left-out", self.left_out.0),
             ("late", irregular.late),
             ("repeated", irregular.repeated),
             ("forced", irregular.forced),

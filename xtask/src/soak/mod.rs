@@ -43,6 +43,8 @@ pub(super) struct Look {
     pub(super) target: Holdings,
     /// How long requests took that were answered since the last look, sorted.
     pub(super) latencies: Vec<Duration>,
+    /// How many threads of the machine wanted a processor, on average over the minute before.
+    pub(super) load: f64,
 }
 
 /// Builds, watches and judges.
@@ -90,10 +92,17 @@ fn look(time: Duration, load: &Load, agent: u32, target: u32) -> Result<Vec<Look
         let mut latencies = load.latencies()?;
         latencies.sort_unstable();
         ensure!(!latencies.is_empty(), "no request was answered within {EVERY:?}");
-        looks.push(Look { agent: holdings(agent)?, target: holdings(target)?, latencies });
+        looks.push(Look { agent: holdings(agent)?, target: holdings(target)?, latencies, load: machine_load()? });
         if looks.len() % 12 == 0 {
             println!("soak: {} s: {:?}", start.elapsed().as_secs(), looks.last().map(|look| (look.agent, look.target)));
         }
     }
     Ok(looks)
+}
+
+/// <https://man7.org/linux/man-pages/man5/proc_loadavg.5.html>
+fn machine_load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let minute = text.split(' ').next().context("no load average")?;
+    Ok(minute.parse()?)
 }

@@ -76,6 +76,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => TESTS.contains(&name),
     })?;
     ensure!(!tests.is_empty(), "there is no such test");
+    let is_there = |test: &&&str| tests.iter().any(|there| there == **test);
+    let all = options.only.is_some() || TESTS.iter().filter(is_there).count() == TESTS.len();
+    ensure!(all, "of {TESTS:?} there are only {tests:?}");
     let initramfs = folder.join("initramfs");
     guest::write(&initramfs, &parts.busybox, &tests)?;
     let mut bad = Vec::new();

@@ -105,8 +105,13 @@ fn with_row(table: &str, wanted: &str, row: &str) -> String {
 fn why(said: &[&str], code: &str) -> String {
     // libtest-mimic repeats a failed test's error under a heading.
     let heading = said.iter().rposition(|line| line.starts_with("---- "));
-    let words = heading.and_then(|at| said.get(at + 1)).map(|line| line.chars().take(200).collect());
-    words.unwrap_or_else(|| if code == "143" { "it took too long".to_owned() } else { format!("it ended with {code}") })
+    let words = heading.and_then(|at| said.get(at + 1..)).map(|lines| {
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim()).take_while(|line| !line.is_empty()).collect();
+        lines.join(" ").chars().take(300).collect::<String>()
+    });
+    words
+        .filter(|words| !words.is_empty())
+        .unwrap_or_else(|| if code == "143" { "it took too long".to_owned() } else { format!("it ended with {code}") })
 }
 
 impl fmt::Display for Outcome {
@@ -140,6 +145,10 @@ mod tests {
         check("@vm begin a\r\nx\r\n@vm end a 0\r\n@vm done\r\n", None);
         check("@vm end attach 0\n@vm end a 0\n@vm end b 1\n@vm done\n", Some("b: it ended with 1"));
         check("@vm begin b\n---- b ----\nno room\n@vm end b 101\n@vm done\n", Some("b: no room"));
+        check(
+            "@vm begin b\n---- b ----\nno room\n  for 1\n\nx\n@vm took b 7 s\n@vm end b 101\n@vm done\n",
+            Some("b: no room for 1"),
+        );
         check("@vm end a 0\nKernel panic\n", Some("Kernel panic"));
         check("@vm done\n", Some("0 tests passed"));
         check("@vm begin attach\nasyncscope: no\n@vm end attach 1\n@vm done\n", Some("refused: asyncscope: no"));
