@@ -125,6 +125,8 @@ pub struct Sampling {
     pub frequency_hz: u32,
     /// Whether stacks were unwound.
     pub stacks: bool,
+    /// Whether requests were seen as well, and the ends of tasks.
+    pub requests: bool,
 }
 
 /// The code of a poll function, or of what it becomes by jumping on.

@@ -18,9 +18,9 @@ use crate::Test;
 
 /// One in 16 000 such numbers is off by more by chance.
 const SIGMAS: f64 = 4.0;
-const FREQUENCY: &str = "997";
+pub(crate) const FREQUENCY: &str = "997";
 const FUNCTIONS: [&str; 3] = ["mix", "sort", "sieve"];
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Of the samples in tasks, so many hundredths have a stack that reaches the poll function.
 const REACHED_PERCENT: u64 = 99;
 
@@ -126,7 +126,7 @@ fn check_reached(summary: &[String]) -> Result<()> {
 }
 
 /// Stacks with their counts.
-fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
+pub(crate) fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
     folded
         .lines()
         .map(|line| {
@@ -189,7 +189,7 @@ fn compare(what: &str, seen: &Shares, said: &Shares, key: impl Fn(&(String, Stri
     judge(what, &sums(seen), &sums(said))
 }
 
-fn judge(what: &str, seen: &BTreeMap<String, f64>, said: &BTreeMap<String, f64>) -> Result<()> {
+pub(crate) fn judge(what: &str, seen: &BTreeMap<String, f64>, said: &BTreeMap<String, f64>) -> Result<()> {
     let (n, all): (f64, f64) = (seen.values().sum(), said.values().sum());
     let mut chi_square = 0.0;
     for (key, ns) in said {

@@ -32,6 +32,7 @@ mod request;
 mod samples;
 mod serve;
 mod setup;
+mod shares;
 mod spawn;
 mod streams;
 mod stretch;

@@ -64,6 +64,8 @@ pub struct Task {
     pub(super) is_stream: bool,
     /// Whether it woke a task of another request, or was woken by one.
     pub(super) had_contact: bool,
+    /// Whether it was seen to serve several connections, or streams, at a time.
+    pub(super) is_shared: bool,
     pub(super) duties: Option<Box<Duties>>,
 }
 
@@ -218,6 +220,7 @@ impl Task {
             is_client: false,
             is_stream: false,
             had_contact: false,
+            is_shared: false,
             duties: None,
         }
     }

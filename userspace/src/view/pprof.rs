@@ -139,6 +139,10 @@ impl Builder {
             let inner = one.native.iter().map(|native| self.native(native)).collect::<Vec<_>>();
             let mut labels = vec![self.label("task_type", &one.task_type), self.label("thread", &one.thread)];
             labels.extend(one.task.map(|id| self.number("task", id.0)));
+            if let Some(request) = one.request {
+                labels.push(self.label("route", &route(request)));
+                labels.push(self.number("request", request.id.0));
+            }
             let value = vec![signed(one.count), signed(one.count.saturating_mul(period_ns))];
             self.add(outer.into_iter().chain(inner), value, labels);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::names::{Names, printable};
-use super::samples::{By, Whose, leaf, whose};
+use super::samples::{By, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
 use crate::event::Ended;
 use crate::facts::Facts;
@@ -27,6 +27,8 @@ struct Counts {
     ended: BTreeMap<Ended, u64>,
     types: BTreeMap<String, u64>,
     functions: BTreeMap<String, u64>,
+    /// Of those in tasks: by method and path of the request whose work they are.
+    routes: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -39,6 +41,9 @@ impl Counts {
                     counts.tasks += count;
                     let ended = graph.samples().stack(place.stack).map_or(Ended::NotUnwound, |stack| stack.ended);
                     *counts.ended.entry(ended).or_default() += count;
+                    let request = graph.request_of(&place).and_then(|id| graph.request(id));
+                    let route = request.map_or_else(|| UNKNOWN_REQUEST.to_owned(), route);
+                    *counts.routes.entry(route).or_default() += count;
                 }
                 Whose::Runtime | Whose::Nobody => counts.elsewhere += count,
                 Whose::Unknown => counts.unknown += count,
@@ -62,6 +67,8 @@ pub(super) fn titles(graph: &Graph, facts: &Facts, by: By) -> (String, Option<St
     let grouped = match by {
         By::Task => "under the tasks that spawned",
         By::Thread => "by thread",
+        By::Request => "by request",
+        By::Route => "by route",
     };
     let title = format!("{name}: CPU time, {total} samples at {frequency} Hz, {grouped}");
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
@@ -99,6 +106,9 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     }
     if facts.sampling.is_some_and(|sampling| sampling.stacks) {
         write_ended(&counts, out)?;
+    }
+    if facts.sampling.is_some_and(|sampling| sampling.requests) {
+        table(&counts.routes, tasks, "REQUESTS (of the samples in tasks)", out)?;
     }
     table(&counts.types, total, "TASK TYPE", out)?;
     if !counts.functions.is_empty() {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
-use super::names::{Names, frame};
+use super::names::{Names, frame, text};
+use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
 use crate::event::{Ended, Function, Running, TaskId};
 use crate::facts::Facts;
-use crate::model::{Graph, Place};
+use crate::model::{Graph, MAX_ANCESTRY, Parent, Place, Request, Task};
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -18,7 +19,23 @@ pub enum By {
     Task,
     /// The threads, and on each the tasks.
     Thread,
+    /// The requests served, each by itself, and in each the tasks. `[request not known]`: all that is not a
+    /// request's for sure
+    Request,
+    /// The same, but requests of one method and path together.
+    Route,
 }
+
+impl By {
+    /// Whether it takes requests to be seen.
+    #[must_use]
+    pub const fn needs_requests(self) -> bool {
+        matches!(self, Self::Request | Self::Route)
+    }
+}
+
+/// What is not a request's for sure.
+pub(super) const UNKNOWN_REQUEST: &str = "[request not known]";
 
 /// Whose a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +88,8 @@ impl Whose {
 pub(super) struct One<'a> {
     /// Whose they are.
     pub(super) task: Option<TaskId>,
+    /// The request whose work they are, where that is known.
+    pub(super) request: Option<&'a Request>,
     /// For people.
     pub(super) task_type: String,
     /// For people.
@@ -115,13 +134,41 @@ pub(super) fn each<'a>(graph: &'a Graph, facts: &'a Facts, by: By) -> impl Itera
     graph.samples().places().map(move |(place, count)| {
         let whose = whose(graph, &place);
         let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
+        let request = graph.request_of(&place).and_then(|id| graph.request(id));
         let above = match (by, whose) {
+            (By::Request | By::Route, _) => match request.zip(place.running.task()) {
+                Some((request, id)) => under(graph, &names, request, by, id),
+                None => vec![UNKNOWN_REQUEST.to_owned(), task_type.clone()],
+            },
             (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
             _ => vec![thread.clone(), task_type.clone()],
         };
         let task = if let Whose::Task(index) = whose { Some(graph.tasks()[index].id) } else { None };
-        One { task, task_type, thread, above, native: native(graph, &place), count }
+        One { task, request, task_type, thread, above, native: native(graph, &place), count }
     })
+}
+
+/// The request, and its tasks from the one that serves it down to this one.
+fn under(graph: &Graph, names: &Names<'_>, request: &Request, by: By, id: TaskId) -> Vec<String> {
+    let name = |task: &Task| frame(&names.task_type(task.vtable));
+    let mut line = Vec::new();
+    let mut at = graph.task(id);
+    while let Some(task) = at.filter(|_| line.len() < MAX_ANCESTRY) {
+        line.push(name(task));
+        at = match task.parent {
+            Parent::Task(parent) if request.task != Some(task.id) => graph.task(parent),
+            _ => None,
+        };
+    }
+    let title = route(request);
+    line.push(if by == By::Request { format!("{title} {}", frame(&id_of(request))) } else { title });
+    line.reverse();
+    line
+}
+
+/// The request's method and path, as a frame.
+pub(super) fn route(request: &Request) -> String {
+    frame(&format!("{} {}", text(&request.line.method), text(&request.line.path)))
 }
 
 /// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll
