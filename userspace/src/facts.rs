@@ -260,7 +260,7 @@ pub struct Thread {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `http`,
-    /// `connection`, `http2-head`, `logs`.
+    /// `connection`, `http2-head`, `logs`; `task-end` in place of `poll-end` where CPU time was sampled.
     pub sees: String,
     /// The ELF address of the instruction; `None` where there is no such hook.
     pub address: Option<u64>,

@@ -108,7 +108,7 @@ async fn run() {
 }
 
 fn main() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match std::env::args().nth(1).as_deref() {
         Some("serve") => runtime.block_on(serve::run())?,
         _ => runtime.block_on(run()),

@@ -95,10 +95,9 @@ fn watched(binary: &Path, folded: &Path, json: &Path, recording: &Path) -> Resul
     let mut agent = Agent::start(args.iter().map(AsRef::as_ref).chain(outputs))?;
     agent.armed()?;
     ask_all(port)?;
-    let ended = agent.interrupt()?;
-    ended.stdout.iter().take(9).for_each(|line| eprintln!("shares: {line}"));
     target.say("tell")?;
     target.stdout.until(|line| line == "done", PATIENCE)?;
+    agent.interrupt()?;
     target.close_input();
     ensure!(target.wait(PATIENCE)?.success(), "the target failed");
     let lines = target.stdout.read().iter().filter(|line| line.starts_with('{'));

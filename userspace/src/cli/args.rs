@@ -324,15 +324,13 @@ impl OutputArguments {
 
 impl LiveArguments {
     fn contradiction(&self) -> Option<String> {
-        let OutputArguments { weight, by, json, logs, requests, request, route, slower_than, spans, blocking, .. } =
-            &self.outputs;
+        let OutputArguments { weight, by, json, logs, requests, spans, blocking, versus, .. } = &self.outputs;
+        let OutputArguments { request, route, slower_than, .. } = &self.outputs;
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_polls = [
             ("--logs", logs.is_some()),
             ("--blocking", *blocking),
-            ("--request", request.is_some()),
-            ("--route", route.is_some()),
-            ("--slower-than", slower_than.is_some()),
+            ("--versus", *versus),
             ("--otlp", spans.otlp.is_some()),
             ("--blocked", self.blocked),
             ("--weight other than cpu", weight.is_some_and(|weight| weight != Weight::Cpu)),
@@ -342,6 +340,9 @@ impl LiveArguments {
             ("--correlation-header", !correlation_header.is_empty()),
             ("--redact", *redact),
             ("--http-by", http_by.is_some()),
+            ("--request", request.is_some()),
+            ("--route", route.is_some()),
+            ("--slower-than", slower_than.is_some()),
             ("--by request and route", by.is_some_and(GroupedBy::needs_requests)),
         ];
         let of_samples = [

@@ -60,17 +60,18 @@ impl Counts {
     }
 }
 
-/// Title and subtitle of a picture of the samples.
-pub(super) fn titles(graph: &Graph, facts: &Facts, by: By) -> (String, Option<String>) {
+/// Title and subtitle of a picture of so many samples, perhaps of some requests only.
+pub(super) fn titles(graph: &Graph, facts: &Facts, by: By, total: u128, of: Option<&str>) -> (String, Option<String>) {
     let frequency = facts.sampling.map_or(0, |sampling| sampling.frequency_hz);
-    let (name, total) = (printable(&facts.process.name), graph.samples().total);
+    let name = printable(&facts.process.name);
     let grouped = match by {
         By::Task => "under the tasks that spawned",
         By::Thread => "by thread",
         By::Request => "by request",
         By::Route => "by route",
     };
-    let title = format!("{name}: CPU time, {total} samples at {frequency} Hz, {grouped}");
+    let of = of.map_or_else(String::new, |of| format!(" of {of}"));
+    let title = format!("{name}: CPU time{of}, {total} samples at {frequency} Hz, {grouped}");
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
     let not_kept = match graph.samples().not_kept {
         0 => String::new(),

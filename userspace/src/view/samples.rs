@@ -1,6 +1,6 @@
 //! Samples of CPU time as stacks: whose they are, then the frames of the thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use clap::ValueEnum;
 
@@ -9,7 +9,7 @@ use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
 use crate::event::{Ended, Function, Running, TaskId};
 use crate::facts::Facts;
-use crate::model::{Graph, MAX_ANCESTRY, Parent, Place, Request, Task};
+use crate::model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -32,6 +32,15 @@ impl By {
     pub const fn needs_requests(self) -> bool {
         matches!(self, Self::Request | Self::Route)
     }
+}
+
+/// Some requests, and what they are called together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The requests.
+    pub requests: HashSet<RequestId>,
+    /// The outermost frame, in place of each one's method and path.
+    pub label: Option<String>,
 }
 
 /// What is not a request's for sure.
@@ -117,9 +126,9 @@ impl Native<'_> {
 }
 
 /// All stacks and how many samples fell there, sorted frame by frame: frames divided by `;`.
-pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
+pub(super) fn fold(graph: &Graph, facts: &Facts, by: By, only: Option<&Chosen>) -> Vec<(String, u64)> {
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    for One { above: mut stack, native, count, .. } in each(graph, facts, by) {
+    for One { above: mut stack, native, count, .. } in each(graph, facts, by, only) {
         stack.extend(native.into_iter().map(|native| native.name));
         let sum = stacks.entry(stack).or_default();
         *sum = sum.saturating_add(count);
@@ -127,29 +136,44 @@ pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
     stacks.into_iter().map(|(stack, count)| (stack.join(";"), count)).collect()
 }
 
-/// The samples, place by place.
-pub(super) fn each<'a>(graph: &'a Graph, facts: &'a Facts, by: By) -> impl Iterator<Item = One<'a>> {
+/// The samples, place by place; those of the chosen requests, if any are chosen.
+pub(super) fn each<'a>(
+    graph: &'a Graph,
+    facts: &'a Facts,
+    by: By,
+    only: Option<&'a Chosen>,
+) -> impl Iterator<Item = One<'a>> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    graph.samples().places().map(move |(place, count)| {
+    graph.samples().places().filter_map(move |(place, count)| {
         let whose = whose(graph, &place);
         let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
         let request = graph.request_of(&place).and_then(|id| graph.request(id));
+        if only.is_some_and(|only| request.is_none_or(|request| !only.requests.contains(&request.id))) {
+            return None;
+        }
+        let label = only.and_then(|only| only.label.as_deref());
         let above = match (by, whose) {
             (By::Request | By::Route, _) => match request.zip(place.running.task()) {
-                Some((request, id)) => under(graph, &names, request, by, id),
+                Some((request, id)) => under(graph, &names, request, (by, label), id),
                 None => vec![UNKNOWN_REQUEST.to_owned(), task_type.clone()],
             },
             (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
             _ => vec![thread.clone(), task_type.clone()],
         };
         let task = if let Whose::Task(index) = whose { Some(graph.tasks()[index].id) } else { None };
-        One { task, request, task_type, thread, above, native: native(graph, &place), count }
+        Some(One { task, request, task_type, thread, above, native: native(graph, &place), count })
     })
 }
 
 /// The request, and its tasks from the one that serves it down to this one.
-fn under(graph: &Graph, names: &Names<'_>, request: &Request, by: By, id: TaskId) -> Vec<String> {
+fn under(
+    graph: &Graph,
+    names: &Names<'_>,
+    request: &Request,
+    (by, label): (By, Option<&str>),
+    id: TaskId,
+) -> Vec<String> {
     let name = |task: &Task| frame(&names.task_type(task.vtable));
     let mut line = Vec::new();
     let mut at = graph.task(id);
@@ -160,7 +184,7 @@ fn under(graph: &Graph, names: &Names<'_>, request: &Request, by: By, id: TaskId
             _ => None,
         };
     }
-    let title = route(request);
+    let title = label.map_or_else(|| route(request), frame);
     line.push(if by == By::Request { format!("{title} {}", frame(&id_of(request))) } else { title });
     line.reverse();
     line

@@ -9,10 +9,12 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use super::ledger::{Ledger, Whose};
 use crate::work::Function;
 
-/// Burns now and then, whatever is asked.
+/// Burns now and then, whatever is asked, from the first request on until the truth is told.
 pub(super) async fn background(ledger: Arc<Ledger>) {
     loop {
-        ledger.burn(Function::Foreign, 1, &Whose::nobody("background"));
+        if ledger.is_open() {
+            ledger.burn(Function::Foreign, 1, &Whose::nobody("background"));
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -30,7 +32,7 @@ impl Actor {
                 while let Some(reply) = incoming.recv().await {
                     ledger.burn(Function::Foreign, 2, &Whose::nobody("actor"));
                     // Whoever gave up wants no reply.
-                    drop(reply.send(()));
+                    let _gave_up = reply.send(());
                 }
             });
             sender
@@ -62,6 +64,6 @@ impl Lates {
     pub(super) fn let_go(&self, id: &str) {
         let go = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         // It ends with the program.
-        drop(go.map(|go| go.send(())));
+        let _gone = go.map(|go| go.send(()));
     }
 }

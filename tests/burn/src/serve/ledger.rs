@@ -1,7 +1,10 @@
 //! Which task burned how long for which request.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::extract::Request;
 use serde_json::json;
@@ -35,7 +38,10 @@ impl Whose {
 
 /// Nanoseconds by request, sort of task, task, and function.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<BTreeMap<(Whose, u64, &'static str), u64>>);
+pub(super) struct Ledger {
+    entries: Mutex<BTreeMap<(Whose, u64, &'static str), u64>>,
+    open: AtomicBool,
+}
 
 impl Ledger {
     /// Burns so often in this function.
@@ -44,13 +50,22 @@ impl Ledger {
         let ns: u64 = (0..times).map(|time| timed(function, time)).sum();
         // tokio prints an id as its number.
         let task = tokio::task::try_id().and_then(|id| id.to_string().parse().ok()).unwrap_or(0);
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !whose.request.is_empty() {
+            self.open.store(true, Ordering::Relaxed);
+        }
+        let mut all = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         *all.entry((whose.clone(), task, function.name())).or_default() += ns;
     }
 
-    /// Lines of JSON.
+    /// Whether there was a request, and the truth was not told yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Lines of JSON. All work is over then.
     pub(super) fn told(&self) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.open.store(false, Ordering::Relaxed);
+        let all = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |((whose, task, function), ns): (&(Whose, u64, &'static str), &u64)| {
             let Whose { request, route, sort } = whose;
             json!({ "request": request, "route": route, "sort": sort, "task": task, "function": function, "ns": ns })
