@@ -1,6 +1,7 @@
 //! A CPU-bound tokio program. Each of its tasks burns in several functions in known parts, and counts the CPU
 //! time that these took. It prints `ready`, does all of its work after a line on standard input, prints the
-//! truth and `done`, and ends with its input. With `serve` as its argument it serves HTTP instead.
+//! truth and `done`, and ends with its input. With `serve` as its argument it serves HTTP instead,
+//! which `ask PORT` asks over HTTP/2.
 
 mod serve;
 mod work;
@@ -109,8 +110,10 @@ async fn run() {
 
 fn main() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    match std::env::args().nth(1).as_deref() {
-        Some("serve") => runtime.block_on(serve::run())?,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [first] if first == "serve" => runtime.block_on(serve::run())?,
+        [first, port] if first == "ask" => runtime.block_on(serve::ask_all(port))?,
         _ => runtime.block_on(run()),
     }
     Ok(())

@@ -31,10 +31,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
     let case = |name: &str, build| {
-        let test: Test = Box::new(move || of_requests(build));
+        let test: Test = Box::new(move || of_requests(build, ask_all));
         (format!("shares::{name}"), test)
     };
-    vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)]
+    let mut tests =
+        vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)];
+    // Nothing sees HTTP/2 in a stripped program.
+    let http2: Test = Box::new(|| of_requests(Build::Release, ask_all_by_http2));
+    tests.push(("shares::http2".to_owned(), http2));
+    tests
 }
 
 /// What a task burned in one function for one request, or, where `request` is empty, for nobody.
@@ -63,10 +68,13 @@ struct Seen {
     samples: f64,
 }
 
-fn of_requests(build: Build) -> Result<()> {
+/// Asks the service at a port for all routes.
+type Ask = fn(&Path, u16) -> Result<()>;
+
+fn of_requests(build: Build, ask: Ask) -> Result<()> {
     let scratch = Scratch::new()?;
     let (folded, json, recording) = (scratch.file("folded"), scratch.file("json"), scratch.file("ascope"));
-    let burned = watched(&paths::burn(build)?, &folded, &json, &recording)?;
+    let burned = watched(&paths::burn(build)?, ask, &folded, &json, &recording)?;
     let again = |options: &[&str]| -> Result<String> {
         let args = ["report".as_ref(), recording.as_os_str()].into_iter().chain(options.iter().map(AsRef::as_ref));
         Ok(agent::run(args)?.stdout.join("\n"))
@@ -84,7 +92,7 @@ fn of_requests(build: Build) -> Result<()> {
 }
 
 /// Runs the service under the agent, asks for all routes, and tells what burned.
-fn watched(binary: &Path, folded: &Path, json: &Path, recording: &Path) -> Result<Vec<Burned>> {
+fn watched(binary: &Path, ask: Ask, folded: &Path, json: &Path, recording: &Path) -> Result<Vec<Burned>> {
     let mut target = Running::start(Command::new(binary).arg("serve"))?;
     let ready = target.stdout.until(|line| line.starts_with("ready "), PATIENCE)?;
     let port = ready.trim_start_matches("ready ").parse()?;
@@ -94,7 +102,7 @@ fn watched(binary: &Path, folded: &Path, json: &Path, recording: &Path) -> Resul
     let outputs = outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]);
     let mut agent = Agent::start(args.iter().map(AsRef::as_ref).chain(outputs))?;
     agent.armed()?;
-    ask_all(port)?;
+    ask(binary, port)?;
     target.say("tell")?;
     target.stdout.until(|line| line == "done", PATIENCE)?;
     agent.interrupt()?;
@@ -104,7 +112,13 @@ fn watched(binary: &Path, folded: &Path, json: &Path, recording: &Path) -> Resul
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn ask_all(port: u16) -> Result<()> {
+fn ask_all_by_http2(binary: &Path, port: u16) -> Result<()> {
+    let mut client = Running::start(Command::new(binary).args(["ask", &port.to_string()]))?;
+    ensure!(client.wait(PATIENCE)?.success(), "the client failed: {:?}", client.stderr.all(ANSWER_MAX));
+    Ok(())
+}
+
+fn ask_all(_: &Path, port: u16) -> Result<()> {
     let clients: Vec<_> = (0..CONNECTIONS).map(|client| thread::spawn(move || ask(port, client))).collect();
     clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
 }

@@ -2,6 +2,7 @@
 //! nobody's. It prints `ready PORT`, serves until a line comes on standard input, prints which task burned how long
 //! for which request, and `done`.
 
+mod ask;
 mod foreign;
 mod ledger;
 mod pool;
@@ -15,6 +16,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::work::Function;
+pub(crate) use ask::ask_all;
 use foreign::{Actor, Lates};
 use ledger::{Ledger, Whose};
 use pool::Pool;
