@@ -27,6 +27,8 @@ fn message(start: Start, values: u8) -> What {
         connection: CONNECTION,
         substream,
         written: false,
+        by: None,
+        early: false,
         start,
         grpc_status: Some(5),
         values,

@@ -12,6 +12,9 @@ pub enum Watch {
     Wake = 1,
     /// Transitions into CANCELLED.
     Abort = 2,
+    /// Transitions out of RUNNING, at an exchange that does nothing but complete tasks. The programs make no
+    /// difference between it and [`Self::PollEnd`]; the agent can have these alone.
+    TaskEnd = 3,
 }
 
 /// The cookie of a hook on the instruction after a `lock cmpxchg` on a task's state word.
@@ -51,6 +54,7 @@ impl TransitionCookie {
             watch: match cookie as u8 {
                 1 => Watch::Wake,
                 2 => Watch::Abort,
+                3 => Watch::TaskEnd,
                 _ => Watch::PollEnd,
             },
             header: (cookie >> 8) as u8 & 31,

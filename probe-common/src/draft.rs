@@ -4,7 +4,7 @@
 //! verifier sees that they are inside; a mask never changes an index that [`Draft`] itself made.
 
 use crate::record::{
-    METHOD_MAX, Message, NO_GRPC_STATUS, PATH_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX, ValueHead, message,
+    BY_LEN, METHOD_MAX, Message, NO_GRPC_STATUS, PATH_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX, ValueHead, message,
 };
 
 /// A power of two, and at least what follows a [`Message`] at most.
@@ -12,7 +12,7 @@ const TAIL: usize = 1024;
 const MASK: usize = TAIL - 1;
 /// After the end, so that [`VALUE_MAX`] or [`PATH_MAX`] bytes can be copied to any masked index.
 const SLACK: usize = 256;
-const _: () = assert!(METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX) <= TAIL);
+const _: () = assert!(METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX) + BY_LEN <= TAIL);
 const _: () = assert!(size_of::<u64>() <= SLACK && METHOD_MAX <= SLACK && PATH_MAX <= SLACK && VALUE_MAX <= SLACK);
 
 /// A message that is being put together: method, path, then values, in this order.
@@ -166,6 +166,18 @@ impl Draft {
         let at = self.len as usize & MASK;
         self.len += len;
         self.tail[at..].as_mut_ptr()
+    }
+
+    /// Ends the record with the id of the task that the thread runs; `None`: that cannot be read.
+    #[inline(always)]
+    pub fn set_by(&mut self, id: Option<u64>) {
+        self.record.flags |= match id {
+            Some(_) => message::BY,
+            None => message::BY | message::BY_UNREADABLE,
+        };
+        let to = self.room(BY_LEN as u32);
+        // SAFETY: `SLACK` bytes follow each place that a draft can end at.
+        unsafe { to.cast::<u64>().write_unaligned(id.unwrap_or(0)) };
     }
 
     /// Notes the length of the value that was begun; `cut`: it was longer.

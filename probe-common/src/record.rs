@@ -297,7 +297,7 @@ records! {
 
     /// The head of an HTTP message went through: its start line, and the values of the allow-listed
     /// headers in it. Followed by the method, the path, and for each value a [`ValueHead`] and its bytes,
-    /// without anything between them; the record ends there.
+    /// without anything between them, and with [`message::BY`] by a task's id; the record ends there.
     Message = 56 {
         /// Every record's start.
         head: Head,
@@ -366,9 +366,11 @@ pub const PATH_MAX: usize = 192;
 pub const VALUES_MAX: usize = 4;
 /// The longest value that a [`Message`] holds, in bytes; a longer one is cut.
 pub const VALUE_MAX: usize = 128;
+/// The bytes of a task's id at the end of a [`Message`], with [`message::BY`].
+pub const BY_LEN: usize = 8;
 /// The longest [`Message`] in bytes, with all that follows it.
 pub const MESSAGE_MAX: usize =
-    size_of::<Message>() + METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX);
+    size_of::<Message>() + METHOD_MAX + PATH_MAX + VALUES_MAX * (size_of::<ValueHead>() + VALUE_MAX) + BY_LEN;
 /// [`Message::grpc_status`] where there is none.
 pub const NO_GRPC_STATUS: u8 = u8::MAX;
 
@@ -450,6 +452,12 @@ pub mod message {
     pub const TRAILERS: u8 = 4;
     /// The path was longer.
     pub const PATH_CUT: u8 = 8;
+    /// The record's last 8 bytes are the id of the task that the thread runs by tokio's own word; 0: none.
+    pub const BY: u8 = 16;
+    /// The same, and that word could not be read: the bytes are 0.
+    pub const BY_UNREADABLE: u8 = 32;
+    /// A request that began before the response to the one before it had gone through whole.
+    pub const EARLY: u8 = 64;
 }
 
 /// The most bytes of a stack in a [`Sample`].

@@ -10,6 +10,7 @@ use probe_common::{
 use crate::{
     emit::{emit, lost, output},
     regs::Interrupted,
+    running,
 };
 
 /// The target's threads may be preempted inside a program, and another of them may run one on the same
@@ -81,6 +82,13 @@ pub fn copy(to: *mut u8, len: u32, from: u64) -> bool {
 pub fn message(thread: &impl Interrupted, draft: &mut Draft, source: Source, key: u64) {
     draft.record.stream = key;
     draft.record.source = source as u8;
+    if running::is_wanted() {
+        let id = running::task();
+        if id.is_none() {
+            lost(Loss::RunningUnreadable);
+        }
+        draft.set_by(id);
+    }
     let len = draft.record_len();
     // Never: but the verifier must see it.
     if len < size_of::<Message>() as u32 || len > MESSAGE_MAX as u32 {

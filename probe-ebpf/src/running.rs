@@ -18,6 +18,12 @@ pub fn sampling() -> Option<&'static Sampling> {
     SAMPLING.get(0)
 }
 
+/// Whether records are to say which task the thread runs: where polls, which would tell, have no hooks.
+#[inline(always)]
+pub fn is_wanted() -> bool {
+    sampling().is_some_and(|sampling| sampling.below != 0)
+}
+
 /// The id of the task that this thread runs; 0 for none. `None`: it cannot be read.
 #[inline(always)]
 pub fn task() -> Option<u64> {

@@ -31,7 +31,7 @@ pub fn transition(ctx: ProbeContext) -> u32 {
     let header = regs::word(&ctx, cookie.header);
     let (old, new) = (regs::exchanged_old(&ctx), regs::word(&ctx, cookie.new));
     match cookie.watch {
-        Watch::PollEnd => poll_end(&ctx, header, old, new),
+        Watch::PollEnd | Watch::TaskEnd => poll_end(&ctx, header, old, new),
         Watch::Wake => {
             let caller = match cookie.caller {
                 Some(offset) => target::read(ctx.stack_pointer() + u64::from(offset)).unwrap_or(0),

@@ -125,6 +125,8 @@ pub struct Sampling {
     pub frequency_hz: u32,
     /// Whether stacks were unwound.
     pub stacks: bool,
+    /// Whether requests were seen as well, and the ends of tasks.
+    pub requests: bool,
 }
 
 /// The code of a poll function, or of what it becomes by jumping on.
@@ -258,7 +260,7 @@ pub struct Thread {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `http`,
-    /// `connection`, `http2-head`, `logs`.
+    /// `connection`, `http2-head`, `logs`; `task-end` in place of `poll-end` where CPU time was sampled.
     pub sees: String,
     /// The ELF address of the instruction; `None` where there is no such hook.
     pub address: Option<u64>,

@@ -238,6 +238,9 @@ impl Connection {
         if direction as u8 == Direction::Written as u8 {
             draft.record.flags |= message::WRITTEN;
         }
+        if is_request && self.is_early(direction) {
+            draft.record.flags |= message::EARLY;
+        }
         let left = if is_request { self.request(direction, draft) } else { self.response(direction, draft) };
         let Some(left) = left else { return self.malformed(direction) };
         self.requests = requests;
@@ -254,6 +257,12 @@ impl Connection {
             return Told::MessageAndLeft;
         }
         Told::Message
+    }
+
+    /// Whether a request in this direction comes before the response to the one before has gone through whole.
+    #[inline(always)]
+    fn is_early(&mut self, direction: Direction) -> bool {
+        self.asked != self.answered || !self.side(direction.other()).is_between_messages()
     }
 
     /// Notes the request and what follows its head; `None` if that cannot be told.

@@ -1,7 +1,9 @@
 //! A CPU-bound tokio program. Each of its tasks burns in several functions in known parts, and counts the CPU
 //! time that these took. It prints `ready`, does all of its work after a line on standard input, prints the
-//! truth and `done`, and ends with its input.
+//! truth and `done`, and ends with its input. With `serve` as its argument it serves HTTP instead,
+//! which `ask PORT` asks over HTTP/2.
 
+mod serve;
 mod work;
 
 use std::io::{BufRead as _, Write as _, stdin, stdout};
@@ -99,7 +101,7 @@ async fn run() {
     let all =
         [("heavy", &accounts.heavy), ("middle", &accounts.middle), ("light", &accounts.light), ("old", &accounts.old)];
     for (task, account) in all {
-        let [mix, sort, sieve] = account.told();
+        let [mix, sort, sieve, _] = account.told();
         say(&json!({ "task": task, "mix": mix, "sort": sort, "sieve": sieve }).to_string());
     }
     say("done");
@@ -107,7 +109,12 @@ async fn run() {
 }
 
 fn main() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
-    runtime.block_on(run());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [first] if first == "serve" => runtime.block_on(serve::run())?,
+        [first, port] if first == "ask" => runtime.block_on(serve::ask_all(port))?,
+        _ => runtime.block_on(run()),
+    }
     Ok(())
 }

@@ -14,27 +14,47 @@ pub(crate) enum Function {
     Mix,
     Sort,
     Sieve,
+    /// For work that is no request's.
+    Foreign,
+}
+
+impl Function {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Sort => "sort",
+            Self::Sieve => "sieve",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// Burns in this function; how many nanoseconds of CPU time that took this thread.
+#[inline(always)]
+pub(crate) fn timed(function: Function, seed: u64) -> u64 {
+    let before = thread_ns();
+    match function {
+        Function::Mix => drop(black_box(mix(seed))),
+        Function::Sort => drop(black_box(sort(seed))),
+        Function::Sieve => drop(black_box(sieve(seed))),
+        Function::Foreign => drop(black_box(foreign(seed))),
+    }
+    thread_ns().saturating_sub(before)
 }
 
 /// Nanoseconds of CPU time by task type and function.
 #[derive(Debug, Default)]
-pub(crate) struct Account([AtomicU64; 3]);
+pub(crate) struct Account([AtomicU64; 4]);
 
 impl Account {
     /// Burns in this function, and books what that took this thread.
     #[inline(always)]
     pub(crate) fn burn(&self, function: Function, seed: u64) {
-        let before = thread_ns();
-        match function {
-            Function::Mix => drop(black_box(mix(seed))),
-            Function::Sort => drop(black_box(sort(seed))),
-            Function::Sieve => drop(black_box(sieve(seed))),
-        }
-        self.0[function as usize].fetch_add(thread_ns().saturating_sub(before), Ordering::Relaxed);
+        self.0[function as usize].fetch_add(timed(function, seed), Ordering::Relaxed);
     }
 
     /// By function, in its order.
-    pub(crate) fn told(&self) -> [u64; 3] {
+    pub(crate) fn told(&self) -> [u64; 4] {
         std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
     }
 }
@@ -47,6 +67,11 @@ fn thread_ns() -> u64 {
 #[inline(never)]
 fn mix(seed: u64) -> u64 {
     (0..ROUNDS).fold(seed, |value, round| (value ^ round).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17))
+}
+
+#[inline(never)]
+fn foreign(seed: u64) -> u64 {
+    (0..ROUNDS).fold(seed, |value, round| (value ^ round).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(23))
 }
 
 #[inline(never)]

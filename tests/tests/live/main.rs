@@ -24,6 +24,7 @@ mod panic_storm;
 mod privileges;
 mod sampling;
 mod scenarios;
+mod shares;
 mod spans;
 mod stripped;
 
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         awaits::tests(),
         backends::tests(),
         sampling::tests(),
+        shares::tests(),
     ];
     let without_collector = collector::program().is_none().then_some(collector::MISSING);
     let trials = tests.into_iter().flatten().map(|(name, test)| {

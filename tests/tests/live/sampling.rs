@@ -18,9 +18,9 @@ use crate::Test;
 
 /// One in 16 000 such numbers is off by more by chance.
 const SIGMAS: f64 = 4.0;
-const FREQUENCY: &str = "997";
+pub(crate) const FREQUENCY: &str = "997";
 const FUNCTIONS: [&str; 3] = ["mix", "sort", "sieve"];
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Of the samples in tasks, so many hundredths have a stack that reaches the poll function.
 const REACHED_PERCENT: u64 = 99;
 
@@ -32,7 +32,9 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     let overrun: Test = Box::new(overrun);
     let mut tests =
         vec![case("release", Build::Release), case("fat_lto", Build::FatLto), case("stripped", Build::Stripped)];
+    let run: Test = Box::new(run);
     tests.push(("sampling::overrun".to_owned(), overrun));
+    tests.push(("sampling::run".to_owned(), run));
     tests
 }
 
@@ -43,15 +45,37 @@ fn shares(build: Build) -> Result<()> {
     let scratch = Scratch::new()?;
     let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
     let said = sampled(&paths::burn(build)?, &folded, &recording, Agent::armed)?;
+    check(build, &folded, &recording, &said)
+}
+
+/// The same of a program that is watched from its first instruction on.
+fn run() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
+    let binary = paths::burn(Build::Release)?;
+    let outputs = ["--folded".as_ref(), folded.as_os_str(), "--record".as_ref(), recording.as_os_str()];
+    let args = ["run", "--mode", "sample", "--frequency", FREQUENCY].map(AsRef::as_ref).into_iter().chain(outputs);
+    let mut agent = Agent::start(args.chain(["--".as_ref(), binary.as_os_str()]))?;
+    agent.armed()?;
+    // The command has the agent's standard input and output.
+    agent.process.stdout.until(|line| line == "ready", PATIENCE)?;
+    agent.process.say("go")?;
+    agent.process.stdout.until(|line| line == "done", PATIENCE)?;
+    let said = said(agent.process.stdout.read())?;
+    agent.succeed()?;
+    check(Build::Release, &folded, &recording, &said)
+}
+
+fn check(build: Build, folded: &Path, recording: &Path, said: &Shares) -> Result<()> {
     let again = agent::run(["report".as_ref(), recording.as_os_str(), "--folded".as_ref(), "-".as_ref()])?;
-    let live = std::fs::read_to_string(&folded)?;
+    let live = std::fs::read_to_string(folded)?;
     ensure!(again.stdout.join("\n") == live.trim_end(), "a recording tells something else: {:?}", again.stdout);
     let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
     check_reached(&summary)?;
     match build {
         // Without symbols no function has a name, and task types have those of their vtables.
-        Build::Stripped => check_sizes(&live, &said),
-        Build::Release | Build::FatLto => check_names(&live, &said),
+        Build::Stripped => check_sizes(&live, said),
+        Build::Release | Build::FatLto => check_names(&live, said),
     }
 }
 
@@ -100,8 +124,13 @@ fn sampled(
     agent.interrupt()?;
     target.close_input();
     ensure!(target.wait(PATIENCE)?.success(), "the target failed");
+    said(target.stdout.read())
+}
+
+/// The truth in what the target wrote.
+fn said(lines: &[String]) -> Result<Shares> {
     let mut said = Shares::new();
-    for line in target.stdout.read().iter().filter(|line| line.starts_with('{')) {
+    for line in lines.iter().filter(|line| line.starts_with('{')) {
         let line: serde_json::Value = serde_json::from_str(line)?;
         let task = line["task"].as_str().context("no task")?.to_owned();
         for function in FUNCTIONS {
@@ -126,7 +155,7 @@ fn check_reached(summary: &[String]) -> Result<()> {
 }
 
 /// Stacks with their counts.
-fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
+pub(crate) fn stacks(folded: &str) -> Result<Vec<(Vec<&str>, f64)>> {
     folded
         .lines()
         .map(|line| {
@@ -189,7 +218,7 @@ fn compare(what: &str, seen: &Shares, said: &Shares, key: impl Fn(&(String, Stri
     judge(what, &sums(seen), &sums(said))
 }
 
-fn judge(what: &str, seen: &BTreeMap<String, f64>, said: &BTreeMap<String, f64>) -> Result<()> {
+pub(crate) fn judge(what: &str, seen: &BTreeMap<String, f64>, said: &BTreeMap<String, f64>) -> Result<()> {
     let (n, all): (f64, f64) = (seen.values().sum(), said.values().sum());
     let mut chi_square = 0.0;
     for (key, ns) in said {

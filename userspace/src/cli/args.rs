@@ -156,7 +156,7 @@ pub(super) enum Mode {
     /// Every poll, wake and spawn
     #[default]
     Trace,
-    /// CPU time by samples, and spawns: no hook on polls, wakes and HTTP
+    /// CPU time by samples, and spawns: no hook on polls and wakes, and none on HTTP but with --requests
     Sample,
 }
 
@@ -235,7 +235,8 @@ pub(super) struct OutputArguments {
     /// any. What is written otherwise is never captured
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
     logs: Option<PathBuf>,
-    /// A table of the requests served, on standard output
+    /// A table of the requests served, on standard output. With --mode sample, also what has samples told by
+    /// request: hooks on system calls, each of which costs the target a trap at each read and write
     #[arg(long)]
     requests: bool,
     /// Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were ready
@@ -323,23 +324,26 @@ impl OutputArguments {
 
 impl LiveArguments {
     fn contradiction(&self) -> Option<String> {
-        let OutputArguments { weight, by, json, logs, requests, request, route, slower_than, spans, blocking, .. } =
-            &self.outputs;
+        let OutputArguments { weight, by, json, logs, requests, spans, blocking, versus, .. } = &self.outputs;
+        let OutputArguments { request, route, slower_than, .. } = &self.outputs;
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_polls = [
-            ("--json", json.is_some()),
             ("--logs", logs.is_some()),
-            ("--requests", *requests),
             ("--blocking", *blocking),
+            ("--versus", *versus),
+            ("--otlp", spans.otlp.is_some()),
+            ("--blocked", self.blocked),
+            ("--weight other than cpu", weight.is_some_and(|weight| weight != Weight::Cpu)),
+        ];
+        let of_requests = [
+            ("--json", json.is_some()),
+            ("--correlation-header", !correlation_header.is_empty()),
+            ("--redact", *redact),
+            ("--http-by", http_by.is_some()),
             ("--request", request.is_some()),
             ("--route", route.is_some()),
             ("--slower-than", slower_than.is_some()),
-            ("--otlp", spans.otlp.is_some()),
-            ("--correlation-header", !correlation_header.is_empty()),
-            ("--redact", *redact),
-            ("--blocked", self.blocked),
-            ("--http-by", http_by.is_some()),
-            ("--weight other than cpu", weight.is_some_and(|weight| weight != Weight::Cpu)),
+            ("--by request and route", by.is_some_and(GroupedBy::needs_requests)),
         ];
         let of_samples = [
             ("--frequency", self.frequency.is_some()),
@@ -348,7 +352,10 @@ impl LiveArguments {
         ];
         let given = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|&(name, _)| name);
         match self.mode {
-            Mode::Sample => given(&of_polls).map(|name| format!("{name} cannot be used with --mode sample")),
+            Mode::Sample if *requests && self.http.no_http => Some("--requests takes HTTP".to_owned()),
+            Mode::Sample => given(&of_polls)
+                .map(|name| format!("{name} cannot be used with --mode sample"))
+                .or_else(|| given(&of_requests).filter(|_| !requests).map(|name| format!("{name} takes --requests"))),
             Mode::Trace => given(&of_samples).map(|name| format!("{name} takes --mode sample")),
         }
     }
@@ -360,7 +367,7 @@ impl LiveArguments {
         let sampled = mode == Mode::Sample;
         let way = if one_by_one { Way::Single } else { Way::Auto };
         let empty = self.empty_programs;
-        let logs = outputs.logs.is_some();
+        let (logs, with_requests) = (outputs.logs.is_some(), outputs.requests);
         let (http, by) = http.decided();
         let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         Live {
@@ -372,7 +379,7 @@ impl LiveArguments {
             awaits: !no_awaits && !sampled,
             follow: !no_awaits && !sampled,
             blocked,
-            http: http.filter(|_| !sampled),
+            http: http.filter(|_| !sampled || with_requests),
             logs,
             by,
             sampling: sampled.then_some(frequency),

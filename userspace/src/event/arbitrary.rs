@@ -71,11 +71,14 @@ fn value() -> impl Strategy<Value = Value> {
 fn message() -> impl Strategy<Value = Message> {
     let values = prop::collection::vec(value(), 0..=VALUES_MAX);
     let grpc = prop_oneof![Just(None), (0..NO_GRPC_STATUS).prop_map(Some)];
-    (connection(), any::<u32>(), any::<bool>(), start(), grpc, values).prop_map(
-        |(connection, substream, written, start, grpc_status, values)| Message {
+    let by = prop::option::of(running());
+    (connection(), any::<u32>(), any::<(bool, bool)>(), by, start(), grpc, values).prop_map(
+        |(connection, substream, (written, early), by, start, grpc_status, values)| Message {
             connection,
             substream,
             written,
+            by,
+            early,
             start,
             grpc_status,
             values,

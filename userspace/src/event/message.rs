@@ -3,10 +3,12 @@
 //! Bytes stay as they came, and are escaped where they are shown.
 
 use probe_common::record::{
-    self, Head, Kind, METHOD_MAX, NO_GRPC_STATUS, PATH_MAX, Source, VALUE_CUT, VALUE_MAX, VALUES_MAX, ValueHead,
-    message as flags,
+    self, BY_LEN, Head, Kind, METHOD_MAX, NO_GRPC_STATUS, PATH_MAX, Source, VALUE_CUT, VALUE_MAX, VALUES_MAX,
+    ValueHead, message as flags,
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
+
+use super::{Running, TaskId};
 
 /// The connection that a message went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,10 @@ pub struct Message {
     pub substream: u32,
     /// Whether the target wrote the message; otherwise it read it.
     pub written: bool,
+    /// Which task the thread runs by tokio's own word; `None` where polls have hooks, which tell that.
+    pub by: Option<Running>,
+    /// Whether it is a request that began before the response to the one before it had gone through whole.
+    pub early: bool,
     /// Its first line.
     pub start: Start,
     /// The gRPC status, if there was one.
@@ -61,6 +67,7 @@ pub struct Value {
 pub(super) fn decode(record: &record::Message, tail: &[u8]) -> Option<Message> {
     let source = Source::from_u8(record.source)?;
     let has = |bit: u8| record.flags & bit != 0;
+    let (tail, by) = split_by(record, tail)?;
     let (method, tail) = split(tail, record.method_len, METHOD_MAX)?;
     let (path, mut tail) = split(tail, record.path_len, PATH_MAX)?;
     if usize::from(record.values) > VALUES_MAX {
@@ -84,10 +91,26 @@ pub(super) fn decode(record: &record::Message, tail: &[u8]) -> Option<Message> {
         connection: Connection { source, key: record.stream },
         substream: record.substream,
         written: has(flags::WRITTEN),
+        by,
+        early: has(flags::EARLY),
         start,
         grpc_status: Some(record.grpc_status).filter(|&status| status != NO_GRPC_STATUS),
         values,
     })
+}
+
+/// Takes the id of the task that the thread ran off the tail's end, where it is there.
+fn split_by<'a>(record: &record::Message, tail: &'a [u8]) -> Option<(&'a [u8], Option<Running>)> {
+    if record.flags & flags::BY == 0 {
+        return Some((tail, None));
+    }
+    let (tail, id) = tail.split_at_checked(tail.len().checked_sub(BY_LEN)?)?;
+    let by = match u64::from_ne_bytes(id.try_into().ok()?) {
+        _ if record.flags & flags::BY_UNREADABLE != 0 => Running::Unknown,
+        0 => Running::Nothing,
+        id => Running::Task(TaskId(id)),
+    };
+    Some((tail, Some(by)))
 }
 
 fn decode_value(tail: &[u8]) -> Option<(Value, &[u8])> {
@@ -136,6 +159,9 @@ pub(super) fn encode(message: &Message, head: impl FnOnce(u8) -> Head, out: &mut
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(bytes);
     }
+    if let Some(by) = message.by {
+        out.extend_from_slice(&by.raw().0.to_ne_bytes());
+    }
 }
 
 fn flags_of(message: &Message, cut: bool) -> u8 {
@@ -144,4 +170,7 @@ fn flags_of(message: &Message, cut: bool) -> u8 {
         | bit(matches!(message.start, Start::Request { .. }), flags::REQUEST)
         | bit(message.start == Start::Trailers, flags::TRAILERS)
         | bit(cut, flags::PATH_CUT)
+        | bit(message.early, flags::EARLY)
+        | bit(message.by.is_some(), flags::BY)
+        | bit(message.by == Some(Running::Unknown), flags::BY_UNREADABLE)
 }

@@ -50,6 +50,12 @@ impl Running {
         }
     }
 
+    /// The task, if it is one.
+    #[must_use]
+    pub fn task(self) -> Option<TaskId> {
+        if let Self::Task(id) = self { Some(id) } else { None }
+    }
+
     /// The id, and the flag.
     pub(super) fn raw(self) -> (u64, u8) {
         match self {

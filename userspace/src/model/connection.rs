@@ -57,9 +57,15 @@ pub(super) struct Head {
     pub(super) ids: Ids,
     /// The task that read or wrote it.
     pub(super) task: Option<usize>,
+    /// Whether it came while the one before it on its connection was being answered.
+    pub(super) overlaps: bool,
 }
 
 impl Link {
+    pub(super) fn is_served(&self) -> bool {
+        matches!(self.side, Side::Server(_))
+    }
+
     pub(super) fn served(&mut self) -> Option<&mut Served> {
         match &mut self.side {
             Side::Server(served) => Some(served),
@@ -84,11 +90,15 @@ pub(super) fn is_interim(status: u16) -> bool {
 impl Graph {
     /// Takes a [`crate::event::What::Message`].
     pub(super) fn message(&mut self, at: &At, message: &Message) {
-        let task = self.acting(at.tid);
+        let task = match message.by {
+            Some(running) => self.named(running),
+            None => self.acting(at.tid),
+        };
         match (&message.start, message.written) {
             (Start::Request { method, path, cut }, written) => {
                 let line = Line { method: method.as_slice().into(), path: path.as_slice().into(), cut: *cut };
-                let head = Head { line, ids: Ids::of(&message.values, &self.setup.headers), task };
+                let head =
+                    Head { line, ids: Ids::of(&message.values, &self.setup.headers), task, overlaps: message.early };
                 match written {
                     false => self.request_read(message, head),
                     true => self.call_written(at.tid, message, head),

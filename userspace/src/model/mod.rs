@@ -35,6 +35,7 @@ mod request;
 mod samples;
 mod serve;
 mod setup;
+mod shares;
 mod spawn;
 mod streams;
 mod stretch;

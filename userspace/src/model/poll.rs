@@ -266,7 +266,8 @@ impl Graph {
 
     /// The end of a poll that began before the attach, or in a gap.
     fn end_unmatched(&mut self, task: &TaskRef, old: State, new: State) {
-        self.totals.unmatched_poll_ends += 1;
+        // Of a sampled run, none is expected.
+        self.totals.unmatched_poll_ends += u64::from(!self.setup.sampled);
         let Some(index) = self.find_or_add(task, Phase::Running) else {
             return;
         };

@@ -48,6 +48,10 @@ pub struct Request {
     pub(super) reader: Option<usize>,
     /// When the stream's task ended, if that was before a response.
     pub(super) task_over: Option<u64>,
+    /// The task that wrote the response's head.
+    pub(super) answered_by: Option<usize>,
+    /// Whether another request on its HTTP/1 connection was under way at the same time.
+    pub(super) overlapped: bool,
 }
 
 /// The first line of a request.

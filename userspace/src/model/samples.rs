@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::life::{Parent, Phase, Why};
+use super::request::RequestId;
 use super::{Graph, Task};
 use crate::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
 
@@ -36,6 +37,8 @@ pub struct Samples {
 pub struct Place {
     /// The task, by tokio's own word.
     pub running: Running,
+    /// The one request that the task served at that time, if it served one.
+    pub serves: Option<RequestId>,
     /// The thread.
     pub thread: u32,
     /// The stack: a key of [`Samples::stack`].
@@ -93,7 +96,7 @@ impl Graph {
         {
             self.samples.contradictions += 1;
         }
-        let mut place = Place { running, thread: at.tid, stack, in_kernel };
+        let mut place = Place { running, serves: self.served_by(running), thread: at.tid, stack, in_kernel };
         if self.samples.counts.len() >= PLACES_MAX && !self.samples.counts.contains_key(&place) {
             place.stack = 0;
         }
@@ -124,6 +127,12 @@ impl Graph {
             Running::Unknown => Parent::Unknown(Why::Unseen),
         };
         self.spawn_under(at, task, state, way, parent);
+    }
+
+    /// The task that a thread runs by tokio's own word, unless it is the runtime's own.
+    pub(super) fn named(&mut self, running: Running) -> Option<usize> {
+        let Running::Task(id) = running else { return None };
+        self.by_id(id).filter(|&place| !self.tasks[place].runtime)
     }
 
     /// The task with this id; one not seen before has no type yet.

@@ -11,7 +11,7 @@ use crate::event::{Connection, Message};
 
 impl Graph {
     /// The head of a request was read.
-    pub(super) fn request_read(&mut self, message: &Message, head: Head) {
+    pub(super) fn request_read(&mut self, message: &Message, mut head: Head) {
         let (connection, substream) = (message.connection, message.substream);
         if substream == 0 && self.is_read_by_another(connection, head.task) {
             self.abandon(connection);
@@ -21,6 +21,10 @@ impl Graph {
             return;
         }
         self.hold(connection, head.task, true);
+        self.note_sharing(connection, head.task);
+        if substream == 0 {
+            head.overlaps |= self.overlap(connection);
+        }
         let Some(served) = self.web.links.get_mut(&connection).and_then(Link::served) else {
             return;
         };
@@ -86,17 +90,21 @@ impl Graph {
             share: None,
             reader: head.task,
             task_over: None,
+            answered_by: None,
+            overlapped: head.overlaps,
         };
         if let Some(index) = head.task {
             let from = self.times_now(index);
             let task = &mut self.tasks[index];
             task.is_server = true;
-            request.times = Some(Times::default());
-            request.share = Some(Share { task: index, from });
+            if !self.setup.sampled {
+                request.times = Some(Times::default());
+                request.share = Some(Share { task: index, from });
+            }
             if substream == 0 {
                 request.task = Some(task.id);
                 task.duties_mut().serves.push(id);
-            } else {
+            } else if !self.setup.sampled {
                 self.accept(index, id);
             }
         }
@@ -117,6 +125,9 @@ impl Graph {
             return;
         };
         self.name_by_response(id, message);
+        if let Some(request) = self.web.requests.get_mut(&id) {
+            request.answered_by = task;
+        }
         if let Some(index) = task.filter(|_| message.substream != 0) {
             self.answered_by_task(id, index);
         }
@@ -172,9 +183,13 @@ impl Graph {
             return;
         };
         request.end = Some(close);
+        let reader = request.reader.filter(|_| self.setup.sampled);
         let keys: Vec<_> = if request.named_by_response { Vec::new() } else { request.ids.keys().collect() };
         self.web.open.remove(&id);
         self.web.forget_names(id, &keys);
+        if let Some(reader) = reader {
+            self.tasks[reader].stop_serving(id);
+        }
         self.settle_times(id, close);
         self.fresh.requests.push((self.now, id));
         if self.setup.detail == Detail::Totals {

@@ -23,6 +23,8 @@ pub enum Detail {
 pub struct Setup {
     /// Whether the target was watched from its first instruction on.
     pub from_first_instruction: bool,
+    /// Whether CPU time was sampled: then polls and wakes have no hooks.
+    pub sampled: bool,
     /// When the hooks were armed, in nanoseconds of `CLOCK_MONOTONIC`.
     pub armed_ns: u64,
     /// The threads alive then: each may have been inside a poll.
@@ -60,6 +62,7 @@ impl From<&Facts> for Setup {
         polls.sort_by_key(|code| (code.start, code.end));
         Self {
             from_first_instruction: facts.from_first_instruction,
+            sampled: facts.sampling.is_some(),
             armed_ns: facts.armed.monotonic_ns,
             threads: facts.threads.iter().map(|thread| thread.tid).collect(),
             runtime: runtime.map(|ty| ty.vtable).collect(),

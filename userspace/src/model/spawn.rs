@@ -27,24 +27,30 @@ impl Graph {
     pub(super) fn spawn_under(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay, parent: Parent) {
         let is_new = way != SpawnWay::Local || state.0 == INITIAL;
         let Some(id) = task.id.filter(|&id| is_new && !self.leaving.has_left(id)) else { return };
-        match self.index_of(id) {
-            None => drop(self.born(at, id, task.vtable, way, parent)),
+        let child = match self.index_of(id) {
+            None => self.born(at, id, task.vtable, way, parent),
             // It was sampled on another CPU before its spawn was told of.
-            Some(place) if self.tasks[place].born().is_none() => self.learn_birth(at, place, task.vtable, way, parent),
-            Some(_) => {}
-        }
+            Some(place) if self.tasks[place].born().is_none() => {
+                self.learn_birth(at, place, task.vtable, way, parent);
+                place
+            }
+            Some(_) => return,
+        };
+        // Whom its parent served then is known by events that a gap may have swallowed.
+        self.fresh.kins.push((self.now, child));
     }
 
     fn learn_birth(&mut self, at: &At, place: usize, vtable: u64, way: SpawnWay, parent: Parent) {
         let (kind, runtime) = (self.setup.kind(vtable), self.setup.is_runtime(vtable));
         let kind = if kind == TaskKind::Unknown { kind_by(way) } else { kind };
-        let birth = Birth { time_ns: self.now, thread: at.tid };
+        let (birth, kin) = (Birth { time_ns: self.now, thread: at.tid }, self.kin_of(parent));
         // Its spawn is told now: no gap has swallowed it.
         self.fresh.spawns.remove(place);
         let task = &mut self.tasks[place];
         (task.vtable, task.kind, task.runtime) = (vtable, kind, runtime);
         task.set_parent(parent);
         task.set_born(birth);
+        task.kin = kin;
         self.totals.spawns += 1;
     }
 

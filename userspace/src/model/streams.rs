@@ -122,6 +122,12 @@ impl Graph {
         };
         let reader = request.reader.map(|reader| self.tasks[reader].id);
         let task = &self.tasks[index];
+        let was_there = task.is_stream || task.born().is_none_or(|born| born.time_ns < request.opened_ns);
+        if self.setup.sampled && was_there && request.task != Some(task.id) {
+            // It answers for several streams, or is older than this one.
+            self.tasks[index].rare_mut().is_shared = true;
+            return;
+        }
         let is_stream = reader.is_some_and(|reader| task.parent() == Parent::Task(reader));
         if !is_stream || request.task == Some(task.id) {
             return;

@@ -80,6 +80,8 @@ pub(super) struct Rare {
     pub(super) waited: Vec<Waited>,
     /// The last poll, if its end was not seen.
     unended: Option<Unended>,
+    /// Whether it was seen to serve several connections, or streams, at a time.
+    pub(super) is_shared: bool,
     pub(super) duties: Option<Box<Duties>>,
 }
 
@@ -205,6 +207,11 @@ impl Task {
             polls_ns: self.polls_ns,
             longest_poll_ns: self.longest_poll_ns,
         }
+    }
+
+    /// Whether it was seen to serve several connections, or streams, at a time.
+    pub(super) fn is_shared(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_shared)
     }
 
     pub(super) fn rare_mut(&mut self) -> &mut Rare {

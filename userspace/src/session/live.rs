@@ -114,7 +114,10 @@ pub fn run(live: &Live) -> Result<()> {
 fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io::Write) -> Result<()> {
     let noted = outputs.otlp.as_ref().map(|ready| ready.noted());
     let only_recorder = outputs.are_only_recorded();
-    let setup = Setup::from(&armed.facts).with_detail(outputs.detail()).with_notes(noted).with_leaving(only_recorder);
+    let setup = Setup::from(&armed.facts)
+        .with_detail(outputs.detail(&armed.facts))
+        .with_notes(noted)
+        .with_leaving(only_recorder);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
     let mut sink = Sink {
         graph: Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX))),
@@ -162,8 +165,14 @@ fn announce(armed: &Armed) {
     let missing =
         if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };
     let name = armed.facts.process.name.escape_debug();
-    let sampling = armed.facts.sampling.map(|sampling| format!(", CPU time sampled at {} Hz", sampling.frequency_hz));
-    let sampling = sampling.unwrap_or_default();
+    let sampling = match armed.facts.sampling {
+        None => String::new(),
+        Some(sampling) if sampling.requests => format!(
+            ", CPU time sampled at {} Hz, by request (which costs the target a trap at each read and write)",
+            sampling.frequency_hz
+        ),
+        Some(sampling) => format!(", CPU time sampled at {} Hz", sampling.frequency_hz),
+    };
     let blocked = if armed.facts.blocked { ", and one on every switch between threads of this host" } else { "" };
     eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}{blocked}{sampling}", armed.process.pid);
 }

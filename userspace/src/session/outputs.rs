@@ -15,7 +15,7 @@ use crate::{
     model::{Detail, Graph},
     view::{
         self,
-        samples::By,
+        samples::{By, Chosen},
         select::Selection,
         stacks::{Part, Weight},
         summary::Lost,
@@ -197,17 +197,28 @@ impl Outputs {
     /// A sentence: which one cannot.
     pub fn fit(&self, facts: &Facts) -> Result<()> {
         let of_polls = [
-            ("--json", self.json.is_some()),
             ("--otlp", self.otlp.is_some()),
             ("--blocking", self.blocking_ns.is_some()),
-            ("--requests and the choice of requests", self.ask_for_requests() || self.versus),
+            ("--versus", self.versus),
             ("--weight other than cpu", self.weight.is_some_and(|weight| weight != Weight::Cpu)),
         ];
         let of_samples = [("--weight cpu", self.weight == Some(Weight::Cpu)), ("--by", self.by.is_some())];
+        let of_requests = [
+            ("--requests", self.requests),
+            ("--json", self.json.is_some()),
+            ("--by request and route", self.by.is_some_and(By::needs_requests)),
+            ("the choice of requests", !self.selection.is_everything()),
+        ];
         let given = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|&(name, _)| name);
         match facts.sampling {
             Some(_) if let Some(name) = given(&of_polls) => {
                 bail!("{name} cannot be made of samples: this was recorded with --mode sample, which sees no polls")
+            }
+            Some(sampling)
+                if !sampling.requests
+                    && let Some(name) = given(&of_requests) =>
+            {
+                bail!("{name} takes requests, of which none were looked at here: record with --mode sample --requests")
             }
             None if let Some(name) = given(&of_samples) => {
                 bail!("{name} is made of samples, of which there are none here: record with --mode sample")
@@ -218,9 +229,11 @@ impl Outputs {
 
     /// How much the graph has to keep for them.
     #[must_use]
-    pub fn detail(&self) -> Detail {
+    pub fn detail(&self, facts: &Facts) -> Detail {
         let tells_one = self.selection.id.is_some() && self.are_text();
         match self.json.is_some() || tells_one {
+            // Every sample may be of one of them.
+            _ if facts.sampling.is_some() => Detail::Requests,
             true => Detail::Intervals,
             false if self.ask_for_requests() || self.lines.is_some() => Detail::Requests,
             false => Detail::Totals,
@@ -299,8 +312,13 @@ impl Outputs {
             to.write(|out| view::printed::write(graph, facts, only.as_deref(), out))?;
         }
         let part = match self.selection.is_everything() {
-            true if facts.sampling.is_some() => Part::Samples(self.by.unwrap_or_default()),
+            true if facts.sampling.is_some() => Part::Samples(self.by.unwrap_or_default(), None),
             true => Part::All,
+            false if facts.sampling.is_some() => {
+                let requests = chosen.iter().map(|request| request.id).collect();
+                let only = Chosen { requests, label: self.selection.route.clone() };
+                Part::Samples(self.by.unwrap_or(By::Route), Some(only))
+            }
             false => Part::Of { requests: chosen, label: self.selection.route.clone() },
         };
         let weight = self.weight.unwrap_or(if facts.sampling.is_some() { Weight::Cpu } else { Weight::Busy });
@@ -329,7 +347,7 @@ impl Outputs {
     fn tell_requests(&self, graph: &Graph, facts: &Facts, told: &mut dyn io::Write) -> Result<()> {
         let requests = self.selection.requests(graph)?;
         let mut told = BufWriter::new(told);
-        let each = self.selection.id.is_some() && !self.requests;
+        let each = self.selection.id.is_some() && !self.requests && facts.sampling.is_none();
         let written = match each {
             true => requests.iter().try_for_each(|request| view::request::write(graph, facts, request, &mut told)),
             false => view::requests::write(graph, facts, &requests, &mut told),

@@ -39,7 +39,7 @@ pub fn report(recording: &Path, wanted: &Wanted) -> Result<()> {
     outputs.fit(reader.facts())?;
     let export = outputs.otlp.take();
     let noted = export.as_ref().map(|ready| ready.noted());
-    let setup = Setup::from(reader.facts()).with_detail(outputs.detail()).with_notes(noted);
+    let setup = Setup::from(reader.facts()).with_detail(outputs.detail(reader.facts())).with_notes(noted);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
     let mut graph = Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX)));
     let mut last_ns = reader.facts().armed.monotonic_ns;

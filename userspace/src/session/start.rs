@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Error, Result, anyhow, bail};
+use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler};
@@ -18,10 +19,11 @@ use crate::{
     target::{
         self,
         addr::{Bias, ElfAddr, RuntimeAddr},
-        calls::LOGS,
+        calls::{self, LOGS},
         debug,
         elf::Elf,
         error::TargetError,
+        h2,
         layout::{self, Layouts},
         libraries::Loaded,
         lines::Lines,
@@ -84,7 +86,8 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let mut plan = target::cache::plan(&elf, target::discover).map_err(|why| not_watchable(in_libraries(why)))?;
     let bias = process.bias(&elf)?;
     others::note(&process, &mut loaded, &mut plan);
-    let sampling = live.sampling.map(|frequency_hz| sampling(&mut plan, frequency_hz)).transpose()?;
+    let with_requests = live.http.is_some();
+    let sampling = live.sampling.map(|hz| sampling(&mut plan, hz, with_requests)).transpose()?;
     let mut seen = http::For { http: live.http.is_some(), logs: live.logs };
     let mut libraries = match seen.is_nothing() {
         true => Vec::new(),
@@ -141,7 +144,11 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     // What takes stacks has them unwound and named.
     let takes_stacks = sampling.is_some() || live.blocked;
     let lines = takes_stacks.then(|| Lines::new(&elf, bias));
-    let sampling = sampling.map(|sampling| SamplingFacts { frequency_hz: sampling.frequency_hz, stacks: true });
+    let sampling = sampling.map(|sampling| SamplingFacts {
+        frequency_hz: sampling.frequency_hz,
+        stacks: true,
+        requests: headers.is_some(),
+    });
     let facts = Facts {
         sampling,
         process: ProcessFacts {
@@ -187,8 +194,9 @@ fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, String> {
     Ok(if plan.several_tokios { Layouts { owned: None, ..layouts } } else { layouts })
 }
 
-/// Leaves out all hooks but those on spawns and shutdowns, which are rare next to polls.
-fn sampling(plan: &mut Plan, frequency_hz: u32) -> Result<Sampling> {
+/// Leaves out all hooks but those on spawns and shutdowns, which are rare next to polls; and, where samples are to
+/// be told by request, those on the ends of tasks. What sees HTTP is left out elsewhere.
+fn sampling(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<Sampling> {
     let place = plan.running_task().map_err(|why| {
         Error::msg(format!("CPU time cannot be sampled by task: {why}; --mode trace does not need that"))
     })?;
@@ -197,9 +205,27 @@ fn sampling(plan: &mut Plan, frequency_hz: u32) -> Result<Sampling> {
             placement.program = Program::SpawnBy;
             true
         }
-        program => program == Program::Shutdown,
+        Program::Shutdown => true,
+        Program::Transition => with_requests && TransitionCookie::unpack(placement.cookie).watch == Watch::TaskEnd,
+        Program::TransitionEntry => with_requests && placement.cookie == EntryCookie::Complete as u64,
+        program => program.sees_http(),
     });
-    plan.hooks.retain(|hook| matches!(hook.sees.as_str(), "spawn" | "shutdown"));
+    let ends = plan
+        .placements
+        .iter()
+        .filter(|placement| matches!(placement.program, Program::Transition | Program::TransitionEntry));
+    let ends: HashSet<u64> = ends.map(|placement| placement.address.0).collect();
+    plan.hooks.retain_mut(|hook| match hook.sees.as_str() {
+        "spawn" | "shutdown" | calls::TRANSFER | calls::DESCRIPTOR | h2::HEAD => true,
+        "poll-end" if hook.address.is_some_and(|address| ends.contains(&address)) => {
+            hook.sees = "task-end".to_owned();
+            true
+        }
+        _ => false,
+    });
+    if with_requests && ends.is_empty() {
+        eprintln!("the ends of tasks cannot be seen in this build: no task that a request spawned is told as its");
+    }
     let RunningTask { below, tagged, .. } = place;
     plan.running = Some(place);
     Ok(Sampling { frequency_hz, below, tagged, stack_pages: STACK_PAGES })

@@ -190,13 +190,15 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
         let before = builder.placements.len();
         let ends: Vec<&Exchange> = flow.exchanges.values().filter(|exchange| !exchange.starts_running).collect();
         for exchange in &ends {
-            transition(builder, exchange, Watch::PollEnd, "poll-end", "exchange of the state word in raw::poll");
+            let (watch, what) = end_of(exchange);
+            transition(builder, exchange, watch, "poll-end", &format!("{what} in raw::poll"));
         }
         if ends.is_empty() && builder.placements.len() == before {
             unproved.insert(vtable.poll);
         }
         for exchange in flow::follow(code, vtable.shutdown, FIRST).exchanges.values() {
-            transition(builder, exchange, Watch::PollEnd, "poll-end", "exchange of the state word in raw::shutdown");
+            let (watch, what) = end_of(exchange);
+            transition(builder, exchange, watch, "poll-end", &format!("{what} in raw::shutdown"));
         }
     }
     if unproved.is_empty() {
@@ -216,6 +218,13 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
                 "return of raw::poll: whether the task is done is not seen",
             );
         }
+    }
+}
+
+fn end_of(exchange: &Exchange) -> (Watch, &'static str) {
+    match exchange.completes {
+        true => (Watch::TaskEnd, "exchange of the state word that completes tasks"),
+        false => (Watch::PollEnd, "exchange of the state word"),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
         return write_empty(graph, weight, out);
     }
     let shift = overflow(total);
-    let weight = if matches!(part, Part::Samples(_)) { Weight::Cpu } else { weight };
+    let weight = if matches!(part, Part::Samples(..)) { Weight::Cpu } else { weight };
     let lines: Vec<String> = stacks.iter().map(|(stack, ns)| format!("{stack} {}", ns >> shift)).collect();
     let mut options = options(graph, facts, weight, total);
     let mut colours = colours(&stacks, facts);
@@ -40,8 +40,9 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
         options.title.push_str(", at what they awaited");
         options.subtitle = Some(format!("{}; {SHARED}", subtitle(graph)));
     }
-    if let Part::Samples(by) = part {
-        (options.title, options.subtitle) = sampled::titles(graph, facts, *by);
+    if let Part::Samples(by, only) = part {
+        let of = only.as_ref().map(|only| counted(only.requests.len()));
+        (options.title, options.subtitle) = sampled::titles(graph, facts, *by, total, of.as_deref());
         (options.count_name, options.factor) = ("samples".to_owned(), 1.0);
         options.name_type = "Frame:".to_owned();
     }

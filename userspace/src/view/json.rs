@@ -2,6 +2,7 @@
 
 mod http;
 mod lines;
+mod sampled;
 
 use std::io::{self, BufWriter, Write};
 
@@ -32,6 +33,10 @@ pub const FORMAT: u32 = 1;
 pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = Writer { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
     writer.line(&Line::Recording(recording(graph, facts)))?;
+    if facts.sampling.is_some() {
+        writer.samples()?;
+        return writer.out.flush();
+    }
     let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
     tasks.sort_by_key(|task| task.id);
     for task in &tasks {

@@ -104,7 +104,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
     let mut builder = Builder::default();
     builder.string("");
     match part {
-        Part::Samples(by) => builder.samples(graph, facts, *by),
+        Part::Samples(by, only) => builder.samples(graph, facts, *by, only.as_ref()),
         Part::All => builder.tasks(graph, facts, weight),
         Part::Of { .. } => builder.requests(weight, part.fold(graph, facts, weight)),
     }
@@ -128,17 +128,21 @@ struct Builder {
 
 impl Builder {
     /// By task and thread, with the functions of its stack.
-    fn samples(&mut self, graph: &Graph, facts: &Facts, by: samples::By) {
+    fn samples(&mut self, graph: &Graph, facts: &Facts, by: samples::By, only: Option<&samples::Chosen>) {
         let period_ns = 1_000_000_000 / u64::from(facts.sampling.map_or(1, |sampling| sampling.frequency_hz.max(1)));
         let kinds = [self.value_type("samples", "count"), self.value_type("cpu", "nanoseconds")];
         self.profile.sample_type = kinds.to_vec();
         self.profile.period_type = Some(kinds[1]);
         self.profile.period = signed(period_ns);
-        for one in samples::each(graph, facts, by) {
+        for one in samples::each(graph, facts, by, only) {
             let outer = one.above.iter().map(|name| self.named(name)).collect::<Vec<_>>();
             let inner = one.native.iter().map(|native| self.native(native)).collect::<Vec<_>>();
             let mut labels = vec![self.label("task_type", &one.task_type), self.label("thread", &one.thread)];
             labels.extend(one.task.map(|id| self.number("task", id.0)));
+            if let Some(request) = one.request {
+                labels.push(self.label("route", &route(request)));
+                labels.push(self.number("request", request.id.0));
+            }
             let value = vec![signed(one.count), signed(one.count.saturating_mul(period_ns))];
             self.add(outer.into_iter().chain(inner), value, labels);
         }

@@ -1,7 +1,8 @@
 //! The table of requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::ops::Range;
 
 use super::names::{printable, text};
 use super::select::number;
@@ -28,7 +29,7 @@ const HEADS: [&str; COLUMNS] = [
     "ID",
 ];
 /// The columns of numbers are flush right.
-const NUMBERS: std::ops::Range<usize> = 1..9;
+const NUMBERS: Range<usize> = 1..9;
 
 /// Writes a line for each request.
 ///
@@ -39,22 +40,53 @@ pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn 
     if requests.is_empty() {
         return writeln!(out, "{}", none_seen(facts));
     }
+    if facts.sampling.is_some() {
+        return write_sampled(graph, facts, requests, out);
+    }
     let counts = Counts::of(graph);
     let rows = requests.iter().map(|request| cells(facts, request, &counts));
     let rows: Vec<[String; COLUMNS]> = std::iter::once(HEADS.map(str::to_owned)).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(MAX_WIDTH);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    rows.iter().try_for_each(|row| write_row(row, &widths, out))
+    write_rows(&rows, NUMBERS, out)
 }
 
 fn none_seen(facts: &Facts) -> &'static str {
     if facts.correlation_headers.is_empty() { "no requests: HTTP was not watched" } else { "no requests seen" }
 }
 
-fn write_row(row: &[String; COLUMNS], widths: &[usize; COLUMNS], out: &mut dyn Write) -> io::Result<()> {
+/// Of a run that sampled: how many samples are each request's.
+fn write_sampled(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+    let counts = Sampled::of(graph);
+    let frequency = f64::from(facts.sampling.map_or(1, |sampling| sampling.frequency_hz.max(1)));
+    let count = |of: &HashMap<RequestId, u64>, id| of.get(&id).copied().unwrap_or(0);
+    let row = |request: &&Request| {
+        let samples = count(&counts.samples, request.id);
+        [
+            time_of_day(&facts.armed, request.opened_ns),
+            status(request.end, request.grpc_status),
+            request.duration_ns().map_or("-".to_owned(), human),
+            samples.to_string(),
+            human((samples as f64 * 1e9 / frequency) as u64),
+            count(&counts.tasks, request.id).to_string(),
+            printable(&text(&request.line.method)),
+            path(request),
+            id(request),
+        ]
+    };
+    let heads = ["TIME (UTC)", "STATUS", "DURATION", "SAMPLES", "CPU", "TASKS", "METHOD", "PATH", "ID"];
+    let rows: Vec<_> = std::iter::once(heads.map(str::to_owned)).chain(requests.iter().map(row)).collect();
+    write_rows(&rows, 1..6, out)
+}
+
+fn write_rows<const N: usize>(rows: &[[String; N]], numbers: Range<usize>, out: &mut dyn Write) -> io::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(MAX_WIDTH);
+    let widths: [usize; N] = std::array::from_fn(width);
+    rows.iter().try_for_each(|row| write_row(row, &widths, &numbers, out))
+}
+
+fn write_row(row: &[String], widths: &[usize], numbers: &Range<usize>, out: &mut dyn Write) -> io::Result<()> {
     let mut line = String::new();
     for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-        let cell = if NUMBERS.contains(&column) { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+        let cell = if numbers.contains(&column) { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
         line.push_str(&cell);
     }
     writeln!(out, "{}", line.trim_end())
@@ -103,6 +135,27 @@ pub(super) fn id(request: &Request) -> String {
         (Some(trace), _) => format!("{:032x}", u128::from_be_bytes(trace.trace_id)),
         (None, Some(id)) => format!("{}{}", printable(&text(&id.value)), if id.cut { "…" } else { "" }),
         (None, None) => number(request.id),
+    }
+}
+
+/// How many samples each request has, and in how many tasks these are.
+pub(super) struct Sampled {
+    pub(super) samples: HashMap<RequestId, u64>,
+    tasks: HashMap<RequestId, u64>,
+}
+
+impl Sampled {
+    pub(super) fn of(graph: &Graph) -> Self {
+        let (mut samples, mut tasks) = (HashMap::new(), HashMap::new());
+        let mut known = HashSet::new();
+        for (place, count) in graph.samples().places() {
+            let Some(request) = graph.request_of(&place) else { continue };
+            *samples.entry(request).or_default() += count;
+            if known.insert((request, place.running)) {
+                *tasks.entry(request).or_default() += 1;
+            }
+        }
+        Self { samples, tasks }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::names::{Names, printable};
-use super::samples::{By, Whose, leaf, whose};
+use super::samples::{By, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
 use crate::event::Ended;
 use crate::facts::Facts;
@@ -27,6 +27,8 @@ struct Counts {
     ended: BTreeMap<Ended, u64>,
     types: BTreeMap<String, u64>,
     functions: BTreeMap<String, u64>,
+    /// Of those in tasks: by method and path of the request whose work they are.
+    routes: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -39,6 +41,9 @@ impl Counts {
                     counts.tasks += count;
                     let ended = graph.samples().stack(place.stack).map_or(Ended::NotUnwound, |stack| stack.ended);
                     *counts.ended.entry(ended).or_default() += count;
+                    let request = graph.request_of(&place).and_then(|id| graph.request(id));
+                    let route = request.map_or_else(|| UNKNOWN_REQUEST.to_owned(), route);
+                    *counts.routes.entry(route).or_default() += count;
                 }
                 Whose::Runtime | Whose::Nobody => counts.elsewhere += count,
                 Whose::Unknown => counts.unknown += count,
@@ -55,15 +60,18 @@ impl Counts {
     }
 }
 
-/// Title and subtitle of a picture of the samples.
-pub(super) fn titles(graph: &Graph, facts: &Facts, by: By) -> (String, Option<String>) {
+/// Title and subtitle of a picture of so many samples, perhaps of some requests only.
+pub(super) fn titles(graph: &Graph, facts: &Facts, by: By, total: u128, of: Option<&str>) -> (String, Option<String>) {
     let frequency = facts.sampling.map_or(0, |sampling| sampling.frequency_hz);
-    let (name, total) = (printable(&facts.process.name), graph.samples().total);
+    let name = printable(&facts.process.name);
     let grouped = match by {
         By::Task => "under the tasks that spawned",
         By::Thread => "by thread",
+        By::Request => "by request",
+        By::Route => "by route",
     };
-    let title = format!("{name}: CPU time, {total} samples at {frequency} Hz, {grouped}");
+    let of = of.map_or_else(String::new, |of| format!(" of {of}"));
+    let title = format!("{name}: CPU time{of}, {total} samples at {frequency} Hz, {grouped}");
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
     let not_kept = match graph.samples().not_kept {
         0 => String::new(),
@@ -99,6 +107,9 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     }
     if facts.sampling.is_some_and(|sampling| sampling.stacks) {
         write_ended(&counts, out)?;
+    }
+    if facts.sampling.is_some_and(|sampling| sampling.requests) {
+        table(&counts.routes, tasks, "REQUESTS (of the samples in tasks)", out)?;
     }
     table(&counts.types, total, "TASK TYPE", out)?;
     if !counts.functions.is_empty() {

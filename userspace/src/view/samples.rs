@@ -1,14 +1,15 @@
 //! Samples of CPU time as stacks: whose they are, then the frames of the thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use clap::ValueEnum;
 
-use super::names::{Names, frame};
+use super::names::{Names, frame, text};
+use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
 use crate::event::{Ended, Function, Running, TaskId};
 use crate::facts::Facts;
-use crate::model::{Graph, Place};
+use crate::model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -18,7 +19,32 @@ pub enum By {
     Task,
     /// The threads, and on each the tasks.
     Thread,
+    /// The requests served, each by itself, and in each the tasks. `[request not known]`: all that is not a
+    /// request's for sure
+    Request,
+    /// The same, but requests of one method and path together.
+    Route,
 }
+
+impl By {
+    /// Whether it takes requests to be seen.
+    #[must_use]
+    pub const fn needs_requests(self) -> bool {
+        matches!(self, Self::Request | Self::Route)
+    }
+}
+
+/// Some requests, and what they are called together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The requests.
+    pub requests: HashSet<RequestId>,
+    /// The outermost frame, in place of each one's method and path.
+    pub label: Option<String>,
+}
+
+/// What is not a request's for sure.
+pub(super) const UNKNOWN_REQUEST: &str = "[request not known]";
 
 /// Whose a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +97,8 @@ impl Whose {
 pub(super) struct One<'a> {
     /// Whose they are.
     pub(super) task: Option<TaskId>,
+    /// The request whose work they are, where that is known.
+    pub(super) request: Option<&'a Request>,
     /// For people.
     pub(super) task_type: String,
     /// For people.
@@ -98,9 +126,9 @@ impl Native<'_> {
 }
 
 /// All stacks and how many samples fell there, sorted frame by frame: frames divided by `;`.
-pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
+pub(super) fn fold(graph: &Graph, facts: &Facts, by: By, only: Option<&Chosen>) -> Vec<(String, u64)> {
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    for One { above: mut stack, native, count, .. } in each(graph, facts, by) {
+    for One { above: mut stack, native, count, .. } in each(graph, facts, by, only) {
         stack.extend(native.into_iter().map(|native| native.name));
         let sum = stacks.entry(stack).or_default();
         *sum = sum.saturating_add(count);
@@ -108,20 +136,63 @@ pub(super) fn fold(graph: &Graph, facts: &Facts, by: By) -> Vec<(String, u64)> {
     stacks.into_iter().map(|(stack, count)| (stack.join(";"), count)).collect()
 }
 
-/// The samples, place by place.
-pub(super) fn each<'a>(graph: &'a Graph, facts: &'a Facts, by: By) -> impl Iterator<Item = One<'a>> {
+/// The samples, place by place; those of the chosen requests, if any are chosen.
+pub(super) fn each<'a>(
+    graph: &'a Graph,
+    facts: &'a Facts,
+    by: By,
+    only: Option<&'a Chosen>,
+) -> impl Iterator<Item = One<'a>> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    graph.samples().places().map(move |(place, count)| {
+    graph.samples().places().filter_map(move |(place, count)| {
         let whose = whose(graph, &place);
         let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
+        let request = graph.request_of(&place).and_then(|id| graph.request(id));
+        if only.is_some_and(|only| request.is_none_or(|request| !only.requests.contains(&request.id))) {
+            return None;
+        }
+        let label = only.and_then(|only| only.label.as_deref());
         let above = match (by, whose) {
+            (By::Request | By::Route, _) => match request.zip(place.running.task()) {
+                Some((request, id)) => under(graph, &names, request, (by, label), id),
+                None => vec![UNKNOWN_REQUEST.to_owned(), task_type.clone()],
+            },
             (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
             _ => vec![thread.clone(), task_type.clone()],
         };
         let task = if let Whose::Task(index) = whose { Some(graph.tasks()[index].id) } else { None };
-        One { task, task_type, thread, above, native: native(graph, &place), count }
+        Some(One { task, request, task_type, thread, above, native: native(graph, &place), count })
     })
+}
+
+/// The request, and its tasks from the one that serves it down to this one.
+fn under(
+    graph: &Graph,
+    names: &Names<'_>,
+    request: &Request,
+    (by, label): (By, Option<&str>),
+    id: TaskId,
+) -> Vec<String> {
+    let name = |task: &Task| frame(&names.task_type(task.vtable));
+    let mut line = Vec::new();
+    let mut at = graph.task(id);
+    while let Some(task) = at.filter(|_| line.len() < MAX_ANCESTRY) {
+        line.push(name(task));
+        at = match task.parent() {
+            Parent::Task(parent) if request.task != Some(task.id) => graph.task(parent),
+            _ => None,
+        };
+    }
+    let title = label.map_or_else(|| route(request), frame);
+    line.push(if by == By::Request { format!("{title} {}", frame(&id_of(request))) } else { title });
+    line.reverse();
+    line
+}
+
+/// The request's method and path, as a frame.
+pub(super) fn route(request: &Request) -> String {
+    frame(&format!("{} {}", text(&request.line.method), text(&request.line.path)))
 }
 
 /// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::awaits::Awaits;
 use super::names::Names;
 use super::of_requests;
-use super::samples::{self, By};
+use super::samples::{self, By, Chosen};
 use super::tree::Tree;
 use crate::facts::Facts;
 use crate::model::{Graph, Request, Task, Times};
@@ -72,8 +72,8 @@ pub enum Part<'a> {
         /// The outermost frame.
         label: Option<String>,
     },
-    /// The samples of CPU time.
-    Samples(By),
+    /// The samples of CPU time: all of them, or those of some requests.
+    Samples(By, Option<Chosen>),
 }
 
 impl Part<'_> {
@@ -82,7 +82,7 @@ impl Part<'_> {
     pub fn fold(&self, graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
         match self {
             Self::All => fold(graph, facts, weight),
-            Self::Samples(by) => samples::fold(graph, facts, *by),
+            Self::Samples(by, only) => samples::fold(graph, facts, *by, only.as_ref()),
             Self::Of { requests, label } => of_requests::fold(graph, facts, weight, requests, label.as_deref()),
         }
     }

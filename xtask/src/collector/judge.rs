@@ -67,7 +67,7 @@ fn live(program: &Path, scenario: &str, record: &Path) -> Result<Printed> {
 
 /// Records the demo service under load.
 fn demo(scratch: &Scratch, record: &Path) -> Result<()> {
-    let service = Service::start(&scratch.file("truth.jsonl"))?;
+    let service = Service::start("typed", &scratch.file("truth.jsonl"))?;
     let mut agent = attach(service.pid(), record, None)?;
     agent.armed()?;
     service.load(LOAD)?.end()?;

@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
     let files = Files::in_folder(&folder);
     let truth = folder.join("truth.jsonl");
 
-    let service = Service::start(&truth)?;
+    let service = Service::start("typed", &truth)?;
     let load = service.load(LOAD)?;
     thread::sleep(BEFORE_ATTACH);
     agent::attach(service.pid(), WATCHED, &files)?;

@@ -23,6 +23,7 @@ struct Process {
 pub(crate) struct Service {
     process: Process,
     pages: SocketAddr,
+    profile: &'static str,
 }
 
 /// The running load.
@@ -35,13 +36,13 @@ struct Listening {
 }
 
 impl Service {
-    /// Starts it, and waits until it listens.
-    pub(crate) fn start(truth: &Path) -> Result<Self> {
-        let mut process = Process::start(demo_service().arg("serve").arg("--truth").arg(truth))?;
+    /// Starts the one that was built with this profile, and waits until it listens.
+    pub(crate) fn start(profile: &'static str, truth: &Path) -> Result<Self> {
+        let mut process = Process::start(demo_service(profile).arg("serve").arg("--truth").arg(truth))?;
         let line = process.lines.next().context("the demo service ended before it listened")??;
         let json = line.strip_prefix("listening ").context("the demo service does not say where it listens")?;
         let Listening { pages } = serde_json::from_str(json)?;
-        Ok(Self { process, pages })
+        Ok(Self { process, pages, profile })
     }
 
     /// Its process id.
@@ -53,7 +54,7 @@ impl Service {
     pub(crate) fn load(&self, time: Duration) -> Result<Load> {
         let (addr, seconds) = (self.pages.to_string(), time.as_secs().to_string());
         let load = ["load", "--addr", &addr, "--seconds", &seconds, "--concurrency", "8"];
-        Ok(Load(Process::start(demo_service().args(load))?))
+        Ok(Load(Process::start(demo_service(self.profile).args(load))?))
     }
 
     /// Ends it by SIGTERM; the truth it tells.
@@ -102,6 +103,6 @@ impl Drop for Process {
     }
 }
 
-fn demo_service() -> Command {
-    Command::new(root().join("target/typed/demo-service"))
+fn demo_service(profile: &str) -> Command {
+    Command::new(root().join("target").join(profile).join("demo-service"))
 }

@@ -61,7 +61,7 @@ pub(crate) fn run() -> Result<()> {
 fn of_demo() -> Result<Counts> {
     let folder = root().join("target/unwinding");
     fs::create_dir_all(&folder)?;
-    let service = Service::start(&folder.join("truth.jsonl"))?;
+    let service = Service::start("release", &folder.join("truth.jsonl"))?;
     let _load = service.load(LOAD)?;
     compare(service.pid(), &folder.join("demo-service.json"))
 }

@@ -1,3 +1,5 @@
+use std::mem::offset_of;
+
 use proptest::prelude::*;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -121,8 +123,19 @@ fn messages() {
     let connection = Connection { source: Source::Descriptor, key: 12 };
     let start = Start::Request { method: b"GET".to_vec(), path: b"/a\x1bb\xff".to_vec(), cut: true };
     let values = vec![Value { name: 1, bytes: b"id".to_vec(), cut: true }];
-    let message = Message { connection, substream: 0, written: false, start, grpc_status: None, values };
-    check(request().as_slice(), What::Message(Box::new(message)));
+    let (by, early) = (None, false);
+    let message = Message { connection, substream: 0, written: false, by, early, start, grpc_status: None, values };
+    check(request().as_slice(), What::Message(Box::new(message.clone())));
+    // The same, from a run in which it says which task the thread ran.
+    let said = |flag: u8, id: u64, by| {
+        let mut bytes = request();
+        bytes[offset_of!(record::Message, flags)] |= record::message::BY | record::message::EARLY | flag;
+        bytes.extend(id.to_ne_bytes());
+        check(bytes.as_slice(), What::Message(Box::new(Message { by: Some(by), early: true, ..message.clone() })));
+    };
+    said(0, 7, Running::Task(TaskId(7)));
+    said(0, 0, Running::Nothing);
+    said(record::message::BY_UNREADABLE, 0, Running::Unknown);
     let stream = record::Stream {
         head: head(Kind::Stream, 0),
         stream: 12,

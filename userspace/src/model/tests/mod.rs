@@ -12,6 +12,7 @@ mod printed;
 mod requests;
 pub(crate) mod samples;
 pub(crate) mod script;
+mod shares;
 mod streams;
 mod stretches;
 pub(crate) mod sums;

@@ -7,7 +7,7 @@ use crate::model::{Detail, Graph, Setup};
 pub(crate) fn sampled() -> Facts {
     let code = |start, vtables: &[u64]| PollCode { start, end: start + 10, vtables: vtables.to_vec() };
     Facts {
-        sampling: Some(Sampling { frequency_hz: 100, stacks: true }),
+        sampling: Some(Sampling { frequency_hz: 100, stacks: true, requests: true }),
         polls: vec![code(100, &[1]), code(200, &[1, 2]), code(300, &[9])],
         ..facts(true)
     }

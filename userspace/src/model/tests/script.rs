@@ -196,7 +196,7 @@ fn chain_frame(text: &str) -> ChainFrame {
 }
 
 /// `GET /path on 5 id=x`, `200 on 5`, `trailers on h5.3 grpc=0`: descriptor 5, stream 3 of HTTP/2 connection 5.
-/// `id=` is a value of the first header, `parent=` of the second.
+/// `id=` is a value of the first header, `parent=` of the second. `by=7`: tokio says that task 7 runs. `early=yes`.
 fn message(args: &[&str], written: bool) -> What {
     let on = args.iter().position(|arg| *arg == "on").unwrap();
     let start = match args[..on] {
@@ -207,8 +207,10 @@ fn message(args: &[&str], written: bool) -> What {
     };
     let (connection, substream) = connection(args[on + 1]);
     let more = args[on + 2..].iter().map(|arg| arg.split_once('=').unwrap());
+    let by = more.clone().find(|(name, _)| *name == "by").map(|(_, by)| running(by));
+    let early = more.clone().any(|(name, _)| name == "early");
     let value = |(name, text): (&str, &str)| {
-        let header = ["id", "parent", "grpc"].iter().position(|known| *known == name).unwrap();
+        let header = ["id", "parent", "grpc", "by", "early"].iter().position(|known| *known == name).unwrap();
         (header < 2).then(|| Value { name: header as u8, bytes: text.into(), cut: false })
     };
     let grpc = more.clone().find(|(name, _)| *name == "grpc").map(|(_, status)| status.parse().unwrap());
@@ -216,6 +218,8 @@ fn message(args: &[&str], written: bool) -> What {
         connection,
         substream,
         written,
+        by,
+        early,
         start,
         grpc_status: grpc,
         values: more.filter_map(value).collect(),

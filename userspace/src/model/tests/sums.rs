@@ -183,7 +183,8 @@ fn any_message() -> impl Strategy<Value = What> {
     (any_connection(), 0u32..3, any::<bool>(), start, values).prop_map(
         |(connection, substream, written, start, values)| {
             let grpc_status = (substream == 2).then_some(5);
-            What::Message(Box::new(Message { connection, substream, written, start, grpc_status, values }))
+            let (by, early) = (None, false);
+            What::Message(Box::new(Message { connection, substream, written, by, early, start, grpc_status, values }))
         },
     )
 }
@@ -245,7 +246,8 @@ fn a_stream_spawned_by_a_task_that_is_over() {
     let task = |id, header| TaskRef { header, id: Some(TaskId(id)), vtable: 1 };
     let connection = Connection { source: Source::Http2, key: 0 };
     let start = Start::Request { method: b"GET".to_vec(), path: b"/".to_vec(), cut: false };
-    let read = Message { connection, substream: 1, written: false, start, grpc_status: None, values: Vec::new() };
+    let (by, early, grpc_status, values) = (None, false, None, Vec::new());
+    let read = Message { connection, substream: 1, written: false, by, early, start, grpc_status, values };
     let (zero, complete) = (State(0), State(probe_common::record::state::COMPLETE));
     let mut graph = Graph::new(&Setup::from(&facts(false)).with_detail(Detail::Intervals));
     for (at, what) in [

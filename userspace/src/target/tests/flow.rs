@@ -22,14 +22,15 @@ fn followed(write: impl FnOnce(&mut Asm)) -> (Assembled, Flow) {
 }
 
 /// Each exchange that is found: the header's register, where the root's return address is above the
-/// stack pointer, and whether it starts a poll.
+/// stack pointer, and whether it starts a poll or completes the task.
 pub(super) fn check(what: &str, write: impl FnOnce(&mut Asm), expected: &[&str]) {
     let (assembled, flow) = followed(write);
     let found = flow.exchanges.values().map(|exchange| {
         assert!(assembled.marks.contains(&ElfAddr(exchange.after.ip())), "{what}: {exchange:?}");
         let caller = exchange.caller.map_or("?".to_owned(), |bytes| bytes.to_string());
         let running = if exchange.starts_running { " running" } else { "" };
-        format!("{:?} {caller}{running}", exchange.header).to_lowercase()
+        let completes = if exchange.completes { " completes" } else { "" };
+        format!("{:?} {caller}{running}{completes}", exchange.header).to_lowercase()
     });
     assert_eq!(found.collect::<Vec<_>>(), expected, "{what}");
 }
@@ -307,4 +308,23 @@ fn what_is_mentioned() {
         &[1],
     );
     check("nothing", |a| asm!(a: lea rax, qword_ptr(rsp + 8); mov rcx, qword_ptr(rax); ret;), &[]);
+}
+
+#[test]
+fn an_exchange_that_completes() {
+    let made = |make: fn(&mut Asm)| {
+        move |a: &mut Asm| {
+            let mut again = a.create_label();
+            asm!(a: mov rax, qword_ptr(rdi); set_label &mut again; mov rdx, rax;);
+            make(a);
+            asm!(a: exchange rdi; jne again; ret;);
+        }
+    };
+    check("both bits flipped", made(|a| asm!(a: xor rdx, 3;)), &["rdi 0 completes"]);
+    check("one bit", made(|a| asm!(a: xor rdx, 1;)), &["rdi 0"]);
+    check("bits cleared", made(|a| asm!(a: and rdx, -4;)), &["rdi 0"]);
+    check("more than that", made(|a| asm!(a: xor rdx, 3; or rdx, 4;)), &["rdi 0"]);
+    check("less a reference", made(|a| asm!(a: xor rdx, 3; sub rdx, 64;)), &["rdi 0"]);
+    check("flipped twice", made(|a| asm!(a: xor rdx, 3; xor rdx, 3;)), &["rdi 0"]);
+    check("from elsewhere", made(|a| asm!(a: xor rdx, 3; mov rdx, rsi;)), &["rdi 0"]);
 }

@@ -43,6 +43,7 @@ fn after(body: &Body, index: usize, instruction: &Instruction) -> Option<Exchang
         new: instruction.op1_register(),
         caller: None,
         starts_running: false,
+        completes: false,
     })
 }
 

@@ -38,6 +38,9 @@ pub struct Exchange {
     /// Whether the new word is made by clearing the three lowest bits first, as only the transition to
     /// RUNNING does.
     pub starts_running: bool,
+    /// Whether the new word is made by flipping RUNNING and COMPLETE and nothing else, as only the transition
+    /// that completes a task does.
+    pub completes: bool,
 }
 
 /// What was found from one root.
@@ -152,6 +155,7 @@ impl Flow {
             new: instruction.op1_register(),
             caller: values.sp.and_then(|sp| u16::try_from(-i64::from(sp)).ok()),
             starts_running: starts_running(body, index - 1),
+            completes: completes(body, index - 1),
         };
         let known = self.exchanges.entry(exchange.after.ip()).or_insert(exchange);
         known.caller = known.caller.filter(|_| known.caller == exchange.caller);
@@ -204,20 +208,30 @@ impl Flow {
 /// Whether the straight-line code before the exchange at `index` masks the three lowest bits away.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L104-L133>
 fn starts_running(body: &Body, index: usize) -> bool {
+    made_by(body, index).any(|(mnemonic, mask)| mnemonic == Mnemonic::And && mask == !7)
+}
+
+/// Whether it flips the two lowest bits, and does nothing else.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L183-L192>
+fn completes(body: &Body, index: usize) -> bool {
+    made_by(body, index).eq([(Mnemonic::Xor, 3)])
+}
+
+/// The operations with a constant that the straight-line code before the exchange at `index` makes the new word
+/// by, the last first.
+fn made_by(body: &Body, index: usize) -> impl Iterator<Item = (Mnemonic, i64)> {
     let new = body.instructions[index].op1_register();
-    let changes = |instruction: &Instruction| {
+    let changes = move |instruction: &Instruction| {
         instruction.op0_kind() == OpKind::Register && instruction.op0_register().full_register() == new
     };
-    let sets = |instruction: &Instruction| {
+    let sets = move |instruction: &Instruction| {
         changes(instruction) && matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea)
     };
     let before = body.instructions[..index].iter().rev();
     let straight = before.take_while(|instruction| instruction.flow_control() == FlowControl::Next).take(8);
-    straight.take_while(|instruction| !sets(instruction)).any(|instruction| {
-        instruction.mnemonic() == Mnemonic::And
-            && changes(instruction)
-            && instruction.try_immediate(1).is_ok_and(|mask| mask as i64 == !7)
-    })
+    let made =
+        straight.take_while(move |instruction| !sets(instruction)).filter(move |instruction| changes(instruction));
+    made.map(|instruction| (instruction.mnemonic(), instruction.try_immediate(1).map_or(0, |mask| mask as i64)))
 }
 
 /// What is known before each instruction; `None` for code that was not reached.

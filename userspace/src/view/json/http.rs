@@ -27,6 +27,7 @@ pub(super) fn request_line<'a>(request: &Request, facts: &'a Facts) -> RequestLi
         blocked_ns: request.times.filter(|_| facts.blocked).map(|times| times.blocked_ns),
         ready_ns: request.times.map(|times| times.ready_ns),
         waiting_ns: request.times.map(|times| times.waiting_ns),
+        samples: None,
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) enum Line<'a> {
     Stretch(StretchLine),
     LongPoll(LongPollLine<'a>),
     Log(LogLine),
+    Samples(SamplesLine),
 }
 
 #[derive(Serialize)]
@@ -185,6 +186,17 @@ pub(super) struct RequestLine<'a> {
     pub(super) blocked_ns: Option<u64>,
     pub(super) ready_ns: Option<u64>,
     pub(super) waiting_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) samples: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SamplesLine {
+    pub(super) task: Option<u64>,
+    #[serde(rename = "type")]
+    pub(super) type_name: String,
+    pub(super) request: Option<u64>,
+    pub(super) samples: u64,
 }
 
 #[derive(Serialize)]

@@ -47,7 +47,7 @@ fn told(profile: &Profile) -> Vec<String> {
 fn samples_have_functions_and_labels() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let profile = profile(&graph, &facts, Weight::Cpu, &Part::Samples(By::Task));
+    let profile = profile(&graph, &facts, Weight::Cpu, &Part::Samples(By::Task, None));
     let lines = told(&profile);
     let whole = "[thread main];svc::handle;svc::handle::{{closure}};svc::work;svc::hash 1,10000000 \
                  task_type=svc::handle thread=[thread main] task=1";
