@@ -7,7 +7,7 @@ use super::own::{Duties, Kin};
 use crate::event::TaskId;
 use crate::facts::TaskKind;
 
-/// A tokio task. There may be millions of them: what few have is in [`Rare`], and what can be told from other
+/// A tokio task. There may be millions of them: what few have is in a box of its own, and what can be told from other
 /// fields has none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {

@@ -21,9 +21,11 @@ use crate::process::{is_root, root};
 
 /// How often the memory is looked at, while it is watched.
 const LOOKS: u32 = 10;
-/// Looks before which memory may grow: buffers are touched page by page, tables find their size.
-const WARM: usize = 2;
-/// What the agent may have more afterwards, in KiB: what waits to be put in order depends on the machine.
+/// The look up to which memory may grow, counted from 0: buffers are touched page by page, tables and the heap find
+/// their size.
+const WARM: usize = 4;
+/// What the agent may have more afterwards, in KiB: what waits to be put in order depends on the machine. It is less
+/// than two bytes for each task that comes and goes in half a minute.
 const GROWTH_KIB: u64 = 8 << 10;
 /// Load before the agent comes.
 const WARM_UP: Duration = Duration::from_millis(300);
