@@ -127,9 +127,10 @@ fn kernel() -> Check {
 }
 
 fn uprobes() -> Check {
-    match fs::read_to_string("/sys/bus/event_source/devices/uprobe/type") {
+    const FILE: &str = "/sys/bus/event_source/devices/uprobe/type";
+    match fs::read_to_string(FILE) {
         Ok(_) => Ok("uprobes".to_owned()),
-        Err(_) => Err("uprobes: build the kernel with CONFIG_UPROBE_EVENTS, or mount /sys here".to_owned()),
+        Err(_) => Err(format!("uprobes: no {FILE}; build the kernel with CONFIG_UPROBE_EVENTS, or mount /sys here")),
     }
 }
 
