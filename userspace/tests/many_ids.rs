@@ -26,7 +26,8 @@ fn task(id: u64) -> TaskRef {
 fn request(number: u64) -> [What; 9] {
     let connection = Connection { source: Source::Descriptor, key: 5 };
     let message = |written, start, values| {
-        What::Message(Box::new(Message { connection, substream: 0, written, start, grpc_status: None, values }))
+        let (by, early, grpc_status) = (None, false, None);
+        What::Message(Box::new(Message { connection, substream: 0, written, by, early, start, grpc_status, values }))
     };
     let start = Start::Request { method: b"GET".to_vec(), path: format!("/{number}").into_bytes(), cut: false };
     let id = Value { name: 0, bytes: format!("distinct-{number}").into_bytes(), cut: false };

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -39,6 +40,8 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     // Nothing sees HTTP/2 in a stripped program.
     let http2: Test = Box::new(|| of_requests(Build::Release, ask_all_by_http2));
     tests.push(("shares::http2".to_owned(), http2));
+    let losses: Test = Box::new(losses);
+    tests.push(("shares::losses".to_owned(), losses));
     tests
 }
 
@@ -68,13 +71,13 @@ struct Seen {
     samples: f64,
 }
 
-/// Asks the service at a port for all routes.
-type Ask = fn(&Path, u16) -> Result<()>;
+/// Asks the service at a port for all routes, while the agent watches.
+type Ask = fn(&Path, u16, &mut Agent) -> Result<()>;
 
 fn of_requests(build: Build, ask: Ask) -> Result<()> {
     let scratch = Scratch::new()?;
     let (folded, json, recording) = (scratch.file("folded"), scratch.file("json"), scratch.file("ascope"));
-    let burned = watched(&paths::burn(build)?, ask, &folded, &json, &recording)?;
+    let burned = watched(&paths::burn(build)?, ask, &[], &folded, &json, &recording)?;
     let again = |options: &[&str]| -> Result<String> {
         let args = ["report".as_ref(), recording.as_os_str()].into_iter().chain(options.iter().map(AsRef::as_ref));
         Ok(agent::run(args)?.stdout.join("\n"))
@@ -83,7 +86,7 @@ fn of_requests(build: Build, ask: Ask) -> Result<()> {
     ensure!(again(&["--by", "route", "--folded", "-"])? == folded.trim_end(), "a recording folds to something else");
     ensure!(again(&["--json", "-"])? == json.trim_end(), "a recording tells something else");
     let seen = seen(&json)?;
-    no_claim_is_wrong(&seen, &burned)?;
+    ensure!(no_claim_is_wrong(&seen, &burned)? > 100, "hardly anything is claimed");
     shares_are_right(&seen, &burned)?;
     match build {
         Build::Stripped => Ok(()),
@@ -91,8 +94,37 @@ fn of_requests(build: Build, ask: Ask) -> Result<()> {
     }
 }
 
+/// An agent that stands still while half of the requests are served loses events. What it claims then has to be right
+/// all the same.
+fn losses() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (folded, json, recording) = (scratch.file("folded"), scratch.file("json"), scratch.file("ascope"));
+    let ask: Ask = |_, port, agent| {
+        agent.process.signal(libc::SIGSTOP)?;
+        ask_by(port, 0..CONNECTIONS)?;
+        agent.process.signal(libc::SIGCONT)?;
+        ask_by(port, CONNECTIONS..2 * CONNECTIONS)
+    };
+    // All that is told of the first half does not fit.
+    let burned = watched(&paths::burn(Build::Release)?, ask, &["--buffer", "64"], &folded, &json, &recording)?;
+    let (folded, json) = (std::fs::read_to_string(folded)?, std::fs::read_to_string(json)?);
+    let told: Value = serde_json::from_str(json.lines().next().context("no line")?)?;
+    let gaps = told["totals"]["gaps"].as_u64().context("no gaps")?;
+    eprintln!("shares: {gaps} gaps");
+    ensure!(gaps > 0, "nothing was lost");
+    no_claim_is_wrong(&seen(&json)?, &burned)?;
+    stacks(&folded)?.iter().try_for_each(|(stack, _)| nobodys_is_under_no_route(stack))
+}
+
 /// Runs the service under the agent, asks for all routes, and tells what burned.
-fn watched(binary: &Path, ask: Ask, folded: &Path, json: &Path, recording: &Path) -> Result<Vec<Burned>> {
+fn watched(
+    binary: &Path,
+    ask: Ask,
+    options: &[&str],
+    folded: &Path,
+    json: &Path,
+    recording: &Path,
+) -> Result<Vec<Burned>> {
     let mut target = Running::start(Command::new(binary).arg("serve"))?;
     let ready = target.stdout.until(|line| line.starts_with("ready "), PATIENCE)?;
     let port = ready.trim_start_matches("ready ").parse()?;
@@ -100,9 +132,9 @@ fn watched(binary: &Path, ask: Ask, folded: &Path, json: &Path, recording: &Path
     let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY, "--requests", "--by", "route"];
     let outputs = [("--folded", folded), ("--json", json), ("--record", recording)];
     let outputs = outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]);
-    let mut agent = Agent::start(args.iter().map(AsRef::as_ref).chain(outputs))?;
+    let mut agent = Agent::start(args.iter().chain(options).map(AsRef::as_ref).chain(outputs))?;
     agent.armed()?;
-    ask(binary, port)?;
+    ask(binary, port, &mut agent)?;
     target.say("tell")?;
     target.stdout.until(|line| line == "done", PATIENCE)?;
     agent.interrupt()?;
@@ -112,14 +144,18 @@ fn watched(binary: &Path, ask: Ask, folded: &Path, json: &Path, recording: &Path
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn ask_all_by_http2(binary: &Path, port: u16) -> Result<()> {
+fn ask_all_by_http2(binary: &Path, port: u16, _: &mut Agent) -> Result<()> {
     let mut client = Running::start(Command::new(binary).args(["ask", &port.to_string()]))?;
     ensure!(client.wait(PATIENCE)?.success(), "the client failed: {:?}", client.stderr.all(ANSWER_MAX));
     Ok(())
 }
 
-fn ask_all(_: &Path, port: u16) -> Result<()> {
-    let clients: Vec<_> = (0..CONNECTIONS).map(|client| thread::spawn(move || ask(port, client))).collect();
+fn ask_all(_: &Path, port: u16, _: &mut Agent) -> Result<()> {
+    ask_by(port, 0..CONNECTIONS)
+}
+
+fn ask_by(port: u16, clients: Range<usize>) -> Result<()> {
+    let clients: Vec<_> = clients.map(|client| thread::spawn(move || ask(port, client))).collect();
     clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
 }
 
@@ -166,8 +202,8 @@ fn seen(json: &str) -> Result<Vec<Seen>> {
     Ok(all)
 }
 
-/// Each claim is for a request that the task burned for.
-fn no_claim_is_wrong(seen: &[Seen], burned: &[Burned]) -> Result<()> {
+/// Each claim is for a request that the task burned for. How many claims there are.
+fn no_claim_is_wrong(seen: &[Seen], burned: &[Burned]) -> Result<usize> {
     let right: BTreeSet<(&str, u64)> = burned.iter().map(|burned| (burned.request.as_str(), burned.task)).collect();
     let claims = || seen.iter().filter_map(|seen| Some((seen.request.as_ref()?.0.as_str(), seen)));
     let wrong: Vec<&Seen> = claims()
@@ -176,8 +212,13 @@ fn no_claim_is_wrong(seen: &[Seen], burned: &[Burned]) -> Result<()> {
         .collect();
     let samples: f64 = claims().map(|(_, seen)| seen.samples).sum();
     eprintln!("shares: {} claims on {samples} samples, {} of them wrong", claims().count(), wrong.len());
-    ensure!(claims().count() > 100, "hardly anything is claimed");
     ensure!(wrong.is_empty(), "wrong: {wrong:?}");
+    Ok(claims().count())
+}
+
+fn nobodys_is_under_no_route(stack: &[&str]) -> Result<()> {
+    let is_nobodys = stack.contains(&"burn::work::foreign");
+    ensure!(!is_nobodys || stack.first() == Some(&UNKNOWN), "work for nobody is under a route: {stack:?}");
     Ok(())
 }
 
@@ -204,8 +245,8 @@ fn functions_are_right(folded: &str, burned: &[Burned]) -> Result<()> {
     let mut seen: BTreeMap<String, f64> = BTreeMap::new();
     for (stack, count) in stacks(folded)? {
         let Some(function) = stack.iter().find_map(|frame| frame.strip_prefix("burn::work::")) else { continue };
+        nobodys_is_under_no_route(&stack)?;
         let route = stack.first().copied().unwrap_or_default();
-        ensure!(function != "foreign" || route == UNKNOWN, "work for nobody is under a route: {stack:?}");
         *seen.entry(format!("{route} {function}")).or_default() += count;
     }
     judge("functions", &seen, &sums(burned, |it| (format!("{} {}", it.route(), it.function), it.ns)))

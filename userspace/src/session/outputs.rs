@@ -233,7 +233,7 @@ impl Outputs {
         let tells_one = self.selection.id.is_some() && self.are_text();
         match self.json.is_some() || tells_one {
             // Every sample may be of one of them.
-            _ if facts.sampling.is_some() => Detail::Requests,
+            _ if facts.sampling.is_some() && !self.are_only_recorded() => Detail::Requests,
             true => Detail::Intervals,
             false if self.ask_for_requests() || self.lines.is_some() => Detail::Requests,
             false => Detail::Totals,
