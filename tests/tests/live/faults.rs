@@ -199,8 +199,8 @@ fn a_system_call_is_refused() -> Result<()> {
         ("programs", bpf, Some(5), libc::EPERM, Some("not permitted to load eBPF programs")),
         ("programs of that kind", bpf, Some(5), libc::EINVAL, Some("cannot load eBPF programs")),
         ("BTF", bpf, Some(18), libc::EINVAL, Some("cannot create the eBPF maps")),
-        ("links", bpf, Some(28), libc::EINVAL, Some("cannot attach the hooks of")),
-        ("BPF", bpf, None, libc::ENOSYS, Some("Function not implemented")),
+        ("links", bpf, Some(28), libc::EINVAL, Some("lacks links to perf events")),
+        ("BPF", bpf, None, libc::ENOSYS, Some("lacks the system call bpf")),
         ("perf events", perf, None, libc::EACCES, None),
         ("perf events at all", perf, None, libc::ENOSYS, None),
     ];

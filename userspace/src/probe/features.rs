@@ -146,6 +146,9 @@ pub(super) fn explain(error: ProbeError, wanted: For) -> ProbeError {
         ProbeError::Verifier { program, .. } => format!("load the eBPF program {program}"),
         _ => return error,
     };
+    if create(ARRAY, [4, 8]).is_err_and(|error| error.raw_os_error() == Some(libc::ENOSYS)) {
+        return ProbeError::Lacks { what, missing: "the system call bpf (CONFIG_BPF_SYSCALL)".to_owned() };
+    }
     let missing = FEATURES.iter().filter(|feature| feature.is_missing(wanted));
     let missing: Vec<String> = missing.map(ToString::to_string).collect();
     match missing.is_empty() {
