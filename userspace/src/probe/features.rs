@@ -116,7 +116,12 @@ static FEATURES: &[Feature] = &[
     helper("bpf_get_smp_processor_id", 8, (4, 1), &EACH),
     helper("bpf_tail_call", 12, (4, 2), &[(Kprobe, Tasks), (Kprobe, Bytes)]),
     helper("bpf_get_current_pid_tgid", 14, (4, 2), &EACH),
-    helper("bpf_get_current_task", 35, (4, 8), &[(Kprobe, Tasks), (PerfEvent, Samples)]),
+    helper(
+        "bpf_get_current_task",
+        35,
+        (4, 8),
+        &[(Kprobe, Tasks), (Kprobe, Bytes), (RawTracepoint, Bytes), (PerfEvent, Samples)],
+    ),
     helper("bpf_probe_read_user", 112, (5, 5), &EACH),
     helper("bpf_probe_read_kernel", 113, (5, 5), &EACH),
     helper("bpf_get_ns_current_pid_tgid", 120, (5, 7), &EACH),
