@@ -294,7 +294,7 @@ pub(super) fn gone_or(process: &Process, error: Error) -> Error {
     if process.became_another() {
         return TargetError::BecameAnother(process.pid).into();
     }
-    if process.is_alive() { error } else { TargetError::Ended(process.pid).into() }
+    if process.is_ending() { TargetError::Ended(process.pid).into() } else { error }
 }
 
 /// There must be room for a copy of each page with a hook in it. Twice as much is asked for, and a little more
@@ -322,6 +322,9 @@ fn check_room(process: &Process, images: &[Image]) -> Result<()> {
 pub(super) fn check_memory(process: &Process, file: &str, placements: &[Placement], bias: Bias) -> Result<()> {
     const BREAKPOINT: u8 = 0xcc;
     if !process.is_readable() {
+        if process.is_ending() {
+            return Err(TargetError::Ended(process.pid).into());
+        }
         return Err(TargetError::NotPermitted { pid: process.pid, missing: privileges::why_not_traced() }.into());
     }
     for placement in placements {

@@ -193,8 +193,15 @@ impl Process {
             .is_some_and(|(start, state)| start == self.start_time && !matches!(state, 'Z' | 'X'))
     }
 
+    /// Whether the process has ended, or is about to: it has given its memory back, and so has no executable any more.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let executable = fs::read_link(format!("/proc/{}/exe", self.pid));
+        !self.is_alive() || executable.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn gone_or_forbidden(&self) -> TargetError {
-        if self.is_alive() { not_permitted(self.pid) } else { TargetError::Ended(self.pid) }
+        if self.is_ending() { TargetError::Ended(self.pid) } else { not_permitted(self.pid) }
     }
 }
 
