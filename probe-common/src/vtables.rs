@@ -21,8 +21,7 @@ pub const fn place(vtable: u64) -> u32 {
 }
 
 /// The word of a vtable and of where its tasks' id is, in bytes from the header; `None`: they do not fit.
-#[must_use]
-pub fn pack(vtable: u64, id_offset: u32) -> Option<u64> {
+fn pack(vtable: u64, id_offset: u32) -> Option<u64> {
     let fits = vtable != 0 && vtable >> ADDRESS_BITS == 0 && id_offset <= u32::from(u16::MAX);
     fits.then_some(vtable | u64::from(id_offset) << ADDRESS_BITS)
 }

@@ -22,7 +22,7 @@ static MORE_VTABLES: HashMap<u64, u32, 4096> = HashMap::new();
 /// `Header` and what follows it: `{ state, queue_next, vtable, … }`, then `Core`, which begins with the scheduler and
 /// the id.
 ///
-/// A task is never shorter than this: its future and its `Trailer` follow, and it is aligned to 128 bytes.
+/// A task is never shorter than this: its future and its `Trailer`, of two links and a waker, follow.
 /// Source: <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/core.rs#L33-L190>
 type Front = [u64; 8];
 const STATE: usize = 0;

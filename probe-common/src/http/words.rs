@@ -22,7 +22,8 @@ pub(super) fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64,
     let taken = match side.phase {
         phase::START => start(side, draft, next, available),
         phase::TARGET | phase::PATH => path(side, draft, next, available),
-        phase::QUERY => before(below(next, VISIBLE) | equal(next, DELETE), available),
+        // An `@` ends a CONNECT badly.
+        phase::QUERY => before(below(next, VISIBLE) | equal(next, DELETE) | equal(next, b'@'), available),
         phase::REQUEST_VERSION => request_version(side, next, available),
         phase::RESPONSE_VERSION => status(side, next, available),
         phase::REQUEST_LINE_END => line_end(side, next, available),

@@ -64,6 +64,7 @@ fn queries_and_passwords_are_not_kept() {
     check("GET http://host?secret HTTP/1.1\r\n\r\n", "", &[get("/")]);
     check("CONNECT host:443 HTTP/1.1\r\n\r\n", "", &[request("CONNECT", "host:443", false)]);
     lost("CONNECT me:secret@host:443 HTTP/1.1\r\n\r\n");
+    lost("CONNECT host:443?me:secret@host:443 HTTP/1.1\r\n\r\n");
 }
 
 #[test]
