@@ -72,6 +72,9 @@ pub struct Facts {
     pub logs: bool,
     /// Whether blocked threads were watched: where they were not, no event says that none was.
     pub blocked: bool,
+    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
+    /// the target was watched from its first instruction on.
+    pub in_exchange: Option<InExchange>,
     /// The kinds of tasks whose spawns may pass no hook.
     #[serde(deserialize_with = "bounded::<KINDS, _, _>")]
     pub unseen_spawns: Vec<TaskKind>,
@@ -89,6 +92,16 @@ pub struct Process {
     pub executable: String,
     /// The executable's GNU build id in hexadecimal, if it has one.
     pub build_id: Option<String>,
+}
+
+/// Connections on which somebody waited for an answer: the last bytes had gone one way, and none back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InExchange {
+    /// Connections that the target had opened, on which it was not answered yet.
+    pub called: u32,
+    /// Connections that it had accepted, on which it had not answered yet.
+    pub served: u32,
 }
 
 /// Where tokio keeps the id of the task that a thread polls, in the thread's own memory; 0 or left over

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::correlation::Ids;
+use super::exchange::Askers;
 use super::request::{Close, Line, RequestId};
 use crate::event::{Connection, TaskId};
 
@@ -32,6 +33,8 @@ pub struct Call {
     /// The gRPC status of its response, if it had one.
     pub grpc_status: Option<u8>,
     pub(super) claim: Claim,
+    /// Those who may have asked for it, where nothing says who did.
+    pub(super) askers: Askers,
     /// Whether a gap took the claim back.
     pub(super) lost: bool,
 }
@@ -41,7 +44,8 @@ pub struct Call {
 pub enum Owner {
     /// Of this request.
     Request(RequestId),
-    /// Of one of these requests; which one is not known. At most [`MAX_CANDIDATES`], oldest first.
+    /// Of one of these requests, or, by [`Evidence::Wake`], likely so; which one is not known. At most
+    /// [`MAX_CANDIDATES`], oldest first.
     Ambiguous(Vec<RequestId>),
     /// Of none that is known.
     #[default]
@@ -61,6 +65,11 @@ pub enum Evidence {
     Task,
     /// Its response woke a task of that request.
     Reply,
+    /// A task of that request gave the call up, or wanted the body of its response: it woke the task that has the
+    /// other half of the exchange.
+    Exchange,
+    /// Tasks of the candidates woke the connection's task before it wrote the head. Another may have asked unseen.
+    Wake,
 }
 
 /// What is claimed of a call.
@@ -84,6 +93,12 @@ impl Owner {
             [one] => Self::Request(*one),
             _ => Self::Ambiguous(candidates),
         }
+    }
+
+    /// Candidates, even if it is one alone.
+    pub(super) fn likely(mut candidates: Vec<RequestId>) -> Self {
+        candidates.sort_unstable();
+        if candidates.is_empty() { Self::None } else { Self::Ambiguous(candidates) }
     }
 
     /// The request, if it is known.

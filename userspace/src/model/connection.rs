@@ -40,6 +40,10 @@ pub(super) enum Side {
 pub(super) struct Served {
     pub(super) current: Option<RequestId>,
     pub(super) waiting: VecDeque<Head>,
+    /// The last one that was answered.
+    pub(super) answered: Option<RequestId>,
+    /// The same, while its task may still be at its body, though others of its connection are under way.
+    pub(super) lingering: Option<RequestId>,
     pub(super) streams: BTreeMap<u32, RequestId>,
 }
 
@@ -117,6 +121,9 @@ impl Graph {
         let Some(link) = self.web.links.remove(&connection) else {
             return;
         };
+        if let Some(index) = link.task.filter(|&index| self.acting(at.tid) == Some(index)) {
+            self.exchange_ended(index);
+        }
         let how = match change {
             Change::Lost => Closed::Unknown,
             Change::Closed if self.is_unwinding(at.tid, link.task) => Closed::Panicked,
@@ -136,6 +143,7 @@ impl Graph {
         let now = self.now;
         match link.side {
             Side::Server(served) => {
+                self.forget_served(link.task, &served);
                 let of_streams = served.streams.into_values();
                 for id in served.current.into_iter().chain(of_streams) {
                     let over = self.web.requests.get(&id).and_then(|request| request.task_over);

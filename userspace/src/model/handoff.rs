@@ -20,6 +20,7 @@ impl Graph {
         }
         self.replied(waker, woken);
         self.relayed(waker, woken);
+        self.note_asking(tid, waker, woken);
         self.note_contact(waker, woken);
         self.end_stretch(tid, waker, woken);
         if did == Did::MadeReady {
@@ -43,12 +44,17 @@ impl Graph {
 
     /// A poll, or what else held the task, is over.
     pub(super) fn held_no_more(&mut self, frame: &mut Frame, outcome: Outcome) {
+        if let Some(index) = frame.task.filter(|_| frame.kind == FrameKind::Poll) {
+            self.note_recent(index);
+            self.keep_askers(index, frame);
+        }
         self.end_last_stretch(frame);
         let Some(index) = frame.task.filter(|&index| self.tasks.get(index).is_some_and(|task| task.duties().is_some()))
         else {
             return;
         };
         self.accepted(index);
+        self.exchange_left(index);
         self.cancel_silent(index, frame.start);
         self.relay_over(index, frame.kind == FrameKind::Poll && outcome == Outcome::Ready);
         if let Some(duties) = self.tasks[index].if_duties() {

@@ -19,6 +19,7 @@ mod blocking;
 mod call;
 mod connection;
 mod correlation;
+mod exchange;
 mod frames;
 mod gap;
 mod handoff;

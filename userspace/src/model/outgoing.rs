@@ -30,8 +30,13 @@ impl Graph {
         self.totals.calls += 1;
         let id = CallId(self.web.last_call);
         let claim = self.claim_at_opening(&head);
+        let unclaimed = head.task.filter(|_| claim.owner == Owner::None);
+        let askers = unclaimed.map(|index| self.askers(tid, index, message.substream != 0)).unwrap_or_default();
         if let Some(index) = head.task {
             self.writes_calls(index, &claim.owner);
+        }
+        if let Some(index) = head.task.filter(|_| message.substream == 0) {
+            self.begin_exchange(index, unclaimed.map(|_| id));
         }
         self.web.calls.insert(
             id,
@@ -46,11 +51,15 @@ impl Graph {
                 end: None,
                 grpc_status: None,
                 claim,
+                askers,
                 lost: false,
             },
         );
         self.web.open_calls.insert(id);
         self.mark_call(tid, id);
+        if message.substream != 0 {
+            self.mark_stream(tid, id);
+        }
         self.fresh.calls.push((self.now, id));
         self.line_up(message, id);
     }
@@ -108,7 +117,8 @@ impl Graph {
         self.tasks.get(index).map_or(&[], |task| task.serves())
     }
 
-    /// The open requests that came with an ID that the head bears.
+    /// The requests that came with an ID that the head bears, those that have closed among them: what they left
+    /// running may still call.
     fn named_by(&self, head: &Head) -> Vec<RequestId> {
         let mut named: Vec<RequestId> =
             head.ids.keys().filter_map(|key| self.web.named.get(&key)).flatten().copied().collect();
@@ -137,6 +147,7 @@ impl Graph {
         let epoch = self.epoch;
         if let Some(index) = self.acting(tid) {
             self.tasks[index].duties_mut().reply = Some((id, epoch));
+            self.answer_exchange(index, id);
         }
     }
 
@@ -183,7 +194,10 @@ impl Graph {
         // A task that one request had spawned, which asked for itself and not for others.
         match call.task.filter(|_| !call.lost).map(|task| self.owner(task)) {
             Some(Owner::Request(id)) => (Owner::Request(id), Some(Evidence::Task)),
-            _ => (Owner::None, None),
+            _ => match Owner::likely(self.likely(call)) {
+                Owner::None => (Owner::None, None),
+                likely => (likely, Some(Evidence::Wake)),
+            },
         }
     }
 
@@ -194,11 +208,13 @@ impl Graph {
             return;
         };
         match self.doing(woken) {
+            _ if self.is_stream_task_of(woken, id) => self.relay(id, woken),
             // On HTTP/2 the one that asked is never woken by the connection itself for the head of its
             // response, but for the body of another.
             Owner::Request(_) if self.is_stream_call(id) => {}
             Owner::Request(request) => self.claim_by_reply(id, request, woken),
             Owner::None if !self.tasks[woken].is_server => self.relay(id, woken),
+            Owner::Ambiguous(requests) if !self.is_stream_call(id) => self.narrow_by_reply(id, &requests),
             Owner::Ambiguous(_) | Owner::None => {}
         }
     }
@@ -244,8 +260,15 @@ impl Graph {
             return;
         };
         match &call.claim.owner {
-            Owner::Request(other) => self.totals.contradictions += u64::from(*other != request),
-            owner if matches!(owner, Owner::None) || owner.candidates().contains(&request) => {
+            // By the task of another, that may fall later.
+            Owner::Request(other) if *other == request && call.claim.through.is_none() => {}
+            // One says this, and the other that: neither is believed.
+            Owner::Request(other) if *other != request => {
+                self.totals.contradictions += 1;
+                call.claim = Claim { owner: Owner::of(vec![*other, request]), by: None, through: None, since_ns: now };
+                self.fresh.calls.push((now, id));
+            }
+            owner if *owner == Owner::None || owner.candidates().contains(&request) => {
                 let through = lives.then_some(woken);
                 call.claim =
                     Claim { owner: Owner::Request(request), by: Some(Evidence::Reply), through, since_ns: now };
@@ -253,5 +276,25 @@ impl Graph {
             }
             _ => self.totals.contradictions += 1,
         }
+    }
+
+    /// A task that works for one of these requests was woken by the response.
+    fn narrow_by_reply(&mut self, id: CallId, requests: &[RequestId]) {
+        let now = self.now;
+        let Some(call) = self.web.calls.get_mut(&id) else {
+            return;
+        };
+        let known = call.claim.owner.candidates();
+        let left: Vec<RequestId> = match &call.claim.owner {
+            Owner::Request(_) => return,
+            Owner::None => requests.to_vec(),
+            Owner::Ambiguous(_) => requests.iter().filter(|request| known.contains(request)).copied().collect(),
+        };
+        if left.is_empty() {
+            self.totals.contradictions += 1;
+            return;
+        }
+        call.claim = Claim { owner: Owner::of(left), by: Some(Evidence::Reply), through: None, since_ns: now };
+        self.fresh.calls.push((now, id));
     }
 }

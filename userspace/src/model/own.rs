@@ -13,6 +13,7 @@
 use super::Graph;
 use super::ancestry::MAX_ANCESTRY;
 use super::call::{CallId, Owner};
+use super::exchange::{Askers, Exchange};
 use super::life::Parent;
 use super::request::RequestId;
 use super::streams::Accept;
@@ -55,6 +56,17 @@ pub(super) struct Duties {
     pub(super) asked: Option<Link>,
     /// The call for whose response it was woken, to pass it on.
     pub(super) relay: Option<Relay>,
+    /// Heads that it has read on connections where another request was under way: while there are any, what it does
+    /// may be for each.
+    pub(super) read_ahead: u32,
+    /// Those who woke it since its last poll began, and may have asked for a call.
+    pub(super) askers: Askers,
+    /// The call over HTTP/1 that it has under way for another.
+    pub(super) exchange: Option<Exchange>,
+    /// The call of the one stream that it was spawned for.
+    pub(super) stream_call: Option<CallId>,
+    /// The request that it answered last over HTTP/1, whose body it may still be writing.
+    pub(super) answered: Option<RequestId>,
 }
 
 /// A task on the way of a response from the connection's task to the one that asked.
@@ -92,8 +104,9 @@ impl Task {
         self.rare.as_mut()?.duties.take()
     }
 
+    /// The open requests that it serves, as far as that is known.
     pub(super) fn serves(&self) -> &[RequestId] {
-        self.duties().map_or(&[], |duties| &duties.serves)
+        self.duties().filter(|duties| duties.read_ahead == 0).map_or(&[], |duties| &duties.serves)
     }
 
     pub(super) fn stop_serving(&mut self, id: RequestId) {
@@ -151,6 +164,11 @@ impl Graph {
             }
         }
         None
+    }
+
+    /// Whom the spawns say the task to be of, whatever it has done since.
+    pub(super) fn lineage_owner(&self, index: usize) -> Owner {
+        self.lineage(index).map_or(Owner::None, |(owner, _)| owner)
     }
 
     fn parent_of(&self, task: &Task) -> Option<usize> {

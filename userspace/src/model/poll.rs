@@ -7,7 +7,7 @@ use super::frames::Reach;
 use super::life::{How, Phase, Unended};
 use super::notes::Happened;
 use super::setup::Detail;
-use super::stretch::{Link, Marks};
+use super::stretch::Marks;
 use super::task::Task;
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
 use crate::event::{At, State, TaskId, TaskRef};
@@ -155,7 +155,7 @@ impl Graph {
         }
         self.totals.polls += u64::from(kind == FrameKind::Poll);
         let runtime = self.setup.is_runtime(task.vtable);
-        let marks = Marks::new(self.now, self.asked(index));
+        let marks = self.marks_at_entry(index);
         let thread = self.thread(at.tid);
         thread.hosts_tasks |= !runtime && thread.frames.is_empty();
         let frame = Frame {
@@ -177,9 +177,18 @@ impl Graph {
         self.push(at, frame);
     }
 
-    /// The request whose task woke this one, if one did.
-    fn asked(&mut self, index: Option<usize>) -> Option<Link> {
-        self.tasks.get_mut(index?)?.if_duties()?.asked.take()
+    /// What is known of the poll as it begins: the request whose task woke this one, if one did.
+    fn marks_at_entry(&mut self, index: Option<usize>) -> Marks {
+        let now = self.now;
+        let Some(task) = index.and_then(|index| self.tasks.get_mut(index)) else {
+            return Marks::new(now, None);
+        };
+        let ready_ns = task.ready_since().unwrap_or(now);
+        let duties = task.if_duties();
+        let (asked, askers) =
+            duties.map(|duties| (duties.asked.take(), std::mem::take(&mut duties.askers))).unwrap_or_default();
+        index.into_iter().for_each(|index| self.exchange_polled(index));
+        Marks::at_entry(now, ready_ns, asked, askers)
     }
 
     /// Makes way for a new frame of the task: it is never RUNNING twice, so whatever frame still

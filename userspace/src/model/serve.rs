@@ -23,6 +23,7 @@ impl Graph {
         self.hold(connection, head.task, true);
         self.note_sharing(connection, head.task);
         if substream == 0 {
+            self.linger(connection, head.task, head.overlaps);
             head.overlaps |= self.overlap(connection);
         }
         let Some(served) = self.web.links.get_mut(&connection).and_then(Link::served) else {
@@ -33,9 +34,72 @@ impl Graph {
         } else if served.current.is_none() {
             self.open_next(connection, head);
         } else if served.waiting.len() < MAX_WAITING {
+            let reader = head.task;
             served.waiting.push_back(head);
+            // actix-web runs the handler of the next before it writes the head of the one before.
+            if let Some(index) = reader {
+                self.tasks[index].is_server = true;
+                self.tasks[index].duties_mut().read_ahead += 1;
+            }
         } else {
             self.abandon(connection);
+        }
+    }
+
+    /// The task serves the request from now on, or may do so.
+    fn serve(&mut self, task: Option<usize>, id: RequestId) {
+        if let Some(index) = task {
+            self.tasks[index].is_server = true;
+            let serves = &mut self.tasks[index].duties_mut().serves;
+            if !serves.contains(&id) {
+                serves.push(id);
+            }
+        }
+    }
+
+    /// A head is read: before the last response has gone through whole, its task may still be at that one's body.
+    fn linger(&mut self, connection: Connection, reader: Option<usize>, early: bool) {
+        let Some(served) = self.web.links.get_mut(&connection).and_then(Link::served) else {
+            return;
+        };
+        let lingering = if early { served.lingering.or(served.answered) } else { None };
+        let over = std::mem::replace(&mut served.lingering, lingering).filter(|over| Some(*over) != lingering);
+        if let Some(index) = reader {
+            over.into_iter().for_each(|over| self.tasks[index].stop_serving(over));
+            self.tasks[index].duties_mut().answered = None;
+        }
+        lingering.into_iter().for_each(|id| self.serve(reader, id));
+    }
+
+    /// The head of the response was written over HTTP/1: its body may follow, and the body of the one before has gone.
+    fn answered(&mut self, connection: Connection, id: RequestId) {
+        let Some((reader, overlapped)) = self.web.requests.get(&id).map(|one| (one.reader, one.overlapped)) else {
+            return;
+        };
+        let Some(served) = self.web.links.get_mut(&connection).and_then(Link::served) else {
+            return;
+        };
+        served.answered = Some(id);
+        let over = std::mem::replace(&mut served.lingering, overlapped.then_some(id));
+        let Some(index) = reader else {
+            return;
+        };
+        over.into_iter().for_each(|over| self.tasks[index].stop_serving(over));
+        if overlapped {
+            self.serve(reader, id);
+        } else {
+            self.tasks[index].duties_mut().answered = Some(id);
+        }
+    }
+
+    /// The connection is not followed any more: its task is not known to serve what waits or lingers there.
+    pub(super) fn forget_served(&mut self, task: Option<usize>, served: &Served) {
+        served.waiting.iter().for_each(|head| self.stop_waiting(head));
+        for id in served.lingering.into_iter().chain(served.answered) {
+            if let Some(duties) = task.and_then(|index| self.tasks[index].if_duties()) {
+                duties.serves.retain(|served| *served != id);
+                duties.answered = duties.answered.filter(|answered| *answered != id);
+            }
         }
     }
 
@@ -46,6 +110,12 @@ impl Graph {
         };
         let other = link.task.is_some() && task.is_some() && link.task != task;
         other && link.served().is_some_and(|served| served.current.is_some())
+    }
+
+    fn stop_waiting(&mut self, head: &Head) {
+        if let Some(duties) = head.task.and_then(|index| self.tasks[index].if_duties()) {
+            duties.read_ahead = duties.read_ahead.saturating_sub(1);
+        }
     }
 
     fn open_next(&mut self, connection: Connection, head: Head) {
@@ -103,7 +173,7 @@ impl Graph {
             }
             if substream == 0 {
                 request.task = Some(task.id);
-                task.duties_mut().serves.push(id);
+                self.serve(head.task, id);
             } else if !self.setup.sampled {
                 self.accept(index, id);
             }
@@ -135,6 +205,7 @@ impl Graph {
         self.revive_cancelled(id);
         self.close_request(id, close);
         if message.substream == 0 {
+            self.answered(message.connection, id);
             self.open_waiting(message.connection);
         }
     }
@@ -152,6 +223,7 @@ impl Graph {
     fn open_waiting(&mut self, connection: Connection) {
         let served = self.web.links.get_mut(&connection).and_then(Link::served);
         if let Some(head) = served.and_then(|served| served.waiting.pop_front()) {
+            self.stop_waiting(&head);
             self.open_next(connection, head);
         }
     }
@@ -186,7 +258,7 @@ impl Graph {
         let reader = request.reader.filter(|_| self.setup.sampled);
         let keys: Vec<_> = if request.named_by_response { Vec::new() } else { request.ids.keys().collect() };
         self.web.open.remove(&id);
-        self.web.forget_names(id, &keys);
+        self.web.keep_names(id, keys);
         if let Some(reader) = reader {
             self.tasks[reader].stop_serving(id);
         }

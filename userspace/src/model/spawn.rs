@@ -61,6 +61,7 @@ impl Graph {
             && let Some(parent) = self.index_of(parent)
         {
             self.spawned_while_accepting(parent, child);
+            self.note_stream_task(at.tid, parent, child);
         }
         let child_task = &mut self.tasks[child];
         child_task.kin = kin;

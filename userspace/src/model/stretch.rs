@@ -13,7 +13,8 @@
 //! request was answered and claim nothing.
 
 use super::Graph;
-use super::call::{CallId, Owner};
+use super::call::{CallId, Evidence, Owner};
+use super::exchange::Askers;
 use super::printed::PrintedId;
 use super::request::RequestId;
 use super::thread::Frame;
@@ -49,6 +50,12 @@ pub(super) struct Marks {
     lines: Vec<PrintedId>,
     /// The request by one of whose tasks this one was woken.
     asked: Option<Link>,
+    /// Those who may have asked for the next call that is written.
+    pub(super) askers: Askers,
+    /// When the task became ready before the poll, in nanoseconds.
+    pub(super) ready_ns: u64,
+    /// The stream's call whose head was written last, and the last task spawned since.
+    stream: Option<(CallId, Option<usize>)>,
 }
 
 /// A request, by way of one of its tasks.
@@ -60,9 +67,41 @@ pub(super) struct Link {
     lives: bool,
 }
 
+impl Link {
+    pub(super) fn new(request: RequestId, task: usize, lives: bool) -> Self {
+        Self { request, task, lives }
+    }
+
+    pub(super) fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// The task, if the link holds only as long as that is the request's.
+    pub(super) fn through(&self) -> Option<usize> {
+        self.lives.then_some(self.task)
+    }
+}
+
 impl Marks {
     pub(super) fn new(since_ns: u64, asked: Option<Link>) -> Self {
-        Self { since_ns, asked, calls: Vec::new(), lines: Vec::new() }
+        Self { since_ns, asked, ..Self::default() }
+    }
+
+    /// The head of a stream's call lies in the poll.
+    pub(super) fn wrote_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Those of a poll that begins.
+    pub(super) fn at_entry(now: u64, ready_ns: u64, asked: Option<Link>, askers: Askers) -> Self {
+        Self { ready_ns, askers, ..Self::new(now, asked) }
+    }
+
+    /// The call of the stream whose head was written last, of which `child` passes on the response; and the task
+    /// that was taken for that one until now.
+    pub(super) fn passes_on(&mut self, child: usize) -> Option<(CallId, Option<usize>)> {
+        let (call, before) = self.stream.as_mut()?;
+        Some((*call, before.replace(child)))
     }
 }
 
@@ -80,7 +119,8 @@ impl Graph {
             return Owner::None;
         }
         let calls = stretch.evidence.calls.iter().filter_map(|id| self.call(*id));
-        let of_calls = calls.flat_map(|call| self.owner_of_call(call).candidates().to_vec());
+        let claimed = calls.filter(|call| self.evidence_of_call(call) != Some(Evidence::Wake));
+        let of_calls = claimed.flat_map(|call| self.owner_of_call(call).candidates().to_vec());
         let asked = stretch.evidence.asked.filter(|link| self.holds(link)).map(|link| link.request);
         let known: Vec<RequestId> = asked.into_iter().chain(of_calls).collect();
         match known.is_empty() {
@@ -96,12 +136,12 @@ impl Graph {
         reply.filter(|link| self.holds(link)).map(|link| link.request)
     }
 
-    fn holds(&self, link: &Link) -> bool {
+    pub(super) fn holds(&self, link: &Link) -> bool {
         !link.lives || self.owner_at(link.task).request() == Some(link.request)
     }
 
     /// The task's link to the one request that it works for, if it does.
-    fn link_to(&self, index: usize) -> Option<Link> {
+    pub(super) fn link_to(&self, index: usize) -> Option<Link> {
         let request = self.doing(index).request()?;
         Some(Link { request, task: index, lives: self.tasks[index].serves().is_empty() })
     }
@@ -112,6 +152,13 @@ impl Graph {
             && frame.marks.calls.len() < MAX_CALLS
         {
             frame.marks.calls.push(id);
+        }
+    }
+
+    /// The head of a stream's call was written on this thread.
+    pub(super) fn mark_stream(&mut self, tid: u32, id: CallId) {
+        if let Some(frame) = self.thread(tid).frames.last_mut() {
+            frame.marks.stream = Some((id, None));
         }
     }
 
@@ -150,7 +197,8 @@ impl Graph {
         let Some(frame) = innermost.filter(|frame| frame.task == Some(waker) && frame.epoch == epoch) else {
             return;
         };
-        let evidence = std::mem::replace(&mut frame.marks, Marks::new(now, None));
+        let rest = Marks { ready_ns: frame.marks.ready_ns, stream: frame.marks.stream, ..Marks::new(now, None) };
+        let evidence = std::mem::replace(&mut frame.marks, rest);
         self.keep_stretch(waker, evidence, Some(reply));
     }
 

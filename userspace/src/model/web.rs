@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::Graph;
 use super::call::{Call, CallId, Owner};
-use super::connection::Link;
+use super::connection::{Link, Side};
 use super::correlation::Key;
 use super::frames::Actor;
 use super::request::{Close, Closed, Request, RequestId};
@@ -24,8 +24,12 @@ pub(super) struct Web {
     /// Those that have closed, oldest first, where only the newest are kept.
     pub(super) closed: VecDeque<RequestId>,
     pub(super) closed_calls: VecDeque<CallId>,
-    /// The open requests by the IDs they came with.
+    /// The requests by the IDs they came with: the open ones, and the newest that have closed.
     pub(super) named: HashMap<Key, Vec<RequestId>>,
+    /// The requests by the IDs that closed ones came with, oldest first.
+    pub(super) named_closed: VecDeque<(RequestId, Vec<Key>)>,
+    /// The ends of the newest polls, oldest first: when, in nanoseconds, and of which task.
+    pub(super) recent: VecDeque<(u64, usize)>,
     /// The types of tasks that were seen to write calls for others.
     pub(super) client_types: HashSet<u64>,
 }
@@ -59,7 +63,20 @@ impl Web {
         self.last_request > 0 || self.last_call > 0
     }
 
-    pub(super) fn forget_names(&mut self, id: RequestId, keys: &[Key]) {
+    /// A request that came with these IDs has closed. What it left running may go on to call with them.
+    pub(super) fn keep_names(&mut self, id: RequestId, keys: Vec<Key>) {
+        if keys.is_empty() {
+            return;
+        }
+        self.named_closed.push_back((id, keys));
+        if self.named_closed.len() > MAX_KEPT
+            && let Some((oldest, keys)) = self.named_closed.pop_front()
+        {
+            self.forget_names(oldest, &keys);
+        }
+    }
+
+    fn forget_names(&mut self, id: RequestId, keys: &[Key]) {
         for key in keys {
             if let Some(requests) = self.named.get_mut(key) {
                 requests.retain(|request| *request != id);
@@ -137,8 +154,11 @@ impl Graph {
         for id in std::mem::take(&mut self.web.open_calls) {
             self.close_call(id, unknown);
         }
-        self.web.links.clear();
-        self.web.named.clear();
+        for link in std::mem::take(&mut self.web.links).into_values() {
+            if let Side::Server(served) = &link.side {
+                self.forget_served(link.task, served);
+            }
+        }
         while let Some((_, id)) = self.fresh.requests.pop_if(|(time, _)| *time >= since) {
             if let Some(request) = self.web.requests.get_mut(&id) {
                 request.lose();
@@ -172,5 +192,7 @@ impl Call {
             self.claim = super::call::Claim::default();
             self.lost = true;
         }
+        // Who asked, and who else, may have been lost.
+        self.askers.clear();
     }
 }

@@ -31,6 +31,7 @@ use crate::{
         process::Process,
         rest::PollCode,
         room::{self, Room},
+        sockets,
     },
 };
 
@@ -149,6 +150,9 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         stacks: true,
         requests: headers.is_some(),
     });
+    // Where the kernel does not tell, nothing is said of it.
+    let asked_for = !from_first_instruction && seen.http;
+    let in_exchange = asked_for.then(|| sockets::in_exchange(process.pid).ok()).flatten();
     let facts = Facts {
         sampling,
         process: ProcessFacts {
@@ -161,6 +165,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         run: run_id(),
         host: host_name(),
         from_first_instruction,
+        in_exchange,
         threads,
         frames,
         blocked,

@@ -26,6 +26,7 @@ pub mod rest;
 pub mod room;
 mod running;
 mod sites;
+pub mod sockets;
 mod spawns;
 pub mod tls;
 mod types;

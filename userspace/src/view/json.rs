@@ -202,6 +202,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
         from_first_instruction: facts.from_first_instruction,
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
+        in_exchange: facts.in_exchange,
         totals: TotalsLine {
             tasks: graph.tasks().len() as u64,
             polls: totals.polls,

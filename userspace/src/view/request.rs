@@ -181,9 +181,12 @@ impl<'a> Story<'a> {
             Some(Evidence::Id) => "by its ID",
             Some(Evidence::Task) => "by the task that wrote it",
             Some(Evidence::Reply) => "by the reply",
+            Some(Evidence::Exchange) => "by who gave it up, or read its response",
+            Some(Evidence::Wake) => "likely: a task of this request woke the connection's before",
             None => "perhaps: other requests fit as well",
         };
-        let mut lines = vec![Line { at: call.opened_ns, depth: 1, what: format!("call {line} ({how})") }];
+        let open = if call.end.is_none() { ", not answered yet" } else { "" };
+        let mut lines = vec![Line { at: call.opened_ns, depth: 1, what: format!("call {line} ({how}){open}") }];
         if let Some(end) = call.end {
             let took = human(end.time_ns.saturating_sub(call.opened_ns));
             let what = format!("call {line}: {} after {took}", status(call.end, call.grpc_status));

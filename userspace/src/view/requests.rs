@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::names::{printable, text};
 use super::select::number;
 use super::units::{human, time_of_day};
-use crate::facts::Facts;
-use crate::model::{Close, Closed, Graph, Request, RequestId, Times};
+use crate::facts::{Facts, InExchange};
+use crate::model::{Close, Closed, Graph, Owner, Request, RequestId, Times};
 
 /// The widest that a column is padded to, in characters.
 const MAX_WIDTH: usize = 40;
@@ -31,12 +31,44 @@ const HEADS: [&str; COLUMNS] = [
 /// The columns of numbers are flush right.
 const NUMBERS: Range<usize> = 1..9;
 
-/// Writes a line for each request.
+/// Writes a line for each request, and what was under way before.
 ///
 /// # Errors
 ///
 /// Those of `out`.
 pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+    write_table(graph, facts, requests, out)?;
+    write_in_exchange(facts, out)
+}
+
+/// Writes on how many connections somebody waited for an answer at the attach, if on any: requests and calls that
+/// began before are in no table.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    let Some(InExchange { called, served }) = facts.in_exchange.filter(|counts| counts.called + counts.served > 0)
+    else {
+        return Ok(());
+    };
+    let (both, was) = match called + served {
+        1 => ("1 connection".to_owned(), "was"),
+        more => (format!("{more} connections"), "were"),
+    };
+    writeln!(
+        out,
+        "{both} {was} in an exchange at the attach, which is in no table: on {called} of them the target had asked and \
+         waited for an answer, on {served} it had been asked and had not answered"
+    )
+}
+
+/// Writes a line for each request.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
     if requests.is_empty() {
         return writeln!(out, "{}", none_seen(facts));
     }
@@ -104,7 +136,7 @@ fn cells(facts: &Facts, request: &Request, counts: &Counts) -> [String; COLUMNS]
         time(|times| times.ready_ns),
         time(|times| times.waiting_ns),
         count(&counts.tasks),
-        count(&counts.calls),
+        counts.calls_of(request.id),
         printable(&text(&request.line.method)),
         path(request),
         id(request),
@@ -159,10 +191,11 @@ impl Sampled {
     }
 }
 
-/// How many tasks and calls each request has.
+/// How many tasks and calls each request has, and how many calls more it may have.
 struct Counts {
     tasks: HashMap<RequestId, u64>,
     calls: HashMap<RequestId, u64>,
+    perhaps: HashMap<RequestId, u64>,
 }
 
 impl Counts {
@@ -173,7 +206,19 @@ impl Counts {
             counts
         };
         let tasks = &mut graph.tasks().iter().filter_map(|task| graph.owner(task.id).request());
-        let calls = &mut graph.calls().filter_map(|call| graph.owner_of_call(call).request());
-        Self { tasks: count(tasks), calls: count(calls) }
+        let owners: Vec<Owner> = graph.calls().map(|call| graph.owner_of_call(call)).collect();
+        let calls = &mut owners.iter().filter_map(Owner::request);
+        let uncertain = owners.iter().filter(|owner| owner.request().is_none());
+        let perhaps = &mut uncertain.flat_map(|owner| owner.candidates().iter().copied());
+        Self { tasks: count(tasks), calls: count(calls), perhaps: count(perhaps) }
+    }
+
+    /// `2`, or `2+1?` where one more may be its.
+    fn calls_of(&self, id: RequestId) -> String {
+        let count = |of: &HashMap<RequestId, u64>| of.get(&id).copied().unwrap_or(0);
+        match (count(&self.calls), count(&self.perhaps)) {
+            (calls, 0) => calls.to_string(),
+            (calls, perhaps) => format!("{calls}+{perhaps}?"),
+        }
     }
 }

@@ -91,11 +91,14 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
 
 /// How many requests there were, and the slowest of those that are kept.
 fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    requests::write_in_exchange(facts, out)?;
     let totals = graph.totals();
     if totals.requests == 0 && totals.calls == 0 {
         return Ok(());
     }
-    writeln!(out, "{} requests, {} outgoing calls", totals.requests, totals.calls)?;
+    let open = graph.calls().filter(|call| call.end.is_none()).count();
+    let open = if open > 0 { format!(", {open} of them without an answer yet") } else { String::new() };
+    writeln!(out, "{} requests, {} outgoing calls{open}", totals.requests, totals.calls)?;
     let mut slowest: Vec<&Request> = graph.requests().filter(|request| request.duration_ns().is_some()).collect();
     slowest.sort_by_key(|request| Reverse(request.duration_ns()));
     slowest.truncate(SLOWEST);
@@ -103,7 +106,7 @@ fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Resu
         return Ok(());
     }
     writeln!(out, "\nSLOWEST REQUESTS (all of them: --requests)")?;
-    requests::write(graph, facts, &slowest, out)
+    requests::write_table(graph, facts, &slowest, out)
 }
 
 /// Sums over all tasks of one name.

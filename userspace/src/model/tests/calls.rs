@@ -13,10 +13,10 @@ fn check_call(then: &str, expected: &str) {
 fn ids_say_whose_they_are() {
     check_call("1/90 poll 8; 1/80 write GET /c on 9 id=y; 1/80 read 200 on 9", "GET /c 100-110 200 of /b by Id");
     check_call("1/90 poll 8; 1/80 write GET /c on 9 id=z; 1/80 read 200 on 9", "GET /c 100-110 200 of nobody");
-    // One that is over is not asked for.
+    // What one that is over has left running may still call.
     check_call(
         "1/90 poll 3; 1/80 write 200 on 6; 1/80 end 3; 1/90 poll 8; 1/80 write GET /c on 9 id=y",
-        "GET /c 130- open of nobody",
+        "GET /c 130- open of /b by Id",
     );
 }
 
@@ -90,14 +90,14 @@ fn on_streams_the_reply_takes_a_task_of_its_own() {
     // It goes on: it may do anything for anyone.
     check_call(
         &format!("{call}; 1/70 wake 10; 1/80 end 8; 1/90 poll 10; 1/70 wake 3; 1/80 end 10"),
-        "GET /c 100- open of nobody, GET /d 110-120 200 of nobody",
+        "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Wake",
     );
     check_call(
         &format!("{call}; 1/70 wake 10; 1/80 end 8; 1/90 poll 10; 1/70 wake 3; 1/70 wake 1; 1/80 end 10 done"),
-        "GET /c 100- open of nobody, GET /d 110-120 200 of nobody",
+        "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Wake",
     );
     // That is one that waits for the body of another.
-    check_call(&format!("{call}; 1/70 wake 1"), "GET /c 100- open of nobody, GET /d 110-120 200 of nobody");
+    check_call(&format!("{call}; 1/70 wake 1"), "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Wake");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_task_that_asks_for_itself() {
     let script = "1/90 poll 1; 1/80 read GET /a on 5; 1/70 spawn 8; 1/80 end 1; 1/90 poll 8; 1/70 write GET /c on 9; 1/70 read 200 on 9";
     let ends = "1/80 end 8 done; 1/90 poll 1; 1/80 write 200 on 5";
     check(calls, &format!("{script}; {ends}"), "GET /c 60-70 200 of /a by Task");
-    check(calls, script, "GET /c 60-70 200 of nobody");
+    check(calls, script, "GET /c 60-70 200 of /a by Wake");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod awaits;
 mod blocking;
 mod calls;
+mod exchange;
 mod gaps;
 mod leave;
 mod lineage;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::script::{facts, graph, times};
 use crate::event::{At, ChainFrame, Change, Connection, Event, Message, Source, SpawnWay};
 use crate::event::{Start, State, TaskId, TaskRef, Value, What};
-use crate::model::{Close, Closed, Detail, Graph, Outcome, Owner, Parent, Setup};
+use crate::model::{Close, Closed, Detail, Evidence, Graph, Outcome, Owner, Parent, Setup};
 
 fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks() {
@@ -59,7 +59,9 @@ fn claims_fit(graph: &Graph) {
     for call in graph.calls() {
         let owner = graph.owner_of_call(call);
         assert!(known(&owner));
-        assert_eq!(owner.request().is_some(), graph.evidence_of_call(call).is_some(), "{call:?}");
+        let evidence = graph.evidence_of_call(call);
+        assert!(owner.request().is_none() || evidence.is_some_and(|by| by != Evidence::Wake), "{call:?}");
+        assert!(owner != Owner::None || evidence.is_none(), "{call:?}");
     }
     assert!(graph.stretches().iter().all(|stretch| known(&graph.owner_of_stretch(stretch))));
     assert_eq!(graph.totals().requests, graph.requests().len() as u64);

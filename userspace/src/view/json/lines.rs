@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::facts::{AwaitKind, Driver, Moment, Process, TaskKind};
+use crate::facts::{AwaitKind, Driver, InExchange, Moment, Process, TaskKind};
 use crate::model::{Did, Evidence, How, Outcome, Why};
 
 #[derive(Serialize)]
@@ -31,6 +31,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) from_first_instruction: bool,
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
+    pub(super) in_exchange: Option<InExchange>,
     pub(super) totals: TotalsLine,
 }
 
