@@ -27,6 +27,7 @@ pub mod room;
 mod running;
 mod sites;
 mod spawns;
+pub mod threads;
 pub mod tls;
 mod types;
 mod version;
