@@ -42,6 +42,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("becomes_itself_again", || becomes_itself_again(|_| Ok(()), |(), _| Ok(()))),
         ("becomes_itself_after_a_while", || becomes_itself_again(Held::others_of, let_go_after_a_while)),
         ("first_left_before", first_left_before),
+        ("first_leaves_one_by_one", first_leaves_one_by_one),
         ("becomes_another_at_any_moment", becomes_another_at_any_moment),
         ("ends_at_any_moment", ends_at_any_moment),
         ("ends_as_unwatched", ends_as_unwatched),
@@ -230,6 +231,20 @@ fn let_go_after_a_while(held: Held, pid: u32) -> Result<()> {
     sleep(Duration::from_millis(500));
     ensure!(state(pid)? == 'Z', "the exec did not wait");
     held.release()
+}
+
+/// Where hooks are the first thread's the recording ends with it, and says so.
+fn first_leaves_one_by_one() -> Result<()> {
+    let objects = bpf_objects()?;
+    let mut target = Target::start("first_leaves")?;
+    let mut agent = attach(&target, &["--one-by-one", "--folded", "/dev/null"])?;
+    agent.armed()?;
+    target.go()?;
+    let ended = agent.exit()?;
+    ensure!(ended.code == Some(0) && ended.stderr.join("\n").contains("the recording ends before that"), "{ended:?}");
+    nothing_left(&objects)?;
+    target.done()?;
+    target.finish().map(drop)
 }
 
 /// Attached to after its first thread has left, by which alone the kernel finds where hooks belong.

@@ -203,6 +203,14 @@ async fn until_the_end(
             announce_another(&armed.process);
             break;
         }
+        if watch.is_blind() {
+            eprintln!(
+                "the first thread of process {} has left, without which hooks that are attached one by one see \
+                 nothing: the recording ends before that",
+                armed.process.pid
+            );
+            break;
+        }
         if round.is_multiple_of(FLUSH_EVERY) {
             note_step(armed, sink);
             sink.export(&armed.facts);

@@ -204,6 +204,12 @@ impl Process {
         }
     }
 
+    /// Whether its first thread has left, for good or until an `exec` of another one takes its place.
+    #[must_use]
+    pub fn first_thread_left(&self) -> bool {
+        threads::first(self.pid, self.start_time) == First::Left
+    }
+
     /// Whether the process has ended, or is about to: it has given its memory back, and so has no executable any more.
     #[must_use]
     pub fn is_ending(&self) -> bool {
