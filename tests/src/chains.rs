@@ -104,6 +104,18 @@ pub struct Frame {
     pub joins: Option<u64>,
     /// The task that keeps what is waited for.
     pub waits_for: Option<u64>,
+    /// What it keeps that others may wait for.
+    #[serde(default)]
+    pub holds: Vec<Share>,
+}
+
+/// Something kept.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Share {
+    /// What, and where.
+    pub what: String,
+    /// How many of what others may have as well.
+    pub count: Option<u64>,
 }
 
 /// Reads what the target tells.
@@ -372,6 +384,7 @@ impl From<AwaitLine> for Task {
             until_line: frame.until_line,
             joins: None,
             waits_for: None,
+            holds: Vec::new(),
         };
         let chain = line.chain.into_iter().map(frame).collect();
         Self { task: line.task, state: String::new(), parent: None, unread: None, cut: None, chain }

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     vec![
         ("chains::dump".to_owned(), Box::new(dump)),
         ("chains::deadlocks".to_owned(), Box::new(deadlocks)),
+        ("chains::shares".to_owned(), Box::new(shares)),
         ("chains::under_load".to_owned(), Box::new(under_load)),
         ("chains::waits".to_owned(), Box::new(waits)),
         ("chains::no_time".to_owned(), Box::new(no_time)),
@@ -87,26 +88,56 @@ fn deadlocks() -> Result<()> {
     let target = Waits::start("deadlocks")?;
     let dump = target.dump()?;
     compare(&target.told, &dump, SOURCE)?;
-    let ids: BTreeMap<u64, &str> =
-        target.told.iter().map(|told| Ok((told.id()?, told.name.as_str()))).collect::<Result<_>>()?;
-    let name = |id: u64| ids.get(&id).copied().unwrap_or("?");
-    let rings: BTreeSet<Vec<&str>> = dump
-        .deadlocks
-        .iter()
-        .map(|ring| {
-            let mut ring: Vec<&str> = ring.iter().map(|link| name(link.task)).collect();
-            ring.sort_unstable();
-            ring
-        })
-        .collect();
+    let names = names(&target)?;
     let expected = [vec!["left", "right"], vec!["to_itself"], vec!["first", "second", "third"]];
-    ensure!(rings == BTreeSet::from(expected), "other deadlocks: {rings:?}");
+    ensure!(rings(&dump, &names) == BTreeSet::from(expected), "other deadlocks: {:?}", rings(&dump, &names));
     let waits = |who: &str| {
-        let task = dump.tasks.iter().find(|task| name(task.task) == who);
-        task.and_then(|task| task.chain.iter().find_map(|frame| frame.waits_for)).map(name)
+        let task = dump.tasks.iter().find(|task| names.get(&task.task) == Some(&who));
+        task.and_then(|task| task.chain.iter().find_map(|frame| frame.waits_for)).and_then(|id| names.get(&id).copied())
     };
     ensure!(waits("waiter") == Some("holder"), "the waiter waits for {:?}", waits("waiter"));
     Ok(())
+}
+
+/// Of locks for readers and writers only rings that none can leave; of semaphores none, as a permit may be added.
+fn shares() -> Result<()> {
+    let target = Waits::start("shares")?;
+    let dump = target.dump()?;
+    compare(&target.told, &dump, SOURCE)?;
+    let names = names(&target)?;
+    let expected =
+        [vec!["first_writer", "second_writer"], vec!["reader", "writer"], vec!["reader_twice", "writer_between"]];
+    ensure!(rings(&dump, &names) == BTreeSet::from(expected), "other deadlocks: {:?}", rings(&dump, &names));
+    let holds = |who: &str| {
+        let tasks = dump.tasks.iter().filter(|task| names.get(&task.task) == Some(&who));
+        let held: Vec<_> = tasks.flat_map(|task| &task.chain).flat_map(|frame| &frame.holds).collect();
+        held.iter().map(|share| (share.what.clone(), share.count)).collect::<Vec<_>>()
+    };
+    for (who, guard, count) in [
+        ("permitted", "SemaphorePermit", Some(1)),
+        ("permitted_last", "SemaphorePermit", Some(1)),
+        ("reader", "OwnedRwLockReadGuard", Some(1)),
+        ("reader_twice", "RwLockReadGuard", Some(1)),
+        ("first_writer", "RwLockWriteGuard", None),
+    ] {
+        let held = holds(who);
+        ensure!(matches!(&held[..], [(what, n)] if what.contains(guard) && *n == count), "{who} holds {held:?}");
+    }
+    Ok(())
+}
+
+fn names(target: &Waits) -> Result<BTreeMap<u64, &str>> {
+    target.told.iter().map(|told| Ok((told.id()?, told.name.as_str()))).collect()
+}
+
+/// The names of the tasks in each ring, in order.
+fn rings<'a>(dump: &Dump, names: &BTreeMap<u64, &'a str>) -> BTreeSet<Vec<&'a str>> {
+    let rings = dump.deadlocks.iter().map(|ring| {
+        let mut ring: Vec<&str> = ring.iter().map(|link| names.get(&link.task).copied().unwrap_or("?")).collect();
+        ring.sort_unstable();
+        ring
+    });
+    rings.collect()
 }
 
 /// Again and again while all tasks move: every chain is one that the source allows.

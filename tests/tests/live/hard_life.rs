@@ -17,6 +17,7 @@ use asyncscope_tests::trial;
 use asyncscope_tests::truth::Truth;
 
 use crate::faults::moment;
+use crate::held::Held;
 use crate::life::nothing_left;
 use crate::{Case, Test, named, scenarios};
 
@@ -31,13 +32,17 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     let tests: &[(&str, Case)] = &[
         ("forks", || compared("forks")),
         ("threads", || compared("threads")),
+        ("first_leaves", || compared("first_leaves")),
         ("no_descriptors", || compared("no_descriptors")),
         ("no_memory", no_memory),
         ("sealed", || compared("sealed")),
         ("stopped", stopped),
         ("stopped_at_the_end", stopped_at_the_end),
         ("becomes_another_program", becomes_another_program),
-        ("becomes_itself_again", becomes_itself_again),
+        ("becomes_itself_again", || becomes_itself_again(|_| Ok(()), |(), _| Ok(()))),
+        ("becomes_itself_after_a_while", || becomes_itself_again(Held::others_of, let_go_after_a_while)),
+        ("first_left_before", first_left_before),
+        ("first_leaves_one_by_one", first_leaves_one_by_one),
         ("becomes_another_at_any_moment", becomes_another_at_any_moment),
         ("ends_at_any_moment", ends_at_any_moment),
         ("ends_as_unwatched", ends_as_unwatched),
@@ -186,7 +191,9 @@ fn becomes_cat() -> Result<(Truth, Seen)> {
 }
 
 /// From the middle of a poll into the same program, whose tasks have the same ids, and with the same addresses.
-fn becomes_itself_again() -> Result<()> {
+///
+/// What is held from before the exec begins is let go before it is waited for.
+fn becomes_itself_again<T>(hold: fn(u32) -> Result<T>, let_go: fn(T, u32) -> Result<()>) -> Result<()> {
     let scratch = Scratch::new()?;
     let json = scratch.file("events.json");
     let objects = bpf_objects()?;
@@ -197,7 +204,9 @@ fn becomes_itself_again() -> Result<()> {
     agent.armed()?;
     target.go()?;
     sleep(Duration::from_millis(200));
+    let held = hold(target.process.pid())?;
     target.go()?;
+    let_go(held, target.process.pid())?;
     target.process.stdout.until(|line| line.starts_with("ready "), PATIENCE)?;
     target.go()?;
     let ended = agent.exit()?;
@@ -209,6 +218,47 @@ fn becomes_itself_again() -> Result<()> {
     ensure!(second.is_empty(), "tasks of the second program: {second:?}");
     ensure!(seen.recording.totals.lost == 0, "{} events lost", seen.recording.totals.lost);
     lives_on(target)
+}
+
+/// The exec waits for these, and the first thread is a zombie meanwhile: longer than the agent takes to look whether
+/// its target is still there.
+fn let_go_after_a_while(held: Held, pid: u32) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while state(pid)? != 'Z' {
+        ensure!(Instant::now() < end, "the exec does not wait");
+        sleep(Duration::from_millis(1));
+    }
+    sleep(Duration::from_millis(500));
+    ensure!(state(pid)? == 'Z', "the exec did not wait");
+    held.release()
+}
+
+/// Where hooks are the first thread's the recording ends with it, and says so.
+fn first_leaves_one_by_one() -> Result<()> {
+    let objects = bpf_objects()?;
+    let mut target = Target::start("first_leaves")?;
+    let mut agent = attach(&target, &["--one-by-one", "--folded", "/dev/null"])?;
+    agent.armed()?;
+    target.go()?;
+    let ended = agent.exit()?;
+    ensure!(ended.code == Some(0) && ended.stderr.join("\n").contains("the recording ends before that"), "{ended:?}");
+    nothing_left(&objects)?;
+    target.done()?;
+    target.finish().map(drop)
+}
+
+/// Attached to after its first thread has left, by which alone the kernel finds where hooks belong.
+fn first_left_before() -> Result<()> {
+    let objects = bpf_objects()?;
+    let mut target = Target::start("first_leaves")?;
+    target.go()?;
+    target.done()?;
+    ensure!(state(target.process.pid())? == 'Z', "its first thread is there");
+    let refused = attach(&target, &["--folded", "/dev/null"])?.exit()?;
+    ensure!(refused.code == Some(1), "{refused:?}");
+    ensure!(refused.stderr.join("\n").contains("the first thread of process"), "{refused:?}");
+    nothing_left(&objects)?;
+    target.finish().map(drop)
 }
 
 fn lives_on(mut target: Target) -> Result<()> {

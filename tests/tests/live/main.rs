@@ -13,6 +13,7 @@ mod faults;
 mod guests;
 mod hard_life;
 mod heads;
+mod held;
 mod http2;
 mod lacking;
 mod liar;

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use asyncscope::event::{TaskId, What};
 use asyncscope::recording::Reader;
-use asyncscope_tests::agent::Agent;
+use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::kernel::bpf_objects;
 use asyncscope_tests::paths::Scratch;
 use asyncscope_tests::seen::Seen;
@@ -30,8 +30,35 @@ const TIMES: u64 = 10;
 const RECORD_MIN: u64 = 32;
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let tests: &[(&str, Case)] = &[("all_is_counted", all_is_counted)];
+    let tests: &[(&str, Case)] = &[("all_is_counted", all_is_counted), ("one_number", one_number)];
     named("overrun", tests)
+}
+
+/// Losses that go on beyond the end, while hooks are taken away, are told as the same number everywhere.
+fn one_number() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = |name: &str| scratch.file(name).display().to_string();
+    let (json, record, svg) = (file("json"), file("ascope"), file("svg"));
+    let mut target = Target::start("load")?;
+    target.go()?;
+    let pid = target.process.pid().to_string();
+    let outputs = ["--json", &json, "--record", &record, "--flamegraph", &svg];
+    let briefly = ["attach", &pid, "--buffer", SMALL, "--duration", "1s"];
+    let ended = Agent::start(briefly.iter().chain(&outputs))?.succeed()?;
+    target.go()?;
+    target.done()?;
+    target.finish()?;
+    let lost = Seen::read(Path::new(&json))?.recording.totals.lost;
+    ensure!(lost > 0, "nothing was lost");
+    let told = format!("{lost} events lost");
+    ensure!(ended.stderr.iter().any(|line| line.starts_with(&told)), "{:?}", ended.stderr);
+    ensure!(std::fs::read_to_string(&svg)?.contains(&format!("({told}")), "the picture does not tell it");
+    let summary = agent::run(["report", &record])?.stdout;
+    let by_kind = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
+    let ring_full = by_kind.split(", ").find_map(|kind| kind.strip_prefix("ring-full ")).context("not of the ring")?;
+    ensure!(ring_full.parse::<u64>()? == lost, "{lost} in the JSON, but {by_kind}");
+    ensure!(summary.iter().any(|line| line.contains(&format!("with {lost} events missing"))), "{summary:?}");
+    Ok(())
 }
 
 /// What a recording holds of the hooks' events.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::log;
 
 /// What the command line asks of every scenario.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stage {
     /// Start at once and exit at once; standard input is not read.
     pub(crate) immediately: bool,

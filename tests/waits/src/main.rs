@@ -7,6 +7,7 @@ mod deadlocks;
 mod holds;
 mod leaves;
 mod log;
+mod shares;
 mod trail;
 
 use std::io::{Write as _, stdin, stdout};
@@ -43,10 +44,11 @@ fn main() -> Result<()> {
                 chains::start();
             }
             "deadlocks" => deadlocks::start().await,
+            "shares" => shares::start().await,
             "busy" => busy::start(),
             "blocks" => blocks::run().await?,
             "holds" => holds::run().await?,
-            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, busy, blocks, holds"),
+            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, shares, busy, blocks, holds"),
         }
         log::tell().await;
         Ok(())

@@ -4,6 +4,7 @@
 //! where the future lies that it waits for: plain data, compiled once from debug info and independent of it
 //! from then on. [`walk()`] runs it on a task's memory. docs/await-chains.md tells the whole of it.
 
+mod holders;
 mod names;
 mod program;
 pub mod ring;
@@ -13,6 +14,6 @@ mod tests;
 mod walk;
 
 pub use names::{frame_name, leaf_names};
-pub use program::{Discriminant, Edge, Hold, Layout, Leaf, Program, Step, Unless, Variant, Waits};
+pub use program::{Discriminant, Edge, Hold, Layout, Leaf, Number, Program, Share, Step, Unless, Variant, Waits};
 pub use snapshot::{Snapshot, TaskSnapshot};
-pub use walk::{Chain, Cut, Held, Node, Seen, walk};
+pub use walk::{Chain, Cut, Held, Kept, Node, Seen, walk};

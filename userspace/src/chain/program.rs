@@ -107,6 +107,13 @@ pub enum Waits {
     Task,
     /// Something in a lock, channel or semaphore: its address in the word.
     Address,
+    /// Permits of a semaphore, on which locks and channels are built: its address in the word.
+    Permits {
+        /// How many are wanted.
+        wanted: Number,
+        /// How many of these are not there yet.
+        missing: Number,
+    },
 }
 
 /// A value that others may wait for, kept by a future.
@@ -114,10 +121,38 @@ pub enum Waits {
 pub struct Hold {
     /// The frame that says what it is and where it was kept.
     pub frame: u32,
-    /// Where the pointer to the thing is, in bytes from the value's start.
+    /// Where the pointer to it is, in bytes from the value's start.
     pub pointer: u32,
+    /// Where the thing that is waited at starts, in bytes from what is pointed to.
+    pub add: u32,
     /// The thing's length in bytes.
     pub len: u32,
+    /// How much of it is kept.
+    pub share: Share,
+}
+
+/// How much of a thing a kept value stands for. Offsets are in bytes from the value's start, of numbers that are
+/// eight bytes long, or four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Share {
+    /// All there is: nobody else can have any.
+    All,
+    /// One reader's share of a lock, which others may have as well.
+    Reader,
+    /// A writer's: as many permits as there are, by the number here.
+    Writer(Number),
+    /// Permits of a semaphore, which does not know how many there are: as many as the number here says, if that is
+    /// known.
+    Permits(Option<Number>),
+}
+
+/// A number in a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Number {
+    /// In bytes from the value's start.
+    pub offset: u32,
+    /// In bytes.
+    pub size: u8,
 }
 
 impl Program {

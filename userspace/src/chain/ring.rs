@@ -1,11 +1,17 @@
 //! Who waits for whom, and who waits in a ring.
 //!
 //! A lock does not say who has it. But where a live guard of that very lock lies in some suspended future,
-//! that task has it; a full channel has room again only once the task with its receiver receives.
+//! that task has it; a full channel has room again only once the task with its receiver receives. Where several may
+//! have a share (readers of a lock) a wait is one for these only if the shares that were found make up the whole; a
+//! semaphore does not know its whole, and may be given more at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Held, Seen, Snapshot, TaskSnapshot, snapshot::Doing};
+use super::{
+    Held, Seen, Snapshot, TaskSnapshot,
+    holders::{Holders, Needs},
+    snapshot::Doing,
+};
 use crate::event::TaskId;
 
 /// For whom a task waits at one of its leaves.
@@ -13,15 +19,42 @@ use crate::event::TaskId;
 pub struct WaitsFor {
     /// The task that can end the wait.
     pub task: TaskId,
-    /// What that task keeps; `None`: its end is waited for.
-    pub held: Option<Held>,
+    /// Why it can.
+    pub by: By,
+}
+
+/// How a task ends another's wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By giving this up.
+    Release(Held),
+    /// By its end.
+    End,
+    /// By having its turn: it waits for the same, came first, and has got a part of it.
+    Turn,
+}
+
+impl WaitsFor {
+    /// What that task keeps.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        if let By::Release(held) = self.by { Some(held) } else { None }
+    }
+}
+
+/// All that can end the wait of one leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wait {
+    /// Not empty. A task that waits for itself as well is the last.
+    whom: Vec<WaitsFor>,
+    needs: Needs,
 }
 
 /// The waits between tasks of a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
     /// For each task, for each of its leaves in order, for whom it waits, if that is known.
-    by_task: BTreeMap<TaskId, Vec<Option<WaitsFor>>>,
+    by_task: BTreeMap<TaskId, Vec<Option<Wait>>>,
 }
 
 impl Waits {
@@ -36,9 +69,13 @@ impl Waits {
         Self { by_task: by_task.collect() }
     }
 
-    /// For whom a task waits, leaf by leaf.
+    /// For whom a task waits at each of its leaves; where that is for several, for the first of them.
     #[must_use]
-    pub fn of_task(&self, id: TaskId) -> &[Option<WaitsFor>] {
+    pub fn of_task(&self, id: TaskId) -> Vec<Option<WaitsFor>> {
+        self.leaves(id).iter().map(|leaf| leaf.as_ref()?.whom.first().copied()).collect()
+    }
+
+    fn leaves(&self, id: TaskId) -> &[Option<Wait>] {
         self.by_task.get(&id).map_or(&[], Vec::as_slice)
     }
 
@@ -64,9 +101,8 @@ impl Waits {
         let mut stuck: BTreeSet<TaskId> = waits.map(|task| task.id).collect();
         loop {
             let is_stuck = |id: &TaskId| {
-                let leaves = self.of_task(*id);
-                let ends = |leaf: &Option<WaitsFor>| leaf.is_some_and(|leaf| stuck.contains(&leaf.task));
-                !leaves.is_empty() && leaves.iter().all(ends)
+                let leaves = self.leaves(*id);
+                !leaves.is_empty() && leaves.iter().all(|leaf| leaf.as_ref().is_some_and(|wait| wait.lasts(&stuck)))
             };
             let left: BTreeSet<TaskId> = stuck.iter().copied().filter(is_stuck).collect();
             if left.len() == stuck.len() {
@@ -81,7 +117,8 @@ impl Waits {
         let mut way: Vec<(TaskId, WaitsFor)> = Vec::new();
         let mut at = start;
         while !way.iter().any(|&(id, _)| id == at) && stuck.contains(&at) {
-            let Some(next) = self.of_task(at).first().copied().flatten() else { return Vec::new() };
+            let first = self.leaves(at).first().and_then(Option::as_ref);
+            let Some(next) = first.and_then(|wait| wait.first_of(stuck)) else { return Vec::new() };
             way.push((at, next));
             at = next.task;
         }
@@ -93,35 +130,31 @@ impl Waits {
     }
 }
 
-fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<WaitsFor> {
-    match seen {
-        Seen::Until(_) => None,
-        Seen::Task(header) => {
-            let (_, id) = *task.joined.iter().find(|&&(joined, _)| joined == header)?;
-            Some(WaitsFor { task: id, held: None })
+impl Wait {
+    /// Whether it goes on for as long as these tasks do nothing.
+    fn lasts(&self, stuck: &BTreeSet<TaskId>) -> bool {
+        let mut are_stuck = self.whom.iter().map(|whom| stuck.contains(&whom.task));
+        match self.needs {
+            Needs::Every => are_stuck.any(|stuck| stuck),
+            Needs::Some => are_stuck.all(|stuck| stuck),
         }
-        Seen::Address(address) => holders.of_address(address),
+    }
+
+    fn first_of(&self, stuck: &BTreeSet<TaskId>) -> Option<WaitsFor> {
+        self.whom.iter().find(|whom| stuck.contains(&whom.task)).copied()
     }
 }
 
-/// Who keeps what, by where the thing starts.
-struct Holders(BTreeMap<u64, Vec<(TaskId, Held)>>);
-
-impl Holders {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut by_start: BTreeMap<u64, Vec<(TaskId, Held)>> = BTreeMap::new();
-        for task in &snapshot.tasks {
-            for held in task.chain.iter().flat_map(|chain| &chain.nodes).flat_map(|node| &node.holds) {
-                by_start.entry(held.start).or_default().push((task.id, *held));
-            }
+fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<Wait> {
+    let (mut whom, needs) = match seen {
+        Seen::Until(_) => return None,
+        Seen::Task(header) => {
+            let (_, id) = *task.joined.iter().find(|&&(joined, _)| joined == header)?;
+            (vec![WaitsFor { task: id, by: By::End }], Needs::Every)
         }
-        Self(by_start)
-    }
-
-    /// The one task that keeps the thing in which this address lies. Two that seem to cannot both have it.
-    fn of_address(&self, address: u64) -> Option<WaitsFor> {
-        let (&start, keepers) = self.0.range(..=address).next_back()?;
-        let [(task, held)] = keepers.as_slice() else { return None };
-        (address - start < u64::from(held.len)).then_some(WaitsFor { task: *task, held: Some(*held) })
-    }
+        Seen::Address(address) => (holders.of_whole(address)?, Needs::Every),
+        Seen::Permits { address, wanted, .. } => holders.of_permits(task.id, address, wanted)?,
+    };
+    whom.sort_by_key(|whom| whom.task == task.id);
+    Some(Wait { whom, needs })
 }

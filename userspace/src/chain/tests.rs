@@ -142,6 +142,27 @@ fn leaves_tell_what_they_wait_for() {
     assert_eq!(seen(Waits::Until), Some(Seen::Until(2_000_000_005)));
     assert_eq!(seen(Waits::Task), Some(Seen::Task(2)));
     assert_eq!(seen(Waits::Address), Some(Seen::Address(2)));
+    let number = |offset, size| Number { offset, size };
+    let waits = Waits::Permits { wanted: number(8, 8), missing: number(0, 4) };
+    assert_eq!(seen(waits), Some(Seen::Permits { address: 2, wanted: 5, missing: 2 }));
+}
+
+#[test]
+fn what_is_kept_tells_how_much() {
+    let number = Number { offset: 8, size: 8 };
+    let kept = |share| {
+        let holds = vec![Hold { frame: 1, pointer: 0, add: 4, len: 8, share }];
+        let layouts = vec![plain(Variant { frame: Some(0), holds, ..Variant::default() })];
+        let chain = walk(&program(layouts), 0x1000, 7, &mut memory(&words(&[0x2000, 5]))).unwrap();
+        let [held] = chain.nodes[0].holds[..] else { panic!("{chain:?}") };
+        assert_eq!((held.frame, held.start, held.len), (1, 0x2004, 8));
+        held.kept
+    };
+    assert_eq!(kept(Share::All), Kept::All);
+    assert_eq!(kept(Share::Reader), Kept::Reader);
+    assert_eq!(kept(Share::Writer(number)), Kept::Writer(5));
+    assert_eq!(kept(Share::Permits(Some(number))), Kept::Permits(Some(5)));
+    assert_eq!(kept(Share::Permits(None)), Kept::Permits(None));
 }
 
 #[test]
@@ -151,7 +172,7 @@ fn unknown_tasks_have_no_chain() {
 
 /// A task that waits at these leaves and keeps these things, each eight bytes long.
 fn task(id: u64, waits: &[Seen], keeps: &[u64]) -> TaskSnapshot {
-    let holds = keeps.iter().map(|&start| Held { frame: 0, start, len: 8 }).collect();
+    let holds = keeps.iter().map(|&start| Held { frame: 0, start, len: 8, kept: Kept::All }).collect();
     let root = Node { frame: 0, depth: 0, seen: None, holds };
     let leaf = |&seen: &Seen| Node { frame: 1, depth: 1, seen: Some(seen), holds: vec![] };
     let nodes = [root].into_iter().chain(waits.iter().map(leaf)).collect();
@@ -164,6 +185,14 @@ fn task(id: u64, waits: &[Seen], keeps: &[u64]) -> TaskSnapshot {
         unread: None,
         joined: (1..10).map(|id| (id * 0x100, TaskId(id))).collect(),
     }
+}
+
+/// The same, keeping such shares of the thing at 0x10.
+fn sharing(id: u64, waits: &[Seen], shares: &[Kept]) -> TaskSnapshot {
+    let mut task = task(id, waits, &vec![0x10; shares.len()]);
+    let holds = task.chain.iter_mut().flat_map(|chain| &mut chain.nodes[0].holds);
+    holds.zip(shares).for_each(|(held, &kept)| held.kept = kept);
+    task
 }
 
 fn rings(tasks: Vec<TaskSnapshot>) -> Vec<Vec<u64>> {
@@ -198,6 +227,63 @@ fn what_can_go_on_is_no_ring() {
     let mut cut = task(1, &[lock(0x10)], &[0x10]);
     cut.chain.as_mut().unwrap().cut = Some(Cut::NoSuchState);
     assert_eq!(rings(vec![cut]), none);
+}
+
+/// Waits for so many permits of the thing at 0x10, of which so many are not there yet.
+fn permits(wanted: u64, missing: u64) -> Seen {
+    Seen::Permits { address: 0x10, wanted, missing }
+}
+
+const JOIN_2: Seen = Seen::Task(0x200);
+const NONE: [[u64; 0]; 0] = [];
+
+#[test]
+fn permits_make_no_ring() {
+    for count in [Some(1), Some(9), None] {
+        let permit = Kept::Permits(count);
+        assert_eq!(rings(vec![sharing(1, &[JOIN_2], &[permit]), sharing(2, &[permits(1, 1)], &[])]), NONE);
+        assert_eq!(rings(vec![sharing(1, &[permits(1, 1)], &[permit])]), NONE);
+        assert_eq!(
+            rings(vec![sharing(1, &[JOIN_2], &[permit, Kept::Reader]), sharing(2, &[permits(9, 8)], &[])]),
+            NONE
+        );
+    }
+}
+
+#[test]
+fn a_lock_that_one_has_makes_a_ring_whoever_waits() {
+    assert_eq!(rings(vec![sharing(1, &[JOIN_2], &[Kept::All]), sharing(2, &[permits(1, 1)], &[])]), [[1, 2]]);
+    let written = || sharing(1, &[JOIN_2], &[Kept::Writer(9)]);
+    assert_eq!(rings(vec![written(), sharing(2, &[permits(1, 1)], &[])]), [[1, 2]]);
+    assert_eq!(rings(vec![written(), sharing(2, &[permits(9, 9)], &[])]), [[1, 2]]);
+    // Two that say how many there are, and not the same.
+    assert_eq!(rings(vec![written(), sharing(2, &[permits(8, 8)], &[])]), NONE);
+}
+
+#[test]
+fn a_writer_waits_for_readers_that_are_all_there_are() {
+    let reads = |id, waits: Seen| sharing(id, &[waits], &[Kept::Reader]);
+    assert_eq!(rings(vec![reads(1, JOIN_2), sharing(2, &[permits(9, 1)], &[])]), [[1, 2]]);
+    // Another reader, which is not found.
+    assert_eq!(rings(vec![reads(1, JOIN_2), sharing(2, &[permits(9, 2)], &[])]), NONE);
+    // It waits for each of them, so for the one as well that waits for it.
+    let others = vec![reads(1, JOIN_2), sharing(2, &[permits(9, 2)], &[]), reads(3, Seen::Until(5))];
+    assert_eq!(rings(others), [[1, 2]]);
+}
+
+#[test]
+fn a_reader_waits_for_others_only_where_none_can_go_on() {
+    let reads = |id, waits: Seen| sharing(id, &[waits], &[Kept::Reader]);
+    let writes = |id, missing| sharing(id, &[permits(9, missing)], &[]);
+    // Behind a writer that waits for it itself.
+    assert_eq!(rings(vec![reads(1, permits(1, 1)), writes(2, 1)]), [[1, 2]]);
+    assert_eq!(rings(vec![reads(1, JOIN_2), sharing(2, &[permits(1, 1)], &[]), writes(3, 1)]), [[1, 2]]);
+    // That writer gives up after a while, and what it has got goes to the reader.
+    let gives_up = sharing(2, &[permits(9, 1), Seen::Until(5)], &[]);
+    assert_eq!(rings(vec![reads(1, permits(1, 1)), gives_up]), NONE);
+    // How many may read is known by nobody.
+    assert_eq!(rings(vec![reads(1, permits(1, 1))]), NONE);
+    assert_eq!(rings(vec![reads(1, JOIN_2), sharing(2, &[permits(1, 1)], &[])]), NONE);
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

@@ -3,7 +3,7 @@
 //! Memory may change meanwhile or hold anything: every step is counted, and whatever does not fit ends the
 //! branch with a [`Cut`]. Whether the reading as a whole can be believed is for the caller to find out.
 
-use super::program::{Edge, Layout, Program, Step, Variant, Waits};
+use super::program::{Edge, Hold, Layout, Number, Program, Share, Step, Variant, Waits};
 
 /// Values looked at in one walk.
 const STEPS_MAX: u32 = 4096;
@@ -49,6 +49,15 @@ pub enum Seen {
     Task(u64),
     /// Something at this address.
     Address(u64),
+    /// Permits of the semaphore at this address.
+    Permits {
+        /// Where the semaphore is.
+        address: u64,
+        /// How many are wanted.
+        wanted: u64,
+        /// How many of these are not there yet.
+        missing: u64,
+    },
 }
 
 /// Something kept.
@@ -60,6 +69,21 @@ pub struct Held {
     pub start: u64,
     /// How long it is, in bytes.
     pub len: u32,
+    /// How much of it is kept.
+    pub kept: Kept,
+}
+
+/// How much of a thing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All there is.
+    All,
+    /// One reader's share of a lock.
+    Reader,
+    /// A writer's share of a lock: so many, which are all there are.
+    Writer(u64),
+    /// So many permits of a semaphore, if that is known.
+    Permits(Option<u64>),
 }
 
 /// Why a chain ends before its end.
@@ -156,6 +180,11 @@ impl Walk<'_> {
         Ok(Some(match leaf.waits {
             Waits::Task => Seen::Task(word),
             Waits::Address => Seen::Address(word),
+            Waits::Permits { wanted, missing } => Seen::Permits {
+                address: word,
+                wanted: self.count(wanted, address)?,
+                missing: self.count(missing, address)?,
+            },
             Waits::Until => {
                 let nanoseconds = self.number(address.wrapping_add(leaf.second.into()), 4)?;
                 Seen::Until(word.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
@@ -164,11 +193,19 @@ impl Walk<'_> {
     }
 
     fn holds(&mut self, variant: &Variant, address: u64) -> Vec<Held> {
-        let held = variant.holds.iter().filter_map(|hold| {
-            let start = self.word(address.wrapping_add(hold.pointer.into())).ok()?;
-            Some(Held { frame: hold.frame, start, len: hold.len })
-        });
-        held.collect()
+        variant.holds.iter().filter_map(|hold| self.held(hold, address).ok()).collect()
+    }
+
+    fn held(&mut self, hold: &Hold, address: u64) -> Result<Held, Cut> {
+        let start = self.word(address.wrapping_add(hold.pointer.into()))?.wrapping_add(hold.add.into());
+        let mut count = |number: Number| self.count(number, address);
+        let kept = match hold.share {
+            Share::All => Kept::All,
+            Share::Reader => Kept::Reader,
+            Share::Writer(number) => Kept::Writer(count(number)?),
+            Share::Permits(number) => Kept::Permits(number.map(count).transpose()?),
+        };
+        Ok(Held { frame: hold.frame, start, len: hold.len, kept })
     }
 
     fn follow(&mut self, edge: &Edge, address: u64, (depth, nested): (u16, u16)) -> Result<(), Cut> {
@@ -222,6 +259,10 @@ impl Walk<'_> {
             link = self.word(link.wrapping_add(next.into()))?;
         }
         Err(Cut::TooLong)
+    }
+
+    fn count(&mut self, number: Number, address: u64) -> Result<u64, Cut> {
+        self.number(address.wrapping_add(number.offset.into()), number.size)
     }
 
     fn word(&mut self, address: u64) -> Result<u64, Cut> {

@@ -121,6 +121,8 @@ pub struct Totals {
     pub gaps: u64,
     /// Events missing in those.
     pub lost: u64,
+    /// Samples that could not be taken or handed on.
+    pub samples_lost: u64,
     /// Wakes that say nothing of any task in the graph.
     pub stale_wakes: u64,
     /// Ends of polls whose start was not seen.
@@ -209,6 +211,11 @@ impl Graph {
             What::ThreadAtRest => self.at_rest(at.tid),
         }
         self.was_active(event);
+    }
+
+    /// Takes how many samples could not be taken or handed on, which leave no gap.
+    pub fn lost_samples(&mut self, samples: u64) {
+        self.totals.samples_lost = samples;
     }
 
     /// Closes the graph at `end_ns` (`CLOCK_MONOTONIC`), or at its newest event if that is later.

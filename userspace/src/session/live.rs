@@ -28,7 +28,7 @@ use crate::{
     probe::{Options, StillBlocked},
     recording::Writer,
     target::{cache, debug, process::Process},
-    view::summary::Lost,
+    view::lost::{self, Lost},
 };
 
 /// Between two drains of the ring buffers: a ring holds what a CPU can write in several of these.
@@ -152,7 +152,7 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
     let Sink { mut graph, export, only_recorder, failed, .. } = sink;
     let silent = only_recorder || (export.is_some() && !outputs.need_tasks());
     if !silent {
-        outputs.write(&graph, &armed.facts, &Lost { by_kind: lost }, told)?;
+        outputs.write(&graph, &armed.facts, &Lost::of(&lost, &graph), told)?;
     }
     export.map_or(Ok(()), |export| export.finish(&mut graph, &armed.facts))?;
     failed.map_or(Ok(()), |error| Err(error).context("cannot write the recording"))
@@ -201,6 +201,14 @@ async fn until_the_end(
         watch.round(armed, &mut |event| sink.take(event))?;
         if watch.became_another() {
             announce_another(&armed.process);
+            break;
+        }
+        if watch.is_blind() {
+            eprintln!(
+                "the first thread of process {} has left, without which hooks that are attached one by one see \
+                 nothing: the recording ends before that",
+                armed.process.pid
+            );
             break;
         }
         if round.is_multiple_of(FLUSH_EVERY) {
@@ -330,6 +338,7 @@ impl Sink {
     }
 
     fn finish(&mut self, end_ns: u64, lost: &[(String, u64)]) {
+        self.graph.lost_samples(lost::samples(lost));
         self.graph.finish(end_ns);
         self.flush();
         if let Some(recorder) = self.recorder.take() {

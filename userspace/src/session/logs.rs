@@ -1,6 +1,6 @@
 //! What is watched of the target's standard output and error: which hooks, and which descriptors.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use probe_common::config::Call;
 
@@ -11,6 +11,7 @@ use crate::{
         calls::{self, LOGS, TRANSFER},
         plan::{Placement, Plan, Program},
         process::Process,
+        threads,
     },
 };
 
@@ -51,10 +52,10 @@ fn add_to(placements: &mut Vec<Placement>) -> usize {
 /// Whether the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
 /// connection of a network is no log, and what a closed one will be is not known.
 fn is_asked_for(pid: u32, descriptor: u32) -> bool {
-    let Ok(link) = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")) else { return false };
+    let Some(link) = threads::link(pid, &format!("fd/{descriptor}")) else { return false };
     let socket = socket(&link);
     socket.is_none_or(|inode| {
-        let sockets = fs::read_to_string(format!("/proc/{pid}/net/unix")).unwrap_or_default();
+        let sockets = threads::text(pid, "net/unix");
         is_local(&sockets, &inode)
     })
 }

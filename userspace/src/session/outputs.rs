@@ -15,10 +15,10 @@ use crate::{
     model::{Detail, Graph},
     view::{
         self,
+        lost::Lost,
         samples::{By, Chosen},
         select::Selection,
         stacks::{Part, Weight},
-        summary::Lost,
     },
 };
 
@@ -297,6 +297,9 @@ impl Outputs {
         let asked = self.ask_for_requests();
         if self.are_none() && !self.are_tables() {
             return view::summary::write(graph, facts, lost, told).context("cannot write the summary");
+        }
+        if let Some(warning) = view::lost::warning(&graph.totals()) {
+            eprintln!("{warning}");
         }
         if self.requests || (asked && self.are_text()) {
             self.tell_requests(graph, facts, told)?;

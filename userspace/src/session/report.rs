@@ -12,7 +12,7 @@ use super::{export::Full, outputs::Wanted};
 use crate::{
     model::{Graph, Setup},
     recording::Reader,
-    view::summary::Lost,
+    view::lost::{self, Lost},
 };
 
 /// Spans are made once for so much time of the recording, as in a live run.
@@ -58,9 +58,10 @@ pub fn report(recording: &Path, wanted: &Wanted) -> Result<()> {
             told_ns = last_ns;
         }
     });
+    graph.lost_samples(lost::samples(&read.loss));
     graph.finish(read.end_ns.unwrap_or(last_ns));
     if export.is_none() || outputs.need_tasks() {
-        outputs.write(&graph, &read.facts, &Lost { by_kind: read.loss.clone() }, &mut io::stdout())?;
+        outputs.write(&graph, &read.facts, &Lost::of(&read.loss, &graph), &mut io::stdout())?;
     }
     let exported = export.map_or(Ok(()), |export| export.finish(&mut graph, &read.facts));
     match read.trouble() {

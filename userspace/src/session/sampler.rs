@@ -3,7 +3,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
@@ -16,7 +15,7 @@ use crate::{
         sample::{Taken, TakenBlocked, shortened},
     },
     facts::PollCode,
-    target::{addr::RuntimeAddr, lines::Lines, process::Process},
+    target::{addr::RuntimeAddr, lines::Lines, process::Process, threads},
     unwind::{Modules, Registers, Unwound, unwind},
 };
 
@@ -193,7 +192,7 @@ fn is_new(told: &mut HashSet<u64>, key: u64) -> bool {
 
 fn modules(process: &Process) -> Modules {
     // Without its mappings no code is known, and every stack says so.
-    let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+    let maps = threads::maps(process.pid);
     Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to))
 }
 

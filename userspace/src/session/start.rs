@@ -118,6 +118,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let images: Vec<Image> = std::iter::once(executable).chain(libraries).collect();
     check_room(&process, &images)?;
     let probe = Probe::attach(&watched, &images, &live.options).map_err(|error| gone_or(&process, error.into()))?;
+    process.with_first_thread()?;
     if process.became_another() {
         return Err(TargetError::BecameAnother(process.pid).into());
     }
@@ -296,10 +297,14 @@ fn facts_of(mut plan: Plan, bias: Bias, takes_stacks: bool) -> Facts {
 
 /// An error that may only be a consequence of the target's end, or of its becoming another program.
 pub(super) fn gone_or(process: &Process, error: Error) -> Error {
+    let first = process.with_first_thread();
     if process.became_another() {
         return TargetError::BecameAnother(process.pid).into();
     }
-    if process.is_ending() { TargetError::Ended(process.pid).into() } else { error }
+    if process.is_ending() {
+        return TargetError::Ended(process.pid).into();
+    }
+    first.map_or_else(Error::from, |()| error)
 }
 
 /// There must be room for a copy of each page with a hook in it. Twice as much is asked for, and a little more

@@ -13,7 +13,7 @@ use crate::{
         encode::thread_name,
         order::{CpuRound, Order},
     },
-    probe::Losses,
+    probe::{Losses, Way},
     target::rest,
 };
 
@@ -23,6 +23,9 @@ const REST_EVERY: u32 = 5;
 const REST_AT_A_TIME: usize = 64;
 /// And not more often than this for one thread.
 const REST_TRIES: u32 = 400;
+
+/// An `exec` that other threads keep waiting takes not so many rounds.
+const BLIND_ROUNDS: u32 = 50;
 
 /// Where events come from while a target is watched.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(super) struct Watch {
     /// Until when it certainly was this program that ran, in nanoseconds, and what was lost by then.
     sure: (u64, Losses),
     became_another: bool,
+    /// Rounds in which the hooks saw nothing, since the target's first thread had left.
+    blind: u32,
     /// How many system calls were not seen, and when that was looked at last, in nanoseconds.
     left_out: (u64, u64),
     /// Records that could not be decoded: none, unless probe and agent differ in version.
@@ -58,6 +63,7 @@ impl Watch {
             until: u64::MAX,
             sure: (armed.facts.armed.monotonic_ns, Losses::default()),
             became_another: false,
+            blind: 0,
             left_out: (0, armed.facts.armed.monotonic_ns),
             undecoded: 0,
         };
@@ -110,9 +116,17 @@ impl Watch {
         if self.became_another || armed.process.became_another() {
             self.became_another = true;
             self.until = self.until.min(self.sure.0);
+        } else if is_blind(armed) {
+            self.blind = self.blind.saturating_add(1);
+            self.until = self.until.min(self.sure.0);
         } else {
             self.sure = (time, losses);
         }
+    }
+
+    /// Whether the hooks have seen nothing for so long that no `exec` is what they wait for.
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind >= BLIND_ROUNDS
     }
 
     /// Whether the process has become another program, which ended what is watched.
@@ -207,6 +221,13 @@ impl Watch {
             }
         }
     }
+}
+
+/// Hooks that are attached one by one are the first thread's: the kernel takes them out of the memory of the others
+/// once it has left.
+/// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
+fn is_blind(armed: &Armed) -> bool {
+    armed.probe.way() == Way::Single && armed.process.first_thread_left()
 }
 
 /// The event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.

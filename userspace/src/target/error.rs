@@ -33,6 +33,10 @@ pub enum TargetError {
     /// The process is a zombie or a kernel thread: it has no executable.
     #[error("process {0} has no executable (it is a kernel thread, or has already ended)")]
     NoExecutable(u32),
+    /// The kernel knows which memory to put hooks into by the process's first thread.
+    /// <https://github.com/torvalds/linux/blob/v6.18/kernel/trace/bpf_trace.c#L3020-L3028>
+    #[error("the first thread of process {0} has left: the kernel puts no hooks into a process without it")]
+    FirstThreadLeft(u32),
     /// The process ended while it was looked at.
     #[error("process {0} ended while asyncscope was attaching to it")]
     Ended(u32),

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{addr::Bias, elf::Elf, proc, process::Process, version, vtables};
+use super::{addr::Bias, elf::Elf, process::Process, threads, version, vtables};
 
 /// A larger library is not read.
 const LEN_MAX: u64 = 64 << 20;
@@ -71,7 +71,7 @@ pub fn of(process: &Process) -> Vec<Library> {
 
 /// The files other than its executable that the process has code of, each once.
 fn mapped(process: &Process) -> Vec<Mapping> {
-    let maps = proc::text(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+    let maps = threads::maps(process.pid);
     // The kernel escapes a line's end in it, and nothing else.
     let escaped = process.executable.replace('\n', "\\012");
     let mut names = BTreeSet::from([process.executable.clone(), escaped]);

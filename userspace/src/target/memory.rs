@@ -4,12 +4,13 @@
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use nix::{
+    errno::Errno,
     sys::uio::{RemoteIoVec, process_vm_readv},
     unistd::Pid,
 };
-use procfs::process::Process;
+use procfs::{FromRead as _, process::Stat};
 
-use super::addr::RuntimeAddr;
+use super::{addr::RuntimeAddr, threads};
 
 /// The memory of the program that ran when this was opened.
 #[derive(Debug)]
@@ -32,8 +33,11 @@ pub(super) struct Place {
 impl Place {
     /// `None` where that is not told, or no program is left.
     fn of(pid: Pid) -> Option<Self> {
-        let stat = Process::new(pid.as_raw()).and_then(|process| process.stat()).ok()?;
-        Some(Self { code: stat.startcode, stack: stat.startstack }).filter(|place| place.code != 0 && place.stack != 0)
+        threads::ask(pid.as_raw().unsigned_abs(), |thread| {
+            let stat = Stat::from_file(thread.join("stat")).ok()?;
+            let place = Self { code: stat.startcode, stack: stat.startstack };
+            Some(place).filter(|place| place.code != 0 && place.stack != 0)
+        })
     }
 }
 
@@ -87,7 +91,15 @@ fn read(file: &File, address: RuntimeAddr, buffer: &mut [u8]) -> usize {
 fn call(pid: Pid, address: RuntimeAddr, buffer: &mut [u8]) -> usize {
     let Ok(base) = usize::try_from(address.0) else { return 0 };
     let remote = [RemoteIoVec { base, len: buffer.len() }];
-    process_vm_readv(pid, &mut [io::IoSliceMut::new(buffer)], &remote).unwrap_or(0)
+    let mut by = |thread| process_vm_readv(thread, &mut [io::IoSliceMut::new(&mut *buffer)], &remote);
+    match by(pid) {
+        // The first thread has left: the memory is that of the others.
+        Err(Errno::ESRCH) => {
+            let threads = threads::ids(pid.as_raw().unsigned_abs()).filter_map(|tid| i32::try_from(tid).ok());
+            threads.map(Pid::from_raw).find_map(|thread| by(thread).ok()).unwrap_or(0)
+        }
+        read => read.unwrap_or(0),
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod running;
 mod sites;
 pub mod sockets;
 mod spawns;
+pub mod threads;
 pub mod tls;
 mod types;
 mod version;

@@ -12,7 +12,7 @@ use super::{
     elf::Elf,
     error::TargetError,
     memory::Memory,
-    proc,
+    threads::{self, First},
 };
 
 /// An executable larger than this is refused: it is read whole.
@@ -44,10 +44,12 @@ impl Process {
     ///
     /// No such process, or none with an executable.
     pub fn by_pid(pid: u32) -> Result<Self, TargetError> {
-        let start_time = start_time(pid).ok_or(TargetError::NoSuchProcess(pid))?;
+        let (start_time, _) = threads::start_time_and_state(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?;
+        let first = threads::first_settled(pid, start_time);
         let refused = |error: io::Error| match error.kind() {
             io::ErrorKind::PermissionDenied => not_permitted(pid),
-            _ if start_time_and_state(pid).is_none() => TargetError::NoSuchProcess(pid),
+            _ if first == First::Left && threads::any_runs(pid, start_time) => TargetError::FirstThreadLeft(pid),
+            _ if threads::first(pid, start_time) == First::Gone => TargetError::NoSuchProcess(pid),
             _ => TargetError::NoExecutable(pid),
         };
         let link = format!("/proc/{pid}/exe");
@@ -141,8 +143,7 @@ impl Process {
     }
 
     fn bias_by_mapping(&self, elf: &Elf<'_>) -> Option<u64> {
-        let maps = proc::text(format!("/proc/{}/maps", self.pid)).ok()?;
-        let start = first_mapping(&maps, &self.executable)?;
+        let start = first_mapping(&threads::maps(self.pid), &self.executable)?;
         Some(start.wrapping_sub(elf.at_file_start()?.0))
     }
 
@@ -168,16 +169,13 @@ impl Process {
     /// What it runs now, as the kernel names it.
     #[must_use]
     pub fn executable_now(&self) -> Option<String> {
-        let link = fs::read_link(format!("/proc/{}/exe", self.pid)).ok()?;
-        Some(link.to_string_lossy().into_owned())
+        Some(threads::link(self.pid, "exe")?.to_string_lossy().into_owned())
     }
 
     /// The ids and names of its threads now.
     #[must_use]
     pub fn threads(&self) -> Vec<(u32, String)> {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return Vec::new() };
-        let tids = tasks.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        tids.filter_map(|tid| Some((tid, comm(self.pid, tid)?))).collect()
+        threads::ids(self.pid).filter_map(|tid| Some((tid, comm(self.pid, tid)?))).collect()
     }
 
     /// The name of one thread, while it lives.
@@ -186,18 +184,41 @@ impl Process {
         comm(self.pid, tid)
     }
 
-    /// Whether the process still runs: it has not ended, and its id has not been reused.
+    /// Whether the process still runs: a thread of it does, and its id has not been reused.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        start_time_and_state(self.pid)
-            .is_some_and(|(start, state)| start == self.start_time && !matches!(state, 'Z' | 'X'))
+        threads::any_runs(self.pid, self.start_time)
+    }
+
+    /// Makes sure that its first thread is there, by which the kernel finds where hooks belong. One whose place an
+    /// `exec` is about to take is waited for, though not for long.
+    ///
+    /// # Errors
+    ///
+    /// It has left, or all have.
+    pub fn with_first_thread(&self) -> Result<(), TargetError> {
+        match threads::first_settled(self.pid, self.start_time) {
+            First::Runs => Ok(()),
+            First::Left if self.is_alive() => Err(TargetError::FirstThreadLeft(self.pid)),
+            First::Left | First::Gone => Err(TargetError::Ended(self.pid)),
+        }
+    }
+
+    /// Whether its first thread has left, for good or until an `exec` of another one takes its place.
+    #[must_use]
+    pub fn first_thread_left(&self) -> bool {
+        threads::first(self.pid, self.start_time) == First::Left
     }
 
     /// Whether the process has ended, or is about to: it has given its memory back, and so has no executable any more.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        let executable = fs::read_link(format!("/proc/{}/exe", self.pid));
-        !self.is_alive() || executable.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        let executable = |thread: PathBuf| match fs::read_link(thread.join("exe")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // It may not be looked at, but is there.
+            told => Some(told),
+        };
+        !self.is_alive() || threads::ask(self.pid, executable).is_none()
     }
 
     fn gone_or_forbidden(&self) -> TargetError {
@@ -257,20 +278,6 @@ fn innermost_pid(pid: u32) -> Option<u32> {
 fn comm(pid: u32, tid: u32) -> Option<String> {
     let comm = fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned())
-}
-
-fn start_time(pid: u32) -> Option<u64> {
-    start_time_and_state(pid).map(|(start, _)| start)
-}
-
-/// The state letter and the start time in clock ticks since boot: fields 3 and 22 of `stat`, counted
-/// from the last `)` because a command name may hold anything.
-fn start_time_and_state(pid: u32) -> Option<(u64, char)> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((fields.nth(18)?.parse().ok()?, state))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
     plan::Plan,
     proc,
     process::Process,
+    threads,
 };
 
 /// A deeper stack than this is not looked at.
@@ -41,7 +42,7 @@ impl Mappings {
     /// As they are now; none if the process has ended.
     #[must_use]
     pub fn of(process: &Process) -> Self {
-        let maps = proc::text(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+        let maps = threads::maps(process.pid);
         let range = |line: &str| {
             let (start, end) = line.split_once(' ')?.0.split_once('-')?;
             Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))

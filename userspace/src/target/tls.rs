@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{addr::RuntimeAddr, proc, process::Process};
+use super::{addr::RuntimeAddr, proc, process::Process, threads};
 
 /// A thread's descriptor lies this near to the end of its mapping, which begins with the stack.
 const NEAR_END: u64 = 64 << 10;
@@ -65,7 +65,7 @@ fn own_id(pid: u32, tid: u32) -> Option<u32> {
 
 /// Private memory of no file that may be read and written.
 fn writable(pid: u32) -> Vec<(u64, u64)> {
-    let maps = proc::text(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let maps = threads::maps(pid);
     let range = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (start, end) = fields.next()?.split_once('-')?;

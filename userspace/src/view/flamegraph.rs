@@ -7,6 +7,7 @@ use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Options, from_lines};
 
 use super::awaits;
+use super::lost;
 use super::names::printable;
 use super::of_requests;
 use super::sampled;
@@ -50,6 +51,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
         options.title =
             format!("{}: {}, {}", printable(&facts.process.name), weight.meaning(), counted(requests.len()));
     }
+    warn(&mut options, graph);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
 }
 
@@ -85,6 +87,7 @@ pub fn write_versus(
         weight.meaning(),
         human(versus.least_ns)
     );
+    warn(&mut options, graph);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
 }
 
@@ -179,10 +182,17 @@ fn unit(total: u128) -> (String, f64) {
     if total >= 1_000_000_000 { ("µs".to_owned(), 1e-3) } else { ("ns".to_owned(), 1.0) }
 }
 
+/// Something missing is told in the title.
+fn warn(options: &mut Options<'_>, graph: &Graph) {
+    if lost::warning(&graph.totals()).is_some() {
+        options.title.push_str(&format!(" ({})", lost::told(&graph.totals())));
+    }
+}
+
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
     let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
-    format!("{} watched, {} polls, {} events lost", human(span), totals.polls, totals.lost)
+    format!("{} watched, {} polls, {}", human(span), totals.polls, lost::told(&totals))
 }
 
 fn write_empty(graph: &Graph, weight: Weight, out: &mut dyn Write) -> io::Result<()> {

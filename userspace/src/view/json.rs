@@ -210,6 +210,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
             spawns: totals.spawns,
             gaps: totals.gaps,
             lost: totals.lost,
+            samples_lost: totals.samples_lost,
             polls_unended: totals.polls_unended,
             stale_wakes: totals.stale_wakes,
             unmatched_poll_ends: totals.unmatched_poll_ends,

@@ -10,6 +10,7 @@ pub mod flamegraph;
 pub mod folded;
 pub mod inspect;
 pub mod json;
+pub mod lost;
 mod names;
 mod of_requests;
 pub mod otlp;

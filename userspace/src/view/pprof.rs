@@ -11,6 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use prost::Message;
 
 use super::awaits::Awaits;
+use super::lost;
 use super::names::{Names, frame, printable, text};
 use super::samples::{self, Native};
 use super::stacks::{Part, Weight, parts};
@@ -38,6 +39,8 @@ pub(super) struct Profile {
     pub(super) period_type: Option<ValueType>,
     #[prost(int64, tag = "12")]
     pub(super) period: i64,
+    #[prost(int64, repeated, tag = "13")]
+    pub(super) comment: Vec<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -110,6 +113,9 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
     }
     builder.profile.time_nanos = signed(facts.armed.unix_ns);
     builder.profile.duration_nanos = signed(graph.end_ns().saturating_sub(graph.setup().armed_ns));
+    if let Some(warning) = lost::warning(&graph.totals()) {
+        builder.profile.comment = vec![builder.string(&warning)];
+    }
     let mut gzip = GzEncoder::new(out, Compression::default());
     gzip.write_all(&builder.profile.encode_to_vec())?;
     gzip.finish().map(drop)

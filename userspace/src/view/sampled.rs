@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::lost;
 use super::names::{Names, printable};
 use super::samples::{By, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
@@ -77,7 +78,7 @@ pub(super) fn titles(graph: &Graph, facts: &Facts, by: By, total: u128, of: Opti
         0 => String::new(),
         count => format!(", {count} stacks not kept"),
     };
-    let subtitle = format!("{} watched, {} events lost{not_kept}", human(span), graph.totals().lost);
+    let subtitle = format!("{} watched, {}{not_kept}", human(span), lost::told(&graph.totals()));
     (title, Some(subtitle))
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::lost::Lost;
 use super::names::{Names, printable};
 use super::requests;
 use super::sampled;
@@ -18,13 +19,6 @@ const MAX_ROWS: usize = 40;
 const SLOWEST: usize = 5;
 /// Levels of the tree by which its rows are indented.
 const MAX_INDENT: usize = 32;
-
-/// Events that did not reach the agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// Why, and how many.
-    pub by_kind: Vec<(String, u64)>,
-}
 
 /// Writes the summary. The runtime's own tasks are left out.
 ///

@@ -4,9 +4,9 @@ mod printed;
 mod requests;
 mod samples;
 
+use super::lost::Lost;
 use super::names::{frame, printable};
 use super::stacks::{Part, Weight, fold};
-use super::summary::Lost;
 use super::units::human;
 use super::{flamegraph, folded, json, summary};
 use crate::facts::Facts;
@@ -99,6 +99,16 @@ fn flamegraphs_name_the_tasks() {
 }
 
 #[test]
+fn flamegraphs_tell_in_their_title_what_is_missing() {
+    let mut graph = script::graph(&format!("{FAMILY}; 5/0 gap 3"));
+    assert!(svg(&graph, "svc::handle").contains("under the tasks that spawned (3 events lost)"));
+    graph.lost_samples(2);
+    assert!(svg(&graph, "svc::handle").contains("under the tasks that spawned (3 events lost, 2 samples lost)"));
+    let full = svg(&script::graph(FAMILY), "svc::handle");
+    assert!(full.contains("under the tasks that spawned<"), "{full}");
+}
+
+#[test]
 fn flamegraphs_are_the_same_every_time() {
     let graph = script::graph(FAMILY);
     assert_eq!(svg(&graph, "svc::handle"), svg(&graph, "svc::handle"));
@@ -146,7 +156,7 @@ fn flamegraphs_survive_any_time() {
     assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
-const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
+const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
 {"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
 {"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}

@@ -5,6 +5,7 @@ mod before_attach;
 mod blocking;
 mod ending;
 mod execs;
+mod first_leaves;
 mod forks;
 mod guests;
 mod limits;
@@ -35,7 +36,7 @@ macro_rules! scenarios {
     ($($scenario:ident $name:literal $run:expr;)*) => {
         /// What to live.
         #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle, Steady, ExecOther, ExecItself, Guests(Guest), End(Ending) }
+        pub(crate) enum Scenario { $($scenario,)* BeforeAttach, Load, Idle, Steady, ExecOther, ExecItself, FirstLeaves, Guests(Guest), End(Ending) }
 
         impl Scenario {
             /// The scenario of this name.
@@ -48,6 +49,7 @@ macro_rules! scenarios {
                     "steady" => Self::Steady,
                     "exec_other" => Self::ExecOther,
                     "exec_itself" => Self::ExecItself,
+                    "first_leaves" => Self::FirstLeaves,
                     "guest_early" => Self::Guests(Guest::Early),
                     "guest_late" => Self::Guests(Guest::Late),
                     _ => return Ending::by_name(name.strip_prefix("ending_")?).map(Self::End),
@@ -63,6 +65,7 @@ macro_rules! scenarios {
                     Self::Steady => limits::steady(stage),
                     Self::ExecOther => execs::into_other(stage),
                     Self::ExecItself => execs::into_itself(stage),
+                    Self::FirstLeaves => first_leaves::run(stage),
                     Self::Guests(when) => guests::run(stage, when),
                     Self::End(ending) => ending::run(stage, ending),
                     $(Self::$scenario => {

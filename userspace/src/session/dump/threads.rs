@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::target::{addr::RuntimeAddr, proc, process::Process};
+use crate::target::{addr::RuntimeAddr, process::Process, threads};
 
 /// Thread pointers stand near the end of a thread's stack, or in a small mapping of the loader's.
 const NEAR_END: u64 = 64 << 10;
@@ -17,7 +17,7 @@ const POINTERS_MAX: usize = 1 << 16;
 
 /// Addresses that may be thread pointers. What is read by them has to prove itself.
 pub(super) fn pointers(process: &Process) -> BTreeSet<u64> {
-    let maps = proc::text(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+    let maps = threads::maps(process.pid);
     let writable = |line: &str| {
         let mut words = line.split_ascii_whitespace();
         let (range, rights) = (words.next()?, words.next()?);

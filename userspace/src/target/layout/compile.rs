@@ -12,7 +12,7 @@ use super::{
     scan::Index,
 };
 use crate::{
-    chain::{Discriminant, Edge, Hold, Layout, Leaf, Program, Step, Unless, Variant, Waits},
+    chain::{Discriminant, Edge, Layout, Leaf, Program, Step, Unless, Variant, Waits},
     facts::{AwaitFrame, AwaitKind},
     target::vtables::Vtable,
 };
@@ -23,7 +23,7 @@ const LAYOUTS_MAX: usize = 1 << 17;
 const EDGES_MAX: usize = 256;
 
 pub(super) struct Compiler<'a, 'd> {
-    find: Finder<'a, 'd>,
+    pub(super) find: Finder<'a, 'd>,
     layouts: Vec<Layout>,
     known: HashMap<At, u32>,
     todo: Vec<(u32, At)>,
@@ -119,7 +119,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
         u32::try_from(self.layouts.len() - 1).unwrap_or(u32::MAX)
     }
 
-    fn frame(&mut self, frame: AwaitFrame) -> u32 {
+    pub(super) fn frame(&mut self, frame: AwaitFrame) -> u32 {
         let frames = &mut self.frames;
         *self.frame_numbers.entry(frame).or_insert_with_key(|frame| {
             frames.push(frame.clone());
@@ -258,32 +258,6 @@ impl<'a, 'd> Compiler<'a, 'd> {
         Some(variant)
     }
 
-    fn holds(&mut self, name: &str, state: &Type<'a>, base: u64) -> Vec<Hold> {
-        let mut holds = Vec::new();
-        for member in state.members.iter().filter(|member| member.name != "__awaitee") {
-            let Some((at, ty)) = self.find.get(member.at) else { continue };
-            let Some(members) = rules::hold_rule(&self.find.base(at, &ty)) else { continue };
-            let part = Part { offset: base.saturating_add(member.offset), at };
-            let Some((pointer, thing)) = self.find.members(part, members).and_then(|part| self.find.pointer(part))
-            else {
-                continue;
-            };
-            let Some((_, thing)) = self.find.get(thing) else { continue };
-            let what = names::short(&self.find.index.path(at, ty.name));
-            let frame = self.frame(AwaitFrame {
-                name: format!("{}: {what} in {name}", member.name),
-                kind: AwaitKind::Leaf,
-                ..AwaitFrame::default()
-            });
-            let (Ok(pointer), Ok(len)) = (u32::try_from(pointer), u32::try_from(thing.size)) else { continue };
-            // A local that lives in two scopes is listed twice.
-            if !holds.iter().any(|hold: &Hold| hold.pointer == pointer) {
-                holds.push(Hold { frame, pointer, len });
-            }
-        }
-        holds
-    }
-
     fn leaf(&mut self, at: At, rule: LeafRule) -> Option<Layout> {
         let whole = Part { offset: 0, at };
         let mut name = rule.name.to_owned();
@@ -300,9 +274,9 @@ impl<'a, 'd> Compiler<'a, 'd> {
                     let nanoseconds = self.find.member(part, "tv_nsec")?;
                     Leaf { waits, word: word(seconds.offset)?, second: word(nanoseconds.offset)? }
                 }
-                Waits::Task | Waits::Address => {
+                _ => {
                     let (pointer, _) = self.find.pointer(part)?;
-                    Leaf { waits, word: word(pointer)?, second: 0 }
+                    Leaf { waits: self.permits(rule, whole).unwrap_or(waits), word: word(pointer)?, second: 0 }
                 }
             })
         });

@@ -8,6 +8,7 @@ mod dies;
 mod find;
 #[cfg(test)]
 mod handmade;
+mod holds;
 mod names;
 mod prune;
 mod rules;

@@ -54,7 +54,7 @@ const fn telling(ty: &'static str, name: &'static str, waits: Waits, members: &'
 const LEAVES: [LeafRule; 10] = [
     telling("tokio::time::sleep::Sleep", "Sleep", Waits::Until, &["deadline"]),
     telling("tokio::runtime::task::join::JoinHandle", "JoinHandle", Waits::Task, &["raw"]),
-    telling("tokio::sync::batch_semaphore::Acquire", "Semaphore", Waits::Address, &["semaphore"]),
+    telling(ACQUIRE, "Semaphore", Waits::Address, &["semaphore"]),
     telling("tokio::sync::notify::Notified", "Notify", Waits::Address, &["notify"]),
     leaf("tokio::sync::mpsc::chan::Rx", "mpsc::Receiver"),
     leaf("tokio::sync::mpsc::bounded::Receiver", "mpsc::Receiver"),
@@ -67,19 +67,65 @@ const LEAVES: [LeafRule; 10] = [
 /// Things that are polled by methods of their own and lead to futures.
 const RESOURCES: [&str; 1] = ["tokio::time::interval::Interval"];
 
-/// What others may wait for while it is kept: the type, and the members that lead to the pointer to it.
-const HOLDS: [(&str, &[&str]); 10] = [
-    ("tokio::sync::mutex::MutexGuard", &["lock"]),
-    ("tokio::sync::mutex::OwnedMutexGuard", &["lock"]),
-    ("tokio::sync::mutex::MappedMutexGuard", &["s"]),
-    ("tokio::sync::rwlock::read_guard::RwLockReadGuard", &["s"]),
-    ("tokio::sync::rwlock::write_guard::RwLockWriteGuard", &["s"]),
-    ("tokio::sync::rwlock::owned_read_guard::OwnedRwLockReadGuard", &["lock"]),
-    ("tokio::sync::rwlock::owned_write_guard::OwnedRwLockWriteGuard", &["lock"]),
-    ("tokio::sync::semaphore::SemaphorePermit", &["sem"]),
-    ("tokio::sync::semaphore::OwnedSemaphorePermit", &["sem"]),
-    ("tokio::sync::mpsc::bounded::Receiver", &["chan"]),
+/// How much of a thing is kept, and where that is told: the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// All there is.
+    All,
+    /// One reader's share.
+    Reader,
+    /// A writer's share, which is as many permits as there are.
+    Writer(&'static str),
+    /// Permits of a semaphore.
+    Permits(&'static str),
+    /// A channel, as a whole: others may wait at any part of it.
+    Channel,
+}
+
+/// What others may wait for while it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HoldRule {
+    /// The type, without generic arguments.
+    pub(super) ty: &'static str,
+    /// The member that leads to the pointer to what is kept.
+    pub(super) thing: &'static str,
+    /// How much of it.
+    pub(super) keeps: Keeps,
+}
+
+const fn hold(ty: &'static str, thing: &'static str, keeps: Keeps) -> HoldRule {
+    HoldRule { ty, thing, keeps }
+}
+
+/// A writer asks for all permits of its lock, and keeps their number.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/sync/rwlock.rs#L735-L764>
+const WRITER: Keeps = Keeps::Writer("permits_acquired");
+const PERMITS: Keeps = Keeps::Permits("permits");
+
+const HOLDS: [HoldRule; 13] = [
+    hold("tokio::sync::mutex::MutexGuard", "lock", Keeps::All),
+    hold("tokio::sync::mutex::OwnedMutexGuard", "lock", Keeps::All),
+    hold("tokio::sync::mutex::MappedMutexGuard", "s", Keeps::All),
+    hold("tokio::sync::mutex::OwnedMappedMutexGuard", "lock", Keeps::All),
+    hold("tokio::sync::rwlock::read_guard::RwLockReadGuard", "s", Keeps::Reader),
+    hold("tokio::sync::rwlock::write_guard::RwLockWriteGuard", "s", WRITER),
+    hold("tokio::sync::rwlock::write_guard_mapped::RwLockMappedWriteGuard", "s", WRITER),
+    hold("tokio::sync::rwlock::owned_read_guard::OwnedRwLockReadGuard", "lock", Keeps::Reader),
+    hold("tokio::sync::rwlock::owned_write_guard::OwnedRwLockWriteGuard", "lock", WRITER),
+    hold("tokio::sync::rwlock::owned_write_guard_mapped::OwnedRwLockMappedWriteGuard", "lock", WRITER),
+    hold("tokio::sync::semaphore::SemaphorePermit", "sem", PERMITS),
+    hold("tokio::sync::semaphore::OwnedSemaphorePermit", "sem", PERMITS),
+    hold("tokio::sync::mpsc::bounded::Receiver", "chan", Keeps::Channel),
 ];
+
+/// What tokio's locks, channels and semaphores are built on.
+pub(super) const SEMAPHORE: &str = "tokio::sync::batch_semaphore::Semaphore";
+/// What waits for permits of it.
+pub(super) const ACQUIRE: &str = "tokio::sync::batch_semaphore::Acquire";
+/// In that: how many are wanted, and how many of these are not there yet.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/sync/batch_semaphore.rs#L71-L100>
+pub(super) const WANTED: &[&str] = &["num_permits"];
+pub(super) const MISSING: &[&str] = &["node", "state"];
 
 /// A list of futures: where its links are, by member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +183,8 @@ pub(super) fn is_waited_for(base: &str) -> bool {
     leaf_rule(base).is_some() || list_rule(base).is_some() || RESOURCES.contains(&base)
 }
 
-pub(super) fn hold_rule(base: &str) -> Option<&'static [&'static str]> {
-    HOLDS.iter().find(|(ty, _)| *ty == base).map(|&(_, members)| members)
+pub(super) fn hold_rule(base: &str) -> Option<HoldRule> {
+    HOLDS.iter().find(|rule| rule.ty == base).copied()
 }
 
 pub(super) fn list_rule(base: &str) -> Option<ListRule> {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Told;
 use crate::{
     chain::{
-        Seen, TaskSnapshot, frame_name,
-        ring::{Waits, WaitsFor},
+        Held, Kept, Seen, TaskSnapshot, frame_name,
+        ring::{By, Waits, WaitsFor},
         snapshot::Doing,
     },
     event::TaskId,
@@ -75,6 +75,15 @@ struct Frame<'a> {
     joins: Option<u64>,
     waits_for: Option<u64>,
     keeps: Option<String>,
+    holds: Vec<Share>,
+}
+
+/// What a frame keeps that others may wait for.
+#[derive(Serialize)]
+struct Share {
+    what: String,
+    /// `None`: all there is, or an unknown part.
+    count: Option<u64>,
 }
 
 /// Writes the object, and the end of its line.
@@ -114,7 +123,16 @@ fn deadlocks(told: &Told<'_>, waits: &Waits) -> Vec<Vec<Link>> {
 }
 
 fn keeps(told: &Told<'_>, next: &WaitsFor) -> Option<String> {
-    told.program.frames.get(next.held?.frame as usize).map(|frame| frame.name.clone())
+    told.program.frames.get(next.held()?.frame as usize).map(|frame| frame.name.clone())
+}
+
+fn share(told: &Told<'_>, held: &Held) -> Option<Share> {
+    let count = match held.kept {
+        Kept::All | Kept::Writer(_) => None,
+        Kept::Reader => Some(1),
+        Kept::Permits(count) => count,
+    };
+    Some(Share { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
 }
 
 fn task<'a>(told: &Told<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> Task<'a> {
@@ -157,9 +175,10 @@ fn frames<'a>(told: &Told<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<Fra
             line: frame.line,
             until_line: frame.until,
             deadline_ns: node.seen.and_then(|seen| if let Seen::Until(ns) = seen { Some(ns) } else { None }),
-            joins: whom.filter(|whom| whom.held.is_none()).map(|whom| whom.task.0),
+            joins: whom.filter(|whom| whom.by == By::End).map(|whom| whom.task.0),
             waits_for: whom.map(|whom| whom.task.0),
             keeps: whom.and_then(|whom| keeps(told, &whom)),
+            holds: node.holds.iter().filter_map(|held| share(told, held)).collect(),
         }
     };
     nodes.iter().enumerate().map(frame).collect()

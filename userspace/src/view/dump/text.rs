@@ -8,8 +8,8 @@ use std::{
 use super::Told;
 use crate::{
     chain::{
-        Cut, Node, Seen, TaskSnapshot, frame_name,
-        ring::{Waits, WaitsFor},
+        Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
+        ring::{By, Waits, WaitsFor},
         snapshot::{Doing, Unread},
     },
     event::TaskId,
@@ -112,10 +112,17 @@ impl Text<'_> {
 
     fn whom(&self, next: &WaitsFor) -> String {
         let task = self.name(next.task);
-        match next.held.and_then(|held| self.told.program.frames.get(held.frame as usize)) {
-            Some(frame) => format!("task {} {task}, which keeps {}", next.task.0, printable(&frame.name)),
-            None => format!("the end of task {} {task}", next.task.0),
+        let id = next.task.0;
+        match next.by {
+            By::Release(held) => format!("task {id} {task}, which keeps {}", self.kept(&held)),
+            By::End => format!("the end of task {id} {task}"),
+            By::Turn => format!("task {id} {task}, whose turn is before"),
         }
+    }
+
+    fn kept(&self, held: &Held) -> String {
+        let frame = self.told.program.frames.get(held.frame as usize);
+        frame.map_or_else(String::new, |frame| printable(&frame.name))
     }
 
     fn name(&self, id: TaskId) -> String {
@@ -176,10 +183,13 @@ impl Text<'_> {
             _ => "",
         };
         let place = place(frame).map_or_else(String::new, |place| format!("  {place}"));
-        let whom = whom
-            .filter(|whom| whom.held.is_some())
-            .map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
-        writeln!(self.out, "{indent}{inside}{}{tells}{state}{place}{whom}", printable(name))
+        let whom =
+            whom.filter(|whom| whom.by != By::End).map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
+        writeln!(self.out, "{indent}{inside}{}{tells}{state}{place}{whom}", printable(name))?;
+        for (held, count) in node.holds.iter().filter_map(|held| Some((held, counted(held)?))) {
+            writeln!(self.out, "{indent}{inside}  holds {count}: {}", self.kept(held))?;
+        }
+        Ok(())
     }
 
     fn tells(&self, seen: Seen) -> String {
@@ -194,8 +204,17 @@ impl Text<'_> {
                 let found = joined.into_iter().find(|&&(at, _)| at == header);
                 found.map_or_else(String::new, |(_, id)| format!(" of task {}", id.0))
             }
-            Seen::Address(_) => String::new(),
+            Seen::Address(_) | Seen::Permits { .. } => String::new(),
         }
+    }
+}
+
+/// How many shares of a thing are kept that others may have some of as well.
+fn counted(held: &Held) -> Option<String> {
+    match held.kept {
+        Kept::Reader => Some("1".to_owned()),
+        Kept::Permits(count) => Some(count.map_or_else(|| "some".to_owned(), |count| count.to_string())),
+        Kept::All | Kept::Writer(_) => None,
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) struct TotalsLine {
     pub(super) spawns: u64,
     pub(super) gaps: u64,
     pub(super) lost: u64,
+    pub(super) samples_lost: u64,
     pub(super) polls_unended: u64,
     pub(super) stale_wakes: u64,
     pub(super) unmatched_poll_ends: u64,

@@ -21,6 +21,15 @@ fn profile(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>) -> Pro
     Profile::decode(&plain[..]).unwrap()
 }
 
+#[test]
+fn what_is_missing_is_a_comment() {
+    let profile_of = |script: &str| profile(&graph(script), &facts("f"), Weight::Busy, &Part::All);
+    let lossy = profile_of(&format!("{FAMILY}; 5/0 gap"));
+    let comments = lossy.comment.iter().map(|&place| lossy.string_table[usize::try_from(place).unwrap()].as_str());
+    assert_eq!(comments.collect::<Vec<_>>(), ["3 events lost: what they put in doubt is shown as unknown"]);
+    assert!(profile_of(FAMILY).comment.is_empty());
+}
+
 /// `frame;frame value,value key=value`, in the order of the profile.
 fn told(profile: &Profile) -> Vec<String> {
     let string = |place: i64| profile.string_table[usize::try_from(place).unwrap()].as_str();

@@ -2,6 +2,7 @@ use super::{facts, text};
 use crate::facts::Moment;
 use crate::model::tests::script;
 use crate::view::flamegraph::{write, write_versus};
+use crate::view::lost::Lost;
 use crate::view::select::{Selection, Unclear};
 use crate::view::stacks::{Part, Weight};
 use crate::view::{request, requests, summary};
@@ -99,7 +100,7 @@ fn hostile_heads_are_escaped() {
     let all: Vec<_> = graph.requests().collect();
     let table = text(|out| requests::write(&graph, &facts("f"), &all, out));
     let story = text(|out| request::write(&graph, &facts("f"), all[0], out));
-    let folded = text(|out| summary::write(&graph, &facts("f"), &summary::Lost::default(), out));
+    let folded = text(|out| summary::write(&graph, &facts("f"), &Lost::default(), out));
     for shown in [table, story, folded] {
         assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{7}', '\u{9b}']), "{shown}");
     }
@@ -148,6 +149,6 @@ fn slow_requests_against_fast_ones() {
 
 #[test]
 fn summaries_tell_of_requests() {
-    let shown = text(|out| summary::write(&script::graph(THREE), &facts("f"), &summary::Lost::default(), out));
+    let shown = text(|out| summary::write(&script::graph(THREE), &facts("f"), &Lost::default(), out));
     assert!(shown.contains("3 requests, 1 outgoing calls\n") && shown.contains("abc-1"), "{shown}");
 }

@@ -1,6 +1,6 @@
+use super::super::lost::Lost;
 use super::super::samples::{By, Chosen};
 use super::super::stacks::{Part, Weight};
-use super::super::summary::Lost;
 use super::super::{flamegraph, json, requests, summary};
 use super::text;
 use crate::model::Detail;
