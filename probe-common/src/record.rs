@@ -32,6 +32,8 @@ pub enum Kind {
     Stream = 10,
     /// [`Print`]
     Print = 11,
+    /// [`WakeInTurn`]
+    WakeInTurn = 12,
     /// [`Awaited`]
     Awaited = 16,
     /// [`Frames`]
@@ -62,6 +64,7 @@ impl Kind {
             9 => Self::Message,
             10 => Self::Stream,
             11 => Self::Print,
+            12 => Self::WakeInTurn,
             16 => Self::Awaited,
             17 => Self::Frames,
             18 => Self::Blocked,
@@ -154,6 +157,26 @@ records! {
         new: u64,
         /// The return address of the waker function: who used the waker. 0: not known.
         caller: u64,
+    }
+
+    /// The same, while the thread was in a driver's turn.
+    WakeInTurn = 96 {
+        /// Every record's start.
+        head: Head,
+        /// The task that was woken.
+        task: Task,
+        /// The state word before the wake.
+        old: u64,
+        /// The state word after the wake.
+        new: u64,
+        /// The return address of the waker function: who used the waker. 0: not known.
+        caller: u64,
+        /// The thread's stack pointer at the entry of the turn.
+        turn: u64,
+        /// Whose turn: a [`Driver`].
+        ///
+        /// [`Driver`]: crate::config::Driver
+        driver: u64,
     }
 
     /// The task was asked to cancel, by `abort` on a handle.
@@ -484,6 +507,11 @@ pub mod flags {
     pub const ID_UNREADABLE: u8 = 16;
     /// The thread was in the kernel: in a system call, a fault or an interrupt.
     pub const IN_KERNEL: u8 = 32;
+    /// What follows the completion that came last on this thread was going on: the task's output was dropped, or
+    /// its `JoinHandle`'s waker used.
+    pub const COMPLETING: u8 = 64;
+    /// Nothing of the kind was going on. With neither, that could not be told.
+    pub const COMPLETED: u8 = 128;
 }
 
 /// The bits of a task's state word.

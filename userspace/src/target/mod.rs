@@ -28,6 +28,7 @@ mod running;
 mod sites;
 mod spawns;
 pub mod tls;
+pub mod turns;
 mod types;
 mod version;
 pub mod vtables;
