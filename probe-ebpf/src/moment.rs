@@ -35,6 +35,8 @@ struct Moment {
     nested: u64,
     /// The stack pointer at the entry of a driver's turn; 0: there is none.
     turn: u64,
+    /// The return address there.
+    back: u64,
     /// Whose turn.
     driver: u64,
 }
@@ -54,6 +56,7 @@ const NONE: Moment = Moment {
     outer: 0,
     nested: 0,
     turn: 0,
+    back: 0,
     driver: 0,
 };
 
@@ -110,7 +113,8 @@ pub fn completed(task: Task, new: u64, unsets: bool) {
 #[inline(always)]
 pub fn now(sp: u64) -> (u8, Option<Turn>) {
     let Some(moment) = known() else { return (0, None) };
-    if moment.turn != 0 && moment.turn <= sp {
+    // A turn that has returned is noted where it returns to; this is for the case that a program did not run there.
+    if moment.turn != 0 && (moment.turn <= sp || target::read(moment.turn) != Some(moment.back)) {
         moment.turn = 0;
     }
     let turn = (moment.turn != 0).then_some(Turn { sp: moment.turn, driver: moment.driver });
@@ -181,8 +185,8 @@ pub fn panicked() {
 /// A driver's turn begins.
 #[inline(always)]
 pub fn turn_begins(sp: u64, driver: Driver) {
-    if let Some(moment) = noted() {
-        (moment.turn, moment.driver) = (sp, driver as u64);
+    if let (Some(moment), Some(back)) = (noted(), target::read(sp)) {
+        (moment.turn, moment.back, moment.driver) = (sp, back, driver as u64);
     }
 }
 

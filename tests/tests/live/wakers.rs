@@ -17,9 +17,9 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         let run: Test = Box::new(move || run(scenario));
         let storm: Test = Box::new(move || lossy(scenario));
         [
-            (format!("attach::{scenario}"), attached),
-            (format!("run::{scenario}"), run),
-            (format!("lossy::{scenario}"), storm),
+            (format!("wakers::attach::{scenario}"), attached),
+            (format!("wakers::run::{scenario}"), run),
+            (format!("wakers::lossy::{scenario}"), storm),
         ]
     };
     SCENARIOS.into_iter().flat_map(both).collect()
@@ -28,13 +28,13 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 fn attached(scenario: &str, options: &[&str]) -> Result<()> {
     let (truth, seen) = trial::attached(Target::start(scenario)?, options)?;
     ensure!(!truth.woken.is_empty(), "the target does not say who wakes whom");
-    judge(&format!("attach::{scenario}"), &truth, &seen)
+    judge(&format!("wakers::attach::{scenario}"), &truth, &seen)
 }
 
 fn run(scenario: &str) -> Result<()> {
     let (truth, seen) = trial::run(&paths::truth()?, &[scenario])?;
     ensure!(!truth.woken.is_empty(), "the target does not say who wakes whom");
-    judge(&format!("run::{scenario}"), &truth, &seen)
+    judge(&format!("wakers::run::{scenario}"), &truth, &seen)
 }
 
 /// With buffers far too small, what is not known is said to be so.

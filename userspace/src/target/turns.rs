@@ -75,6 +75,14 @@ struct Calls<'a, 'e, 'data> {
     callers: &'a Callers,
 }
 
+/// Instructions of which one runs right after each return of the function, or in a sentence why they are not known.
+#[cfg(test)]
+pub(super) fn returned(code: &Code<'_, '_>, function: ElfAddr) -> Result<Vec<ElfAddr>, String> {
+    let callers = Callers::new(code.elf);
+    let found = Calls { code, callers: &callers }.of_turn(function)?;
+    Ok(found.iter().map(|instruction| ElfAddr(instruction.ip())).collect())
+}
+
 /// What a turn returns to.
 #[derive(Default)]
 struct Found {
