@@ -104,9 +104,9 @@ impl Callers {
             let bytes = elf.bytes(function.start, function.len);
             let called = words(elf, function).zip(bytes).filter_map(|((after, word), opcode)| {
                 let place = ElfAddr(after.wrapping_add_signed(word.into()));
-                // A call or jump there, or through an entry of the GOT; the byte before the distance tells.
+                // A call or jump there, also a conditional one, or through an entry of the GOT; the byte before the distance tells.
                 match opcode {
-                    0xe8 | 0xe9 => elf.function_at(place),
+                    0xe8 | 0xe9 | 0x80..=0x8f => elf.function_at(place),
                     0x15 | 0x25 => elf.function_at(elf.pointer(place)?),
                     _ => None,
                 }

@@ -14,6 +14,7 @@ use super::{
     addr::ElfAddr,
     builder::Builder,
     discover::Symbols,
+    elf::Function,
     plan::Program,
     sites::{self, Callers},
     x86_64::{
@@ -115,10 +116,11 @@ impl Calls<'_, '_, '_> {
         if !to.functions.insert(function) {
             return Ok(());
         }
-        let callers = self.callers.of(self.code, function);
+        let mut callers = self.callers.of(self.code, function);
         if callers.is_empty() || callers.len() >= sites::CALLERS_MAX {
             return Err(format!("{} functions are seen to call the one at {:#x}", callers.len(), function.0));
         }
+        callers.extend(self.neighbours(function));
         for caller in callers {
             let Some(body) = self.code.body(caller) else { continue };
             for (index, instruction) in body.instructions.iter().enumerate() {
@@ -135,6 +137,14 @@ impl Calls<'_, '_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The functions so near that a jump of two bytes may lead from them to this one.
+    fn neighbours(&self, function: ElfAddr) -> impl Iterator<Item = ElfAddr> + '_ {
+        const REACH: u64 = 0x82;
+        let (from, to) = (function.0.saturating_sub(REACH), function.0.saturating_add(REACH));
+        let is_near = move |other: &&Function| other.start.0 <= to && other.start.0.saturating_add(other.len) >= from;
+        self.code.elf.functions().iter().filter(is_near).map(|near| near.start).filter(move |near| *near != function)
     }
 
     /// Adds the first instruction from `index` on that can be hooked at little cost, or that goes elsewhere.

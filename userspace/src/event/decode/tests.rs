@@ -220,7 +220,7 @@ fn names() {
 fn wrong_lengths_and_kinds() {
     check_err(&[], DecodeError::Short { len: 0 });
     check_err(&[1; 31], DecodeError::Short { len: 31 });
-    for kind in [0, 12, 63, 127, 255] {
+    for kind in [0, 13, 63, 127, 255] {
         check_err(Head { kind, ..HEAD }.as_bytes(), DecodeError::UnknownKind { kind });
     }
     for (kind, expected) in [(1, 64), (2, 72), (3, 80), (4, 72), (5, 72), (6, 64), (7, 32), (8, 32)] {
