@@ -7,7 +7,8 @@ use std::{error::Error, fs, path::Path};
 
 use asyncscope::{
     event::{
-        At, Change, ChainFrame, Connection, Event, Message, SpawnWay, Start, State, TaskId, TaskRef, Value, What,
+        At, Change, ChainFrame, Completion, Connection, Event, Message, Moment, SpawnWay, Start, State, TaskId, TaskRef,
+        Turn, TurnOf, Value, What,
         encode::encode,
     },
     facts::{Facts, Hook, TaskType, Thread},
@@ -37,10 +38,12 @@ fn message(start: Start, values: u8) -> What {
 
 fn events() -> Vec<Event> {
     let (old, new) = (State(0xc5), State(0xcc));
+    let turn = Some(Turn { driver: TurnOf::Time, sp: 0x7fff_0000_0000 });
+    let moment = Moment { completion: Completion::Over, turn };
     let what = [
-        What::Spawn { task: TASK, state: old, caller: 0x5500_0000_3000, way: SpawnWay::Owned },
+        What::Spawn { task: TASK, state: old, caller: 0x5500_0000_3000, way: SpawnWay::Owned, completion: Completion::GoesOn },
         What::PollStart { task: TASK, state: old },
-        What::Wake { task: TASK, old, new, caller: 0x5500_0000_4000, owned: true, predicted: false },
+        What::Wake { task: TASK, old, new, caller: 0x5500_0000_4000, owned: true, predicted: false, moment },
         What::PollEnd { task: TASK, old, new },
         What::Abort { task: TASK, old, new, predicted: true },
         What::Shutdown { task: TASK, state: new },

@@ -31,6 +31,8 @@ pub struct TransitionCookie {
     pub new: u8,
     /// Where the return address of the outermost hooked function is, in bytes above the stack pointer.
     pub caller: Option<u16>,
+    /// Whether the function that completes a task here unsets JOIN_WAKER once it has used the waker.
+    pub unsets_waker: bool,
 }
 
 impl TransitionCookie {
@@ -43,7 +45,11 @@ impl TransitionCookie {
             Some(offset) => offset,
             None => Self::NO_CALLER,
         };
-        self.watch as u64 | ((self.header as u64) << 8) | ((self.new as u64) << 16) | ((caller as u64) << 32)
+        self.watch as u64
+            | ((self.header as u64) << 8)
+            | ((self.new as u64) << 16)
+            | ((self.unsets_waker as u64) << 24)
+            | ((caller as u64) << 32)
     }
 
     /// Unpacks the cookie; an unknown `watch` reads as [`Watch::PollEnd`].
@@ -60,6 +66,7 @@ impl TransitionCookie {
             header: (cookie >> 8) as u8 & 31,
             new: (cookie >> 16) as u8 & 31,
             caller: if caller == Self::NO_CALLER { None } else { Some(caller) },
+            unsets_waker: (cookie >> 24) & 1 != 0,
         }
     }
 }
@@ -77,6 +84,48 @@ pub enum EntryCookie {
     Complete = 2,
     /// `State::transition_to_notified_and_cancel`.
     Abort = 3,
+    /// As [`Self::Complete`], where JOIN_WAKER is unset once the `JoinHandle`'s waker was used.
+    CompleteUnsets = 4,
+}
+
+/// A part of the runtime that takes turns in which it wakes tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Driver {
+    /// Readiness of sockets and the like.
+    Io = 0,
+    /// Timers.
+    Time = 1,
+}
+
+/// The cookie of a hook at a driver's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnCookie {
+    /// At the entry of the function that is the turn, with the stack pointer as it was there.
+    Begins(Driver),
+    /// In a function that calls it, so that the stack pointer is above the turn's: it has returned.
+    HasReturned,
+}
+
+impl TurnCookie {
+    /// Packs the cookie.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        match self {
+            Self::HasReturned => 0,
+            Self::Begins(driver) => 1 | ((driver as u64) << 8),
+        }
+    }
+
+    /// Unpacks the cookie.
+    #[must_use]
+    pub const fn unpack(cookie: u64) -> Self {
+        match (cookie & 1, cookie >> 8) {
+            (0, _) => Self::HasReturned,
+            (_, 0) => Self::Begins(Driver::Io),
+            _ => Self::Begins(Driver::Time),
+        }
+    }
 }
 
 /// By which way a new task goes to its scheduler.
@@ -244,6 +293,8 @@ pub struct Sampling {
     pub tagged: u64,
     /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
     pub stack_pages: u64,
+    /// 1 where polls are traced: the id is looked at only where their hooks do not tell who acts.
+    pub traced: u64,
 }
 
 /// How an HTTP/2 header block lies in the target's memory: offsets in bytes from the start of a frame

@@ -58,11 +58,13 @@ pub enum Loss {
     StackDropped = 25,
     /// More threads blocked inside of polls than stacks are kept of.
     TooManyStacks = 26,
+    /// More threads than are kept were in the middle of something that only they can tell of.
+    TooManyThreads = 27,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::RingFull,
         Self::HeaderUnreadable,
         Self::IdUnreadable,
@@ -90,6 +92,7 @@ impl Loss {
         Self::StackUnreadable,
         Self::StackDropped,
         Self::TooManyStacks,
+        Self::TooManyThreads,
     ];
 
     /// A short stable name, for machines.
@@ -123,6 +126,7 @@ impl Loss {
             Self::StackUnreadable => "stack-unreadable",
             Self::StackDropped => "stack-dropped",
             Self::TooManyStacks => "too-many-stacks",
+            Self::TooManyThreads => "too-many-threads",
         }
     }
 
@@ -147,6 +151,7 @@ impl Loss {
             Self::RegistersUnreadable => "a thread's registers could not be read: a sample is missing",
             Self::StackUnreadable => "a thread's stack could not be read, and is not known for one sample",
             Self::TooManyStacks => "too many threads blocked inside of polls: where one did is not known",
+            Self::TooManyThreads => "too many threads at once: who woke or spawned some task is not known",
             Self::StackDropped => {
                 "the ring buffer was too full for a sample, or for where a thread blocked: raise --buffer"
             }

@@ -4,6 +4,9 @@
 //! between them, and are plain integers: any bytes are a valid record, so reading one cannot fail for
 //! another reason than its length.
 
+pub mod flags;
+pub mod state;
+
 /// What kind of record follows a [`Head`]; the value of [`Head::kind`].
 ///
 /// Values are never reused: recordings hold them.
@@ -32,6 +35,8 @@ pub enum Kind {
     Stream = 10,
     /// [`Print`]
     Print = 11,
+    /// [`WakeInTurn`]
+    WakeInTurn = 12,
     /// [`Awaited`]
     Awaited = 16,
     /// [`Frames`]
@@ -62,6 +67,7 @@ impl Kind {
             9 => Self::Message,
             10 => Self::Stream,
             11 => Self::Print,
+            12 => Self::WakeInTurn,
             16 => Self::Awaited,
             17 => Self::Frames,
             18 => Self::Blocked,
@@ -154,6 +160,26 @@ records! {
         new: u64,
         /// The return address of the waker function: who used the waker. 0: not known.
         caller: u64,
+    }
+
+    /// The same, while the thread was in a driver's turn.
+    WakeInTurn = 96 {
+        /// Every record's start.
+        head: Head,
+        /// The task that was woken.
+        task: Task,
+        /// The state word before the wake.
+        old: u64,
+        /// The state word after the wake.
+        new: u64,
+        /// The return address of the waker function: who used the waker. 0: not known.
+        caller: u64,
+        /// The thread's stack pointer at the entry of the turn.
+        turn: u64,
+        /// Whose turn: a [`Driver`].
+        ///
+        /// [`Driver`]: crate::config::Driver
+        driver: u64,
     }
 
     /// The task was asked to cancel, by `abort` on a handle.
@@ -469,41 +495,3 @@ pub const LONG_NS: u64 = 1_000_000;
 
 /// The most frames of a chain in a record.
 pub const FRAMES_MAX: usize = 48;
-
-/// Bits of [`Head::flags`].
-pub mod flags {
-    /// The state after was not seen but follows from the state before, as read at a function's entry.
-    pub const PREDICTED: u8 = 1;
-    /// The spawn was seen on the blocking pool's way in.
-    pub const BLOCKING: u8 = 2;
-    /// The spawn was seen on a `LocalSet`'s way in, where a task may also pass when it is woken.
-    pub const LOCAL: u8 = 4;
-    /// The waker was no longer owned when the header was read: the task may have been freed meanwhile.
-    pub const UNOWNED: u8 = 8;
-    /// The id of the task that the thread runs could not be read.
-    pub const ID_UNREADABLE: u8 = 16;
-    /// The thread was in the kernel: in a system call, a fault or an interrupt.
-    pub const IN_KERNEL: u8 = 32;
-}
-
-/// The bits of a task's state word.
-///
-/// Source: <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L15-L65>
-pub mod state {
-    /// The task is being polled, or torn down.
-    pub const RUNNING: u64 = 1;
-    /// The future is done and dropped; never unset.
-    pub const COMPLETE: u64 = 2;
-    /// A `Notified` for the task exists: it is in a queue, or will be after its poll.
-    pub const NOTIFIED: u64 = 4;
-    /// The `JoinHandle` is alive.
-    pub const JOIN_INTEREST: u64 = 8;
-    /// The `JoinHandle`'s waker is set.
-    pub const JOIN_WAKER: u64 = 16;
-    /// The task is to be cancelled.
-    pub const CANCELLED: u64 = 32;
-    /// One reference; the count fills the rest of the word.
-    pub const REF_ONE: u64 = 64;
-    /// The state word of a new task.
-    pub const INITIAL: u64 = (3 * REF_ONE) | JOIN_INTEREST | NOTIFIED;
-}

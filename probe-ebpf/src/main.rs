@@ -16,6 +16,7 @@ mod emit;
 mod http2;
 mod io;
 mod message;
+mod moment;
 mod poll;
 mod print;
 mod regs;
@@ -25,6 +26,7 @@ mod spawn;
 mod stack;
 mod target;
 mod transition;
+mod turn;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@ use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
 use crate::{
     blocked, chain,
     emit::{emit, missed},
+    moment,
     regs::{self, Interrupted as _},
     stack, target,
 };
@@ -59,6 +60,7 @@ pub fn shutdown(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn panic_start(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
+    moment::panicked();
     emit(&ctx, Kind::Panic, 0, |head| Panic { head });
     0
 }

@@ -21,6 +21,12 @@ pub fn sampling() -> Option<&'static Sampling> {
 /// Whether records are to say which task the thread runs: where polls, which would tell, have no hooks.
 #[inline(always)]
 pub fn is_wanted() -> bool {
+    sampling().is_some_and(|sampling| sampling.below != 0 && sampling.traced == 0)
+}
+
+/// Whether it is known where to look.
+#[inline(always)]
+pub fn is_known() -> bool {
     sampling().is_some_and(|sampling| sampling.below != 0)
 }
 

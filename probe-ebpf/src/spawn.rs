@@ -9,6 +9,7 @@ use probe_common::{
 
 use crate::{
     emit::{emit, lost, missed},
+    moment,
     regs::{self, Interrupted as _},
     running, stack, target,
 };
@@ -18,7 +19,8 @@ use crate::{
 pub fn spawn(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
     if let Some(New { task, state, caller, way }) = new(&ctx) {
-        emit(&ctx, Kind::Spawn, way, |head| Spawn { head, task, state, caller });
+        let (completion, _) = moment::now(ctx.stack_pointer());
+        emit(&ctx, Kind::Spawn, way | completion, |head| Spawn { head, task, state, caller });
     }
     0
 }

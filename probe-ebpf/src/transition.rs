@@ -7,14 +7,15 @@ use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe,
 use probe_common::{
     config::{EntryCookie, TransitionCookie, Watch},
     record::{
-        Abort, Kind, PollEnd, Task, Wake, flags,
-        state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING},
+        Abort, Kind, PollEnd, Task, Wake, WakeInTurn, flags,
+        state::{CANCELLED, COMPLETE, JOIN_WAKER, NOTIFIED, RUNNING},
     },
 };
 
 use crate::{
     blocked,
     emit::{emit, missed},
+    moment::{self, Turn},
     regs::{self, Interrupted as _},
     stack, target,
 };
@@ -31,7 +32,7 @@ pub fn transition(ctx: ProbeContext) -> u32 {
     let header = regs::word(&ctx, cookie.header);
     let (old, new) = (regs::exchanged_old(&ctx), regs::word(&ctx, cookie.new));
     match cookie.watch {
-        Watch::PollEnd | Watch::TaskEnd => poll_end(&ctx, header, old, new),
+        Watch::PollEnd | Watch::TaskEnd => poll_end(&ctx, header, old, new, cookie.unsets_waker),
         Watch::Wake => {
             let caller = match cookie.caller {
                 Some(offset) => target::read(ctx.stack_pointer() + u64::from(offset)).unwrap_or(0),
@@ -51,6 +52,7 @@ pub fn transition_entry(ctx: ProbeContext) -> u32 {
     const WAKE: u64 = EntryCookie::Wake as u64;
     const IDLE: u64 = EntryCookie::Idle as u64;
     const COMPLETE_: u64 = EntryCookie::Complete as u64;
+    const COMPLETE_UNSETS: u64 = EntryCookie::CompleteUnsets as u64;
     // SAFETY: the context is this program's own.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
     let header = regs::first_argument(&ctx);
@@ -58,8 +60,10 @@ pub fn transition_entry(ctx: ProbeContext) -> u32 {
     match cookie {
         // A cancelled task stays RUNNING here, and is torn down before it completes.
         IDLE if old & CANCELLED != 0 => {}
-        IDLE => poll_end(&ctx, header, old, old & !RUNNING),
-        COMPLETE_ => poll_end(&ctx, header, old, old ^ (RUNNING | COMPLETE)),
+        IDLE => poll_end(&ctx, header, old, old & !RUNNING, false),
+        COMPLETE_ | COMPLETE_UNSETS => {
+            poll_end(&ctx, header, old, old ^ (RUNNING | COMPLETE), cookie == COMPLETE_UNSETS);
+        }
         WAKE => {
             let caller = target::read(ctx.stack_pointer()).unwrap_or(0);
             let notified = if old & COMPLETE == 0 { NOTIFIED } else { 0 };
@@ -71,7 +75,10 @@ pub fn transition_entry(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64) {
+fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64, unsets_waker: bool) {
+    if old & (COMPLETE | JOIN_WAKER) == COMPLETE | JOIN_WAKER && new & JOIN_WAKER == 0 {
+        return moment::woke(header);
+    }
     if old & RUNNING == 0 || new & RUNNING != 0 {
         return;
     }
@@ -80,7 +87,10 @@ fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64) {
     // it by its header, from the poll's start on this thread.
     let task = if new & COMPLETE != 0 { target::task(header).ok() } else { None };
     let task = match task {
-        Some((task, _)) => task,
+        Some((task, _)) => {
+            moment::completed(task, new, unsets_waker);
+            task
+        }
         None => Task { header, id: 0, vtable: 0 },
     };
     emit(ctx, Kind::PollEnd, 0, |head| PollEnd { head, task, old, new });
@@ -96,7 +106,19 @@ fn wake(ctx: &ProbeContext, header: u64, old: u64, new: u64, caller: u64, known:
     let made_ready = old & (RUNNING | COMPLETE | NOTIFIED) == 0;
     let owned = made_ready || known & flags::PREDICTED != 0;
     let flags = if owned { known } else { known | flags::UNOWNED };
-    emit(ctx, Kind::Wake, flags, |head| Wake { head, task, old, new, caller });
+    let (completion, turn) = moment::now(ctx.stack_pointer());
+    match turn {
+        None => emit(ctx, Kind::Wake, flags | completion, |head| Wake { head, task, old, new, caller }),
+        Some(Turn { sp, driver }) => emit(ctx, Kind::WakeInTurn, flags | completion, |head| WakeInTurn {
+            head,
+            task,
+            old,
+            new,
+            caller,
+            turn: sp,
+            driver,
+        }),
+    }
 }
 
 #[inline(always)]

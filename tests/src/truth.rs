@@ -16,8 +16,26 @@ pub struct Truth {
     pub answers: u64,
     /// What became of a storm's panics, by kind.
     pub storm: BTreeMap<String, Tally>,
+    /// Who wakes a task, the first one surely, and nobody else.
+    pub woken: Vec<(u64, Vec<TrueWaker>)>,
     /// How many tasks another tokio in the process spawned, which are not among [`Truth::tasks`].
     pub guests: u64,
+}
+
+/// Who wakes a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrueWaker {
+    /// Another task.
+    Task(u64),
+    /// The runtime's I/O driver.
+    Io,
+    /// The runtime's timers.
+    Time,
+    /// The task itself, in its poll.
+    Itself,
+    /// The future of `block_on`.
+    Root,
 }
 
 /// What became of the panics of one kind.
@@ -114,6 +132,10 @@ enum Line {
         caught: u64,
         poll: u64,
     },
+    Woken {
+        woken: u64,
+        by: Vec<TrueWaker>,
+    },
     Shutdown {
         shutdown: Interval,
     },
@@ -184,6 +206,7 @@ impl Reader {
             }
             Line::Abort { abort, what } => self.aborts.push((abort, what)),
             Line::Caught { caught, poll } => self.caught.push((caught, poll)),
+            Line::Woken { woken, by } => self.truth.woken.push((woken, by)),
             Line::Shutdown { shutdown } => self.truth.shutdowns.push((shutdown.t0, shutdown.t1)),
             Line::Answers { answers } => self.truth.answers = answers,
             Line::Guests { guests } => self.truth.guests = guests,

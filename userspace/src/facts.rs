@@ -53,7 +53,7 @@ pub struct Facts {
     pub running: Option<RunningTask>,
     /// How CPU time was sampled; `None` where polls were traced.
     pub sampling: Option<Sampling>,
-    /// The poll functions, where CPU time was sampled or blocked threads were watched: what stacks end at.
+    /// The poll functions: what stacks end at, and what uses the waker of a `JoinHandle`.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
     pub polls: Vec<PollCode>,
     /// The threads alive when the hooks were armed.
@@ -260,6 +260,15 @@ pub enum Driver {
     Deferred,
 }
 
+impl From<crate::event::TurnOf> for Driver {
+    fn from(driver: crate::event::TurnOf) -> Self {
+        match driver {
+            crate::event::TurnOf::Io => Self::Io,
+            crate::event::TurnOf::Time => Self::Time,
+        }
+    }
+}
+
 /// A thread of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
@@ -272,7 +281,7 @@ pub struct Thread {
 /// A hook: an instruction at which a probe sits, or the reason why none does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `http`,
+    /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `turn`, `http`,
     /// `connection`, `http2-head`, `logs`; `task-end` in place of `poll-end` where CPU time was sampled.
     pub sees: String,
     /// The ELF address of the instruction; `None` where there is no such hook.

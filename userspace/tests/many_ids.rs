@@ -3,7 +3,9 @@
 //!
 //! `ASYNCSCOPE_IDS=1000000 cargo test --release -p asyncscope --test many_ids -- --nocapture`
 
-use asyncscope::event::{At, Connection, Event, Message, Source, SpawnWay, Start, State, TaskId, TaskRef, Value, What};
+use asyncscope::event::{
+    At, Completion, Connection, Event, Message, Source, SpawnWay, Start, State, TaskId, TaskRef, Value, What,
+};
 use asyncscope::facts::Facts;
 use asyncscope::model::{Graph, Setup};
 
@@ -36,7 +38,7 @@ fn request(number: u64) -> [What; 9] {
     [
         What::PollStart { task: task(1), state: idle },
         message(false, start, vec![id]),
-        What::Spawn { task: new, state: idle, caller: 0, way: SpawnWay::Owned },
+        What::Spawn { task: new, state: idle, caller: 0, way: SpawnWay::Owned, completion: Completion::Over },
         What::PollEnd { task: task(1), old: running, new: State(0) },
         What::PollStart { task: new, state: idle },
         What::PollEnd { task: new, old: running, new: State(COMPLETE) },

@@ -14,8 +14,8 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::seen::{Actor, Seen};
-use crate::truth::{TrueTask, Truth};
+use crate::seen::{Actor, Seen, SeenWake};
+use crate::truth::{TrueTask, TrueWaker, Truth};
 
 /// More late polls than this and one in a hundred tasks are no chance: a thread has to lose its processor between two
 /// instructions.
@@ -83,6 +83,21 @@ pub fn compare(truth: &Truth, seen: &Seen, rules: Rules) -> Comparison {
     sides.totals();
     sides.result.mistakes.rotate_left(of_tasks);
     sides.result
+}
+
+impl TrueWaker {
+    fn is(self, wake: &SeenWake) -> bool {
+        match (self, &wake.by) {
+            (Self::Task(truth), Actor::Task(seen)) => truth == *seen,
+            (Self::Itself, Actor::Task(seen)) => wake.task == *seen,
+            (Self::Itself, Actor::Own(own)) => *own,
+            (Self::Io, Actor::Runtime(Some(driver))) => driver == "io",
+            (Self::Time, Actor::Runtime(Some(driver))) => driver == "time",
+            // A runtime's thread, or one of which no task was polled yet.
+            (Self::Root, Actor::Runtime(None) | Actor::Thread(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 struct Sides<'a> {
@@ -168,6 +183,25 @@ impl Sides<'_> {
                     self.mistake(format!("{wake:?} has a task that is not the program's"));
                 }
             }
+        }
+        for (id, by) in &self.truth.woken {
+            self.wakers(*id, by);
+        }
+    }
+
+    /// Who wakes a task, where the target says so.
+    fn wakers(&mut self, task: u64, by: &[TrueWaker]) {
+        let wakes = self.seen.wakes.iter().filter(|wake| wake.task == task && wake.did != "found-complete");
+        let wakes: Vec<_> = wakes.collect();
+        for wake in &wakes {
+            let unknown = self.gaps && matches!(wake.by, Actor::Unknown(_));
+            if !unknown && !by.iter().any(|by| by.is(wake)) {
+                self.mistake(format!("{wake:?}, not by one of {by:?}"));
+            }
+        }
+        let first = by.first().is_none_or(|first| wakes.iter().any(|wake| first.is(wake)));
+        if !first && !self.gaps {
+            self.mistake(format!("task {task} is not seen to be woken by the first of {by:?}: {wakes:?}"));
         }
     }
 

@@ -28,6 +28,7 @@ mod scenarios;
 mod shares;
 mod spans;
 mod stripped;
+mod wakers;
 
 use std::env::var_os;
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     }
     let tests = [
         scenarios::tests(),
+        wakers::tests(),
         life::tests(),
         faults::tests(),
         lacking::tests(),

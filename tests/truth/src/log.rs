@@ -29,6 +29,18 @@ pub(crate) enum How {
     Panicked,
 }
 
+/// Who wakes a task, in the words of asyncscope's JSON but for the last ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    Task(u64),
+    Io,
+    Time,
+    /// The task itself, in its poll.
+    Itself,
+    /// The future of `block_on`.
+    Root,
+}
+
 /// A task's spawn, as the code that spawned it saw it.
 #[derive(Debug)]
 pub(crate) struct Spawn {
@@ -131,6 +143,18 @@ impl Task {
 /// Logs one fact beside the tasks.
 pub(crate) fn fact(fact: Value) {
     lock(&FACTS).push(fact);
+}
+
+/// Logs who wakes a task: nobody else does, and the first one surely.
+pub(crate) fn woken(task: u64, by: Vec<By>) {
+    let by: Vec<Value> = by
+        .into_iter()
+        .map(|by| match by {
+            By::Task(id) => json!({ "task": id }),
+            other => json!(format!("{other:?}").to_lowercase()),
+        })
+        .collect();
+    fact(json!({ "woken": task, "by": by }));
 }
 
 /// Logs that the scenario contradicts itself, or tokio.

@@ -11,6 +11,8 @@
 //! - `{"caught":id,"poll":n}`: the task's n-th poll caught a panic of its own
 //! - `{"answers":n}`: of a load; `{"storm":kind,"of":{"tasks":n,"panicked":n,"cancelled":n,"caught":n,"micros":n}}`: of its panics
 //! - `{"guests":n}`: tasks of another tokio, which are not listed
+//! - `{"woken":id,"by":[who]}`: who wakes the task, the first one surely, and nobody else: `{"task":id}`, `"io"`, `"time"`,
+//!   `"itself"`, `"root"` (the future of `block_on`)
 //! - `{"wrong":sentence}`: the truth contradicts itself; the exit code is then 3
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC`.

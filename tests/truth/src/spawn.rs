@@ -46,6 +46,11 @@ impl<T> Spawned<T> {
         self.handle.abort_handle()
     }
 
+    /// The id as tokio numbers it.
+    pub(crate) fn id(&self) -> u64 {
+        ids::of(&self.handle.abort_handle())
+    }
+
     pub(crate) fn polls(&self) -> u64 {
         self.task.polls()
     }
@@ -67,6 +72,14 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     track(Kind::Spawned, type_name::<F>(), true, |task| tokio::spawn(Counted::new(task, future)))
+}
+
+/// Spawns where tokio names another task than the one whose code runs: where an output is dropped with its handle.
+pub(crate) fn spawn_as<F>(parent: Option<Arc<Task>>, future: F) -> Spawned<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    track_as(parent, Kind::Spawned, type_name::<F>(), true, |task| tokio::spawn(Counted::new(task, future)))
 }
 
 pub(crate) fn spawn_on<F>(runtime: &Handle, future: F) -> Spawned<F::Output>
@@ -110,13 +123,24 @@ where
 }
 
 fn track<T>(kind: Kind, type_name: &str, counted: bool, start: impl FnOnce(Arc<Task>) -> JoinHandle<T>) -> Spawned<T> {
-    let task = Task::new(kind, type_name, counted);
-    let (parent, poll_began) = (current(), poll_began());
+    let parent = current();
     // The parent's own spawn may still be about to return, on another thread.
     let known = parent.as_ref().map(|parent| parent.id());
     if known != Some(None) && !ids::tokio_agrees(known.flatten()) {
         log::wrong(&format!("tokio says that {known:?} is not the running task"));
     }
+    track_as(parent, kind, type_name, counted, start)
+}
+
+fn track_as<T>(
+    parent: Option<Arc<Task>>,
+    kind: Kind,
+    type_name: &str,
+    counted: bool,
+    start: impl FnOnce(Arc<Task>) -> JoinHandle<T>,
+) -> Spawned<T> {
+    let task = Task::new(kind, type_name, counted);
+    let poll_began = poll_began();
     let t0 = now();
     let handle = start(Arc::clone(&task));
     let t1 = now();

@@ -1,7 +1,7 @@
 //! A made-up program's events, the same on every machine: what the agent's own cost is measured with.
 
 use asyncscope::event::encode::encode;
-use asyncscope::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
+use asyncscope::event::{At, Completion, Event, Moment, SpawnWay, State, TaskId, TaskRef, What};
 use asyncscope::facts::{Facts, TaskType};
 use probe_common::record::state::{COMPLETE, INITIAL, JOIN_INTEREST, NOTIFIED, REF_ONE, RUNNING};
 
@@ -47,14 +47,20 @@ impl Load {
     /// The task that spawns the others begins to be polled.
     pub(crate) fn begin(&mut self, sink: &mut impl FnMut(Event)) {
         let task = task(SPAWNER);
-        sink(self.event(0, What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned }));
+        sink(self.event(
+            0,
+            What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned, completion: Completion::Over },
+        ));
         sink(self.event(0, What::PollStart { task, state: State(INITIAL) }));
     }
 
     /// A task is spawned, polled and waits: 3 events.
     pub(crate) fn start(&mut self, id: u64, sink: &mut impl FnMut(Event)) {
         let task = task(id);
-        sink(self.event(0, What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned }));
+        sink(self.event(
+            0,
+            What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned, completion: Completion::Over },
+        ));
         self.poll(id, IDLE, sink);
     }
 
@@ -72,7 +78,18 @@ impl Load {
 
     fn wake(&mut self, id: u64, sink: &mut impl FnMut(Event)) {
         let (old, new) = (State(IDLE), State(IDLE | NOTIFIED));
-        sink(self.event(0, What::Wake { task: task(id), old, new, caller: 0, owned: true, predicted: false }));
+        sink(self.event(
+            0,
+            What::Wake {
+                task: task(id),
+                old,
+                new,
+                caller: 0,
+                owned: true,
+                predicted: false,
+                moment: Moment { completion: Completion::Over, turn: None },
+            },
+        ));
     }
 
     fn poll(&mut self, id: u64, new: u64, sink: &mut impl FnMut(Event)) {

@@ -9,8 +9,8 @@ use probe_common::record::{
 use super::encode::thread_name;
 use super::sample::INLINED_MAX;
 use super::{
-    At, ChainFrame, Change, Connection, Ended, Event, Function, Message, Missing, Print, Running, Source, SpawnWay,
-    Standard, Start, State, TaskId, TaskRef, Value, What,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
+    Source, SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What,
 };
 
 /// Any event that a record can hold.
@@ -105,6 +105,16 @@ fn way() -> impl Strategy<Value = SpawnWay> {
     prop_oneof![Just(SpawnWay::Owned), Just(SpawnWay::Blocking), Just(SpawnWay::Local)]
 }
 
+pub(crate) fn completion() -> impl Strategy<Value = Completion> {
+    prop_oneof![Just(Completion::Untold), Just(Completion::GoesOn), Just(Completion::Over)]
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    let driver = prop_oneof![Just(TurnOf::Io), Just(TurnOf::Time)];
+    let turn = prop::option::of((driver, any::<u64>()).prop_map(|(driver, sp)| Turn { driver, sp }));
+    (completion(), turn).prop_map(|(completion, turn)| Moment { completion, turn })
+}
+
 fn running() -> impl Strategy<Value = Running> {
     prop_oneof![(1..=u64::MAX).prop_map(|id| Running::Task(TaskId(id))), Just(Running::Nothing), Just(Running::Unknown)]
 }
@@ -117,16 +127,15 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         (task(), state()).prop_map(|(task, state)| What::PollStart { task, state }),
         (task(), state(), state()).prop_map(|(task, old, new)| What::PollEnd { task, old, new }),
-        (task(), state(), state(), any::<(u64, bool, bool)>()).prop_map(
-            |(task, old, new, (caller, owned, predicted))| { What::Wake { task, old, new, caller, owned, predicted } }
+        (task(), state(), state(), any::<(u64, bool, bool)>(), moment()).prop_map(
+            |(task, old, new, (caller, owned, predicted), moment)| {
+                What::Wake { task, old, new, caller, owned, predicted, moment }
+            }
         ),
         (task(), state(), state(), any::<bool>())
             .prop_map(|(task, old, new, predicted)| { What::Abort { task, old, new, predicted } }),
-        (task(), state(), any::<u64>(), way()).prop_map(|(task, state, caller, way)| What::Spawn {
-            task,
-            state,
-            caller,
-            way
+        (task(), state(), any::<u64>(), way(), completion()).prop_map(|(task, state, caller, way, completion)| {
+            What::Spawn { task, state, caller, way, completion }
         }),
         (task(), state()).prop_map(|(task, state)| What::Shutdown { task, state }),
         (task(), state(), any::<u64>(), way(), running())

@@ -11,7 +11,10 @@ use zerocopy::FromBytes;
 
 use super::encode::{self, GAP, THREAD_AT_REST, THREAD_NAME};
 use super::sample::{self, BLOCKED_AT, CODE, SAMPLE, STACK, TYPED};
-use super::{At, ChainFrame, Change, Connection, Event, Running, Source, SpawnWay, State, TaskId, TaskRef, What};
+use super::{
+    At, ChainFrame, Change, Completion, Connection, Event, Moment, Running, Source, SpawnWay, State, TaskId, TaskRef,
+    Turn, TurnOf, What,
+};
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +78,19 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             let record::PollEnd { task, old, new, .. } = exact(head, bytes)?;
             What::PollEnd { task: task_ref(task), old: State(old), new: State(new) }
         }
-        Kind::Wake => wake(exact(head, bytes)?),
+        Kind::Wake => {
+            let record::Wake { head, task, old, new, caller } = exact(head, bytes)?;
+            wake(head, task, (old, new), caller, None)
+        }
+        Kind::WakeInTurn => {
+            let record::WakeInTurn { head, task, old, new, caller, turn, driver } = exact(head, bytes)?;
+            let driver = match driver {
+                0 => TurnOf::Io,
+                1 => TurnOf::Time,
+                _ => return Err(DecodeError::Contradiction { kind: head.kind, len: bytes.len() }),
+            };
+            wake(head, task, (old, new), caller, Some(Turn { driver, sp: turn }))
+        }
         Kind::Abort => {
             let record::Abort { task, old, new, .. } = exact(head, bytes)?;
             let predicted = has(head, flags::PREDICTED);
@@ -83,7 +98,8 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
         }
         Kind::Spawn => {
             let record::Spawn { task, state, caller, .. } = exact(head, bytes)?;
-            What::Spawn { task: task_ref(task), state: State(state), caller, way: way(head) }
+            let (way, completion) = (way(head), completion(head));
+            What::Spawn { task: task_ref(task), state: State(state), caller, way, completion }
         }
         Kind::SpawnedBy => {
             let record::SpawnedBy { task, state, caller, by, .. } = exact(head, bytes)?;
@@ -179,14 +195,24 @@ fn exact<T: FromBytes>(head: Head, bytes: &[u8]) -> Result<T, DecodeError> {
     })
 }
 
-fn wake(record: record::Wake) -> What {
+fn wake(head: Head, task: record::Task, (old, new): (u64, u64), caller: u64, turn: Option<Turn>) -> What {
     What::Wake {
-        task: task_ref(record.task),
-        old: State(record.old),
-        new: State(record.new),
-        caller: record.caller,
-        owned: !has(record.head, flags::UNOWNED),
-        predicted: has(record.head, flags::PREDICTED),
+        task: task_ref(task),
+        old: State(old),
+        new: State(new),
+        caller,
+        owned: !has(head, flags::UNOWNED),
+        predicted: has(head, flags::PREDICTED),
+        moment: Moment { completion: completion(head), turn },
+    }
+}
+
+/// With both flags, which no probe sets, nothing is told.
+fn completion(head: Head) -> Completion {
+    match (has(head, flags::COMPLETING), has(head, flags::COMPLETED)) {
+        (true, false) => Completion::GoesOn,
+        (false, true) => Completion::Over,
+        _ => Completion::Untold,
     }
 }
 

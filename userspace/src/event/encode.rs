@@ -9,7 +9,10 @@ use probe_common::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{At, ChainFrame, Change, Connection, Event, SpawnWay, State, TaskRef, What, message, print, sample};
+use super::{
+    At, ChainFrame, Change, Completion, Connection, Event, Moment, SpawnWay, State, TaskRef, Turn, What, message,
+    print, sample,
+};
 
 /// [`Head::kind`] of a [`Gap`]. The kinds from 64 on are the agent's.
 pub const GAP: u8 = 64;
@@ -79,15 +82,16 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     match &event.what {
         What::PollStart { task, state } => poll_start(at, *task, *state, out),
         What::PollEnd { task, old, new } => poll_end(at, *task, (*old, *new), out),
-        What::Wake { task, old, new, caller, owned, predicted } => {
+        What::Wake { task, old, new, caller, owned, predicted, moment } => {
             let flags = bit(*predicted, flags::PREDICTED) | bit(!owned, flags::UNOWNED);
-            wake(head(at, Kind::Wake as u8, flags), *task, (*old, *new), *caller, out);
+            wake((at, flags), *task, (*old, *new), *caller, *moment, out);
         }
         What::Abort { task, old, new, predicted } => {
             abort(head(at, Kind::Abort as u8, bit(*predicted, flags::PREDICTED)), *task, (*old, *new), out);
         }
-        What::Spawn { task, state, caller, way } => {
-            spawn(head(at, Kind::Spawn as u8, way_flags(*way)), *task, *state, *caller, out);
+        What::Spawn { task, state, caller, way, completion } => {
+            let flags = way_flags(*way) | completion_flags(*completion);
+            spawn(head(at, Kind::Spawn as u8, flags), *task, *state, *caller, out);
         }
         What::SpawnedBy { task, state, caller, way, by } => {
             let (id, flag) = by.raw();
@@ -140,8 +144,30 @@ fn poll_end(at: At, task: TaskRef, (old, new): (State, State), out: &mut Vec<u8>
     push(&record::PollEnd { head, task: raw(task), old: old.0, new: new.0 }, out);
 }
 
-fn wake(head: Head, task: TaskRef, (old, new): (State, State), caller: u64, out: &mut Vec<u8>) {
-    push(&record::Wake { head, task: raw(task), old: old.0, new: new.0, caller }, out);
+fn wake(
+    (at, flags): (At, u8),
+    task: TaskRef,
+    (old, new): (State, State),
+    caller: u64,
+    moment: Moment,
+    out: &mut Vec<u8>,
+) {
+    let (task, old, new, flags) = (raw(task), old.0, new.0, flags | completion_flags(moment.completion));
+    match moment.turn {
+        None => push(&record::Wake { head: head(at, Kind::Wake as u8, flags), task, old, new, caller }, out),
+        Some(Turn { driver, sp: turn }) => {
+            let (head, driver) = (head(at, Kind::WakeInTurn as u8, flags), driver as u64);
+            push(&record::WakeInTurn { head, task, old, new, caller, turn, driver }, out);
+        }
+    }
+}
+
+fn completion_flags(completion: Completion) -> u8 {
+    match completion {
+        Completion::Untold => 0,
+        Completion::GoesOn => flags::COMPLETING,
+        Completion::Over => flags::COMPLETED,
+    }
 }
 
 fn abort(head: Head, task: TaskRef, (old, new): (State, State), out: &mut Vec<u8>) {

@@ -14,6 +14,7 @@ pub mod sample;
 
 pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
+pub use probe_common::config::Driver as TurnOf;
 pub use probe_common::record::{Change, Source};
 pub use sample::{Ended, Function, Running};
 
@@ -76,11 +77,11 @@ pub enum What {
     /// The task left RUNNING.
     PollEnd { task: TaskRef, old: State, new: State },
     /// A waker was used. `owned`: the header was alive for sure when its id was read.
-    Wake { task: TaskRef, old: State, new: State, caller: u64, owned: bool, predicted: bool },
+    Wake { task: TaskRef, old: State, new: State, caller: u64, owned: bool, predicted: bool, moment: Moment },
     /// A handle asked the task to cancel.
     Abort { task: TaskRef, old: State, new: State, predicted: bool },
     /// A new task was handed to its scheduler.
-    Spawn { task: TaskRef, state: State, caller: u64, way: SpawnWay },
+    Spawn { task: TaskRef, state: State, caller: u64, way: SpawnWay, completion: Completion },
     /// The same, where polls have no hooks: `by` is what the spawning thread runs, by tokio's own word.
     SpawnedBy { task: TaskRef, state: State, caller: u64, way: SpawnWay, by: Running },
     /// The clock struck on a CPU that the thread had. `stack` is one that was told.
@@ -115,6 +116,37 @@ pub enum What {
     ThreadName { name: String },
     /// The agent proved that the thread is outside of every poll (but for the runtime's own).
     ThreadAtRest,
+}
+
+/// What a thread was in the middle of when it used a waker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// What follows a task's completion.
+    pub completion: Completion,
+    /// A driver's turn.
+    pub turn: Option<Turn>,
+}
+
+/// What is told of a thread on which tasks completed: an output that nobody is to read is dropped then, or the
+/// waker of the `JoinHandle` used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Completion {
+    /// Nothing.
+    #[default]
+    Untold,
+    /// That of the task which completed last on this thread goes on.
+    GoesOn,
+    /// None goes on.
+    Over,
+}
+
+/// A driver's turn, in which it wakes whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whose.
+    pub driver: TurnOf,
+    /// The thread's stack pointer when it began.
+    pub sp: u64,
 }
 
 /// A frame of an await chain.

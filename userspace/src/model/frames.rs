@@ -12,8 +12,6 @@ pub(super) enum Reach {
     /// The hook sits in a function of its own, called from the frame or after it: what runs inside
     /// a frame is strictly below its entry.
     Callee,
-    /// The same for a wake, the one event a completed task is kept for.
-    Waker,
     /// The hook may sit in the frame's own function, at the very stack pointer of its entry.
     SameFunction,
 }
@@ -24,7 +22,7 @@ impl Reach {
     pub(super) fn of(what: &What) -> Option<Self> {
         match what {
             What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => Some(Self::Callee),
-            What::Wake { .. } => Some(Self::Waker),
+            What::Wake { .. } => Some(Self::Callee),
             What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
             What::Message(_) | What::Stream { .. } | What::Print(_) => Some(Self::Callee),
             What::Awaited { .. } | What::Frames { .. } | What::Blocked { .. } => None,
@@ -34,11 +32,11 @@ impl Reach {
         }
     }
 
-    fn is_gone(self, frame: &Frame, sp: u64) -> bool {
+    /// Whether an event at `sp` shows that the function has returned which was entered at `entry`.
+    pub(super) const fn is_above(self, entry: u64, sp: u64) -> bool {
         match self {
-            Self::Waker => frame.sp <= sp,
-            Self::Callee => frame.sp <= sp || frame.is_completing(),
-            Self::SameFunction => frame.sp < sp || frame.is_completing(),
+            Self::Callee => entry <= sp,
+            Self::SameFunction => entry < sp,
         }
     }
 }
@@ -58,11 +56,12 @@ pub(super) enum Actor {
 impl Graph {
     /// Drops the frames whose functions have returned.
     pub(super) fn settle(&mut self, at: &At, reach: Reach) {
-        let Some(thread) = self.threads.get(&at.tid) else {
+        let Some(thread) = self.threads.get_mut(&at.tid) else {
             return;
         };
+        thread.settle_completions(reach, at.sp);
         let kept = thread.frames.iter().rev();
-        let gone = kept.take_while(|frame| reach.is_gone(frame, at.sp)).count();
+        let gone = kept.take_while(|frame| reach.is_above(frame.sp, at.sp)).count();
         let keep = thread.frames.len() - gone;
         if gone > 0 {
             self.drop_frames(at.tid, keep);
@@ -80,7 +79,7 @@ impl Graph {
 
     fn drop_frame(&mut self, tid: u32, frame: &mut Frame) {
         self.close(tid, frame, Close::unseen());
-        if frame.over.is_some() || frame.is_completing() {
+        if frame.over.is_some() {
             self.settle_refused(frame);
             return;
         }
@@ -102,9 +101,6 @@ impl Graph {
 
     /// Takes a popped frame's time off the frame below it and books it on the task.
     pub(super) fn close(&mut self, tid: u32, frame: &mut Frame, close: Close) {
-        if frame.is_completing() {
-            return;
-        }
         let end = frame.over.unwrap_or(self.now);
         let took = end.saturating_sub(frame.start);
         if let Some(below) = self.thread(tid).frames.last_mut() {
@@ -133,7 +129,7 @@ impl Graph {
                 self.was_delayed(at.tid, id, since);
             }
         }
-        self.thread(at.tid).frames.push(frame);
+        self.thread(at.tid).push(frame);
     }
 
     /// The task is not RUNNING where its frame says so, as another event proves.
@@ -202,6 +198,7 @@ impl Graph {
     pub(super) fn at_rest(&mut self, tid: u32) {
         let epoch = self.epoch;
         self.thread(tid).set_at_rest(epoch);
+        self.thread(tid).completing.clear();
         let frames = &mut self.thread(tid).frames;
         let workers = frames.iter().take_while(|frame| frame.runtime).count();
         for frame in frames.iter_mut().take(workers) {

@@ -17,6 +17,7 @@ mod awaits;
 mod blocked;
 mod blocking;
 mod call;
+mod completion;
 mod connection;
 mod correlation;
 mod exchange;
@@ -189,7 +190,7 @@ impl Graph {
             What::PollEnd { task, old, new } => self.poll_end(at, task, *old, *new),
             What::Wake { .. } => self.wake(event),
             What::Abort { task, old, new, .. } => self.abort(at, task, *old, *new),
-            What::Spawn { task, state, way, .. } => self.spawn(at, task, *state, *way),
+            What::Spawn { task, state, way, completion, .. } => self.spawn(at, task, *state, *way, *completion),
             What::SpawnedBy { task, state, way, by, .. } => self.spawned_by(at, task, *state, *way, *by),
             What::Sample { running, stack, in_kernel } => self.sample(at, *running, *stack, *in_kernel),
             What::Stack { stack, ended, frames } => self.told_stack(*stack, *ended, frames),

@@ -11,7 +11,7 @@ use super::stretch::Marks;
 use super::task::Task;
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
 use crate::event::{At, State, TaskId, TaskRef};
-use probe_common::record::state::{CANCELLED, COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, RUNNING};
+use probe_common::record::state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING};
 
 /// A poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Graph {
         if self.thread(at.tid).frames.len() >= MAX_FRAMES {
             self.drop_frames(at.tid, MAX_FRAMES - 1);
         }
-        self.thread(at.tid).frames.push(frame);
+        self.thread(at.tid).push(frame);
     }
 
     fn has_ended(&self, task: usize) -> bool {
@@ -225,7 +225,7 @@ impl Graph {
         let index = task.id.map(|id| self.index_of(id));
         let fits = |frame: &Frame| {
             let same = index.is_none_or(|index| index == frame.task || frame.task.is_none());
-            frame.header == task.header && same && !frame.is_completing()
+            frame.header == task.header && same
         };
         self.threads.get(&tid)?.frames.iter().rposition(fits)
     }
@@ -249,10 +249,8 @@ impl Graph {
                 false => {}
             }
         }
-        if complete && new.has(JOIN_INTEREST | JOIN_WAKER) {
-            frame.kind = FrameKind::Completing;
-            frame.sp = frame.sp.max(at.sp);
-            self.thread(at.tid).frames.push(frame);
+        if complete {
+            self.completes(at, &frame, new);
         }
     }
 

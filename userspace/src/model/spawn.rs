@@ -3,12 +3,12 @@
 use super::Graph;
 use super::frames::Actor;
 use super::life::{Birth, Parent, Phase};
-use crate::event::{At, SpawnWay, State, TaskId, TaskRef};
+use crate::event::{At, Completion, SpawnWay, State, TaskId, TaskRef};
 use crate::facts::TaskKind;
 use probe_common::record::state::INITIAL;
 
 impl Graph {
-    pub(super) fn spawn(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay) {
+    pub(super) fn spawn(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay, completion: Completion) {
         let Some(id) = task.id.filter(|&id| self.index_of(id).is_none() && !self.leaving.has_left(id)) else {
             return;
         };
@@ -18,7 +18,7 @@ impl Graph {
             self.find_or_add(task, Phase::Ready);
             return;
         }
-        let parent = self.parent(at.tid);
+        let parent = self.parent(at.tid, completion);
         let child = self.born(at, id, task.vtable, way, parent);
         self.fresh.spawns.push(child);
     }
@@ -73,8 +73,8 @@ impl Graph {
         child
     }
 
-    fn parent(&self, tid: u32) -> Parent {
-        match self.actor(tid) {
+    fn parent(&mut self, tid: u32, completion: Completion) -> Parent {
+        match self.spawner(tid, completion) {
             Actor::Task(index) => Parent::Task(self.tasks[index].id),
             Actor::Worker | Actor::Thread => Parent::Root(tid),
             Actor::Unknown(why) => Parent::Unknown(why),

@@ -1,6 +1,7 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
 use super::blocking::BlockedAt;
+use super::completion::Completing;
 use super::life::Why;
 use super::stretch::Marks;
 use crate::event::TaskId;
@@ -13,6 +14,8 @@ pub(super) const MAX_FRAMES: usize = 256;
 pub(super) struct Thread {
     /// Innermost last.
     pub(super) frames: Vec<Frame>,
+    /// Completions that may go on, innermost last.
+    pub(super) completing: Vec<Completing>,
     /// The epoch in which the thread was known to be outside of every poll below `frames`.
     base: Option<u64>,
     /// Whether a task was polled here outside of every other: the thread runs an executor.
@@ -69,14 +72,13 @@ pub(super) enum FrameKind {
     /// `Vtable::shutdown`, while another thread was between its entry into `raw::poll` and its
     /// transition to RUNNING: only one of the two holds the task.
     Contested,
-    /// The task is complete, and a wake of its `JoinHandle`'s waker is about to follow.
-    Completing,
 }
 
 impl Thread {
     pub(super) fn new(base_certain: bool) -> Self {
         Self {
             frames: Vec::new(),
+            completing: Vec::new(),
             base: base_certain.then_some(0),
             hosts_tasks: false,
             entries_ignored: 0,
@@ -100,9 +102,15 @@ impl Thread {
         self.base = Some(epoch);
     }
 
+    /// The thread enters a function.
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.leave_completions();
+        self.frames.push(frame);
+    }
+
     /// Where the innermost frame of this task is that still holds it.
     pub(super) fn holder(&self, task: usize) -> Option<usize> {
-        let holds = |frame: &Frame| frame.task == Some(task) && frame.over.is_none() && !frame.is_completing();
+        let holds = |frame: &Frame| frame.task == Some(task) && frame.over.is_none();
         self.frames.iter().rposition(holds)
     }
 }
@@ -110,10 +118,6 @@ impl Thread {
 impl Frame {
     /// Whether it is a task's own, and the task is still RUNNING here.
     pub(super) fn holds(&self) -> bool {
-        !self.runtime && self.over.is_none() && !self.is_completing()
-    }
-
-    pub(super) fn is_completing(&self) -> bool {
-        self.kind == FrameKind::Completing
+        !self.runtime && self.over.is_none()
     }
 }

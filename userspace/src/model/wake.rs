@@ -7,7 +7,7 @@ use super::frames::Actor;
 use super::life::{How, Phase, Why};
 use super::notes::Happened;
 use super::setup::Detail;
-use crate::event::{At, Event, State, TaskId, TaskRef, What};
+use crate::event::{At, Event, Moment, State, TaskId, TaskRef, What};
 use crate::facts::Driver;
 use probe_common::record::state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING};
 
@@ -72,10 +72,10 @@ pub enum WakeBy {
 impl Graph {
     /// Takes a [`What::Wake`].
     pub(super) fn wake(&mut self, event: &Event) {
-        let What::Wake { task, old, new, caller, owned, predicted } = &event.what else {
+        let What::Wake { task, old, new, caller, owned, predicted, moment } = &event.what else {
             return;
         };
-        let by = self.waker(&event.at, *caller);
+        let by = self.waker(&event.at, *caller, *moment);
         let did = Did::of(*old, *new);
         match (did, self.woken(task, did, *owned)) {
             (Some(did), Some(index)) => {
@@ -158,32 +158,24 @@ impl Graph {
 
     /// Who uses a waker on this thread. The code that called it is the best evidence: drivers run
     /// on threads, and in tasks, that do other things as well.
-    fn waker(&mut self, at: &At, caller: u64) -> WakeBy {
-        let completing = self.take_completing(at.tid);
+    fn waker(&mut self, at: &At, caller: u64, moment: Moment) -> WakeBy {
         match self.setup.driver(caller) {
             Some(Driver::Deferred) => return WakeBy::Own,
             Some(driver) => return WakeBy::Runtime(Some(driver)),
             None => {}
         }
+        // Through whatever waker: what a driver calls in its turn is its doing.
+        if let Some(turn) = moment.turn.filter(|&turn| self.is_in_turn(at.tid, moment.completion, turn)) {
+            return WakeBy::Runtime(Some(turn.driver.into()));
+        }
         let hosts_tasks = self.threads.get(&at.tid).is_some_and(|t| t.hosts_tasks);
-        match completing.unwrap_or_else(|| self.actor(at.tid)) {
+        match self.user_of_waker(at.tid, moment.completion, caller) {
             Actor::Task(index) => WakeBy::Task(self.tasks[index].id),
             Actor::Worker => WakeBy::Runtime(None),
             Actor::Thread if hosts_tasks => WakeBy::Runtime(None),
             Actor::Thread => WakeBy::Thread(at.tid),
             Actor::Unknown(why) => WakeBy::Unknown(why),
         }
-    }
-
-    /// The task that completed right before this event on this thread; good for one wake.
-    fn take_completing(&mut self, tid: u32) -> Option<Actor> {
-        let innermost = self.threads.get(&tid)?.frames.last()?;
-        if !innermost.is_completing() {
-            return None;
-        }
-        let actor = self.actor(tid);
-        self.thread(tid).frames.pop();
-        Some(actor)
     }
 
     pub(super) fn abort(&mut self, at: &At, task: &TaskRef, old: State, new: State) {

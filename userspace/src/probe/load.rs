@@ -32,6 +32,7 @@ use super::{
     http2, multi,
     syscall::{Command, bpf},
 };
+use crate::facts::RunningTask;
 
 /// Built by `cargo xtask build-ebpf` from `probe-ebpf`, and committed.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("asyncscope.bpf.o");
@@ -97,8 +98,10 @@ impl Loaded {
         if let Some(prints) = &watched.prints {
             loaded.set("PRINTED", prints.descriptors)?;
         }
-        if let Some(sampling) = watched.sampling {
-            loaded.set_sampling(sampling)?;
+        match (watched.sampling, &watched.running) {
+            (Some(sampling), _) => loaded.set_sampling(sampling)?,
+            (None, Some(running)) => loaded.set_running(running)?,
+            (None, None) => {}
         }
         let has_host_hooks = watched.blocked.is_some() || watched.sampling.is_some();
         if watched.http.is_some() || watched.prints.is_some() || has_host_hooks {
@@ -137,7 +140,16 @@ impl Loaded {
             below: sampling.below.into(),
             tagged: sampling.tagged.into(),
             stack_pages: sampling.stack_pages.into(),
+            traced: 0,
         };
+        self.set("SAMPLING", SamplingSettings(settings))
+    }
+
+    /// Where the kernel does not tell where its own structures have their fields, it is not looked at.
+    fn set_running(&mut self, running: &RunningTask) -> Result<(), ProbeError> {
+        let Ok(thread_pointer) = btf::thread_pointer() else { return Ok(()) };
+        let (below, tagged) = (running.below.into(), running.tagged.into());
+        let settings = config::Sampling { thread_pointer, below, tagged, stack_pages: 0, traced: 1 };
         self.set("SAMPLING", SamplingSettings(settings))
     }
 

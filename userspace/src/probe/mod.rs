@@ -34,6 +34,7 @@ pub use load::is_fresh_object;
 
 use crate::{
     chain,
+    facts::RunningTask,
     target::plan::{Placement, Program},
 };
 use features::{For, explain};
@@ -55,6 +56,8 @@ pub struct Watched {
     pub blocked: Option<BlockedTasks>,
     /// How CPU time is sampled, if it is.
     pub sampling: Option<Sampling>,
+    /// Where the id of the task that a thread runs stands, if that is known.
+    pub running: Option<RunningTask>,
 }
 
 /// How CPU time is sampled.
@@ -368,6 +371,7 @@ pub fn self_test() -> Result<Tested, ProbeError> {
         prints: None,
         blocked: Some(BlockedTasks::default()),
         sampling: None,
+        running: None,
     };
     let mut loaded = load::Loaded::new(&watched, false)?;
     let way = if multi::is_supported() { Way::Multi } else { Way::Single };

@@ -113,6 +113,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         http: live.http.as_ref().map(|http| http::watched(http, &plan, process.pid)),
         prints: prints.as_ref().ok().copied().flatten(),
         sampling,
+        running: plan.running_task().ok(),
     };
     let executable = Image { path: process.executable_link(), held: None, placements };
     let images: Vec<Image> = std::iter::once(executable).chain(libraries).collect();
@@ -172,7 +173,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         blocked,
         correlation_headers: headers.unwrap_or_default(),
         logs: seen.logs,
-        ..facts_of(plan, bias, takes_stacks)
+        ..facts_of(plan, bias)
     };
     let redacted = live.http.as_ref().is_some_and(|http| http.redact);
     let vtables: HashMap<u64, u32> = watched.vtables.into_iter().collect();
@@ -206,6 +207,7 @@ fn sampling(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<S
     let place = plan.running_task().map_err(|why| {
         Error::msg(format!("CPU time cannot be sampled by task: {why}; --mode trace does not need that"))
     })?;
+    const COMPLETE: [u64; 2] = [EntryCookie::Complete as u64, EntryCookie::CompleteUnsets as u64];
     plan.placements.retain_mut(|placement| match placement.program {
         Program::Spawn => {
             placement.program = Program::SpawnBy;
@@ -213,7 +215,7 @@ fn sampling(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<S
         }
         Program::Shutdown => true,
         Program::Transition => with_requests && TransitionCookie::unpack(placement.cookie).watch == Watch::TaskEnd,
-        Program::TransitionEntry => with_requests && placement.cookie == EntryCookie::Complete as u64,
+        Program::TransitionEntry => with_requests && COMPLETE.contains(&placement.cookie),
         program => program.sees_http(),
     });
     let ends = plan
@@ -269,8 +271,7 @@ fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
-/// The poll functions are wanted only where stacks are taken, which end there.
-fn facts_of(mut plan: Plan, bias: Bias, takes_stacks: bool) -> Facts {
+fn facts_of(mut plan: Plan, bias: Bias) -> Facts {
     let moved = |address: u64| ElfAddr(address).at_runtime(bias).0;
     plan.types.iter_mut().for_each(|ty| ty.vtable = moved(ty.vtable));
     for code in &mut plan.drivers {
@@ -281,9 +282,8 @@ fn facts_of(mut plan: Plan, bias: Bias, takes_stacks: bool) -> Facts {
         let vtables = vtables.into_iter().map(|vtable| moved(vtable.0)).collect();
         FactsPollCode { start, end: start.saturating_add(len), vtables }
     };
-    let polls = if takes_stacks { plan.polls.into_iter().map(range).collect() } else { Vec::new() };
     Facts {
-        polls,
+        polls: plan.polls.into_iter().map(range).collect(),
         running: plan.running,
         tokio: plan.tokio,
         types: plan.types,

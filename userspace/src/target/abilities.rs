@@ -7,6 +7,7 @@ use super::{
     h2,
     layout::Layouts,
     plan::Plan,
+    turns,
 };
 use crate::facts::Hook;
 
@@ -56,6 +57,7 @@ pub fn of(plan: &Plan, layouts: &Result<Layouts, String>) -> Vec<Ability> {
         by_hooks(plan, "spawn", "spawns and parents", "no function that binds tasks was found"),
         by_hooks(plan, "abort", "aborts", "no code that sets CANCELLED and NOTIFIED was found"),
         by_hooks(plan, "panic", "panics", "the function that starts them was not found"),
+        by_hooks(plan, turns::TURN, "wakes by drivers through any waker", "no driver's turn was found"),
         http(plan),
         names(plan),
         await_points(plan, layouts),

@@ -13,7 +13,7 @@ use super::{
     h2,
     names::{demangled, inherent},
     plan::{Plan, Program},
-    running, spawns, types, version,
+    running, spawns, turns, types, version,
     vtables::{self, Vtable},
     x86_64::{
         FIRST, abort,
@@ -53,6 +53,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     aborts(&mut builder, &code, &symbols);
     let spawns = spawns::find(&mut builder, &code, &symbols, &vtables);
     panics(&mut builder, &code, &symbols);
+    turns::place(&mut builder, &code, &symbols);
     let http2 = h2::place(&mut builder, &code, elf);
     calls::place(&mut builder, &code);
     let types = types::name(&code, &polls, &vtables, &spawns.local);
@@ -188,18 +189,12 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
     for vtable in vtables {
         let Some(flow) = polls.0.get(&vtable.poll) else { continue };
         let before = builder.placements.len();
-        let ends: Vec<&Exchange> = flow.exchanges.values().filter(|exchange| !exchange.starts_running).collect();
-        for exchange in &ends {
-            let (watch, what) = end_of(exchange);
-            transition(builder, exchange, watch, "poll-end", &format!("{what} in raw::poll"));
-        }
-        if ends.is_empty() && builder.placements.len() == before {
+        let ends = flow.exchanges.values().filter(|exchange| !exchange.starts_running).count();
+        end_transitions(builder, flow, "raw::poll");
+        if ends == 0 && builder.placements.len() == before {
             unproved.insert(vtable.poll);
         }
-        for exchange in flow::follow(code, vtable.shutdown, FIRST).exchanges.values() {
-            let (watch, what) = end_of(exchange);
-            transition(builder, exchange, watch, "poll-end", &format!("{what} in raw::shutdown"));
-        }
+        end_transitions(builder, &flow::follow(code, vtable.shutdown, FIRST), "raw::shutdown");
     }
     if unproved.is_empty() {
         return;
@@ -221,6 +216,15 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
     }
 }
 
+/// All exchanges but the one that starts a poll.
+fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: &str) {
+    let unsets_waker = flow.exchanges.values().any(|exchange| exchange.unsets_waker);
+    for exchange in flow.exchanges.values().filter(|exchange| !exchange.starts_running) {
+        let (watch, what) = end_of(exchange);
+        transition(builder, exchange, (watch, unsets_waker), "poll-end", &format!("{what} in {function}"));
+    }
+}
+
 fn end_of(exchange: &Exchange) -> (Watch, &'static str) {
     match exchange.completes {
         true => (Watch::TaskEnd, "exchange of the state word that completes tasks"),
@@ -231,7 +235,11 @@ fn end_of(exchange: &Exchange) -> (Watch, &'static str) {
 /// In unoptimised builds the exchange is several calls away, but the transitions are functions.
 fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
     let mut found = 0;
-    let names = [("::transition_to_idle", EntryCookie::Idle), ("::transition_to_complete", EntryCookie::Complete)];
+    let complete = match symbols.ending(&["::unset_waker_after_complete"])[..] {
+        [] => EntryCookie::Complete,
+        _ => EntryCookie::CompleteUnsets,
+    };
+    let names = [("::transition_to_idle", EntryCookie::Idle), ("::transition_to_complete", complete)];
     for (name, cookie) in names {
         for function in symbols.ending(&[name]) {
             let Some(at) = entry::cheapest(code, function, Register::RDI) else { continue };
@@ -248,9 +256,15 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
     found >= names.len()
 }
 
-fn transition(builder: &mut Builder<'_, '_>, exchange: &Exchange, watch: Watch, sees: &str, how: &str) {
+fn transition(
+    builder: &mut Builder<'_, '_>,
+    exchange: &Exchange,
+    (watch, unsets_waker): (Watch, bool),
+    sees: &str,
+    how: &str,
+) {
     let (Some(header), Some(new)) = (place_in_pt_regs(exchange.header), place_in_pt_regs(exchange.new)) else { return };
-    let cookie = TransitionCookie { watch, header, new, caller: exchange.caller };
+    let cookie = TransitionCookie { watch, header, new, caller: exchange.caller, unsets_waker };
     builder.place(Program::Transition, &exchange.after, cookie.pack(), sees, how);
 }
 
@@ -296,7 +310,13 @@ fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
 fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
     let flow = flow::follow(code, function, FIRST);
     for exchange in flow.exchanges.values() {
-        transition(builder, exchange, Watch::Wake, "wake", "exchange of the state word in the waker's function");
+        transition(
+            builder,
+            exchange,
+            (Watch::Wake, false),
+            "wake",
+            "exchange of the state word in the waker's function",
+        );
     }
     if flow.exchanges.is_empty()
         && let Some(at) = entry::cheapest(code, function, Register::RDI)
@@ -314,7 +334,7 @@ fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
 fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let exchanges = abort::find(code);
     for exchange in &exchanges {
-        transition(builder, exchange, Watch::Abort, "abort", "exchange of the state word by its constants");
+        transition(builder, exchange, (Watch::Abort, false), "abort", "exchange of the state word by its constants");
     }
     if !exchanges.is_empty() {
         return;

@@ -30,6 +30,7 @@ pub mod sockets;
 mod spawns;
 pub mod threads;
 pub mod tls;
+pub mod turns;
 mod types;
 mod version;
 pub mod vtables;

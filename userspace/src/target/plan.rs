@@ -35,6 +35,8 @@ pub enum Program {
     /// At a system call that makes, ends or duplicates descriptors. Armed after [`Self::Transfer`]: what
     /// goes through a descriptor that was seen to begin is seen whole.
     Descriptor,
+    /// Where a driver's turn begins, and where it has returned.
+    Turn,
     /// Where an HTTP/2 header block passes.
     Http2Head,
     /// After a system call that writes, for what goes to standard output and error.
@@ -43,7 +45,7 @@ pub enum Program {
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PollStart,
         Self::PollStartChain,
         Self::Transition,
@@ -53,6 +55,7 @@ impl Program {
         Self::SpawnBy,
         Self::Shutdown,
         Self::PanicStart,
+        Self::Turn,
         Self::Transfer,
         Self::Descriptor,
         Self::Http2Head,
@@ -84,6 +87,7 @@ impl Program {
             Self::SpawnBy => "spawn_by",
             Self::Shutdown => "shutdown",
             Self::PanicStart => "panic_start",
+            Self::Turn => "turn",
             Self::Transfer => "transfer",
             Self::Descriptor => "descriptor",
             Self::Http2Head => "http2_head",

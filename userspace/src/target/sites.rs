@@ -17,7 +17,7 @@ const LEVELS_MAX: u8 = 32;
 /// A function with more callers, or a vtable with more places, tells nothing of a task.
 const SITES_MAX: usize = 16;
 /// No more callers than this are looked at.
-const CALLERS_MAX: usize = 256;
+pub(super) const CALLERS_MAX: usize = 256;
 /// No more sites than this are named.
 const NAMED_MAX: usize = 4;
 
@@ -66,7 +66,7 @@ fn programs_own(elf: &Elf<'_>, function: ElfAddr) -> Option<String> {
 }
 
 /// Which functions load which of these addresses.
-fn loads(code: &Code<'_, '_>, of: &BTreeSet<ElfAddr>) -> Vec<(ElfAddr, ElfAddr)> {
+pub(super) fn loads(code: &Code<'_, '_>, of: &BTreeSet<ElfAddr>) -> Vec<(ElfAddr, ElfAddr)> {
     let functions = code.elf.functions().iter().filter(|function| may_load(code.elf, function, of));
     let bodies = functions.filter_map(|function| code.body(function.start));
     let found = bodies.flat_map(|body| {
@@ -96,17 +96,17 @@ fn words(elf: &Elf<'_>, function: &Function) -> impl Iterator<Item = (u64, i32)>
 }
 
 /// Functions that may call others: bytes that look like a call are not decoded before they are asked for.
-struct Callers(Vec<(ElfAddr, ElfAddr)>);
+pub(super) struct Callers(Vec<(ElfAddr, ElfAddr)>);
 
 impl Callers {
-    fn new(elf: &Elf<'_>) -> Self {
+    pub(super) fn new(elf: &Elf<'_>) -> Self {
         let callers = elf.functions().iter().flat_map(|function| {
             let bytes = elf.bytes(function.start, function.len);
             let called = words(elf, function).zip(bytes).filter_map(|((after, word), opcode)| {
                 let place = ElfAddr(after.wrapping_add_signed(word.into()));
-                // A call or jump there, or through an entry of the GOT; the byte before the distance tells.
+                // A call or jump there, also a conditional one, or through an entry of the GOT; the byte before the distance tells.
                 match opcode {
-                    0xe8 | 0xe9 => elf.function_at(place),
+                    0xe8 | 0xe9 | 0x80..=0x8f => elf.function_at(place),
                     0x15 | 0x25 => elf.function_at(elf.pointer(place)?),
                     _ => None,
                 }
@@ -120,7 +120,7 @@ impl Callers {
     }
 
     /// The functions that call this one, or jump to it.
-    fn of(&self, code: &Code<'_, '_>, function: ElfAddr) -> BTreeSet<ElfAddr> {
+    pub(super) fn of(&self, code: &Code<'_, '_>, function: ElfAddr) -> BTreeSet<ElfAddr> {
         let from = self.0.partition_point(|&(called, _)| called < function);
         let callers = self.0[from..].iter().take_while(|&&(called, _)| called == function).map(|&(_, caller)| caller);
         let calls = |caller: &ElfAddr| {

@@ -3,6 +3,7 @@
 mod aborts;
 mod before_attach;
 mod blocking;
+mod drivers;
 mod ending;
 mod execs;
 mod first_leaves;
@@ -12,6 +13,7 @@ mod limits;
 mod load;
 mod local_set;
 mod many_sites;
+mod outputs;
 mod panic_storm;
 mod panics;
 mod plain;
@@ -98,6 +100,8 @@ scenarios! {
     PanicStorm "panic_storm" panic_storm::run;
     NoDescriptors "no_descriptors" limits::no_descriptors;
     Sealed "sealed" sealed::run;
+    Outputs "outputs" outputs::run;
+    Drivers "drivers" drivers::run;
 }
 
 /// When a scenario has to stop starting new work.

@@ -25,20 +25,20 @@ fn check(record: &(impl IntoBytes + Immutable + ?Sized), what: What) {
     assert_eq!(bytes, record.as_bytes());
 }
 
-fn check_wake(flags: u8, owned: bool, predicted: bool) {
+fn check_wake(flags: u8, owned: bool, predicted: bool, completion: Completion) {
     let head = head(Kind::Wake, flags);
     let (old, new) = (State(8), State(9));
     check(
         &record::Wake { head, task: TASK, old: 8, new: 9, caller: 10 },
-        What::Wake { task: REF, old, new, caller: 10, owned, predicted },
+        What::Wake { task: REF, old, new, caller: 10, owned, predicted, moment: Moment { completion, turn: None } },
     );
 }
 
-fn check_spawn(flags: u8, way: SpawnWay) {
+fn check_spawn(flags: u8, way: SpawnWay, completion: Completion) {
     let head = head(Kind::Spawn, flags);
     check(
         &record::Spawn { head, task: TASK, state: 8, caller: 9 },
-        What::Spawn { task: REF, state: State(8), caller: 9, way },
+        What::Spawn { task: REF, state: State(8), caller: 9, way, completion },
     );
 }
 
@@ -71,15 +71,33 @@ fn polls() {
 
 #[test]
 fn flags_of_wakes_aborts_and_spawns() {
-    check_wake(0, true, false);
-    check_wake(flags::PREDICTED, true, true);
-    check_wake(flags::UNOWNED, false, false);
-    check_wake(flags::UNOWNED | flags::PREDICTED, false, true);
+    check_wake(0, true, false, Completion::Untold);
+    check_wake(flags::PREDICTED, true, true, Completion::Untold);
+    check_wake(flags::UNOWNED | flags::COMPLETING, false, false, Completion::GoesOn);
+    check_wake(flags::UNOWNED | flags::PREDICTED | flags::COMPLETED, false, true, Completion::Over);
     check_abort(0, false);
     check_abort(flags::PREDICTED, true);
-    check_spawn(0, SpawnWay::Owned);
-    check_spawn(flags::BLOCKING, SpawnWay::Blocking);
-    check_spawn(flags::LOCAL, SpawnWay::Local);
+    check_spawn(0, SpawnWay::Owned, Completion::Untold);
+    check_spawn(flags::BLOCKING | flags::COMPLETED, SpawnWay::Blocking, Completion::Over);
+    check_spawn(flags::LOCAL | flags::COMPLETING, SpawnWay::Local, Completion::GoesOn);
+}
+
+#[test]
+fn a_wake_in_a_turn() {
+    let head = head(Kind::WakeInTurn, flags::COMPLETED);
+    let record = |driver| record::WakeInTurn { head, task: TASK, old: 8, new: 9, caller: 10, turn: 11, driver };
+    let what = |driver| What::Wake {
+        task: REF,
+        old: State(8),
+        new: State(9),
+        caller: 10,
+        owned: true,
+        predicted: false,
+        moment: Moment { completion: Completion::Over, turn: Some(Turn { driver, sp: 11 }) },
+    };
+    check(&record(0), what(TurnOf::Io));
+    check(&record(1), what(TurnOf::Time));
+    check_err(record(2).as_bytes(), DecodeError::Contradiction { kind: head.kind, len: 96 });
 }
 
 #[test]
@@ -202,7 +220,7 @@ fn names() {
 fn wrong_lengths_and_kinds() {
     check_err(&[], DecodeError::Short { len: 0 });
     check_err(&[1; 31], DecodeError::Short { len: 31 });
-    for kind in [0, 12, 63, 127, 255] {
+    for kind in [0, 13, 63, 127, 255] {
         check_err(Head { kind, ..HEAD }.as_bytes(), DecodeError::UnknownKind { kind });
     }
     for (kind, expected) in [(1, 64), (2, 72), (3, 80), (4, 72), (5, 72), (6, 64), (7, 32), (8, 32)] {

@@ -1,7 +1,7 @@
 //! Tasks that leave: how much remains of them, and what still holds for those that stay.
 
 use super::script::{events, facts, parents};
-use crate::event::{At, Event, SpawnWay, State, TaskId, TaskRef, What};
+use crate::event::{At, Completion, Event, SpawnWay, State, TaskId, TaskRef, What};
 use crate::model::{Graph, Noted, Setup};
 use probe_common::record::state::{COMPLETE, INITIAL, RUNNING};
 
@@ -23,7 +23,8 @@ fn let_go(graph: &mut Graph) -> usize {
 fn life(id: u64, time: u64) -> [Event; 3] {
     let task = TaskRef { header: id, id: Some(TaskId(id)), vtable: 1 };
     let at = |later, tid| At { time: time + later, tid, sp: 80, ..At::default() };
-    let spawn = What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned };
+    let spawn =
+        What::Spawn { task, state: State(INITIAL), caller: 0, way: SpawnWay::Owned, completion: Completion::Over };
     let end = What::PollEnd { task, old: State(RUNNING), new: State(COMPLETE) };
     [(0, 1, spawn), (1, 2, What::PollStart { task, state: State(0) }), (2, 2, end)]
         .map(|(later, tid, what)| Event { at: at(later, tid), what })
@@ -59,6 +60,7 @@ fn frames_and_lines_of_those_who_stay_stand() {
         state: State(INITIAL),
         caller: 0,
         way: SpawnWay::Owned,
+        completion: Completion::Over,
     };
     graph.apply(&Event { at: At { time: 90_000, tid: 1, sp: 80, ..At::default() }, what: spawn(7) });
     assert_eq!(parents(&graph), "1<root1, 5<3, 7<1");

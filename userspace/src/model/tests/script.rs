@@ -6,11 +6,11 @@
 //! an attach to a process in which threads 1 and 2 were alive.
 
 use crate::event::{
-    At, ChainFrame, Change, Connection, Ended, Event, Function, Message, Missing, Print, Running, Source, SpawnWay,
-    Standard, Start,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
+    Source, SpawnWay, Standard, Start, Turn, TurnOf,
 };
 use crate::event::{State, TaskId, TaskRef, Value, What};
-use crate::facts::{Driver, DriverCode, Facts, TaskType, Thread};
+use crate::facts::{Driver, DriverCode, Facts, PollCode, TaskType, Thread};
 use crate::model::{Call, Close, Closed, Detail, Graph, How, Line, Noted, Outcome, Owner, Parent, Printed};
 use crate::model::{Request, Setup, Stretch, Task, Tasks, WakeBy};
 use probe_common::record::state::*;
@@ -18,6 +18,8 @@ use probe_common::record::state::*;
 pub(crate) const IO: u64 = 0x10;
 pub(crate) const TIME: u64 = 0x20;
 pub(crate) const DEFER: u64 = 0x30;
+/// The code of poll functions: of tasks with odd ids.
+pub(crate) const POLL: u64 = 0x60;
 const IDLE: u64 = REF_ONE | JOIN_INTEREST;
 
 pub(crate) fn facts(attached: bool) -> Facts {
@@ -28,6 +30,7 @@ pub(crate) fn facts(attached: bool) -> Facts {
         from_first_instruction: !attached,
         types: vec![ty(1, "svc::handle", false), ty(2, "svc::query", false), ty(9, "worker", true)],
         drivers: vec![code(DEFER, Driver::Deferred), code(IO, Driver::Io), code(TIME, Driver::Time)],
+        polls: vec![PollCode { start: POLL, end: POLL + 0x10, vtables: vec![1] }],
         correlation_headers: vec!["x-request-id".into(), "traceparent".into()],
         threads: if attached { vec![thread(1), thread(2)] } else { vec![] },
         ..Facts::default()
@@ -106,7 +109,7 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
             task: if flag("no-id") { TaskRef { id: None, vtable: 0, ..task } } else { task },
             old: word(IDLE | RUNNING, &[("aborted", CANCELLED)]),
             new: word(
-                IDLE,
+                if flag("detached") { REF_ONE } else { IDLE },
                 &[("woken", NOTIFIED), ("done", COMPLETE), ("aborted", COMPLETE | CANCELLED), ("joined", JOIN_WAKER)],
             ),
         },
@@ -114,9 +117,16 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
             task,
             old: word(IDLE, states),
             new: word(if flag("nothing") { IDLE } else { IDLE | NOTIFIED }, states),
-            caller: bits(&[("io", IO), ("time", TIME + 0xf), ("defer", DEFER), ("beyond", DEFER + 0x10)]),
+            caller: bits(&[
+                ("io", IO),
+                ("time", TIME + 0xf),
+                ("defer", DEFER),
+                ("beyond", DEFER + 0x10),
+                ("poll-code", POLL),
+            ]),
             owned: !flag("stale"),
             predicted: flag("predicted"),
+            moment: moment(args),
         },
         "abort" => What::Abort {
             task,
@@ -128,6 +138,7 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
             task,
             state: State(if flag("used") { IDLE } else { INITIAL }),
             caller: 0,
+            completion: moment(args).completion,
             way: match () {
                 () if flag("local") => SpawnWay::Local,
                 () if flag("blocking") => SpawnWay::Blocking,
@@ -179,6 +190,20 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         "left" => changed(args[0], Change::Left),
         _ => panic!("no verb {verb}"),
     }
+}
+
+/// `after`: what follows a completion goes on; `over`: none does. `turn=60`: in the timers' turn, entered at 60; `io=60`.
+fn moment(args: &[&str]) -> Moment {
+    let completion = match () {
+        () if args.contains(&"after") => Completion::GoesOn,
+        () if args.contains(&"over") => Completion::Over,
+        () => Completion::Untold,
+    };
+    let turn = |name: &str, driver| {
+        let sp = args.iter().find_map(|arg| arg.strip_prefix(name)?.parse().ok())?;
+        Some(Turn { driver, sp })
+    };
+    Moment { completion, turn: turn("turn=", TurnOf::Time).or_else(|| turn("io=", TurnOf::Io)) }
 }
 
 fn running(text: &str) -> Running {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::script::{facts, graph, times};
-use crate::event::{At, ChainFrame, Change, Connection, Event, Message, Source, SpawnWay};
-use crate::event::{Start, State, TaskId, TaskRef, Value, What};
+use crate::event::{At, ChainFrame, Change, Completion, Connection, Event, Message, Moment, Source, SpawnWay};
+use crate::event::{Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, arbitrary};
 use crate::model::{Close, Closed, Detail, Evidence, Graph, Outcome, Owner, Parent, Setup};
 
 fn lifetimes_add_up(graph: &Graph) {
@@ -152,10 +152,15 @@ fn any_what() -> impl Strategy<Value = What> {
         4 => (any_task(), (0u64..2).prop_map(|n| State(n * 36))).prop_map(|(task, state)| What::PollStart { task, state }),
         1 => (any_task(), word()).prop_map(|(task, state)| What::PollStart { task, state }),
         4 => (any_task(), word(), word()).prop_map(|(task, old, new)| What::PollEnd { task, old, new }),
-        3 => (any_task(), word(), word(), 0u64..0x50, any::<bool>(), any::<bool>())
-            .prop_map(|(task, old, new, caller, owned, predicted)| What::Wake { task, old, new, caller, owned, predicted }),
+        3 => (any_task(), word(), word(), 0u64..0x50, any::<(bool, bool)>(), any_moment()).prop_map(
+            |(task, old, new, caller, (owned, predicted), moment)| {
+                What::Wake { task, old, new, caller, owned, predicted, moment }
+            }
+        ),
         1 => (any_task(), word(), word()).prop_map(|(task, old, new)| What::Abort { task, old, new, predicted: false }),
-        2 => (any_new_task(), word(), way).prop_map(|(task, state, way)| What::Spawn { task, state, caller: 0, way }),
+        2 => (any_new_task(), word(), way, any_moment()).prop_map(|(task, state, way, moment)| {
+            What::Spawn { task, state, caller: 0, way, completion: moment.completion }
+        }),
         1 => (any_task(), word()).prop_map(|(task, state)| What::Shutdown { task, state }),
         1 => Just(What::Panic),
         1 => Just(What::PollExit),
@@ -167,6 +172,11 @@ fn any_what() -> impl Strategy<Value = What> {
         1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
             .prop_map(|(connection, change)| What::Stream { connection, change }),
     ]
+}
+
+fn any_moment() -> impl Strategy<Value = Moment> {
+    let turn = prop::option::of(0u64..8).prop_map(|sp| sp.map(|sp| Turn { driver: TurnOf::Time, sp }));
+    (arbitrary::completion(), turn).prop_map(|(completion, turn)| Moment { completion, turn })
 }
 
 fn any_connection() -> impl Strategy<Value = Connection> {
@@ -256,7 +266,16 @@ fn a_stream_spawned_by_a_task_that_is_over() {
         (at(0, 2), What::PollStart { task: task(4, 0), state: zero }),
         (at(0, 2), What::PollEnd { task: task(4, 1), old: zero, new: complete }),
         (at(0, 1), What::Message(Box::new(read))),
-        (at(1, 1), What::Spawn { task: task(1, 0), state: zero, caller: 0, way: SpawnWay::Owned }),
+        (
+            at(1, 1),
+            What::Spawn {
+                task: task(1, 0),
+                state: zero,
+                caller: 0,
+                way: SpawnWay::Owned,
+                completion: Completion::Over,
+            },
+        ),
     ] {
         graph.apply(&Event { at, what });
     }

@@ -14,6 +14,7 @@ mod own;
 mod queue;
 mod raise;
 mod running;
+mod turns;
 mod values;
 mod vtables;
 mod waker;

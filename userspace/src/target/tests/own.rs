@@ -96,7 +96,7 @@ fn finds_every_hook() {
         plan.hooks.iter().filter(|hook| hook.address.is_none() && hook.sees != "http2-head").collect();
     assert!(missing.is_empty(), "{missing:?}");
     let check = |sees: &str| assert!(plan.hooks.iter().any(|hook| hook.sees == sees), "{sees}");
-    ["poll-start", "poll-end", "shutdown", "wake", "abort", "spawn", "panic"].into_iter().for_each(check);
+    ["poll-start", "poll-end", "shutdown", "wake", "abort", "spawn", "panic", "turn"].into_iter().for_each(check);
     let completes = |hook: &&Hook| hook.how.contains("completes") || hook.how.contains("foretold");
     assert!(plan.hooks.iter().filter(|hook| hook.sees == "poll-end").any(|hook| completes(&hook)), "{:?}", plan.hooks);
     assert_eq!(plan.types.len(), plan.vtables.len());

@@ -44,6 +44,7 @@ fn after(body: &Body, index: usize, instruction: &Instruction) -> Option<Exchang
         caller: None,
         starts_running: false,
         completes: false,
+        unsets_waker: false,
     })
 }
 

@@ -41,6 +41,8 @@ pub struct Exchange {
     /// Whether the new word is made by flipping RUNNING and COMPLETE and nothing else, as only the transition
     /// that completes a task does.
     pub completes: bool,
+    /// Whether it is made by clearing JOIN_WAKER and nothing else, as after the `JoinHandle`'s waker was used.
+    pub unsets_waker: bool,
 }
 
 /// What was found from one root.
@@ -156,6 +158,7 @@ impl Flow {
             caller: values.sp.and_then(|sp| u16::try_from(-i64::from(sp)).ok()),
             starts_running: starts_running(body, index - 1),
             completes: completes(body, index - 1),
+            unsets_waker: unsets_waker(body, index - 1),
         };
         let known = self.exchanges.entry(exchange.after.ip()).or_insert(exchange);
         known.caller = known.caller.filter(|_| known.caller == exchange.caller);
@@ -215,6 +218,12 @@ fn starts_running(body: &Body, index: usize) -> bool {
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L183-L192>
 fn completes(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::Xor, 3)])
+}
+
+/// Whether it clears JOIN_WAKER, and does nothing else.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L374-L381>
+fn unsets_waker(body: &Body, index: usize) -> bool {
+    made_by(body, index).eq([(Mnemonic::And, !0x10)])
 }
 
 /// The operations with a constant that the straight-line code before the exchange at `index` makes the new word
