@@ -2,7 +2,7 @@
 //!
 //! | line | what |
 //! | --- | --- |
-//! | `R RID TASK KIND` | the request of this name ran its handler in that task |
+//! | `R RID TASK KIND` | the request of this name came to the service in that task |
 //! | `C RID TASK` | that task was spawned for it, and for nobody else |
 //! | `D NAME TASK` | that task serves whoever asks it |
 //! | `K RID.N END` | a call of this name was made for it, and `answered` or `dropped` |
@@ -19,7 +19,7 @@ fn this_task() -> String {
     tokio::task::try_id().map_or_else(|| "none".to_owned(), |id| id.to_string())
 }
 
-/// Notes that this task runs the handler of a request.
+/// Notes that this task brought a request to the service.
 pub(crate) fn request(rid: &str, kind: &str) {
     log(format!("R {rid} {} {kind}", this_task()));
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 /// A request that the service served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The task that ran its handler.
+    /// The task that brought it to the service.
     pub task: u64,
     /// What its handler did.
     pub kind: String,

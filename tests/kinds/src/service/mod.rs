@@ -23,7 +23,6 @@ use axum::routing::any;
 use http::StatusCode;
 use tokio::net::TcpListener;
 
-use crate::log;
 use request::{Request, Shared};
 
 /// Serves until a line comes on standard input, then tells.
@@ -50,7 +49,6 @@ async fn handle(
     Path((kind, rid)): Path<(String, String)>,
     http: HttpRequest,
 ) -> Response {
-    log::request(&rid, &kind);
     let request = Request::new(shared, &kind, rid);
     request.spawn(|_| crate::pause(1));
     let kind = kind.trim_end_matches("-h2").to_owned();

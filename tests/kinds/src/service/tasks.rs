@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 
 use super::request::{Request, Shared};
+use crate::log;
 
 /// How long after its request was answered a task calls.
 const LATER_MS: u64 = 15;
@@ -57,12 +58,13 @@ async fn later(request: Request, id: Option<String>) -> Result<String> {
     request.call_by(&shared.poolless, shared.port, "slow", id.as_deref()).await
 }
 
-/// A middleware: around `mid` it lets a task call before the handler and one after it; `midrun` is handled by a task
+/// A middleware around all handlers, in the task that serves the request: around `mid` it lets a task call before the handler and one after it; `midrun` is handled by a task
 /// of its own.
 pub(crate) async fn around(State(shared): State<Arc<Shared>>, http: HttpRequest, next: Next) -> Response {
     let path = http.uri().path().to_owned();
     let mut words = path.split('/').skip(2);
     let (kind, rid) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    log::request(rid, kind);
     let request = || Request::new(Arc::clone(&shared), kind, format!("{rid}.m"));
     match kind.trim_end_matches("-h2") {
         "mid" => {
