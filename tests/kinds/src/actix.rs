@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::web::{self, Bytes, Data, Path, Payload};
 use actix_web::{App, Error, HttpResponse, HttpServer};
 use anyhow::Result;
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use reqwest::Client;
 
@@ -58,6 +59,12 @@ async fn handle(path: Path<(String, String)>, upstream: Data<Upstream>, body: Pa
         "sleep" => pause(5).await,
         "call" => call(&upstream, &format!("{rid}.0")).await,
         "tmo" => drop(tokio::time::timeout(Duration::from_millis(4), call(&upstream, &format!("{rid}.0"))).await),
+        "fan" => {
+            drop(join_all((0..3).map(|number| call(&upstream, &format!("{rid}.{number}"))).collect::<Vec<_>>()).await)
+        }
+        "child" => drop(actix_web::rt::spawn(called_by_child(upstream, rid, 0)).await),
+        "bg" => drop(actix_web::rt::spawn(called_by_child(upstream, rid, 15))),
+        "sse" => return HttpResponse::Ok().streaming(calling(upstream, rid)),
         "read" => return HttpResponse::Ok().body(length(body).await.to_string()),
         "early" => return HttpResponse::PayloadTooLarge().body("too much"),
         "parts" => return HttpResponse::Ok().streaming(parts()),
@@ -75,6 +82,23 @@ async fn call(upstream: &Upstream, name: &str) {
     if answer.is_ok() {
         call.answered();
     }
+}
+
+async fn called_by_child(upstream: Data<Upstream>, rid: String, after: u64) {
+    log::child(&rid);
+    pause(after).await;
+    call(&upstream, &format!("{rid}.0")).await;
+}
+
+/// The body's stream makes a call for each part.
+fn calling(upstream: Data<Upstream>, rid: String) -> impl stream::Stream<Item = Result<Bytes, Error>> {
+    stream::iter(0..3).then(move |number| {
+        let (upstream, name) = (upstream.clone(), format!("{rid}.{number}"));
+        async move {
+            call(&upstream, &name).await;
+            Ok(Bytes::from_static(b"part"))
+        }
+    })
 }
 
 async fn block(rid: String) {

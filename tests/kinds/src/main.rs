@@ -4,11 +4,13 @@
 //! - `kinds axum PORT LIMITED WORKERS` is a service on hyper, which calls that upstream; 0 workers: a current-thread
 //!   runtime.
 //! - `kinds actix PORT` is one on actix-web, with two workers.
+//! - `kinds load PORT CLIENTS TIMES KIND…` asks a service over HTTP/2.
 //!
 //! Each says `ready` and its ports. A service serves until a line comes on its standard input, and then prints
 //! which request each of its tasks and calls was for ([`log`]). It knows nothing of asyncscope.
 
 mod actix;
+mod load;
 mod log;
 mod service;
 mod up;
@@ -34,7 +36,10 @@ fn main() -> ExitCode {
 
 fn live() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let role = args.next().context("say which: up, axum or actix")?;
+    let role = args.next().context("say which: up, axum, actix or load")?;
+    if role == "load" {
+        return runtime(1)?.block_on(load::run(args));
+    }
     let numbers: Vec<u16> = args.map(|number| Ok(number.parse()?)).collect::<Result<_>>()?;
     match (role.as_str(), numbers.as_slice()) {
         ("up", []) => runtime(1)?.block_on(up::run()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::table::{Kinds, Marks};
+use super::table::Kinds;
 use super::truth::{Truth, owner};
 use crate::chain::claims::{Call, Claims};
 
@@ -153,8 +153,8 @@ impl<'a> Sides<'a> {
             };
             let mut names = self.claims.calls.iter().filter(within).filter_map(name_of);
             let Some(other) = names.find(|name| owner(name) != *claimed) else { continue };
-            let marks: &mut Marks =
-                &mut kinds.entry(self.truth.kind(claimed).unwrap_or("?").to_owned()).or_default().drivers;
+            let kind = self.truth.kind(claimed).unwrap_or("?");
+            let marks = &mut kinds.entry(kind.to_owned()).or_default().stretches;
             marks.add(Verdict::Wrong, || {
                 format!("a stretch of task {} of {claimed} holds the head of {other}", stretch.task)
             });

@@ -13,6 +13,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 const STAY: Duration = Duration::from_millis(12);
 /// Of a body, each half.
 const HALF: usize = 20_000;
+/// A body that goes where its head goes.
+const SMALL: &[u8] = &[b'a'; 500];
 
 /// How a client behaves towards requests of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,10 @@ enum Manner {
     Plain,
     /// Sends a body in two pieces.
     Body,
+    /// Sends a body once it was answered.
+    Late,
+    /// Sends a small body with the head.
+    Small,
     /// Goes away before there is an answer.
     Gone,
     /// Reads to the end of a connection that has become something else.
@@ -30,7 +36,9 @@ enum Manner {
 fn manner(kind: &str) -> Manner {
     match kind.trim_end_matches("-h2") {
         "body" | "early" | "read" => Manner::Body,
-        "gone" => Manner::Gone,
+        "late" => Manner::Late,
+        "ignore" => Manner::Small,
+        "gone" | "gonecleanup" => Manner::Gone,
         "upgrade" => Manner::Upgrade,
         _ => Manner::Plain,
     }
@@ -68,8 +76,13 @@ impl Client {
     pub fn ask(&mut self, kind: &str, name: &str, id: &str) -> Result<()> {
         let mut connection = self.connection()?;
         let manner = manner(kind);
-        let length = if manner == Manner::Body { 2 * HALF } else { 0 };
-        connection.get_mut().write_all(head(kind, name, id, length).as_bytes())?;
+        let length = match manner {
+            Manner::Body => 2 * HALF,
+            Manner::Small | Manner::Late => SMALL.len(),
+            Manner::Plain | Manner::Gone | Manner::Upgrade => 0,
+        };
+        let small: &[u8] = if manner == Manner::Small { SMALL } else { &[] };
+        connection.get_mut().write_all(&[head(kind, name, id, length).as_bytes(), small].concat())?;
         match manner {
             Manner::Gone => {
                 thread::sleep(STAY);
@@ -77,10 +90,15 @@ impl Client {
             }
             // Who answered early may have closed.
             Manner::Body => drop(send_body(connection.get_mut())),
-            Manner::Plain | Manner::Upgrade => {}
+            Manner::Plain | Manner::Upgrade | Manner::Late | Manner::Small => {}
         }
         let (status, closes) = answer(&mut connection).with_context(|| format!("{kind} {name}"))?;
         ensure!(![404, 500, 502].contains(&status), "{kind} {name} was answered {status}");
+        if manner == Manner::Late {
+            // hyper reads no body that nobody wanted, and closes, without a word in the head.
+            let _sent = connection.get_mut().write_all(SMALL);
+            return Ok(());
+        }
         if status == 101 {
             connection.read_to_end(&mut Vec::new())?;
         } else if !closes && status != 413 {

@@ -1,7 +1,7 @@
 //! A service that calls, its upstream, and an agent that watches it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -104,7 +104,16 @@ pub fn watch(role: Role, watch: Watch, options: &[&str], load: impl FnOnce(u16) 
         Watch::Attach => attach(role, &upstream, args, load)?,
     };
     ensure!(!truth.requests.is_empty(), "it served nobody");
+    keep(&json)?;
     Ok(Lived { truth, claims: Claims::read(&json)?, ended })
+}
+
+/// Copies the agent's lines to where `ASYNCSCOPE_KEEP` says, for whoever wants to know why.
+fn keep(json: &Path) -> Result<()> {
+    if let Some(kept) = std::env::var_os("ASYNCSCOPE_KEEP") {
+        std::fs::copy(json, kept)?;
+    }
+    Ok(())
 }
 
 type Watched = (Truth, Ended);
@@ -117,7 +126,7 @@ fn run(
 ) -> Result<Watched> {
     let mut args: Vec<OsString> = vec!["run".into()];
     args.extend(options);
-    args.extend(["--".into(), PathBuf::from(paths::kinds()?).into()]);
+    args.extend(["--".into(), paths::kinds()?.into()]);
     args.extend(role.arguments(upstream).into_iter().map(Into::into));
     let mut agent = Agent::start(args)?;
     let truth = live(&mut agent.process, load)?;

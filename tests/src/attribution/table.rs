@@ -17,8 +17,10 @@ pub struct Tally {
     pub children: Marks,
     /// The calls that were made for them.
     pub calls: Marks,
-    /// Tasks, and stretches of them, that serve several and are said to be one's: only wrong ones are counted.
+    /// Tasks that serve several and are said to be one's: only wrong ones are counted.
     pub drivers: Marks,
+    /// Stretches of such tasks that are said to be one's and hold the head of another's call: only these are counted.
+    pub stretches: Marks,
 }
 
 /// How many claims of each verdict.
@@ -79,8 +81,19 @@ pub struct Floor {
     pub right: usize,
     /// Of a hundred tasks that were spawned for it, so many are claimed for their request.
     pub children: usize,
-    /// Claims that are known to be false, for now.
-    pub false_for_now: bool,
+    /// The claims that are known to be false.
+    pub known: Known,
+}
+
+/// The claims that are known to be false, for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// None.
+    Nothing,
+    /// Those of stretches.
+    Stretches,
+    /// Some of all.
+    Any,
 }
 
 /// All claims that are false, and all kinds that fall short of what is asked of them; a kind of which nothing is asked
@@ -95,7 +108,7 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
         return vec![format!("{kind}: nothing is asked of it")];
     };
     let calls = &tally.calls;
-    let mut mistakes: Vec<String> = if floor.false_for_now { Vec::new() } else { false_claims(kind, tally) };
+    let mut mistakes = false_claims(kind, tally, floor.known);
     let reached = [
         ("calls told", calls.percent(calls.right + calls.candidate), floor.told),
         ("calls right", calls.percent(calls.right), floor.right),
@@ -106,32 +119,36 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
     mistakes
 }
 
-/// The false claims of a kind.
-fn false_claims(kind: &str, tally: &Tally) -> Vec<String> {
-    let marks = [&tally.requests, &tally.children, &tally.calls, &tally.drivers];
-    marks.into_iter().flat_map(Marks::false_claims).map(|claim| format!("{kind}: {claim}")).collect()
+/// The false claims of a kind, but for those that are known.
+fn false_claims(kind: &str, tally: &Tally, known: Known) -> Vec<String> {
+    let marks: &[&Marks] = match known {
+        Known::Nothing => &[&tally.requests, &tally.children, &tally.calls, &tally.drivers, &tally.stretches],
+        Known::Stretches => &[&tally.requests, &tally.children, &tally.calls, &tally.drivers],
+        Known::Any => &[],
+    };
+    marks.iter().copied().flat_map(Marks::false_claims).map(|claim| format!("{kind}: {claim}")).collect()
 }
 
 /// All claims of all kinds that are false.
 #[must_use]
 pub fn all_false(kinds: &Kinds) -> Vec<String> {
-    kinds.iter().flat_map(|(kind, tally)| false_claims(kind, tally)).collect()
+    kinds.iter().flat_map(|(kind, tally)| false_claims(kind, tally, Known::Nothing)).collect()
 }
 
 /// The counts as a table of Markdown.
 #[must_use]
 pub fn shown(kinds: &Kinds) -> String {
     let mut text = "| kind | requests | children | right | candidates | none | wrong | calls | right | candidates | \
-                    none | wrong | not seen | by |\n"
+                    none | wrong | not seen | stretches wrong | by |\n"
         .to_owned();
-    text += &format!("|{}\n", " --- |".repeat(14));
+    text += &format!("|{}\n", " --- |".repeat(15));
     for (kind, tally) in kinds {
         text += &row(kind, tally);
     }
     text
 }
 
-fn row(kind: &str, Tally { requests, children, calls, drivers }: &Tally) -> String {
+fn row(kind: &str, Tally { requests, children, calls, drivers, stretches }: &Tally) -> String {
     let mut row = format!("| {kind} | {} |", requests.lived());
     let others = requests.wrong.len() + drivers.wrong.len();
     for (marks, others) in [(children, others), (calls, 0)] {
@@ -141,5 +158,5 @@ fn row(kind: &str, Tally { requests, children, calls, drivers }: &Tally) -> Stri
             write!(row, " {} | {} | {} | {} | {wrong} |", marks.lived(), marks.right, marks.candidate, marks.silent);
     }
     let evidence: Vec<String> = calls.evidence.iter().map(|(what, count)| format!("{what} {count}")).collect();
-    row + &format!(" {} | {} |\n", calls.missing, evidence.join(", "))
+    row + &format!(" {} | {} | {} |\n", calls.missing, stretches.wrong.len(), evidence.join(", "))
 }

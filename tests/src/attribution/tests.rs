@@ -1,5 +1,5 @@
 use super::compare::{Verdict, compare, judge};
-use super::table::{Floor, Kinds, all_false, mistakes, shown};
+use super::table::{Floor, Kinds, Known, all_false, mistakes, shown};
 use super::truth::Truth;
 use crate::chain::claims::Claims;
 
@@ -91,14 +91,21 @@ fn who_serves_several_is_nobodys() {
 fn a_stretch_with_anothers_head_is_wrong() {
     let stretch = r#"{"kind":"stretch","task":40,"request":1,"from_ns":4,"to_ns":6}"#.to_owned();
     let kinds = compared(&[call("a.0", r#""request":1"#), stretch.clone()]);
-    assert!(kinds["call"].drivers.wrong.is_empty());
+    assert!(kinds["call"].stretches.wrong.is_empty());
     let kinds = compared(&[call("b.0", r#""request":2"#), stretch]);
-    assert_eq!(kinds["call"].drivers.wrong.len(), 1);
+    assert_eq!(kinds["call"].stretches.wrong.len(), 1);
+    let floor = |known| [Floor { kind: "call", told: 0, right: 0, children: 0, known }];
+    assert_eq!(mistakes_of_call(&kinds, &floor(Known::Nothing)), 1);
+    assert_eq!(mistakes_of_call(&kinds, &floor(Known::Stretches)), 0);
+}
+
+fn mistakes_of_call(kinds: &Kinds, floors: &[Floor]) -> usize {
+    mistakes(kinds, floors).iter().filter(|mistake| mistake.starts_with("call:")).count()
 }
 
 #[test]
 fn floors_are_held() {
-    let floor = |kind, told, right| Floor { kind, told, right, children: 0, false_for_now: false };
+    let floor = |kind, told, right| Floor { kind, told, right, children: 0, known: Known::Nothing };
     let kinds = compared(&[
         call("a.0", r#""request":1"#),
         call("b.0", r#""request":null,"candidates":[1,2]"#),
@@ -115,14 +122,14 @@ fn floors_are_held() {
 #[test]
 fn false_claims_are_let_pass_only_where_they_are_known() {
     let kinds = compared(&[call("a.0", r#""request":2"#)]);
-    let floor = |kind, false_for_now| Floor { kind, told: 0, right: 0, children: 0, false_for_now };
-    assert_eq!(mistakes(&kinds, &[floor("call", false), floor("actor", false)]).len(), 1);
-    assert!(mistakes(&kinds, &[floor("call", true), floor("actor", false)]).is_empty());
+    let floor = |kind, known| Floor { kind, told: 0, right: 0, children: 0, known };
+    assert_eq!(mistakes(&kinds, &[floor("call", Known::Nothing), floor("actor", Known::Nothing)]).len(), 1);
+    assert!(mistakes(&kinds, &[floor("call", Known::Any), floor("actor", Known::Nothing)]).is_empty());
 }
 
 #[test]
 fn the_table_has_a_row_a_kind() {
     let table = shown(&compared(&[call("a.0", r#""request":1,"evidence":"reply""#)]));
     assert_eq!(table.lines().count(), 4);
-    assert_eq!(table.lines().last(), Some("| call | 2 | 2 | 0 | 0 | 0 | 0 | 2 | 1 | 0 | 0 | 0 | 1 | reply 1 |"));
+    assert_eq!(table.lines().last(), Some("| call | 2 | 2 | 0 | 0 | 0 | 0 | 2 | 1 | 0 | 0 | 0 | 1 | 0 | reply 1 |"));
 }

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 
+/// Stands in the place of a request in the names of calls that are made for no request.
+pub const NOBODY: &str = "nobody";
+
 /// A request that the service served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
@@ -56,9 +59,12 @@ impl Truth {
         Ok(())
     }
 
-    /// The kind of a request.
+    /// The kind of a request, or of what is [`NOBODY`]'s.
     #[must_use]
     pub fn kind(&self, request: &str) -> Option<&str> {
+        if request == NOBODY {
+            return Some(NOBODY);
+        }
         self.requests.get(request).map(|served| served.kind.as_str())
     }
 }

@@ -8,7 +8,9 @@ mod fan;
 mod grpc;
 mod meeting;
 mod own;
+mod raw;
 mod request;
+mod shared;
 mod streams;
 mod tasks;
 
@@ -61,7 +63,9 @@ async fn answer(kind: &str, request: &Request, http: HttpRequest) -> Result<Resp
     let known = direct::answer(kind, request).await?
         || fan::answer(kind, request).await?
         || own::answer(kind, request).await?
+        || raw::answer(kind, request).await?
         || actors::answer(kind, request).await?
+        || shared::answer(kind, request).await?
         || grpc::answer(kind, request).await?
         || tasks::answer(kind, request, http.headers()).await?;
     if known {

@@ -1,17 +1,20 @@
 //! What the handlers share, and a request of this service with what it makes.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use reqwest::Client;
+use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use super::actors::{Asks, Buffered};
 use super::meeting::Meeting;
+use super::raw::Multiplexed;
+use super::shared::{Cache, Flight};
 use crate::log;
 
 /// Everything that outlives a request.
@@ -31,6 +34,10 @@ pub(crate) struct Shared {
     pub(crate) busy_actor: OnceCell<Asks>,
     pub(crate) one_at_a_time: Semaphore,
     pub(crate) buffer: OnceCell<Buffered>,
+    pub(crate) raw_pool: Mutex<Vec<TcpStream>>,
+    pub(crate) multiplexed: OnceCell<Multiplexed>,
+    pub(crate) flight: Mutex<Option<Flight>>,
+    pub(crate) cache: OnceCell<Cache>,
     pub(crate) meeting: Meeting,
 }
 
@@ -49,6 +56,10 @@ impl Shared {
             busy_actor: OnceCell::new(),
             one_at_a_time: Semaphore::new(1),
             buffer: OnceCell::new(),
+            raw_pool: Mutex::default(),
+            multiplexed: OnceCell::new(),
+            flight: Mutex::new(None),
+            cache: OnceCell::new(),
             meeting: Meeting::default(),
         })
     }

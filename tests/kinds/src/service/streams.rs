@@ -19,6 +19,11 @@ pub(crate) async fn answer(kind: &str, request: &Request, http: HttpRequest) -> 
         "sse" => Ok(Body::from_stream(calling(request.clone())).into_response()),
         "sseby" => Ok(Body::from_stream(called(request)).into_response()),
         "body" => read_by_another(request, http.into_body()).await,
+        // The handler does not care for the body.
+        "ignore" | "late" => {
+            request.call("now").await?;
+            Ok("ok".into_response())
+        }
         "early" => {
             let body = http.into_body();
             request.spawn(async |request: Request| count(request, body).await);

@@ -12,7 +12,7 @@ use asyncscope_tests::attribution::service::{Lived, Role, Watch, watch};
 use asyncscope_tests::attribution::table::{self, Floor};
 
 use crate::{Case, Test, named};
-use kinds::{GRPC, HYPER, MULTI_THREAD};
+use kinds::{GRPC, HYPER, MULTI_THREAD, NOBODYS};
 
 /// As many ask at a time, so often each, of each kind; and once more in a mixture.
 const CLIENTS: usize = 4;
@@ -28,6 +28,8 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("same_id", others::same_id),
         ("actix", others::actix),
         ("actix_pipelined", others::actix_pipelined),
+        ("axum_pipelined", others::axum_pipelined),
+        ("by_http2", others::by_http2),
         ("hang_live", open::hang_live),
         ("hang_from_before", open::hang_from_before),
     ];
@@ -53,7 +55,7 @@ fn tonic() -> Result<()> {
 fn of_kinds(name: &str, role: Role, how: Watch, floors: &[Floor]) -> Result<()> {
     let asked: Vec<&str> = floors.iter().map(|floor| floor.kind).collect();
     let lived = watch(role, how, &[], |port| load::ask_all(port, &asked, CLIENTS, TIMES))?;
-    judged(name, &lived, floors)
+    judged(name, &lived, &[floors, &[NOBODYS]].concat())
 }
 
 /// Shows the table, and fails where it is not as these floors ask.
