@@ -60,7 +60,8 @@ async fn handle(path: Path<(String, String)>, upstream: Data<Upstream>, body: Pa
         "call" => call(&upstream, &format!("{rid}.0")).await,
         "tmo" => drop(tokio::time::timeout(Duration::from_millis(4), call(&upstream, &format!("{rid}.0"))).await),
         "fan" => {
-            drop(join_all((0..3).map(|number| call(&upstream, &format!("{rid}.{number}"))).collect::<Vec<_>>()).await)
+            let names: Vec<String> = (0..3).map(|number| format!("{rid}.{number}")).collect();
+            join_all(names.iter().map(|name| call(&upstream, name))).await;
         }
         "child" => drop(actix_web::rt::spawn(called_by_child(upstream, rid, 0)).await),
         "bg" => drop(actix_web::rt::spawn(called_by_child(upstream, rid, 15))),
