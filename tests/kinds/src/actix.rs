@@ -11,7 +11,7 @@ use reqwest::Client;
 
 use crate::{log, pause};
 
-/// What each worker has.
+/// The way to the upstream, one for each worker.
 struct Upstream {
     port: u16,
     client: Client,

@@ -75,13 +75,13 @@ fn first_line() -> impl Future<Output = ()> {
 /// Prints the truth, and stays until standard input ends, so that whoever watches sees the end of nothing else.
 fn tell() -> Result<()> {
     log::print();
-    println_done();
+    done();
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the target's protocol")]
-fn println_done() {
+fn done() {
     println!("done");
 }
 

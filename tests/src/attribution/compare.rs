@@ -6,7 +6,7 @@ use super::table::Kinds;
 use super::truth::{Truth, owner};
 use crate::chain::claims::{Call, Claims};
 
-/// What became of one claim.
+/// The judgement of one claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// For the request whose it is.

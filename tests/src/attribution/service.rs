@@ -77,7 +77,7 @@ impl Role {
     }
 }
 
-/// What a service lived and what was claimed of it.
+/// The life of a service, and the claims about it.
 #[derive(Debug)]
 pub struct Lived {
     /// As it says itself.

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use super::compare::Verdict;
 
-/// What was counted of each kind.
+/// The counts of all kinds.
 pub type Kinds = BTreeMap<String, Tally>;
 
-/// What was counted of one kind of request.
+/// The counts of one kind of request.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The requests, by the task that is said to serve them.
@@ -38,7 +38,7 @@ pub struct Marks {
     pub wrong: Vec<String>,
     /// Lived, but in no line.
     pub missing: usize,
-    /// What the right ones were decided by.
+    /// The evidence of the right ones.
     pub evidence: BTreeMap<String, usize>,
 }
 

@@ -12,7 +12,7 @@ pub const NOBODY: &str = "nobody";
 pub struct Served {
     /// The task that brought it to the service.
     pub task: u64,
-    /// What its handler did.
+    /// The kind in its path, by which its handler does what it does.
     pub kind: String,
 }
 
@@ -44,16 +44,16 @@ impl Truth {
     }
 
     fn take(&mut self, line: &str) -> Result<()> {
-        match line.split(' ').collect::<Vec<_>>().as_slice() {
-            &["R", name, task, kind] => {
+        match *line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["R", name, task, kind] => {
                 let served = Served { task: task.parse()?, kind: kind.to_owned() };
                 ensure!(self.requests.insert(name.to_owned(), served).is_none(), "served twice");
             }
-            &["C", name, task] => {
+            ["C", name, task] => {
                 ensure!(self.children.insert(task.parse()?, owner(name).to_owned()).is_none(), "whose is it?");
             }
-            &["D", name, task] => drop(self.drivers.insert(task.parse()?, name.to_owned())),
-            &["K", name, "answered"] => drop(self.answered.insert(name.to_owned())),
+            ["D", name, task] => drop(self.drivers.insert(task.parse()?, name.to_owned())),
+            ["K", name, "answered"] => drop(self.answered.insert(name.to_owned())),
             _ => {}
         }
         Ok(())

@@ -12,7 +12,7 @@ use asyncscope_tests::chain::claims::Claims;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 
-/// What the summary says of connections whose exchange began before the attach, after their number.
+/// The summary's words for connections whose exchange began before the attach, after their number.
 const IN_EXCHANGE: &str = "in an exchange at the attach";
 /// The name of the request that hangs, and its ID.
 const STUCK: &str = "stuck-0";
@@ -91,8 +91,9 @@ fn calls_of(table: &[String], path: &str) -> Result<u64> {
     let head = table.iter().find(|line| line.contains("CALLS")).context("no column of calls")?;
     let row = table.iter().find(|line| line.contains(path)).context("no row")?;
     let end = head.find("CALLS").unwrap_or_default() + "CALLS".len();
-    let word = row.get(..end).and_then(|row| row.split_whitespace().next_back());
-    Ok(word.context("no number")?.parse()?)
+    // Columns are as wide as their characters are many, not their bytes.
+    let row: String = row.chars().take(end).collect();
+    Ok(row.split_whitespace().next_back().context("no number")?.parse()?)
 }
 
 /// One that hung before the attach cannot be told, but that there was something is.

@@ -23,7 +23,7 @@ const CALLED: Duration = Duration::from_millis(20);
 /// As many are sent at once.
 const DEEP: usize = 5;
 
-/// What is claimed where most events are lost is not false either.
+/// Claims are not false where many events are lost either.
 pub(super) fn losses() -> Result<()> {
     let mistakes: Vec<Vec<String>> = BUFFERS.iter().map(|buffer| lossy(buffer)).collect::<Result<_>>()?;
     none_of(mistakes.concat())
