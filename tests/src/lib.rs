@@ -5,6 +5,7 @@
 //! [`truth`]: crate::truth::Truth
 
 pub mod agent;
+pub mod attribution;
 pub mod cgroup;
 pub mod chain;
 pub mod chains;

@@ -73,6 +73,15 @@ pub fn chain(build: Build) -> Result<PathBuf> {
     by_itself("chain", build)
 }
 
+/// The services that call in every way, and their upstream, without debug info.
+///
+/// # Errors
+///
+/// If they cannot be built.
+pub fn kinds() -> Result<PathBuf> {
+    by_itself("kinds", Build::Release)
+}
+
 /// The target that keeps what went through its connections.
 ///
 /// # Errors

@@ -75,6 +75,10 @@ pub struct Id {
 pub struct Call {
     /// The request that it was made for.
     pub request: Option<u64>,
+    /// All that it may have been made for, where it is one of several.
+    pub candidates: Option<Vec<u64>>,
+    /// How that was decided.
+    pub evidence: Option<String>,
     /// The task that wrote its head: a connection's, more often than the one that asked for it.
     pub task: Option<u64>,
     /// The header values in its head.
@@ -102,6 +106,8 @@ pub struct Task {
     pub name: String,
     /// The one request that all of it serves.
     pub request: Option<u64>,
+    /// All that it may serve, where it is one of several.
+    pub candidates: Option<Vec<u64>>,
 }
 
 /// A part of one poll of a task.

@@ -1,5 +1,6 @@
 //! The live tier: real targets under the real agent and kernel. Needs root.
 
+mod attribution;
 mod awaits;
 mod backends;
 mod bad_input;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         backends::tests(),
         sampling::tests(),
         shares::tests(),
+        attribution::tests(),
     ];
     let without_collector = collector::program().is_none().then_some(collector::MISSING);
     let trials = tests.into_iter().flatten().map(|(name, test)| {

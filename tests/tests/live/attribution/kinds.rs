@@ -1,0 +1,190 @@
+//! What is asked of each kind of request.
+
+use asyncscope_tests::attribution::table::{Floor, Known};
+use asyncscope_tests::attribution::truth::NOBODY;
+
+/// Set to [`Known::Nothing`] once no stretch is claimed falsely.
+const STRETCHES: Known = Known::Stretches;
+
+/// Of a hundred calls so many are told (claimed for their request, or for one of several with it among them), so many
+/// are claimed for their request; and of a hundred children so many are.
+const fn asked(kind: &'static str, told: usize, right: usize, children: usize) -> Floor {
+    Floor { kind, told, right, children, known: STRETCHES }
+}
+
+/// The same where some claims are known to be false.
+const fn false_for_now(kind: &'static str, told: usize, right: usize, children: usize) -> Floor {
+    Floor { kind, told, right, children, known: Known::Any }
+}
+
+/// Kinds of the service on hyper, on both runtimes.
+pub(super) const HYPER: &[Floor] = &[
+    asked("plain", 90, 90, 100),
+    asked("sleep", 90, 90, 100),
+    asked("call", 90, 90, 100),
+    asked("call-h2", 90, 90, 100),
+    asked("now", 90, 90, 100),
+    asked("now-h2", 90, 90, 100),
+    asked("twice", 90, 90, 100),
+    asked("twice-h2", 90, 90, 100),
+    asked("tmo", 0, 0, 100),
+    asked("tmo-h2", 0, 0, 100),
+    asked("sel", 0, 0, 100),
+    asked("sel-h2", 0, 0, 100),
+    asked("hang", 0, 0, 100),
+    asked("hang-h2", 0, 0, 100),
+    asked("gone", 0, 0, 100),
+    asked("gone-h2", 0, 0, 100),
+    asked("close", 50, 50, 100),
+    asked("close-h2", 0, 0, 100),
+    asked("half", 90, 90, 100),
+    asked("half-h2", 90, 90, 100),
+    asked("parts", 90, 90, 100),
+    asked("parts-h2", 90, 90, 100),
+    asked("retry", 40, 40, 100),
+    asked("retry-h2", 35, 35, 100),
+    asked("hedge", 35, 35, 100),
+    asked("hedge-h2", 35, 35, 100),
+    asked("nested", 15, 15, 100),
+    asked("nested-h2", 0, 0, 100),
+    asked("fan", 35, 35, 100),
+    asked("fan-h2", 30, 30, 100),
+    asked("join", 90, 90, 100),
+    asked("join30", 90, 90, 100),
+    asked("join30-h2", 90, 90, 100),
+    asked("join40", 0, 0, 100),
+    asked("macro", 90, 90, 100),
+    asked("bufun", 10, 10, 100),
+    asked("bufun-h2", 5, 5, 100),
+    asked("each", 15, 15, 100),
+    asked("set", 90, 90, 100),
+    asked("abort", 20, 20, 100),
+    asked("own", 90, 90, 35),
+    asked("inline", 90, 90, 100),
+    asked("newclient", 90, 90, 100),
+    asked("nopool", 90, 90, 100),
+    asked("actor", 0, 0, 100),
+    asked("actor-h2", 0, 0, 100),
+    asked("semactor", 0, 0, 100),
+    asked("buffer", 90, 90, 100),
+    asked("pair", 90, 90, 100),
+    asked("pair-h2", 90, 90, 100),
+    asked("cancel", 90, 90, 100),
+    asked("cancel-h2", 90, 90, 100),
+    asked("limit", 55, 55, 100),
+    asked("limitfan", 90, 90, 100),
+    asked("limittmo", 20, 20, 100),
+    asked("child", 90, 90, 100),
+    asked("deep", 90, 90, 100),
+    asked("bg", 90, 90, 100),
+    asked("fire", 90, 90, 100),
+    asked("blk", 0, 0, 100),
+    asked("mid", 90, 90, 100),
+    asked("midrun", 90, 90, 100),
+    asked("sse", 0, 0, 100),
+    asked("sse-h2", 0, 0, 100),
+    asked("sseby", 90, 90, 100),
+    asked("body", 90, 90, 100),
+    asked("early", 90, 90, 100),
+    asked("upgrade", 90, 90, 100),
+    asked("raw", 90, 90, 100),
+    asked("rawpool", 90, 90, 100),
+    asked("mux", 90, 90, 100),
+    asked("sync", 90, 90, 100),
+    asked("ignore", 90, 90, 100),
+    asked("late", 90, 90, 100),
+    asked("flight", 90, 90, 100),
+    asked("cache", 90, 90, 100),
+    asked("hops", 90, 90, 100),
+    asked("ownrt", 90, 90, 100),
+    asked("cleanup", 90, 90, 100),
+    asked("gonecleanup", 0, 0, 35),
+];
+
+/// Kinds of which false claims are known where events are lost.
+pub(super) const FALSE_WITH_LOSSES: &[&str] = &["cache"];
+
+/// Calls that no request made.
+pub(super) const NOBODYS: Floor = asked(NOBODY, 0, 0, 0);
+
+/// Kinds that need several threads.
+pub(super) const MULTI_THREAD: &[Floor] = &[asked("bip", 0, 0, 100), asked("bip-h2", 0, 0, 100)];
+
+/// Kinds of the gRPC client.
+pub(super) const GRPC: &[Floor] = &[
+    asked("grpc", 50, 50, 100),
+    asked("grpcnew", 0, 0, 100),
+    asked("grpclazy", 0, 0, 100),
+    asked("grpcstream", 90, 90, 100),
+    asked("grpcboth", 90, 90, 100),
+    asked("grpctmo", 0, 0, 100),
+];
+
+/// Kinds of two requests with one ID.
+pub(super) const SAME_ID: &[Floor] = &[false_for_now("bgid", 0, 0, 100), asked("hold", 90, 90, 100)];
+
+/// Kinds of the service on actix-web, one after the other.
+pub(super) const ACTIX: &[Floor] = &[
+    asked("ok", 90, 90, 100),
+    asked("sleep", 90, 90, 100),
+    asked("call", 90, 90, 100),
+    asked("tmo", 0, 0, 100),
+    asked("read", 90, 90, 100),
+    asked("early", 90, 90, 100),
+    asked("parts", 90, 90, 100),
+    asked("close", 90, 90, 100),
+    asked("nothing", 90, 90, 100),
+    asked("blk", 90, 90, 100),
+    asked("ignore", 90, 90, 100),
+    asked("fan", 90, 90, 100),
+    asked("child", 90, 90, 100),
+    asked("bg", 90, 90, 100),
+    asked("sse", 0, 0, 100),
+];
+
+/// Kinds of the service on hyper, asked over HTTP/2.
+pub(super) const BY_HTTP2: &[Floor] = &[
+    asked("plain", 90, 90, 100),
+    asked("call", 90, 90, 100),
+    asked("call-h2", 90, 90, 100),
+    asked("tmo", 0, 0, 100),
+    asked("tmo-h2", 0, 0, 100),
+    asked("hedge-h2", 35, 35, 100),
+    asked("fan", 90, 90, 100),
+    asked("bufun", 90, 90, 100),
+    asked("join30-h2", 90, 90, 100),
+    asked("actor", 0, 0, 100),
+    asked("bg", 90, 90, 100),
+    asked("blk", 0, 0, 100),
+    asked("bip", 5, 5, 100),
+    asked("flight", 90, 90, 100),
+    asked("cancel-h2", 90, 90, 100),
+    asked("sse", 90, 90, 100),
+    asked("sseby", 90, 90, 100),
+    asked("grpc", 35, 35, 100),
+    asked("grpcnew", 0, 0, 100),
+    asked("gone", 0, 0, 100),
+    asked("gonecleanup", 35, 35, 100),
+];
+
+/// Kinds of the service on hyper, pipelined.
+pub(super) const PIPELINED_HYPER: &[Floor] = &[
+    asked("plain", 90, 90, 100),
+    asked("call", 90, 90, 100),
+    asked("tmo", 0, 0, 100),
+    asked("bg", 90, 90, 100),
+    false_for_now("sse", 0, 0, 100),
+    asked("fan", 90, 90, 100),
+];
+
+/// Kinds of the service on actix-web, pipelined.
+pub(super) const PIPELINED: &[Floor] = &[
+    false_for_now("ok", 90, 90, 10),
+    false_for_now("sleep", 90, 90, 10),
+    false_for_now("call", 90, 90, 10),
+    false_for_now("parts", 90, 90, 10),
+    false_for_now("nothing", 90, 90, 100),
+    false_for_now("blk", 90, 90, 10),
+    false_for_now("sse", 0, 0, 10),
+    false_for_now("bg", 90, 90, 90),
+];
