@@ -400,9 +400,10 @@ fn all_polls(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<(Elf
 
 /// Code of the runtime's drivers, by symbol.
 fn drivers(symbols: &Symbols) -> Vec<DriverCode> {
-    let rules: [(&str, Driver); 6] = [
+    let rules: [(&str, Driver); 7] = [
         ("::scheduled_io::ScheduledIo::wake", Driver::Io),
         ("::process_at_time", Driver::Time),
+        ("::process_at_sharded_time", Driver::Time),
         ("::time::Driver::park_internal", Driver::Time),
         ("::defer::Defer::wake", Driver::Deferred),
         ("::Context::park_yield", Driver::Deferred),

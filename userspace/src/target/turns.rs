@@ -27,11 +27,12 @@ use super::{
 pub const TURN: &str = "turn";
 /// Functions that return right after the turn does, and in turn those that call them, are followed so far.
 const DEPTH_MAX: u8 = 6;
-/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/io/driver.rs#L166>,
-/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/time/mod.rs#L313>
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/io/driver.rs#L155-L217>,
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/time/mod.rs#L255-L292>,
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.38.2/tokio/src/runtime/time/mod.rs#L313-L360>
 const TURNS: [(Driver, &str, &[&str]); 2] = [
     (Driver::Io, "the I/O driver's turn", &["::runtime::io::driver::Driver::turn", "::runtime::io::Driver::turn"]),
-    (Driver::Time, "the timers' turn", &["::process_at_time"]),
+    (Driver::Time, "the timers' turn", &["::process_at_time", "::process_at_sharded_time"]),
 ];
 
 /// Places what sees the turns. A panic that leaves one must be seen as well.

@@ -221,7 +221,7 @@ fn completes(body: &Body, index: usize) -> bool {
 }
 
 /// Whether it clears JOIN_WAKER, and does nothing else.
-/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L374-L381>
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L468-L473>
 fn unsets_waker(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::And, !0x10)])
 }
