@@ -15,6 +15,8 @@ pub enum Verdict {
     Candidate,
     /// One of several that are all wrong.
     Without,
+    /// Likely ones, and none of them the right one: no claim, but no help either.
+    Unlikely,
     /// No claim was made.
     Silent,
     /// For another request.
@@ -111,7 +113,10 @@ impl<'a> Sides<'a> {
             let Some(kind) = self.truth.kind(owner(name)) else { continue };
             seen.insert(name);
             let marks = &mut kinds.entry(kind.to_owned()).or_default().calls;
-            let verdict = judge(call.request, call.candidates.as_deref(), self.number(owner(name)));
+            let verdict = match judge(call.request, call.candidates.as_deref(), self.number(owner(name))) {
+                Verdict::Without if call.evidence.as_deref() == Some("wake") => Verdict::Unlikely,
+                verdict => verdict,
+            };
             if let Some(evidence) = call.evidence.as_ref().filter(|_| verdict == Verdict::Right) {
                 *marks.evidence.entry(evidence.clone()).or_default() += 1;
             }

@@ -34,6 +34,8 @@ pub struct Marks {
     pub silent: usize,
     /// Several, all of them wrong.
     pub without: Vec<String>,
+    /// Likely ones, which is no claim, and none of them the right one.
+    pub unlikely: usize,
     /// For another request.
     pub wrong: Vec<String>,
     /// Lived, but in no line.
@@ -50,6 +52,7 @@ impl Marks {
             Verdict::Candidate => self.candidate += 1,
             Verdict::Silent => self.silent += 1,
             Verdict::Without => self.without.push(shown()),
+            Verdict::Unlikely => self.unlikely += 1,
             Verdict::Wrong => self.wrong.push(shown()),
         }
     }
@@ -57,7 +60,7 @@ impl Marks {
     /// All that there were.
     #[must_use]
     pub fn lived(&self) -> usize {
-        self.right + self.candidate + self.silent + self.without.len() + self.wrong.len() + self.missing
+        self.right + self.candidate + self.silent + self.unlikely + self.without.len() + self.wrong.len() + self.missing
     }
 
     fn false_claims(&self) -> impl Iterator<Item = &String> {
@@ -83,6 +86,8 @@ pub struct Floor {
     pub children: usize,
     /// The claims that are known to be false.
     pub known: Known,
+    /// Of a hundred calls, at most so many have likely ones alone that are not theirs.
+    pub unlikely: usize,
 }
 
 /// The claims that are known to be false, for now.
@@ -115,6 +120,10 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
         ("children right", tally.children.percent(tally.children.right), floor.children),
     ];
     let short = reached.into_iter().filter(|(_, reached, floor)| reached < floor);
+    let unlikely = if calls.unlikely == 0 { 0 } else { calls.percent(calls.unlikely) };
+    if unlikely > floor.unlikely {
+        mistakes.push(format!("{kind}: {unlikely} % of calls have likely ones that are none, not {}", floor.unlikely));
+    }
     mistakes.extend(short.map(|(what, reached, floor)| format!("{kind}: {reached} % of {what}, not {floor}")));
     mistakes
 }
@@ -139,9 +148,9 @@ pub fn all_false(kinds: &Kinds) -> Vec<String> {
 #[must_use]
 pub fn shown(kinds: &Kinds) -> String {
     let mut text = "| kind | requests | children | right | candidates | none | wrong | calls | right | candidates | \
-                    none | wrong | not seen | stretches wrong | by |\n"
+                    others only | none | wrong | not seen | stretches wrong | by |\n"
         .to_owned();
-    text += &format!("|{}\n", " --- |".repeat(15));
+    text += &format!("|{}\n", " --- |".repeat(16));
     for (kind, tally) in kinds {
         text += &row(kind, tally);
     }
@@ -151,12 +160,27 @@ pub fn shown(kinds: &Kinds) -> String {
 fn row(kind: &str, Tally { requests, children, calls, drivers, stretches }: &Tally) -> String {
     let mut row = format!("| {kind} | {} |", requests.lived());
     let others = requests.wrong.len() + drivers.wrong.len();
-    for (marks, others) in [(children, others), (calls, 0)] {
-        let wrong = marks.wrong.len() + marks.without.len() + others;
-        // Writing to a string cannot fail.
-        let _written =
-            write!(row, " {} | {} | {} | {} | {wrong} |", marks.lived(), marks.right, marks.candidate, marks.silent);
-    }
+    let wrong = |marks: &Marks| marks.wrong.len() + marks.without.len();
+    // Writing to a string cannot fail.
+    let _written = write!(
+        row,
+        " {} | {} | {} | {} | {} |",
+        children.lived(),
+        children.right,
+        children.candidate,
+        children.silent,
+        wrong(children) + others
+    );
+    let _written = write!(
+        row,
+        " {} | {} | {} | {} | {} | {} |",
+        calls.lived(),
+        calls.right,
+        calls.candidate,
+        calls.unlikely,
+        calls.silent,
+        wrong(calls)
+    );
     let evidence: Vec<String> = calls.evidence.iter().map(|(what, count)| format!("{what} {count}")).collect();
     row + &format!(" {} | {} | {} |\n", calls.missing, stretches.wrong.len(), evidence.join(", "))
 }

@@ -5,7 +5,7 @@
 //! side, or another task reading the next request before the last was answered), and what was under way is
 //! unknown.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Graph;
 use super::call::CallId;
@@ -52,6 +52,10 @@ pub(super) struct Served {
 pub(super) struct Called {
     pub(super) line: VecDeque<CallId>,
     pub(super) streams: BTreeMap<u32, CallId>,
+    /// Since when its streams are known, in nanoseconds.
+    pub(super) since_ns: Option<u64>,
+    /// The newest requests that a stream is of, or may be.
+    pub(super) askers: BTreeSet<RequestId>,
 }
 
 /// The head of a request.

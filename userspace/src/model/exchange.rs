@@ -15,9 +15,11 @@
 
 use super::Graph;
 use super::call::{Call, CallId, Claim, Evidence, MAX_CANDIDATES, Owner};
+use super::connection::{Link as ConnectionLink, MAX_STREAMS};
 use super::request::RequestId;
 use super::stretch::Link;
 use super::thread::Frame;
+use crate::event::Connection;
 
 /// Ends of polls kept.
 const MAX_RECENT: usize = 128;
@@ -43,10 +45,26 @@ enum Touch {
     Several,
 }
 
+impl Touch {
+    fn and(self, asking: &Asking) -> Self {
+        match (self, asking) {
+            (Self::Nobody, Asking::Direct(link)) => Self::By(*link, 1),
+            (Self::By(one, times), Asking::Direct(link)) if one.request() == link.request() => {
+                Self::By(one, times.saturating_add(1))
+            }
+            _ => Self::Several,
+        }
+    }
+}
+
 /// Those who may have asked for a call, one link a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Askers {
     links: Vec<Link>,
+    /// Each of these may only have asked the one that asked.
+    uncertain: bool,
+    /// There is another, of whom nothing is known: naming these would say too much.
+    incomplete: bool,
     /// The gaps when the last of them was noted: earlier ones are forgotten.
     epoch: u64,
 }
@@ -54,7 +72,7 @@ pub(super) struct Askers {
 impl Askers {
     fn add(&mut self, epoch: u64, links: impl IntoIterator<Item = Link>) {
         if self.epoch != epoch {
-            *self = Self { links: Vec::new(), epoch };
+            *self = Self { epoch, ..Self::default() };
         }
         for link in links {
             if self.links.len() <= MAX_CANDIDATES && !self.links.iter().any(|known| known.request() == link.request()) {
@@ -68,19 +86,25 @@ impl Askers {
         self.links.clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.links.is_empty()
-    }
-
-    pub(super) fn links(&self) -> &[Link] {
-        &self.links
     }
 
     fn only(&self) -> Option<RequestId> {
         match self.links.as_slice() {
-            [one] => Some(one.request()),
+            [one] if !self.uncertain => Some(one.request()),
             _ => None,
         }
+    }
+
+    fn note_unknown(&mut self, epoch: u64) {
+        self.add(epoch, []);
+        self.incomplete = true;
+    }
+
+    fn note_uncertain(&mut self, epoch: u64) {
+        self.add(epoch, []);
+        self.uncertain = true;
     }
 
     fn of(self, epoch: u64) -> Self {
@@ -88,11 +112,23 @@ impl Askers {
     }
 }
 
+/// For whom a task that wakes another may do so.
+enum Asking {
+    /// For the request that it works for.
+    Direct(Link),
+    /// For one of those that it works for, or that asked it.
+    Likely(Vec<Link>),
+    Unknown,
+}
+
 impl Graph {
     /// Who may have asked for the call whose head this task writes on this thread.
-    pub(super) fn askers(&mut self, tid: u32, writer: usize, multiplexed: bool) -> Askers {
+    pub(super) fn askers(&mut self, tid: u32, writer: usize, connection: Connection, multiplexed: bool) -> Askers {
         let epoch = self.epoch;
         let mut askers = self.woken_by(tid, writer);
+        if multiplexed {
+            self.leave_out_earlier(&mut askers, connection);
+        }
         if askers.is_empty() {
             askers.add(epoch, self.own_askers(tid, writer));
         }
@@ -100,8 +136,33 @@ impl Graph {
         if multiplexed && (!askers.is_empty() || self.wrote_before(tid, writer)) {
             askers.add(epoch, self.recently_polled(tid, writer));
         }
+        if multiplexed {
+            self.note_askers(connection, askers.links.iter().map(Link::request).collect());
+        }
         // Among so many, naming some says nothing.
-        if askers.links.len() > MAX_CANDIDATES { Askers::default() } else { askers }
+        if askers.incomplete || askers.links.len() > MAX_CANDIDATES { Askers::default() } else { askers }
+    }
+
+    /// Over HTTP/2, one whose stream ends wakes the connection's task as well, and may let an older call out. That
+    /// is no asker; nor is one that may have had a stream before anything of the connection was seen.
+    fn leave_out_earlier(&mut self, askers: &mut Askers, connection: Connection) {
+        if let Some(called) = self.web.links.get_mut(&connection).and_then(ConnectionLink::called) {
+            askers.links.retain(|link| !called.askers.contains(&link.request()));
+            let since_ns = called.since_ns.unwrap_or_default();
+            let requests = &self.web.requests;
+            let is_younger = |link: &Link| requests.get(&link.request()).is_some_and(|one| one.opened_ns >= since_ns);
+            askers.links.retain(is_younger);
+        }
+    }
+
+    /// These have a call on the connection, or may have.
+    pub(super) fn note_askers(&mut self, connection: Connection, requests: Vec<RequestId>) {
+        if let Some(called) = self.web.links.get_mut(&connection).and_then(ConnectionLink::called) {
+            called.askers.extend(requests);
+            while called.askers.len() > MAX_STREAMS {
+                called.askers.pop_first();
+            }
+        }
     }
 
     /// Those who woke it before this poll, or since the last head that it wrote in this poll.
@@ -121,7 +182,12 @@ impl Graph {
         let task = &self.tasks[writer];
         let spawned_for = if task.polls <= 1 { self.lineage_owner(writer) } else { Owner::None };
         let of_spawner = spawned_for.candidates().iter().map(|id| Link::new(*id, writer, false));
-        of_spawner.chain(self.asking(tid, writer)).collect()
+        let asking = match self.asking(tid, writer) {
+            Asking::Direct(link) => vec![link],
+            Asking::Likely(links) => links,
+            Asking::Unknown => Vec::new(),
+        };
+        of_spawner.chain(asking).collect()
     }
 
     /// This poll has written the head of another stream before.
@@ -136,6 +202,9 @@ impl Graph {
         let Some(since) = innermost.filter(|frame| frame.task == Some(writer)).map(|frame| frame.marks.ready_ns) else {
             return Vec::new();
         };
+        if self.gaps.last().is_some_and(|gap| gap.until_ns >= since) {
+            return Vec::new();
+        }
         let ended = self.web.recent.iter().rev().take_while(|(end, _)| *end >= since).map(|&(_, index)| index);
         let running = self.threads.values().flat_map(|thread| &thread.frames).filter(|frame| frame.holds());
         let polled = ended.chain(running.filter_map(|frame| frame.task)).filter(|&index| index != writer);
@@ -160,22 +229,25 @@ impl Graph {
 
     /// The requests that the task works for, as far as that can make them candidates: those that it serves or was
     /// spawned for, the one whose body it may still be writing, the one that asked it.
-    fn asking(&self, tid: u32, index: usize) -> Vec<Link> {
+    fn asking(&self, tid: u32, index: usize) -> Asking {
         if let Some(link) = self.link_to(index).or_else(|| self.link_to_body(index)) {
-            return vec![link];
+            return Asking::Direct(link);
         }
         if let Owner::Ambiguous(ids) = self.doing(index) {
-            return ids.into_iter().map(|id| Link::new(id, index, false)).collect();
+            return Asking::Likely(ids.into_iter().map(|id| Link::new(id, index, false)).collect());
         }
         let innermost = self.threads.get(&tid).and_then(|thread| thread.frames.last());
         let own = innermost.filter(|frame| frame.task == Some(index) && frame.epoch == self.epoch);
-        own.map_or(Vec::new(), |frame| frame.marks.askers.links().to_vec())
+        match own.map(|frame| &frame.marks.askers.links) {
+            Some(links) if !links.is_empty() => Asking::Likely(links.clone()),
+            _ => Asking::Unknown,
+        }
     }
 
     /// After the head of a response, the connection's task writes the body, until it reads the next head.
     fn link_to_body(&self, index: usize) -> Option<Link> {
         let duties = self.tasks.get(index)?.duties()?;
-        let request = duties.answered?;
+        let (request, _) = duties.answered.filter(|(_, epoch)| *epoch == self.epoch)?;
         duties.serves.is_empty().then(|| Link::new(request, index, false))
     }
 
@@ -193,29 +265,34 @@ impl Graph {
         if self.tasks[woken].is_server {
             return;
         }
-        let links = self.asking(tid, waker);
+        let asking = self.asking(tid, waker);
         let of_stream = self.tasks[woken].duties().and_then(|duties| duties.stream_call);
         if let Some(call) = of_stream {
-            if let [link] = links.as_slice() {
-                self.claim_of_stream(call, waker, *link);
+            if let Asking::Direct(link) = asking {
+                self.claim_of_stream(call, waker, link);
             }
             return;
         }
-        if links.is_empty() {
-            return;
-        }
         let epoch = self.epoch;
-        let duties = self.tasks[woken].duties_mut();
+        // What nobody of a request asks for is nobody's, and so is a task that was never asked before.
+        let duties = match asking {
+            Asking::Unknown => self.tasks[woken].if_duties(),
+            Asking::Direct(_) | Asking::Likely(_) => Some(self.tasks[woken].duties_mut()),
+        };
+        let Some(duties) = duties else {
+            return;
+        };
         if let Some(exchange) = duties.exchange.as_mut().filter(|exchange| exchange.epoch == epoch) {
-            exchange.touch = match (exchange.touch, links.as_slice()) {
-                (Touch::Nobody, [link]) => Touch::By(*link, 1),
-                (Touch::By(one, times), [link]) if one.request() == link.request() => {
-                    Touch::By(one, times.saturating_add(1))
-                }
-                _ => Touch::Several,
-            };
+            exchange.touch = exchange.touch.and(&asking);
         }
-        duties.askers.add(epoch, links);
+        match asking {
+            Asking::Direct(link) => duties.askers.add(epoch, [link]),
+            Asking::Likely(links) => {
+                duties.askers.add(epoch, links);
+                duties.askers.note_uncertain(epoch);
+            }
+            Asking::Unknown => duties.askers.note_unknown(epoch),
+        }
     }
 
     /// A call's head was written over HTTP/1, by a task that is not the request's own.
@@ -306,7 +383,9 @@ impl Graph {
         };
         if fits {
             call.claim = claimed(link, now);
+            let connection = call.connection;
             self.fresh.calls.push((now, id));
+            self.note_askers(connection, vec![link.request()]);
         }
     }
 

@@ -26,12 +26,15 @@ impl Graph {
         if self.link(message.connection, head.task, client).is_none() {
             return;
         }
+        self.know_streams(message);
         self.web.last_call += 1;
         self.totals.calls += 1;
         let id = CallId(self.web.last_call);
         let claim = self.claim_at_opening(&head);
         let unclaimed = head.task.filter(|_| claim.owner == Owner::None);
-        let askers = unclaimed.map(|index| self.askers(tid, index, message.substream != 0)).unwrap_or_default();
+        let askers = unclaimed
+            .map(|index| self.askers(tid, index, message.connection, message.substream != 0))
+            .unwrap_or_default();
         if let Some(index) = head.task {
             self.writes_calls(index, &claim.owner);
         }
@@ -62,6 +65,16 @@ impl Graph {
         }
         self.fresh.calls.push((self.now, id));
         self.line_up(message, id);
+    }
+
+    /// The first stream of a client is 1 (<https://www.rfc-editor.org/rfc/rfc9113#section-5.1.1>): where another is
+    /// the first that is seen, there were others.
+    fn know_streams(&mut self, message: &Message) {
+        let now = self.now;
+        if let Some(called) = self.web.links.get_mut(&message.connection).and_then(Link::called) {
+            let since_ns = if message.substream > 1 { now } else { 0 };
+            called.since_ns.get_or_insert(since_ns);
+        }
     }
 
     fn line_up(&mut self, message: &Message, id: CallId) {
@@ -272,7 +285,9 @@ impl Graph {
                 let through = lives.then_some(woken);
                 call.claim =
                     Claim { owner: Owner::Request(request), by: Some(Evidence::Reply), through, since_ns: now };
+                let connection = call.connection;
                 self.fresh.calls.push((now, id));
+                self.note_askers(connection, vec![request]);
             }
             _ => self.totals.contradictions += 1,
         }

@@ -6,7 +6,8 @@
 //! - outliving its request, after it had woken a task of another request, or was woken by one; or
 //! - outliving its request, while it, or another of its type, writes the heads of calls: it is a client's
 //!   connection; or
-//! - writing heads, and being in touch with another request in any way.
+//! - writing heads, and being in touch with another request in any way; or
+//! - outliving its request, where a gap may have swallowed any of this.
 //!
 //! This is only known in time, so whose a task is gets decided when it is asked.
 
@@ -20,6 +21,9 @@ use super::streams::Accept;
 use super::stretch::Link;
 use super::task::Task;
 use crate::event::{Connection, TaskId};
+
+/// Gaps looked at for one task; where there are more since it was first seen, it has lived through one.
+const MAX_GAPS: usize = 64;
 
 /// What a task's spawn says of whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +69,8 @@ pub(super) struct Duties {
     pub(super) exchange: Option<Exchange>,
     /// The call of the one stream that it was spawned for.
     pub(super) stream_call: Option<CallId>,
-    /// The request that it answered last over HTTP/1, whose body it may still be writing.
-    pub(super) answered: Option<RequestId>,
+    /// The request that it answered last over HTTP/1, whose body it may still be writing, and the gaps by then.
+    pub(super) answered: Option<(RequestId, u64)>,
 }
 
 /// A task on the way of a response from the connection's task to the one that asked.
@@ -183,8 +187,17 @@ impl Graph {
         if task.is_client && task.had_contact {
             return false;
         }
-        let suspect = task.had_contact || self.web.client_types.contains(&task.vtable);
+        // What it was woken by in a gap is not known.
+        let suspect =
+            task.had_contact || self.web.client_types.contains(&task.vtable) || self.has_lived_through_a_gap(task);
         task.is_stream || !suspect || !self.outlives(task, id)
+    }
+
+    fn has_lived_through_a_gap(&self, task: &Task) -> bool {
+        let ended_ns = task.end().map_or(u64::MAX, |end| end.time_ns);
+        let first = self.gaps.partition_point(|gap| gap.until_ns < task.first_seen_ns);
+        let later = self.gaps.get(first..).unwrap_or_default();
+        later.iter().take(MAX_GAPS).any(|gap| gap.since_ns <= ended_ns) || later.len() > MAX_GAPS
     }
 
     fn outlives(&self, task: &Task, id: RequestId) -> bool {

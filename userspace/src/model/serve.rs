@@ -88,7 +88,7 @@ impl Graph {
         if overlapped {
             self.serve(reader, id);
         } else {
-            self.tasks[index].duties_mut().answered = Some(id);
+            self.tasks[index].duties_mut().answered = Some((id, self.epoch));
         }
     }
 
@@ -98,7 +98,7 @@ impl Graph {
         for id in served.lingering.into_iter().chain(served.answered) {
             if let Some(duties) = task.and_then(|index| self.tasks[index].if_duties()) {
                 duties.serves.retain(|served| *served != id);
-                duties.answered = duties.answered.filter(|answered| *answered != id);
+                duties.answered = duties.answered.filter(|(answered, _)| *answered != id);
             }
         }
     }

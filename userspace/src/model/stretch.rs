@@ -8,7 +8,7 @@
 //!   task had nothing left to do before, so the message came first; or
 //! - holds the head of a call of it;
 //!
-//! and where none of this says another request. If some of it does, all are candidates. A busy task is
+//! and where each call in it is known to be of that request. If some of it says another, all are candidates. A busy task is
 //! woken once for many messages, so most of its stretches have a reply and nothing else: these tell which
 //! request was answered and claim nothing.
 
@@ -46,6 +46,8 @@ pub(super) struct Marks {
     pub(super) since_ns: u64,
     /// The calls whose head was written, or whose response was read.
     calls: Vec<CallId>,
+    /// There were more than are kept.
+    more_calls: bool,
     /// The lines that were written.
     lines: Vec<PrintedId>,
     /// The request by one of whose tasks this one was woken.
@@ -118,15 +120,29 @@ impl Graph {
         if stretch.lost || self.owner(stretch.task) != Owner::None {
             return Owner::None;
         }
-        let calls = stretch.evidence.calls.iter().filter_map(|id| self.call(*id));
-        let claimed = calls.filter(|call| self.evidence_of_call(call) != Some(Evidence::Wake));
-        let of_calls = claimed.flat_map(|call| self.owner_of_call(call).candidates().to_vec());
+        let Some(of_calls) = self.owners_of_calls_in(stretch) else {
+            return Owner::None;
+        };
         let asked = stretch.evidence.asked.filter(|link| self.holds(link)).map(|link| link.request);
+        let reply = self.answered_by(stretch);
+        // Who alone woke it may not be the only one who asked.
+        let asked = asked.filter(|_| reply.is_some() || !of_calls.is_empty());
         let known: Vec<RequestId> = asked.into_iter().chain(of_calls).collect();
         match known.is_empty() {
             true => Owner::None,
-            false => Owner::of(known.into_iter().chain(self.answered_by(stretch)).collect()),
+            false => Owner::of(known.into_iter().chain(reply).collect()),
         }
+    }
+
+    /// Those of whom the calls in the stretch are; `None` where that is not known of each.
+    fn owners_of_calls_in(&self, stretch: &Stretch) -> Option<Vec<RequestId>> {
+        let owner = |id: &CallId| match self.owner_of_call(self.call(*id)?) {
+            Owner::Request(id) => Some(vec![id]),
+            Owner::Ambiguous(ids) if self.evidence_of_call(self.call(*id)?) != Some(Evidence::Wake) => Some(ids),
+            Owner::Ambiguous(_) | Owner::None => None,
+        };
+        let owners: Option<Vec<Vec<RequestId>>> = stretch.evidence.calls.iter().map(owner).collect();
+        owners.filter(|_| !stretch.evidence.more_calls).map(|owners| owners.concat())
     }
 
     /// The request to a task of which the stretch's end was the reply.
@@ -148,10 +164,13 @@ impl Graph {
 
     /// A call's head passed on this thread.
     pub(super) fn mark_call(&mut self, tid: u32, id: CallId) {
-        if let Some(frame) = self.thread(tid).frames.last_mut()
-            && frame.marks.calls.len() < MAX_CALLS
-        {
-            frame.marks.calls.push(id);
+        if let Some(frame) = self.thread(tid).frames.last_mut() {
+            let marks = &mut frame.marks;
+            if marks.calls.len() < MAX_CALLS {
+                marks.calls.push(id);
+            } else {
+                marks.more_calls = true;
+            }
         }
     }
 

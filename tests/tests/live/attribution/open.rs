@@ -86,14 +86,16 @@ fn open_call_is_its_own(claims: &Claims) -> Result<()> {
     Ok(())
 }
 
-/// The number below `CALLS` in the row of a path.
+/// The number below `CALLS` in the row of a path, with those that may be its: `0+1?` is one.
 fn calls_of(table: &[String], path: &str) -> Result<u64> {
     let head = table.iter().find(|line| line.contains("CALLS")).context("no column of calls")?;
     let row = table.iter().find(|line| line.contains(path)).context("no row")?;
     let end = head.find("CALLS").unwrap_or_default() + "CALLS".len();
     // Columns are as wide as their characters are many, not their bytes.
     let row: String = row.chars().take(end).collect();
-    Ok(row.split_whitespace().next_back().context("no number")?.parse()?)
+    let cell = row.split_whitespace().next_back().context("no number")?;
+    let counts = cell.trim_end_matches('?').split('+').map(|count| Ok(count.parse::<u64>()?));
+    counts.sum()
 }
 
 /// One that hung before the attach cannot be told, but that there was something is.

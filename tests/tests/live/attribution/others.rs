@@ -40,7 +40,7 @@ fn lossy(buffer: &str) -> Result<Vec<String>> {
     ensure!(lost > 0, "nothing was lost");
     let nothing_asked = floors.iter().chain([&NOBODYS]).map(|floor| {
         let known = if FALSE_WITH_LOSSES.contains(&floor.kind) { Known::Any } else { floor.known };
-        Floor { told: 0, right: 0, children: 0, known, ..*floor }
+        Floor { told: 0, right: 0, children: 0, unlikely: 100, known, ..*floor }
     });
     Ok(table::mistakes(&kinds, &nothing_asked.collect::<Vec<_>>()))
 }

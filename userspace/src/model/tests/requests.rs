@@ -134,7 +134,7 @@ fn across_a_gap_nothing_is_claimed() {
         "1/90 poll 7; 1/80 read GET /a on 5; 1/70 spawn 8; 5/0 gap 25; 1/0 rest; 1/90 poll 8; 1/70 spawn 10",
         "7 of nobody, 8 of nobody, 10 of nobody",
     );
-    check(owners, "1/90 poll 7; 1/80 read GET /a on 5; 1/70 spawn 8; 5/0 gap 35", "7 of nobody, 8 of /a");
+    check(owners, "1/90 poll 7; 1/80 read GET /a on 5; 1/70 spawn 8; 5/0 gap 35", "7 of nobody, 8 of nobody");
 }
 
 #[test]
