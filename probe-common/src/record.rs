@@ -5,6 +5,7 @@
 //! another reason than its length.
 
 pub mod flags;
+pub mod message;
 pub mod state;
 
 /// What kind of record follows a [`Head`]; the value of [`Head::kind`].
@@ -45,6 +46,8 @@ pub enum Kind {
     Blocked = 18,
     /// [`BlockedStack`]
     BlockedStack = 19,
+    /// [`BlockedOutside`]
+    BlockedOutside = 20,
     /// [`Sample`]
     Sample = 24,
     /// [`SpawnedBy`]
@@ -72,6 +75,7 @@ impl Kind {
             17 => Self::Frames,
             18 => Self::Blocked,
             19 => Self::BlockedStack,
+            20 => Self::BlockedOutside,
             24 => Self::Sample,
             25 => Self::SpawnedBy,
             _ => return None,
@@ -298,7 +302,7 @@ records! {
     /// The same, where that took at least [`LONG_NS`] and the thread's stack was taken when it was switched out.
     /// Followed by `stack_len` bytes of it, from the stack pointer on; the record ends there. Never kept as it is:
     /// it holds the target's memory.
-    BlockedStack = 104 {
+    BlockedStack = 112 {
         /// Every record's start, as in [`Blocked`].
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -313,6 +317,19 @@ records! {
         r: [u64; 4],
         /// How many bytes of the stack follow, at most [`BLOCKED_STACK_MAX`].
         stack_len: u64,
+        /// As in [`BlockedOutside`]; else 0.
+        outside: u64,
+    }
+
+    /// The same, without a stack, where the thread left user space by no system call, and waited for something in
+    /// the kernel that no signal ends. Never kept as it is: the agent knows whether a hook is there.
+    BlockedOutside = 48 {
+        /// Every record's start, as in [`Blocked`].
+        head: Head,
+        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        since: u64,
+        /// The thread's registers in user space: RIP. Not 0.
+        outside: u64,
     }
 
     /// `raw::poll` returns. Only where no [`PollEnd`] can be seen in a build.
@@ -466,24 +483,6 @@ impl Change {
             _ => return None,
         })
     }
-}
-
-/// Bits of [`Message::flags`].
-pub mod message {
-    /// The target wrote the message; otherwise it read it.
-    pub const WRITTEN: u8 = 1;
-    /// A request.
-    pub const REQUEST: u8 = 2;
-    /// Trailers, not a head.
-    pub const TRAILERS: u8 = 4;
-    /// The path was longer.
-    pub const PATH_CUT: u8 = 8;
-    /// The record's last 8 bytes are the id of the task that the thread runs by tokio's own word; 0: none.
-    pub const BY: u8 = 16;
-    /// The same, and that word could not be read: the bytes are 0.
-    pub const BY_UNREADABLE: u8 = 32;
-    /// A request that began before the response to the one before it had gone through whole.
-    pub const EARLY: u8 = 64;
 }
 
 /// The most bytes of a stack in a [`Sample`].

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use probe_common::{
     loss::Loss,
     record::{
-        BLOCKED_STACK_MAX, Blocked, BlockedStack, Kind, LONG_NS,
+        BLOCKED_STACK_MAX, Blocked, BlockedOutside, BlockedStack, Kind, LONG_NS,
         state::{COMPLETE, RUNNING},
     },
 };
@@ -21,7 +21,8 @@ use probe_common::{
 use crate::{
     descriptor::is_targets,
     emit::{emit_of, has_room_for_stacks, lost, output_of},
-    regs, sample,
+    regs::{self, Left},
+    sample,
 };
 
 /// 1 where blocked threads are watched.
@@ -45,6 +46,10 @@ static NO_STACK: Array<Draft, 1> = Array::new();
 
 /// The pages of a stack that are taken, the one with the stack pointer not counted.
 const PAGES: u64 = 3;
+
+/// `TASK_UNINTERRUPTIBLE`: how a thread waits for a lock, or for a page.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h>
+const UNINTERRUPTIBLE: u64 = 2;
 
 /// A record as it is put together.
 #[repr(C)]
@@ -72,13 +77,15 @@ struct Inside {
     stacks: u64,
 }
 
-/// A blocked thread. The agent reads it as three words.
+/// A blocked thread. The agent reads it as four words.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Off {
     since: u64,
     sp: u64,
     tid: u64,
+    /// As in a [`BlockedOutside`]; else 0.
+    outside: u64,
 }
 
 fn is_watched() -> bool {
@@ -155,10 +162,16 @@ pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn comes(thread: u64) {
     // SAFETY: the value is copied at once; it is this thread's own, which is not running.
-    let Some(&Off { since, sp, tid }) = (unsafe { OFF.get(&thread) }) else { return };
+    let Some(&Off { since, sp, tid, outside }) = (unsafe { OFF.get(&thread) }) else { return };
     let _ = OFF.remove(&thread);
-    if !tell_stack(tid as u32, since) {
-        emit_of((tid as u32, sp), Kind::Blocked, |head| Blocked { head, since });
+    let (tid, of) = (tid as u32, (tid as u32, sp));
+    if tell_stack(tid, since) {
+        return;
+    }
+    if outside == 0 {
+        emit_of(of, Kind::Blocked, |head| Blocked { head, since });
+    } else {
+        emit_of(of, Kind::BlockedOutside, |head| BlockedOutside { head, since, outside });
     }
 }
 
@@ -198,7 +211,7 @@ fn tell_stack(tid: u32, since: u64) -> bool {
 
 /// Keeps the registers and the stack of this thread, which is about to be switched out.
 #[inline(always)]
-fn keep_stack(tid: u32, since: u64) {
+fn keep_stack(tid: u32, since: u64, outside: u64) {
     let draft = BLOCKED_STACKS.get_ptr_mut(&tid).or_else(|| {
         BLOCKED_STACKS.insert(&tid, NO_STACK.get(0)?, 0).ok()?;
         BLOCKED_STACKS.get_ptr_mut(&tid)
@@ -208,7 +221,7 @@ fn keep_stack(tid: u32, since: u64) {
     let draft = unsafe { &mut *draft };
     let pt_regs { rip, rbp, rbx, r12, r13, r14, r15, rsp, .. } = registers;
     draft.record.head.sp = rsp;
-    draft.record.since = since;
+    (draft.record.since, draft.record.outside) = (since, outside);
     (draft.record.ip, draft.record.bp, draft.record.bx) = (rip, rbp, rbx);
     draft.record.r = [r12, r13, r14, r15];
     draft.record.stack_len = sample::stack(&mut draft.stack, rsp, PAGES) as u64;
@@ -230,11 +243,14 @@ fn goes(preempted: u64, thread: u64, state: u64) {
     }
     // SAFETY: a helper without preconditions.
     let since = unsafe { bpf_ktime_get_ns() };
-    let off = Off { since, sp: regs::user_stack_pointer().unwrap_or(0), tid: u64::from(tid) };
+    let Left { sp, outside } = regs::left_user_space().unwrap_or(Left { sp: 0, outside: 0 });
+    // A thread that a signal stops is in nobody's trap, wherever it is.
+    let outside = if state & UNINTERRUPTIBLE == 0 { 0 } else { outside };
+    let off = Off { since, sp, tid: u64::from(tid), outside };
     if OFF.insert(&thread, &off, 0).is_err() {
         return lost(Loss::TooManyBlocked);
     }
     if stacks != 0 {
-        keep_stack(tid, since);
+        keep_stack(tid, since, outside);
     }
 }

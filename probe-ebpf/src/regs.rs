@@ -139,14 +139,34 @@ pub fn in_user_space() -> Option<pt_regs> {
     unsafe { bpf_probe_read_kernel(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs) }.ok()
 }
 
-/// Where this thread's stack stands in user space.
+/// Where a thread left user space.
+#[derive(Clone, Copy)]
+pub struct Left {
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Its instruction pointer, if it was no system call by which it left; else 0.
+    pub outside: u64,
+}
+
+/// Where this thread left user space.
 #[inline(always)]
-pub fn user_stack_pointer() -> Option<u64> {
-    // SAFETY: helpers without preconditions; the copy fails instead of faulting.
-    unsafe {
+pub fn left_user_space() -> Option<Left> {
+    // SAFETY: helpers without preconditions; the copy fails instead of faulting, and the five registers stand in
+    // this order, without anything between them.
+    let read = unsafe {
         let registers = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs;
-        bpf_probe_read_kernel(&raw const (*registers).rsp).ok()
-    }
+        bpf_probe_read_kernel((&raw const (*registers).orig_rax).cast::<[u64; 5]>())
+    };
+    let [orig_rax, rip, _cs, _eflags, sp] = read.ok()?;
+    Some(Left { sp, outside: outside(orig_rax, rip) })
+}
+
+/// The instruction pointer; 0 in a system call. Faults, traps and interrupts have no number of a call: they set it
+/// to -1, in `idtentry_body` and before.
+/// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/entry_64.S>
+#[inline(always)]
+fn outside(orig_rax: u64, rip: u64) -> u64 {
+    if (orig_rax as i64) < 0 { rip } else { 0 }
 }
 
 /// Whether the event interrupted the kernel.

@@ -15,7 +15,12 @@ use crate::Test;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    crate::named("blocked", &[("which_tasks_and_how_often", observed), ("is_not_told_where_not_asked_for", unobserved)])
+    let cases: &[(&str, crate::Case)] = &[
+        ("which_tasks_and_how_often", observed),
+        ("is_not_told_where_not_asked_for", unobserved),
+        ("in_asyncscope_s_own_trap", trapped),
+    ];
+    crate::named("blocked", cases)
 }
 
 /// What a task says of itself.
@@ -109,5 +114,40 @@ fn unobserved() -> Result<()> {
     }
     let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
     ensure!(!folded.contains("[blocked]"), "{folded}");
+    Ok(())
+}
+
+/// A task that makes no system call, while another thread of its process keeps the lock of the address space that
+/// the kernel takes for a hook.
+fn trapped() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut target = Running::start(Command::new(paths::waits()?).arg("maps"))?;
+    target.stdout.until(|line| line == "started", PATIENCE).context("the target does not start")?;
+    let (pid, json, record) = (target.pid().to_string(), path(&scratch, "json"), path(&scratch, "ascope"));
+    let folded = path(&scratch, "folded");
+    let outputs = ["attach", &pid, "--blocked", "--json", &json, "--record", &record, "--folded", &folded];
+    let mut agent = Agent::start(outputs)?;
+    agent.armed()?;
+    target.say("go")?;
+    target.stdout.until(|line| line.starts_with("ready "), PATIENCE).context("the target does not get through")?;
+    agent.interrupt()?;
+    let told = target.stdout.read();
+    let task = told.iter().find_map(|line| line.strip_prefix("wakes ")).context("the target names no task")?;
+    let task: u64 = task.parse()?;
+    let lines = std::fs::read_to_string(&json)?;
+    let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let of_task = of(&lines, "task", task).next().context("the task was not seen")?;
+    let number = |field: &str| of_task[field].as_u64().with_context(|| format!("no {field} in {of_task}"));
+    ensure!(number("trap_ns")? > 0 && number("trap_ns")? <= number("blocked_ns")?, "{of_task}");
+    eprintln!("in the trap: {} of {} ns blocked", number("trap_ns")?, number("blocked_ns")?);
+    for poll in of(&lines, "long-poll", task) {
+        let file = poll["blocks_in"]["file"].as_str().unwrap_or_default();
+        ensure!(!file.ends_with("waits/src/maps.rs"), "{poll}");
+    }
+    let table = Agent::start(["report", &record, "--blocking", "--min-blocking", "0us"])?.succeed()?.stdout.join("\n");
+    ensure!(table.contains("blocked in asyncscope's own trap for "), "{table}");
+    ensure!(!table.contains("blocked in waits::"), "{table}");
+    let stacks = std::fs::read_to_string(&folded)?;
+    ensure!(stacks.contains("waits::maps::wakes;[in asyncscope's own trap] "), "{stacks}");
     Ok(())
 }

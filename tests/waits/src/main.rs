@@ -7,6 +7,7 @@ mod deadlocks;
 mod holds;
 mod leaves;
 mod log;
+mod maps;
 mod shares;
 mod trail;
 
@@ -48,7 +49,8 @@ fn main() -> Result<()> {
             "busy" => busy::start(),
             "blocks" => blocks::run().await?,
             "holds" => holds::run().await?,
-            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, shares, busy, blocks, holds"),
+            "maps" => maps::run().await?,
+            other => bail!("no scenario {other:?}: chains, rounds, deadlocks, shares, busy, blocks, holds, maps"),
         }
         log::tell().await;
         Ok(())

@@ -158,7 +158,7 @@ fn what() -> impl Strategy<Value = What> {
         (task(), any::<u64>()).prop_map(|(task, chain)| What::Awaited { task, chain }),
         (any::<u64>(), any::<bool>(), prop::collection::vec(chain_frame(), 0..=FRAMES_MAX))
             .prop_map(|(chain, partial, frames)| What::Frames { chain, partial, frames }),
-        any::<(u64, u64)>().prop_map(|(since, stack)| What::Blocked { since, stack }),
+        any::<(u64, u64, bool)>().prop_map(|(since, stack, in_trap)| What::Blocked { since, stack, in_trap }),
         any::<(u64, u64)>().prop_map(|(since, lost)| What::Gap { since, lost }),
         name().prop_map(|name| What::ThreadName { name }),
         Just(What::ThreadAtRest),

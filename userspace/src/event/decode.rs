@@ -106,8 +106,10 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
             let by = Running::of(by, head);
             What::SpawnedBy { task: task_ref(task), state: State(state), caller, way: way(head), by }
         }
-        // It is unwound, and told as something else.
-        Kind::Sample | Kind::BlockedStack => return Err(DecodeError::UnknownKind { kind: head.kind }),
+        // It is unwound or looked up, and told as something else.
+        Kind::Sample | Kind::BlockedStack | Kind::BlockedOutside => {
+            return Err(DecodeError::UnknownKind { kind: head.kind });
+        }
         Kind::Shutdown => {
             let record::Shutdown { task, state, .. } = exact(head, bytes)?;
             What::Shutdown { task: task_ref(task), state: State(state) }
@@ -121,7 +123,7 @@ fn of_probe(kind: Kind, head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
         }
         Kind::Blocked => {
             let record::Blocked { since, .. } = exact(head, bytes)?;
-            What::Blocked { since, stack: 0 }
+            What::Blocked { since, stack: 0, in_trap: has(head, flags::IN_TRAP) }
         }
         Kind::Frames => frames(head, &exact(head, bytes)?, bytes.len())?,
         Kind::Stream => stream(head, exact(head, bytes)?, bytes.len())?,
@@ -142,7 +144,7 @@ fn of_agent(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
         THREAD_AT_REST => exact(head, bytes).map(|_: Head| What::ThreadAtRest)?,
         BLOCKED_AT => {
             let sample::BlockedAt { since, stack, .. } = exact(head, bytes)?;
-            What::Blocked { since, stack }
+            What::Blocked { since, stack, in_trap: has(head, flags::IN_TRAP) }
         }
         SAMPLE | STACK | CODE | TYPED => {
             let contradiction = DecodeError::Contradiction { kind: head.kind, len: bytes.len() };

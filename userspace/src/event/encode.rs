@@ -120,12 +120,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push(&record::Awaited { head: head(at, Kind::Awaited as u8, 0), task: raw(*task), chain: *chain }, out);
         }
         What::Frames { chain, partial, frames: of } => frames(at, *chain, *partial, of, out),
-        What::Blocked { since, stack: 0 } => {
-            push(&record::Blocked { head: head(at, Kind::Blocked as u8, 0), since: *since }, out);
-        }
-        What::Blocked { since, stack } => {
-            push(&sample::BlockedAt { head: head(at, sample::BLOCKED_AT, 0), since: *since, stack: *stack }, out);
-        }
+        What::Blocked { since, stack, in_trap } => blocked(at, (*since, *stack), *in_trap, out),
         What::Gap { since, lost } => push(&Gap { head: head(at, GAP, 0), since: *since, lost: *lost }, out),
         What::ThreadName { name } => {
             push(&ThreadName { head: head(at, THREAD_NAME, 0), name: padded(name) }, out);
@@ -191,6 +186,14 @@ fn frames(at: At, chain: u64, partial: bool, frames: &[ChainFrame], out: &mut Ve
     words.iter_mut().zip(frames).for_each(|(to, frame)| *to = word(frame));
     let count = frames.len().min(FRAMES_MAX) as u32;
     push(&record::Frames { head, chain, count, partial: u32::from(partial), frames: words }, out);
+}
+
+fn blocked(at: At, (since, stack): (u64, u64), in_trap: bool, out: &mut Vec<u8>) {
+    let flags = bit(in_trap, flags::IN_TRAP);
+    match stack {
+        0 => push(&record::Blocked { head: head(at, Kind::Blocked as u8, flags), since }, out),
+        stack => push(&sample::BlockedAt { head: head(at, sample::BLOCKED_AT, flags), since, stack }, out),
+    }
 }
 
 fn stream(at: At, connection: Connection, change: Change, out: &mut Vec<u8>) {

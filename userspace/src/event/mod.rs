@@ -109,7 +109,8 @@ pub enum What {
     /// The frames of a chain, each before those inside it. `partial`: it goes on in a way that was not followed.
     Frames { chain: u64, partial: bool, frames: Vec<ChainFrame> },
     /// The thread was off the CPU from `since` on, blocked inside a poll. `stack` is one that was told, or 0.
-    Blocked { since: u64, stack: u64 },
+    /// `in_trap`: the kernel held it in the trap of one of asyncscope's hooks.
+    Blocked { since: u64, stack: u64, in_trap: bool },
     /// Events of this CPU are missing between `since` and the event's own time.
     Gap { since: u64, lost: u64 },
     /// The agent learnt the thread's name.

@@ -254,6 +254,13 @@ impl<'a> TakenBlocked<'a> {
     }
 }
 
+/// The probe's record of a thread that was blocked outside of a system call; `None` for another kind.
+#[must_use]
+pub fn blocked_outside(bytes: &[u8]) -> Option<record::BlockedOutside> {
+    let record = record::BlockedOutside::read_from_bytes(bytes).ok()?;
+    (record.head.kind == Kind::BlockedOutside as u8).then_some(record)
+}
+
 /// What one of these records says; `None` where it contradicts itself.
 pub(super) fn decode(head: Head, bytes: &[u8]) -> Option<What> {
     match head.kind {
@@ -358,11 +365,18 @@ mod tests {
         assert_eq!(Taken::read(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Taken::read(&[&bytes[..], b"!"].concat()), None);
         let head = Head { kind: Kind::BlockedStack as u8, ..head };
-        let blocked = record::BlockedStack { head, since: 1, ip: 8, bp: 9, bx: 10, r: [0; 4], stack_len: 4 };
+        let blocked =
+            record::BlockedStack { head, since: 1, ip: 8, bp: 9, bx: 10, r: [0; 4], stack_len: 4, outside: 8 };
         let bytes = [blocked.as_bytes(), b"keys"].concat();
         assert!(decode(&bytes).is_err() && Taken::read(&bytes).is_none());
         assert_eq!(TakenBlocked::read(&bytes).unwrap().stack, b"keys");
         assert_eq!(TakenBlocked::read(&bytes[..bytes.len() - 1]), None);
+        let outside =
+            record::BlockedOutside { head: Head { kind: Kind::BlockedOutside as u8, ..head }, since: 1, outside: 8 };
+        assert!(decode(outside.as_bytes()).is_err() && TakenBlocked::read(outside.as_bytes()).is_none());
+        assert_eq!(blocked_outside(outside.as_bytes()), Some(outside));
+        assert_eq!(blocked_outside(&outside.as_bytes()[1..]), None);
+        assert_eq!(blocked_outside(record::BlockedOutside { head, ..outside }.as_bytes()), None);
     }
 
     #[test]

@@ -4,14 +4,14 @@
 //! the innermost frame alone.
 
 use super::Graph;
-use super::blocking::BlockedAt;
+use super::blocking::{BlockedAt, BlockedIn};
 use super::life::Phase;
 use super::thread::Frame;
 use crate::event::{At, Event, What};
 
 impl Graph {
-    /// The thread was blocked from `since` until now, at this stack; 0 where none was taken.
-    pub(super) fn blocked(&mut self, at: &At, since: u64, stack: u64) {
+    /// The thread was blocked from `since` until now, and where, if that is known.
+    pub(super) fn blocked(&mut self, at: &At, since: u64, place: Option<BlockedIn>) {
         let (now, epoch) = (self.now, self.epoch);
         let Some(thread) = self.threads.get_mut(&at.tid) else { return };
         let since = since.max(thread.active_ns);
@@ -19,10 +19,11 @@ impl Graph {
         let Some(frame) = thread.frames.last_mut().filter(is_in) else { return };
         let Some(task) = frame.task.and_then(|index| self.tasks.get_mut(index)) else { return };
         if task.on() == Some(at.tid) && task.phase == Phase::Running {
-            let ns = task.block(since, now);
+            let in_trap = place == Some(BlockedIn::Trap);
+            let ns = task.block(since, now, in_trap);
             frame.blocked += ns;
-            let here = (stack != 0).then_some(BlockedAt { ns, stack });
-            frame.blocked_at = frame.blocked_at.max(here);
+            frame.trapped += if in_trap { ns } else { 0 };
+            frame.blocked_at = frame.blocked_at.max(place.map(|place| BlockedAt { ns, place }));
         }
     }
 

@@ -34,21 +34,47 @@ pub struct LongPoll {
     pub own_ns: u64,
     /// The part of these in which the thread was blocked; 0 where that is not watched.
     pub blocked_ns: u64,
+    /// The part of that in which the kernel held the thread in a trap of asyncscope's.
+    pub trap_ns: u64,
     /// What the task awaited until it began: a chain in [`Graph::chain`].
     pub awaited: Option<u64>,
     /// Where the thread was blocked in it.
-    pub stack: Option<BlockedAt>,
+    pub blocked_at: Option<BlockedAt>,
     /// The tasks that it delayed, in the order in which the thread took them.
     pub delayed: Vec<Delayed>,
 }
 
-/// The longest that a thread was blocked in a poll, of those times of which a stack was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// The longest that a thread was blocked in a poll, of those times of which it is known where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockedAt {
     /// How long, in nanoseconds.
     pub ns: u64,
-    /// The stack: a key of [`super::Samples::stack`].
-    pub stack: u64,
+    /// Where.
+    pub place: BlockedIn,
+}
+
+/// Where a thread was blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockedIn {
+    /// In a trap of asyncscope's.
+    Trap,
+    /// At this stack: a key of [`super::Samples::stack`].
+    Stack(u64),
+}
+
+impl BlockedIn {
+    /// A stack; `None` of 0, which stands for none.
+    pub(super) fn stack(key: u64) -> Option<Self> {
+        (key != 0).then_some(Self::Stack(key))
+    }
+}
+
+impl BlockedAt {
+    /// The stack, if it is one.
+    #[must_use]
+    pub fn stack(self) -> Option<u64> {
+        if let BlockedIn::Stack(key) = self.place { Some(key) } else { None }
+    }
 }
 
 /// A task that a poll delayed.
@@ -141,8 +167,9 @@ impl Graph {
             open,
             own_ns,
             blocked_ns: frame.blocked.min(own_ns),
+            trap_ns: frame.trapped.min(own_ns),
             awaited: frame.awaited,
-            stack: frame.blocked_at,
+            blocked_at: frame.blocked_at,
             delayed: Vec::new(),
         });
         self.thread(thread).long_polls.push(place);

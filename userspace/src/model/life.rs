@@ -99,6 +99,8 @@ pub struct Times {
     pub running_ns: u64,
     /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not watched.
     pub blocked_ns: u64,
+    /// The part of that in which the kernel held its thread in a trap of asyncscope's.
+    pub trap_ns: u64,
     /// Ready, not running.
     pub ready_ns: u64,
     /// Waiting.

@@ -53,7 +53,7 @@ use std::collections::BTreeMap;
 
 pub use ancestry::{Ancestry, MAX_ANCESTRY};
 pub use awaits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
-pub use blocking::{BlockedAt, Blocking, Delayed, LongPoll};
+pub use blocking::{BlockedAt, BlockedIn, Blocking, Delayed, LongPoll};
 pub use call::{Call, CallId, Evidence, MAX_CANDIDATES, Owner};
 pub use correlation::{Format, Id, Ids, Trace};
 pub use gap::Gap;
@@ -204,7 +204,10 @@ impl Graph {
             What::Message(message) => self.message(at, message),
             What::Stream { connection, change } => self.connection_changed(at, *connection, *change),
             What::Print(print) => self.print(at, print),
-            What::Blocked { since, stack } => self.blocked(at, *since, *stack),
+            What::Blocked { since, stack, in_trap } => {
+                let place = if *in_trap { Some(BlockedIn::Trap) } else { BlockedIn::stack(*stack) };
+                self.blocked(at, *since, place);
+            }
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
             What::ThreadName { name } => {
                 self.names.insert(at.tid, name.clone());

@@ -33,6 +33,8 @@ pub struct Poll {
     /// Nanoseconds of it in which the thread was blocked, but for those in nested polls; 0 where that is not
     /// watched.
     pub blocked_ns: u64,
+    /// The part of these in which the kernel held the thread in a trap of asyncscope's.
+    pub trap_ns: u64,
     /// Whether events are missing that may belong to it.
     pub doubtful: bool,
 }
@@ -118,6 +120,7 @@ impl Graph {
             panics,
             nested,
             blocked: 0,
+            trapped: 0,
             epoch,
             over,
             marks: Marks::default(),
@@ -168,6 +171,7 @@ impl Graph {
             panics: 0,
             nested: 0,
             blocked: 0,
+            trapped: 0,
             epoch: self.epoch,
             over: None,
             marks,
@@ -346,6 +350,7 @@ impl Graph {
                 woken: close.woken,
                 nested_ns: nested,
                 blocked_ns: frame.blocked.min(took),
+                trap_ns: frame.trapped.min(took),
                 doubtful: frame.epoch != self.epoch,
             });
         }

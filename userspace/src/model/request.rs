@@ -116,6 +116,7 @@ impl Times {
         Self {
             running_ns: self.running_ns.saturating_sub(earlier.running_ns),
             blocked_ns: self.blocked_ns.saturating_sub(earlier.blocked_ns),
+            trap_ns: self.trap_ns.saturating_sub(earlier.trap_ns),
             ready_ns: self.ready_ns.saturating_sub(earlier.ready_ns),
             waiting_ns: self.waiting_ns.saturating_sub(earlier.waiting_ns),
             nested_ns: self.nested_ns.saturating_sub(earlier.nested_ns),
@@ -128,6 +129,7 @@ impl Times {
         Self {
             running_ns: self.running_ns.saturating_add(more.running_ns),
             blocked_ns: self.blocked_ns.saturating_add(more.blocked_ns),
+            trap_ns: self.trap_ns.saturating_add(more.trap_ns),
             ready_ns: self.ready_ns.saturating_add(more.ready_ns),
             waiting_ns: self.waiting_ns.saturating_add(more.waiting_ns),
             nested_ns: self.nested_ns.saturating_add(more.nested_ns),

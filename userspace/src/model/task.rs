@@ -74,6 +74,7 @@ pub(super) struct Rare {
     /// When its spawn was told of, if that was later than it was first seen.
     born_ns: Option<u64>,
     blocked_ns: u64,
+    trap_ns: u64,
     nested_ns: u64,
     polls_unended: u64,
     pub(super) aborts: u64,
@@ -197,13 +198,15 @@ impl Task {
     /// Where its time went.
     #[must_use]
     pub fn times(&self) -> Times {
-        let (blocked_ns, nested_ns) = self.rare.as_ref().map_or((0, 0), |rare| (rare.blocked_ns, rare.nested_ns));
+        let rare = self.rare.as_ref();
+        let of = |ns: fn(&Rare) -> u64| rare.map_or(0, |rare| ns(rare));
         Times {
             running_ns: self.running_ns,
-            blocked_ns,
+            blocked_ns: of(|rare| rare.blocked_ns),
+            trap_ns: of(|rare| rare.trap_ns),
             ready_ns: self.ready_ns,
             waiting_ns: self.waiting_ns,
-            nested_ns,
+            nested_ns: of(|rare| rare.nested_ns),
             polls_ns: self.polls_ns,
             longest_poll_ns: self.longest_poll_ns,
         }
@@ -273,17 +276,19 @@ impl Task {
         }
     }
 
-    /// Charges a running task, and the time from `since` on as blocked; returns that time in nanoseconds. What
-    /// was charged before stays: somebody may have counted on it.
-    pub(super) fn block(&mut self, since: u64, now: u64) -> u64 {
+    /// Charges a running task, and the time from `since` on as blocked, in a trap of asyncscope's or not; returns
+    /// that time in nanoseconds. What was charged before stays: somebody may have counted on it.
+    pub(super) fn block(&mut self, since: u64, now: u64, in_trap: bool) -> u64 {
         if self.has_ended() {
             return 0;
         }
         let since = since.max(self.charged_to).min(now);
         self.charge(since);
         self.charged_to = now;
-        self.rare_mut().blocked_ns += now - since;
-        now - since
+        let (ns, rare) = (now - since, self.rare_mut());
+        rare.blocked_ns += ns;
+        rare.trap_ns += if in_trap { ns } else { 0 };
+        ns
     }
 
     /// Adds a poll that took so long, if its end was seen.

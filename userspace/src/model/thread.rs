@@ -48,6 +48,8 @@ pub(super) struct Frame {
     pub(super) nested: u64,
     /// Nanoseconds in which the thread was blocked in it, but not in frames above.
     pub(super) blocked: u64,
+    /// The part of these in traps of asyncscope's.
+    pub(super) trapped: u64,
     /// The epoch in which it was pushed.
     pub(super) epoch: u64,
     /// When another event proved that the task is no longer RUNNING here, though the thread has not

@@ -37,6 +37,8 @@ pub struct StillBlocked {
     pub sp: u64,
     /// The thread, in the initial pid namespace.
     pub tid: u32,
+    /// Its instruction pointer, if it may be in a trap: as in a [`record::BlockedOutside`]; else 0.
+    pub outside: u64,
     /// A [`record::BlockedStack`] and the bytes after it, if its stack was taken; of the head only the stack pointer
     /// means something.
     pub taken: Option<Vec<u8>>,
@@ -45,7 +47,7 @@ pub struct StillBlocked {
 /// The armed hook, which goes when it is dropped, and the threads that are blocked now.
 pub(super) struct Blocked {
     link: Option<RawTracePointLink>,
-    off: HashMap<MapData, u64, [u64; 3]>,
+    off: HashMap<MapData, u64, [u64; 4]>,
     stacks: HashMap<MapData, u32, [u8; DRAFT]>,
 }
 
@@ -133,12 +135,12 @@ impl Blocked {
     /// by its record as well.
     pub(super) fn still(&self) -> Vec<StillBlocked> {
         let entries = self.off.iter().take(THREADS as usize).filter_map(Result::ok);
-        let still = |(thread, off @ [since, sp, tid]): (u64, [u64; 3])| {
+        let still = |(thread, off @ [since, sp, tid, outside]): (u64, [u64; 4])| {
             let tid = tid as u32;
             let taken = self.taken(tid, since);
             // As long as the thread does not come back, nobody writes there.
             let taken = taken.filter(|_| self.off.get(&thread, 0).is_ok_and(|now| now == off));
-            StillBlocked { since, sp, tid, taken }
+            StillBlocked { since, sp, tid, outside, taken }
         };
         entries.map(still).collect()
     }

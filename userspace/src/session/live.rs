@@ -313,13 +313,10 @@ impl Sink {
 
     /// Takes the threads that were blocked at the end, and before.
     fn still_blocked(&mut self, armed: &mut Armed, blocked: &[StillBlocked], end_ns: u64) {
-        for StillBlocked { since, sp, tid, taken } in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
-            let at = At { time: end_ns, tid: *tid, sp: *sp, ..At::default() };
-            let Armed { sampler, process, .. } = armed;
-            let stack = sampler.as_mut().map_or(0, |sampler| {
-                sampler.still_blocked(taken.as_deref(), at, process, &mut |event| self.take(event))
-            });
-            self.take(Event { at, what: What::Blocked { since: *since, stack } });
+        let Armed { sampler: Some(sampler), process, .. } = armed else { return };
+        for blocked in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
+            let at = At { time: end_ns, tid: blocked.tid, sp: blocked.sp, ..At::default() };
+            sampler.still_blocked(blocked, at, process, &mut |event| self.take(event));
         }
     }
 

@@ -17,6 +17,7 @@ mod redact;
 mod report;
 mod sampler;
 mod start;
+mod traps;
 mod typed;
 mod watch;
 

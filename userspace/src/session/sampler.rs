@@ -8,13 +8,17 @@ use std::{
 
 use probe_common::record::{self, Head};
 
-use super::typed::Types;
+use super::{
+    traps::{Place, Traps},
+    typed::Types,
+};
 use crate::{
     event::{
         At, Ended, Event, Function, Running, TaskId, What,
-        sample::{Taken, TakenBlocked, shortened},
+        sample::{Taken, TakenBlocked, blocked_outside, shortened},
     },
     facts::PollCode,
+    probe::StillBlocked,
     target::{addr::RuntimeAddr, lines::Lines, process::Process, threads},
     unwind::{Modules, Registers, Unwound, unwind},
 };
@@ -38,6 +42,7 @@ pub(super) struct Sampler {
     types: Types,
     /// Task vtables, with the place of the id in a header.
     vtables: HashMap<u64, u32>,
+    traps: Traps,
 }
 
 /// What was copied of a stack, from the stack pointer on, and the registers then.
@@ -57,17 +62,24 @@ impl Copied<'_> {
 }
 
 impl Sampler {
-    pub(super) fn new(process: &Process, lines: Lines, polls: &[PollCode], vtables: HashMap<u64, u32>) -> Self {
+    pub(super) fn new(
+        process: &Process,
+        lines: Lines,
+        polls: &[PollCode],
+        vtables: HashMap<u64, u32>,
+        traps: Traps,
+    ) -> Self {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
         polls.sort_unstable();
         let (stacks, code) = (HashSet::new(), HashSet::new());
         let (modules, types) = (modules(process), Types::default());
-        Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables }
+        Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables, traps }
     }
 
     /// A round of the drain loop begins.
     pub(super) fn round(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
+        self.traps.round();
     }
 
     /// A task was spawned, which says its type.
@@ -75,8 +87,8 @@ impl Sampler {
         self.types.is_known(id);
     }
 
-    /// Tells what one of the probe's records with a stack says, if it is one; before it the stack and the code if
-    /// they are new.
+    /// Tells what one of the probe's records says, if it is one that has to be unwound or looked up; before it the
+    /// stack and the code if they are new.
     pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
@@ -94,25 +106,45 @@ impl Sampler {
             tell(Event { at: at(head), what });
             return true;
         }
-        let Some(taken) = TakenBlocked::read(record) else { return false };
-        let (at, since) = (at(taken.blocked.head), taken.blocked.since);
-        let unwound = self.unwound(copied(&taken), process);
-        let stack = self.stack(at, unwound, tell);
-        tell(Event { at, what: What::Blocked { since, stack } });
+        let (head, since, outside, taken) = match (TakenBlocked::read(record), blocked_outside(record)) {
+            (Some(taken), _) => (taken.blocked.head, taken.blocked.since, taken.blocked.outside, Some(taken)),
+            (None, Some(record::BlockedOutside { head, since, outside })) => (head, since, outside, None),
+            (None, None) => return false,
+        };
+        self.blocked(at(head), (since, outside), taken.as_ref(), process, tell);
         true
     }
 
-    /// Tells the stack of a thread that is blocked still, if it is new; 0 if there is none.
+    /// Tells of a thread that is blocked still.
     pub(super) fn still_blocked(
         &mut self,
-        kept: Option<&[u8]>,
+        blocked: &StillBlocked,
         at: At,
         process: &Process,
         tell: &mut dyn FnMut(Event),
-    ) -> u64 {
-        let Some(taken) = kept.and_then(TakenBlocked::kept) else { return 0 };
-        let unwound = self.unwound(copied(&taken), process);
-        self.stack(at, unwound, tell)
+    ) {
+        let taken = blocked.taken.as_deref().and_then(TakenBlocked::kept);
+        self.blocked(at, (blocked.since, blocked.outside), taken.as_ref(), process, tell);
+    }
+
+    /// Tells of a blocked stretch, which began at `since`, and with its stack only where that is the target's doing.
+    fn blocked(
+        &mut self,
+        at: At,
+        (since, outside): (u64, u64),
+        taken: Option<&TakenBlocked<'_>>,
+        process: &Process,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        let place = self.traps.place(outside, process);
+        let stack = match taken.filter(|_| place == Place::Elsewhere) {
+            Some(taken) => {
+                let unwound = self.unwound(copied(taken), process);
+                self.stack(at, unwound, tell)
+            }
+            None => 0,
+        };
+        tell(Event { at, what: What::Blocked { since, stack, in_trap: place == Place::Trap } });
     }
 
     /// Tells a stack, if it is new.

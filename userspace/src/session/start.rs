@@ -9,7 +9,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler};
+use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler, traps::Traps};
 use crate::{
     facts::{
         Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
@@ -177,7 +177,8 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     };
     let redacted = live.http.as_ref().is_some_and(|http| http.redact);
     let vtables: HashMap<u64, u32> = watched.vtables.into_iter().collect();
-    let sampler = lines.map(|lines| Sampler::new(&process, lines, &facts.polls, vtables.clone()));
+    let traps = Traps::of(&images, bias, &probe);
+    let sampler = lines.map(|lines| Sampler::new(&process, lines, &facts.polls, vtables.clone(), traps));
     let thread_local_len = elf.thread_local_len();
     Ok(Armed {
         process,

@@ -125,6 +125,37 @@ fn read(path: &Path) -> Option<(File, Vec<u8>)> {
     Some((file, data))
 }
 
+/// Code of a file in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Where it starts.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// The offset in the file of what is at its start.
+    pub offset: u64,
+}
+
+impl Code {
+    /// Where in memory what is at this offset in the file stands, if that is mapped.
+    #[must_use]
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        let address = self.start.checked_add(offset.checked_sub(self.offset)?)?;
+        (address < self.end).then_some(address)
+    }
+}
+
+/// All code that the process has mapped of the file with this inode.
+#[must_use]
+pub fn code_of(process: &Process, inode: u64) -> Vec<Code> {
+    let maps = threads::maps(process.pid);
+    let mappings = maps.lines().filter_map(Mapping::parse).filter(|mapping| mapping.inode == inode);
+    let code = mappings.filter_map(|Mapping { range, start, offset, .. }| {
+        Some(Code { start, end: u64::from_str_radix(range.split_once('-')?.1, 16).ok()?, offset })
+    });
+    code.collect()
+}
+
 struct Mapping {
     range: String,
     start: u64,

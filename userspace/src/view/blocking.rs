@@ -35,9 +35,9 @@ pub(super) struct Resumed<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// `None` where no stack was taken, or nothing names its code.
+    /// `None` where no stack was taken, or nothing names its code, and where asyncscope's own trap took longer.
     pub(super) fn of(graph: &'a Graph, poll: &LongPoll) -> Option<Self> {
-        let stack = graph.samples().stack(poll.stack?.stack)?;
+        let stack = graph.samples().stack(poll.blocked_at?.stack()?)?;
         let all: Vec<&Function> = functions(graph, stack).collect();
         let own = all.iter().position(|function| is_own(function));
         let place = own.or_else(|| all.iter().position(|function| !function.file.is_empty()));
@@ -86,6 +86,7 @@ struct Row {
     own_ns: u64,
     longest_ns: u64,
     blocked_ns: u64,
+    trap_ns: u64,
     delays_ns: u64,
     /// By the type of the delayed task.
     delayed: BTreeMap<String, Delays>,
@@ -179,6 +180,7 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(Key, Row)> {
         row.own_ns = row.own_ns.saturating_add(poll.own_ns);
         row.longest_ns = row.longest_ns.max(poll.own_ns);
         row.blocked_ns = row.blocked_ns.saturating_add(poll.blocked_ns);
+        row.trap_ns = row.trap_ns.saturating_add(poll.trap_ns);
         for delayed in &poll.delayed {
             let ns = poll.delay_ns(delayed);
             row.delays_ns = row.delays_ns.saturating_add(ns);
@@ -205,6 +207,9 @@ fn write_row(key: &Key, row: &Row, blocked_is_known: bool, out: &mut dyn Write) 
     let mut more = Vec::new();
     more.extend(key.blocks.as_ref().map(|place| format!("blocked in {place}")));
     more.extend(key.resumed.as_ref().map(|place| format!("after it had awaited at {place}")));
+    if row.trap_ns > 0 {
+        more.push(format!("blocked in asyncscope's own trap for {} of that", human(row.trap_ns)));
+    }
     if row.open > 0 {
         more.push(format!("{} not over at the end of the recording", row.open));
     }

@@ -123,6 +123,7 @@ impl Writer<'_> {
             running_ns: task.times().running_ns,
             busy_ns: task.times().busy_ns(),
             blocked_ns: self.facts.blocked.then_some(task.times().blocked_ns),
+            trap_ns: self.facts.blocked.then_some(task.times().trap_ns),
             ready_ns: task.times().ready_ns,
             waiting_ns: task.times().waiting_ns,
             request: owner.request().map(|id| id.0),
@@ -237,6 +238,7 @@ fn poll_line(poll: &Poll, facts: &Facts) -> PollLine {
         woken: poll.woken,
         nested_ns: poll.nested_ns,
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
+        trap_ns: facts.blocked.then_some(poll.trap_ns),
         doubtful: poll.doubtful,
     }
 }
@@ -248,7 +250,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         taken_ns: delayed.taken_ns,
         delay_ns: poll.delay_ns(delayed),
     });
-    let stack = poll.stack.and_then(|at| graph.samples().stack(at.stack));
+    let stack = poll.blocked_at.and_then(|at| graph.samples().stack(at.stack()?));
     LongPollLine {
         task: poll.task.0,
         thread: poll.thread,
@@ -256,6 +258,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         end_ns: (!poll.open).then_some(poll.end_ns),
         own_ns: poll.own_ns,
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
+        trap_ns: facts.blocked.then_some(poll.trap_ns),
         blocks_in: Blocks::of(graph, poll).map(|blocks| code_line(blocks.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {

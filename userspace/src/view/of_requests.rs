@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::names::{Names, frame, text};
-use super::stacks::{BLOCKED, Weight};
+use super::stacks::Weight;
 use crate::facts::Facts;
-use crate::model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, Task};
+use crate::model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, Task, Times};
 
 /// All stacks of these requests with a weight, in nanoseconds, sorted frame by frame. `label` is the
 /// outermost frame; without one it is the request's method and path.
@@ -21,23 +21,25 @@ pub(super) fn fold(
 ) -> Vec<(String, u64)> {
     let folding = Folding { graph, names: Names::new(graph, facts), label };
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    let mut add = |stack: Vec<String>, (blocked, else_ns): (u64, u64)| {
-        let below = stack.iter().cloned().chain([BLOCKED.to_owned()]).collect();
-        for (stack, ns) in [(below, blocked), (stack, else_ns)] {
+    let mut add = |stack: Vec<String>, times: &Times| {
+        let below = |frame: &str| stack.iter().cloned().chain([frame.to_owned()]).collect();
+        let mut parts = weight.blocked(times).map(|(frame, ns)| (below(frame), ns)).to_vec();
+        parts.push((stack, weight.of(times)));
+        for (stack, ns) in parts {
             let sum = stacks.entry(stack).or_default();
             *sum = sum.saturating_add(ns);
         }
     };
     for request in requests {
         if let Some(times) = &request.times {
-            add(folding.root(request), weight.of(times));
+            add(folding.root(request), times);
         }
     }
     let chosen: HashSet<RequestId> = requests.iter().map(|request| request.id).collect();
     for task in graph.tasks() {
         let owner = graph.owner(task.id).request().filter(|id| chosen.contains(id));
         if let Some(request) = owner.and_then(|id| graph.request(id)).filter(|request| request.task != Some(task.id)) {
-            add(folding.stack(request, task), weight.of(&task.times()));
+            add(folding.stack(request, task), &task.times());
         }
     }
     stacks.into_iter().filter(|(_, ns)| *ns > 0).map(|(stack, ns)| (stack.join(";"), ns)).collect()

@@ -14,6 +14,8 @@ use crate::model::{Graph, Request, Task, Times};
 
 /// Below a task: its time inside polls in which its thread was blocked.
 pub(super) const BLOCKED: &str = "[blocked]";
+/// Below a task: the part of that which is asyncscope's doing.
+pub(super) const IN_TRAP: &str = "[in asyncscope's own trap]";
 
 /// What a stack's width means: nanoseconds, or samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,16 +37,24 @@ impl Weight {
         (matches!(self, Self::Busy | Self::Wall), matches!(self, Self::Wall | Self::Wait))
     }
 
-    /// A task's weight, or that of a part of one: what it was blocked, and all else.
+    /// A task's weight, or that of a part of one, but for what it was blocked.
     #[must_use]
-    pub fn of(self, times: &Times) -> (u64, u64) {
+    pub fn of(self, times: &Times) -> u64 {
         let wait = times.ready_ns.saturating_add(times.waiting_ns);
         match self {
-            Self::Busy => (times.blocked_ns, times.on_cpu_ns()),
-            Self::Wall => (times.blocked_ns, times.on_cpu_ns().saturating_add(wait)),
-            Self::Wait => (0, wait),
-            Self::Cpu => (0, 0),
+            Self::Busy => times.on_cpu_ns(),
+            Self::Wall => times.on_cpu_ns().saturating_add(wait),
+            Self::Wait => wait,
+            Self::Cpu => 0,
         }
+    }
+
+    /// What it was blocked, with the frame below the task's own.
+    pub(super) fn blocked(self, times: &Times) -> [(&'static str, u64); 2] {
+        let Times { blocked_ns, trap_ns, .. } = *times;
+        let (busy, _) = self.counts();
+        let counted = |ns| if busy { ns } else { 0 };
+        [(BLOCKED, counted(blocked_ns.saturating_sub(trap_ns))), (IN_TRAP, counted(trap_ns))]
     }
 
     /// What it means, for a title.
@@ -95,7 +105,7 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut Awaits<'_>) -> Vec
     let mut parts = Vec::new();
     if busy {
         parts.push((String::new(), task.times().on_cpu_ns()));
-        parts.push((format!(";{BLOCKED}"), task.times().blocked_ns));
+        parts.extend(weight.blocked(&task.times()).map(|(frame, ns)| (format!(";{frame}"), ns)));
     }
     if wait {
         parts.extend(awaits.of(task));

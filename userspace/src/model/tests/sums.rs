@@ -13,6 +13,7 @@ fn lifetimes_add_up(graph: &Graph) {
         let end = task.end().map_or(graph.end_ns(), |end| end.time_ns);
         assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
         assert!(t.nested_ns <= t.running_ns + t.blocked_ns && t.polls_ns <= t.running_ns + t.blocked_ns, "{task:?}");
+        assert!(t.trap_ns <= t.blocked_ns, "{task:?}");
         let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id) && poll.outcome != Outcome::Refused);
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
         assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended());
@@ -167,7 +168,8 @@ fn any_what() -> impl Strategy<Value = What> {
         1 => (0u64..5000).prop_map(|since| What::Gap { since, lost: 1 }),
         1 => Just(What::ThreadAtRest),
         2 => crate::event::arbitrary::print().prop_map(What::Print),
-        2 => (0u64..5000, 0u64..3).prop_map(|(since, stack)| What::Blocked { since, stack }),
+        2 => (0u64..5000, 0u64..3, any::<bool>())
+            .prop_map(|(since, stack, in_trap)| What::Blocked { since, stack, in_trap }),
         8 => any_message(),
         1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
             .prop_map(|(connection, change)| What::Stream { connection, change }),

@@ -25,6 +25,7 @@ pub(super) fn request_line<'a>(request: &Request, facts: &'a Facts) -> RequestLi
         task: request.task.map(|task| task.0),
         running_ns: request.times.map(|times| times.running_ns),
         blocked_ns: request.times.filter(|_| facts.blocked).map(|times| times.blocked_ns),
+        trap_ns: request.times.filter(|_| facts.blocked).map(|times| times.trap_ns),
         ready_ns: request.times.map(|times| times.ready_ns),
         waiting_ns: request.times.map(|times| times.waiting_ns),
         samples: None,

@@ -76,6 +76,7 @@ pub(super) struct TaskLine {
     pub(super) running_ns: u64,
     pub(super) busy_ns: u64,
     pub(super) blocked_ns: Option<u64>,
+    pub(super) trap_ns: Option<u64>,
     pub(super) ready_ns: u64,
     pub(super) waiting_ns: u64,
     pub(super) request: Option<u64>,
@@ -132,6 +133,7 @@ pub(super) struct PollLine {
     pub(super) woken: bool,
     pub(super) nested_ns: u64,
     pub(super) blocked_ns: Option<u64>,
+    pub(super) trap_ns: Option<u64>,
     pub(super) doubtful: bool,
 }
 
@@ -186,6 +188,7 @@ pub(super) struct RequestLine<'a> {
     pub(super) task: Option<u64>,
     pub(super) running_ns: Option<u64>,
     pub(super) blocked_ns: Option<u64>,
+    pub(super) trap_ns: Option<u64>,
     pub(super) ready_ns: Option<u64>,
     pub(super) waiting_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,6 +231,7 @@ pub(super) struct LongPollLine<'a> {
     pub(super) end_ns: Option<u64>,
     pub(super) own_ns: u64,
     pub(super) blocked_ns: Option<u64>,
+    pub(super) trap_ns: Option<u64>,
     pub(super) blocks_in: Option<CodeLine<'a>>,
     pub(super) stack: Option<Vec<CodeLine<'a>>>,
     pub(super) awaited: Option<CodeLine<'a>>,

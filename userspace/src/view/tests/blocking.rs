@@ -23,6 +23,21 @@ polls of 20ns or longer, by task type and place; first what delayed other tasks 
     assert!(table.contains("  blocked in std::thread::sleep\n"), "{table}");
 }
 
+/// The trap took longest: no function is named.
+#[test]
+fn no_function_is_named_for_asyncscope_s_own_trap() {
+    let script = "1/0 code 16 svc::naps; 1/0 stack 5 poll 16; 1/90 poll 1; 1/50 blocked 31 trap; 1/50 blocked 42 5; \
+                  1/80 end 1";
+    let mut facts = facts("svc::handle");
+    facts.blocked = true;
+    let graph = with_long_polls(script, 20);
+    let table = text(|out| write(&graph, &facts, 20, out));
+    assert!(table.contains("  blocked in asyncscope's own trap for 9ns of that\n"), "{table}");
+    assert!(!table.contains("svc::naps"), "{table}");
+    let json = text(|out| super::super::json::write(&graph, &facts, out));
+    assert!(json.contains(r#""blocked_ns":17,"trap_ns":9,"blocks_in":null,"stack":null"#), "{json}");
+}
+
 #[test]
 fn nothing_long_is_said_to_be_none() {
     let table = text(|out| write(&with_long_polls(SCRIPT, 1000), &facts("f"), 1000, out));
