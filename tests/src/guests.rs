@@ -12,6 +12,10 @@ use crate::paths;
 /// The version of the tokio that is linked in beside the newest.
 pub const OTHER_VERSION: &str = "1.38.2";
 
+/// What the truth program needs beside libc and tokio, as lines of a manifest: for builds with other tokios.
+pub const TRUTH_NEEDS: &str = "anyhow = \"1\"\nserde_json = \"1\"\n\
+    futures-util = { version = \"0.3\", default-features = false, features = [\"std\"] }\n";
+
 /// The program's own tokio.
 const TOKIO: &str = "version = \"1.54\", features = [\"full\"]";
 
@@ -52,8 +56,8 @@ pub fn two_tokios() -> Result<PathBuf> {
     put(&folder.join("guest"), &guest(&format!("path = {sources:?}")))?;
     let host = folder.join("host");
     let features = "[features]\ndefault = [\"since-1-41\", \"guest\"]\nsince-1-41 = []\nguest = [\"dep:guest\"]\n";
-    let needs = "anyhow = \"1\"\nserde_json = \"1\"\nguest = { path = \"../guest\", optional = true }\n";
-    let manifest = package("truth", "[[bin]]", &tests.join("truth/src/main.rs"), needs, TOKIO);
+    let needs = format!("{TRUTH_NEEDS}guest = {{ path = \"../guest\", optional = true }}\n");
+    let manifest = package("truth", "[[bin]]", &tests.join("truth/src/main.rs"), &needs, TOKIO);
     put(&host, &format!("{manifest}{features}"))?;
     let mut build = Command::new(&cargo);
     build.args(["build", "--quiet", "--release", "--manifest-path"]).arg(host.join("Cargo.toml"));

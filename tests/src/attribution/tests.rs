@@ -131,5 +131,8 @@ fn false_claims_are_let_pass_only_where_they_are_known() {
 fn the_table_has_a_row_a_kind() {
     let table = shown(&compared(&[call("a.0", r#""request":1,"evidence":"reply""#)]));
     assert_eq!(table.lines().count(), 4);
-    assert_eq!(table.lines().last(), Some("| call | 2 | 2 | 0 | 0 | 0 | 0 | 2 | 1 | 0 | 0 | 0 | 1 | 0 | reply 1 |"));
+    assert_eq!(
+        table.lines().last(),
+        Some("| call | 2 | 2 | 0 | 0 | 0 | 0 | 2 | 1 | 0 | 0 | 0 | 0 | 1 | 0 | reply 1 |")
+    );
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use asyncscope_tests::guests::TRUTH_NEEDS;
 
 use super::cell::Cell;
 use crate::process::{cargo, root, run as execute};
@@ -69,15 +70,14 @@ since-1-41 = []
 guest = []
 
 [dependencies]
-anyhow = "1"
 libc = "0.2"
-serde_json = "1"
-tokio = {{ version = "={tokio}", features = ["full"] }}
+{needs}tokio = {{ version = "={tokio}", features = ["full"] }}
 
 [profile.{profile}]
 {settings}
 [workspace]
 "#,
+        needs = TRUTH_NEEDS,
         source = root().join("tests/truth/src/main.rs").display(),
         tokio = cell.tokio.version,
         profile = cell.build.profile,
