@@ -30,6 +30,9 @@ pub struct Rules {
     pub threads: bool,
     /// A parent may be unknown and a spawn unseen: not every way to spawn could be found in the target.
     pub unknown_parents: bool,
+    /// It is not known where tokio keeps the running task's id: after a completion nobody reads the output of, it may
+    /// not be seen who spawns, as long as its poll may go on.
+    pub untold_completions: bool,
     /// The target has no symbols: names and kinds may be missing.
     pub unnamed: bool,
     /// A panic may look like a completion: the target has no symbol of where panics start.

@@ -67,6 +67,7 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
         losses: false,
         threads: kernel::in_initial_pid_namespace(),
         unknown_parents: inspection.misses("spawn"),
+        untold_completions: !inspection.running_known,
         unnamed: !inspection.symbols,
         unseen_panics: inspection.misses("panic"),
     };
