@@ -84,21 +84,8 @@ pub struct Floor {
     pub right: usize,
     /// Of a hundred tasks that were spawned for it, so many are claimed for their request.
     pub children: usize,
-    /// The claims that are known to be false.
-    pub known: Known,
     /// Of a hundred calls, at most so many have likely ones alone that are not theirs.
     pub unlikely: usize,
-}
-
-/// The claims that are known to be false, for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// None.
-    Nothing,
-    /// Those of stretches.
-    Stretches,
-    /// Some of all.
-    Any,
 }
 
 /// All claims that are false, and all kinds that fall short of what is asked of them; a kind of which nothing is asked
@@ -113,7 +100,7 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
         return vec![format!("{kind}: nothing is asked of it")];
     };
     let calls = &tally.calls;
-    let mut mistakes = false_claims(kind, tally, floor.known);
+    let mut mistakes = false_claims(kind, tally);
     let reached = [
         ("calls told", calls.percent(calls.right + calls.candidate), floor.told),
         ("calls right", calls.percent(calls.right), floor.right),
@@ -128,20 +115,16 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
     mistakes
 }
 
-/// The false claims of a kind, but for those that are known.
-fn false_claims(kind: &str, tally: &Tally, known: Known) -> Vec<String> {
-    let marks: &[&Marks] = match known {
-        Known::Nothing => &[&tally.requests, &tally.children, &tally.calls, &tally.drivers, &tally.stretches],
-        Known::Stretches => &[&tally.requests, &tally.children, &tally.calls, &tally.drivers],
-        Known::Any => &[],
-    };
-    marks.iter().copied().flat_map(Marks::false_claims).map(|claim| format!("{kind}: {claim}")).collect()
+/// The false claims of a kind.
+fn false_claims(kind: &str, tally: &Tally) -> Vec<String> {
+    let marks = [&tally.requests, &tally.children, &tally.calls, &tally.drivers, &tally.stretches];
+    marks.into_iter().flat_map(Marks::false_claims).map(|claim| format!("{kind}: {claim}")).collect()
 }
 
 /// All claims of all kinds that are false.
 #[must_use]
 pub fn all_false(kinds: &Kinds) -> Vec<String> {
-    kinds.iter().flat_map(|(kind, tally)| false_claims(kind, tally, Known::Nothing)).collect()
+    kinds.iter().flat_map(|(kind, tally)| false_claims(kind, tally)).collect()
 }
 
 /// The counts as a table of Markdown.

@@ -1,4 +1,4 @@
-//! `setup-ebpf`: the pinned compiler from the distribution, the linker from crates.io.
+//! `setup-ebpf`: the pinned compiler from the distribution, the linker by cargo.
 
 use std::fs;
 use std::os::unix::fs::symlink;

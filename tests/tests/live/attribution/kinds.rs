@@ -1,9 +1,7 @@
 //! What is asked of each kind of request.
 
-use asyncscope_tests::attribution::table::{Floor, Known};
+use asyncscope_tests::attribution::table::Floor;
 use asyncscope_tests::attribution::truth::NOBODY;
-
-const STRETCHES: Known = Known::Nothing;
 
 /// Who woke a connection's task need not have asked: of a hundred calls so many may have likely ones that are none.
 const UNLIKELY: usize = 10;
@@ -11,7 +9,7 @@ const UNLIKELY: usize = 10;
 /// Of a hundred calls so many are told (claimed for their request, or for one of several with it among them), so many
 /// are claimed for their request; and of a hundred children so many are.
 const fn asked(kind: &'static str, told: usize, right: usize, children: usize) -> Floor {
-    Floor { kind, told, right, children, known: STRETCHES, unlikely: UNLIKELY }
+    Floor { kind, told, right, children, unlikely: UNLIKELY }
 }
 
 /// Kinds of the service on hyper, on both runtimes.
@@ -97,9 +95,6 @@ pub(super) const HYPER: &[Floor] = &[
     asked("cleanup", 90, 90, 100),
     asked("gonecleanup", 0, 0, 35),
 ];
-
-/// Kinds of which false claims are known where events are lost.
-pub(super) const FALSE_WITH_LOSSES: &[&str] = &[];
 
 /// Calls that no request made.
 pub(super) const NOBODYS: Floor = Floor { unlikely: 100, ..asked(NOBODY, 0, 0, 0) };

@@ -8,10 +8,10 @@ use anyhow::{Result, ensure};
 use asyncscope_tests::attribution::compare::compare;
 use asyncscope_tests::attribution::load::{self, Client};
 use asyncscope_tests::attribution::service::{Role, Watch, watch};
-use asyncscope_tests::attribution::table::{self, Floor, Known};
+use asyncscope_tests::attribution::table::{self, Floor};
 use asyncscope_tests::paths;
 
-use super::kinds::{ACTIX, BY_HTTP2, FALSE_WITH_LOSSES, GRPC, HYPER, NOBODYS, PIPELINED, PIPELINED_HYPER, SAME_ID};
+use super::kinds::{ACTIX, BY_HTTP2, GRPC, HYPER, NOBODYS, PIPELINED, PIPELINED_HYPER, SAME_ID};
 use super::{CLIENTS, TIMES, judged, none_of, of_kinds};
 
 /// In KiB, of each CPU: such that hold little, half and most of it.
@@ -38,10 +38,8 @@ fn lossy(buffer: &str) -> Result<Vec<String>> {
     let kinds = compare(&lived.truth, &lived.claims);
     eprintln!("attribution::losses, {buffer} KiB: {lost} events lost\n{}", table::shown(&kinds));
     ensure!(lost > 0, "nothing was lost");
-    let nothing_asked = floors.iter().chain([&NOBODYS]).map(|floor| {
-        let known = if FALSE_WITH_LOSSES.contains(&floor.kind) { Known::Any } else { floor.known };
-        Floor { told: 0, right: 0, children: 0, unlikely: 100, known, ..*floor }
-    });
+    let nothing_asked =
+        floors.iter().chain([&NOBODYS]).map(|floor| Floor { told: 0, right: 0, children: 0, unlikely: 100, ..*floor });
     Ok(table::mistakes(&kinds, &nothing_asked.collect::<Vec<_>>()))
 }
 
