@@ -267,8 +267,10 @@ impl Graph {
         }
         let asking = self.asking(tid, waker);
         let of_stream = self.tasks[woken].duties().and_then(|duties| duties.stream_call);
-        if let Some(call) = of_stream {
-            if let Asking::Direct(link) = asking {
+        if let Some((call, epoch)) = of_stream {
+            if let Asking::Direct(link) = asking
+                && epoch == self.epoch
+            {
                 self.claim_of_stream(call, waker, link);
             }
             return;
@@ -401,19 +403,21 @@ impl Graph {
     /// The connection's task spawned this one after it wrote the head of a stream: the last of those is to pass on
     /// the response.
     pub(super) fn note_stream_task(&mut self, tid: u32, parent: usize, child: usize) {
-        let frame = self.thread(tid).frames.last_mut().filter(|frame| frame.task == Some(parent));
+        let epoch = self.epoch;
+        let is_its = |frame: &&mut Frame| frame.task == Some(parent) && frame.epoch == epoch;
+        let frame = self.thread(tid).frames.last_mut().filter(is_its);
         let Some((call, before)) = frame.and_then(|frame| frame.marks.passes_on(child)) else {
             return;
         };
         if let Some(duties) = before.and_then(|before| self.tasks.get_mut(before)?.if_duties()) {
             duties.stream_call = None;
         }
-        self.tasks[child].duties_mut().stream_call = Some(call);
+        self.tasks[child].duties_mut().stream_call = Some((call, epoch));
     }
 
     /// The task was spawned to pass on the response of this call.
     pub(super) fn is_stream_task_of(&self, index: usize, call: CallId) -> bool {
-        self.tasks[index].duties().is_some_and(|duties| duties.stream_call == Some(call))
+        self.tasks[index].duties().is_some_and(|duties| duties.stream_call == Some((call, self.epoch)))
     }
 
     /// The requests that may have asked for a call, where nothing says whose it is.

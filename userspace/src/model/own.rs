@@ -22,7 +22,7 @@ use super::stretch::Link;
 use super::task::Task;
 use crate::event::{Connection, TaskId};
 
-/// Gaps looked at for one task; where there are more since it was first seen, it has lived through one.
+/// Gaps looked at for one task; where there are more since it was first seen, it is taken to have lived through one.
 const MAX_GAPS: usize = 64;
 
 /// What a task's spawn says of whose it is.
@@ -67,8 +67,8 @@ pub(super) struct Duties {
     pub(super) askers: Askers,
     /// The call over HTTP/1 that it has under way for another.
     pub(super) exchange: Option<Exchange>,
-    /// The call of the one stream that it was spawned for.
-    pub(super) stream_call: Option<CallId>,
+    /// The call of the one stream that it was spawned for, and the gaps by then: one may have swallowed another spawn.
+    pub(super) stream_call: Option<(CallId, u64)>,
     /// The request that it answered last over HTTP/1, whose body it may still be writing, and the gaps by then.
     pub(super) answered: Option<(RequestId, u64)>,
 }

@@ -84,6 +84,15 @@ fn a_streams_task_is_woken_by_the_one_that_waits() {
         &format!("{written}; {polled}; {}; {}", gives_up(12, 3), gives_up(10, 1)),
         "GET /c 140- open of /a by Exchange, GET /d 160- open of /b by Exchange",
     );
+    // A gap may have swallowed the spawn of another, and the head of another stream.
+    let later = "1/90 poll 1; 1/80 read GET /e on 5; 1/80 wake 10; 1/80 end 1";
+    check_then(
+        &format!("{written}; {polled}; 5/0 gap; {later}"),
+        "GET /c 140-230 Unknown of nobody, GET /d 160-230 Unknown of nobody",
+    );
+    let swallowed =
+        "1/90 poll 8; 1/80 write GET /c on h9.1; 5/0 gap; 1/70 spawn 10; 1/80 end 8; 1/90 poll 10; 1/80 end 10";
+    check_then(&format!("{swallowed}; {later}"), "GET /c 110-120 Unknown of nobody");
     // The last one before the next head passes the response on; the first may be for the request's body.
     check_then(
         &format!(
