@@ -161,7 +161,7 @@ impl Graph {
         }
         while let Some((_, id)) = self.fresh.requests.pop_if(|(time, _)| *time >= since) {
             if let Some(request) = self.web.requests.get_mut(&id) {
-                request.lose();
+                request.lose(since);
             }
         }
         while let Some((_, id)) = self.fresh.calls.pop_if(|(time, _)| *time >= since) {
@@ -173,8 +173,12 @@ impl Graph {
 }
 
 impl Request {
-    fn lose(&mut self) {
+    fn lose(&mut self, since: u64) {
         self.times = None;
+        // Whose poll its head was read in is known by events that the gap may have swallowed.
+        if self.opened_ns >= since {
+            self.task = None;
+        }
         if let Some(end) = &mut self.end {
             end.how = Closed::Unknown;
         }
