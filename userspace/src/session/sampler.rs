@@ -19,7 +19,7 @@ use crate::{
     },
     facts::PollCode,
     probe::StillBlocked,
-    target::{addr::RuntimeAddr, lines::Lines, process::Process, threads},
+    target::{addr::RuntimeAddr, lines::Lines, process::Process, procfs},
     unwind::{Modules, Registers, Unwound, unwind},
 };
 
@@ -224,8 +224,7 @@ fn is_new(told: &mut HashSet<u64>, key: u64) -> bool {
 
 fn modules(process: &Process) -> Modules {
     // Without its mappings no code is known, and every stack says so.
-    let maps = threads::maps(process.pid);
-    Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to))
+    Modules::find(&procfs::maps(process.pid), &mut |at, to| process.read_memory(RuntimeAddr(at), to))
 }
 
 /// The same for the same stack. 0 is no stack's.

@@ -1,9 +1,6 @@
 //! From a process to armed hooks.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Error, Result, anyhow, bail};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
@@ -29,6 +26,7 @@ use crate::{
         lines::Lines,
         plan::{Placement, Plan, Program},
         process::Process,
+        procfs,
         rest::PollCode,
         room::{self, Room},
         sockets,
@@ -75,8 +73,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let data = process.read_executable()?;
     let not_watchable = |why: String| TargetError::NotWatchable { file: process.executable.clone(), why };
     let elf = Elf::parse(&data).map_err(not_watchable)?;
-    let debug =
-        debug::find(&elf, Path::new(process.executable_path()), Some(process.pid), &live.names).map_err(Error::msg)?;
+    let debug = debug::find(&elf, process.executable_path(), Some(process.pid), &live.names).map_err(Error::msg)?;
     let elf = match &debug {
         Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
         None => elf,
@@ -269,7 +266,7 @@ fn run_id() -> String {
 
 /// Empty where it is not known.
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+    procfs::hostname()
 }
 
 fn facts_of(mut plan: Plan, bias: Bias) -> Facts {

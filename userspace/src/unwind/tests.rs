@@ -1,10 +1,8 @@
-use std::fs;
-
 use super::*;
 
 /// This process's own.
 fn own() -> Modules {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = crate::target::procfs::maps(std::process::id());
     let process = crate::target::process::Process::by_pid(std::process::id()).unwrap();
     Modules::find(&maps, &mut |at, to| process.read_memory(crate::target::addr::RuntimeAddr(at), to))
 }
@@ -77,7 +75,7 @@ fn what_has_no_table_is_not_guessed() {
 
 #[test]
 fn damaged_tables_make_no_harm() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = crate::target::procfs::maps(std::process::id());
     let process = crate::target::process::Process::by_pid(std::process::id()).unwrap();
     let (registers, _) = here();
     for seed in 1..40u64 {

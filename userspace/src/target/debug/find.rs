@@ -10,7 +10,7 @@ use std::{
 use object::{LittleEndian as LE, read::Object as _, read::elf::ElfFile64};
 
 use super::{DebugFile, Options, fits, open, sections};
-use crate::target::elf::Elf;
+use crate::target::{elf::Elf, procfs};
 
 /// The system's store of debug files.
 const STORE: &str = "/usr/lib/debug";
@@ -84,7 +84,7 @@ fn has_names(data: &[u8]) -> bool {
 /// The agent's root directory, and the process's own.
 fn roots(pid: Option<u32>) -> Vec<PathBuf> {
     let own = PathBuf::from("/");
-    [Some(own), pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")))].into_iter().flatten().collect()
+    [Some(own), pid.map(procfs::root)].into_iter().flatten().collect()
 }
 
 /// An absolute path as seen below a root; a relative one stays what it is.
