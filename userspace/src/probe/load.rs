@@ -32,7 +32,7 @@ use super::{
     http2, multi,
     syscall::{Command, bpf},
 };
-use crate::facts::RunningTask;
+use asyncscope_trace::facts::RunningTask;
 
 /// Built by `cargo xtask build-ebpf` from `probe-ebpf`, and committed.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("asyncscope.bpf.o");
@@ -231,7 +231,7 @@ fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
 fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).map_err(failed)?;
-    let own = crate::target::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
+    let own = asyncscope_discovery::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
     Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
 }
 

@@ -3,20 +3,18 @@
 use anyhow::Result;
 
 use super::start::check_memory;
-use crate::{
-    facts::Hook,
-    probe::{self, Image},
-    target::{
-        cache,
-        calls::{self, TRANSFER},
-        elf::Elf,
-        h2,
-        libraries::{self, Library},
-        plan::{Plan, Program},
-        process::Process,
-        procfs,
-    },
+use crate::probe::{self, Image};
+use asyncscope_discovery::{
+    cache,
+    calls::{self, TRANSFER},
+    elf::Elf,
+    h2,
+    libraries::{self, Library},
+    plan::{Plan, Program},
+    process::Process,
+    procfs,
 };
+use asyncscope_trace::facts::Hook;
 
 /// What of HTTP is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +183,7 @@ pub(super) fn note_file(plan: &mut Plan) {
     }
 }
 
-fn in_library(library: &Library) -> Result<(Plan, Option<crate::target::addr::Bias>), String> {
+fn in_library(library: &Library) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), String> {
     let elf = Elf::parse(&library.data)?;
     let mut plan = cache::plan(&elf, calls::discover_library)?;
     let file = library.name.rsplit('/').next().unwrap_or_default().to_owned();
