@@ -108,6 +108,29 @@ fn what_is_read_is_bounded() {
     assert!(read("/dev/zero", 1 << 20).unwrap().is_empty());
 }
 
+/// No other file of userspace opens one of the kernel's, so that no name stops a reader of its own.
+#[test]
+fn nobody_else_reads_proc() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folders = fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let sources: Vec<PathBuf> = folders.chain([crates.join("../src")]).flat_map(|folder| sources(&folder)).collect();
+    assert!(sources.len() > 100, "{sources:?}");
+    for source in sources {
+        let text = fs::read_to_string(&source).unwrap();
+        let shipped = text.split("#[cfg(test)]").next().unwrap();
+        let reads = shipped.lines().find(|line| line.contains("\"/proc/") && !line.trim_start().starts_with("//"));
+        assert_eq!(reads, None, "{}", source.display());
+    }
+}
+
+/// The sources below a folder, but for this reader and for tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let others = entries.filter(|path| !["procfs", "tests", "tests.rs"].iter().any(|name| path.ends_with(name)));
+    let below = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+    others.flat_map(below).filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
 /// Bytes, some of which look like the kernel's lines.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let words = prop::sample::select(vec![
