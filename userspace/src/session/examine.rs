@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, bail};
 
-use super::{http, others, privileges};
+use super::{
+    attach::{other_tokios, syscalls},
+    privileges,
+};
 use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
 use asyncscope_discovery::{
     abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
@@ -54,15 +57,15 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
         None => elf,
     };
-    let libraries = || process.iter().flat_map(|process| others::in_libraries(process, &mut Loaded::default()));
+    let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
     let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
     let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
     match &process {
         Some(process) => {
-            others::note(process, &mut Loaded::default(), &mut plan);
-            drop(http::see_calls(process, &mut plan, false, http::By::Either, http::For::EVERYTHING)?);
+            other_tokios::note(process, &mut Loaded::default(), &mut plan);
+            drop(syscalls::see_calls(process, &mut plan, false, syscalls::By::Either, syscalls::For::EVERYTHING)?);
         }
-        None => http::note_file(&mut plan),
+        None => syscalls::note_file(&mut plan),
     }
     let inspection = Inspection {
         file: &file,

@@ -9,17 +9,15 @@ use tokio::{
 };
 
 use super::{
+    attach::{
+        Armed, arm, other_tokios,
+        syscalls::{By, Http},
+    },
     clock,
-    dump::still,
+    collect::{event_pump::Watch, final_awaits, find_current_task::Observer, progress::Progress},
     export::{Export, Full, HOLD_NS},
-    http::{By, Http},
-    observe::Observer,
-    others,
     outputs::{Outputs, Wanted},
     privileges,
-    progress::Progress,
-    start::{Armed, arm},
-    watch::Watch,
 };
 use crate::probe::{Options, StillBlocked};
 use asyncscope_discovery::{cache, debug, process::Process};
@@ -138,12 +136,12 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
     let mut watch = Watch::new(&armed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
     runtime.block_on(until_the_end(&mut armed, &mut watch, &mut sink, live.duration))?;
-    let still = still::awaited(&mut armed, &mut watch, &mut |event| sink.take(event))?;
+    let still = final_awaits::awaited(&mut armed, &mut watch, &mut |event| sink.take(event))?;
     let end_ns = watch.end();
     let blocked = armed.probe.still_blocked();
     armed.probe.disarm();
     watch.last(&mut armed, &mut |event| sink.take(event))?;
-    others::announce_late(&mut armed);
+    other_tokios::announce_late(&mut armed);
     sink.still(still, end_ns);
     sink.still_blocked(&mut armed, &blocked, end_ns);
     let lost = losses(&watch);

@@ -4,11 +4,6 @@
 //! That a task is idle is in its state word; that no poll began is told by the hooks, which are armed all the
 //! while. A poll takes its task from NOTIFIED to RUNNING, so one that is neither has none under way.
 
-mod owned;
-mod read;
-pub(super) mod still;
-mod threads;
-
 use std::{
     io::{self, Write as _},
     time::Duration,
@@ -17,13 +12,16 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    attach::{Armed, arm, syscalls::By},
     clock::monotonic_ns,
-    http::By,
+    collect::event_pump::Watch,
     live::Live,
     outputs::Wanted,
     privileges,
-    start::{Armed, arm},
-    watch::Watch,
+    task_memory::{
+        owned_tasks,
+        reader::{Reader, Watched},
+    },
 };
 use crate::probe::Options;
 use asyncscope_discovery::{debug, error::TargetError, process::Process};
@@ -33,7 +31,6 @@ use asyncscope_trace::{
     event::TaskId,
 };
 use asyncscope_view::dump::{self as view, Told};
-use read::{Reader, Watched};
 
 /// What to dump, and how.
 #[derive(Clone, Debug)]
@@ -149,7 +146,7 @@ fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: D
     let now = monotonic_ns();
     let over = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
     watching.until(armed, now)?;
-    let (mut headers, mut search) = owned::tasks(armed);
+    let (mut headers, mut search) = owned_tasks::tasks(armed);
     search.listed = headers.len();
     for header in watching.tasks.headers() {
         if !headers.contains(&header) {

@@ -6,11 +6,15 @@ use probe_common::{
     record::FRAMES_MAX,
 };
 
-use super::{
-    owned,
-    read::{Reader, Watched},
+use super::event_pump::Watch;
+use crate::session::{
+    attach::Armed,
+    clock::monotonic_ns,
+    task_memory::{
+        owned_tasks,
+        reader::{Reader, Watched},
+    },
 };
-use crate::session::{clock::monotonic_ns, start::Armed, watch::Watch};
 use asyncscope_trace::{
     chain::{TaskSnapshot, snapshot::Doing},
     event::{At, ChainFrame, Event, TaskRef, What},
@@ -32,7 +36,7 @@ pub(in crate::session) fn awaited(
     let Ok(layouts) = &armed.layouts else { return Ok(Vec::new()) };
     let program = layouts.program.clone().moved(armed.bias.0);
     let mut watched = Watched::default();
-    let (headers, _) = owned::tasks(armed);
+    let (headers, _) = owned_tasks::tasks(armed);
     let mut reader = Reader::new(&armed.process, &armed.vtables, &program, &armed.facts);
     let read = headers.into_iter().take(TASKS_MAX).filter_map(|header| reader.read(header));
     let readings: Vec<_> = read.filter(|reading| reading.task.state == Doing::Waiting).collect();

@@ -17,7 +17,7 @@ const TRAP_LEN: usize = 1;
 
 /// Where a blocked thread left user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::session) enum Place {
     /// In a trap of asyncscope's.
     Trap,
     /// In one, or at the instruction behind it: nothing tells them apart.
@@ -28,7 +28,7 @@ pub(super) enum Place {
 
 /// All hooks.
 #[derive(Debug, Default)]
-pub(super) struct Traps {
+pub(in crate::session) struct Traps {
     /// By the address in memory, whether the hooked instruction is longer than a trap.
     at: HashMap<u64, bool>,
     /// Libraries that were not found in memory so far: their inodes, and the hooks' offsets in the file.
@@ -39,7 +39,7 @@ pub(super) struct Traps {
 
 impl Traps {
     /// Those of the executable, which is the first of the images, and of libraries.
-    pub(super) fn of(images: &[Image], bias: Bias, probe: &Probe) -> Self {
+    pub(in crate::session) fn of(images: &[Image], bias: Bias, probe: &Probe) -> Self {
         let refused = |placement: &Placement| match placement.program {
             program if program.sees_http() => probe.without_http().is_some(),
             program => !program.is_needed() && probe.without_prints().is_some(),
@@ -58,12 +58,12 @@ impl Traps {
     }
 
     /// A round of the drain loop begins.
-    pub(super) fn round(&mut self) {
+    pub(in crate::session) fn round(&mut self) {
         self.looked = false;
     }
 
     /// The place at which a thread left user space by no system call; 0 where it left by one.
-    pub(super) fn place(&mut self, outside: u64, process: &Process) -> Place {
+    pub(in crate::session) fn place(&mut self, outside: u64, process: &Process) -> Place {
         if outside == 0 {
             return Place::Elsewhere;
         }

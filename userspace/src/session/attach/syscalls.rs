@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::start::check_memory;
+use super::check_memory;
 use crate::probe::{self, Image};
 use asyncscope_discovery::{
     cache,
@@ -38,16 +38,16 @@ pub enum By {
 
 /// What system calls are seen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct For {
-    pub(super) http: bool,
+pub(in crate::session) struct For {
+    pub(in crate::session) http: bool,
     /// What is written to standard output and error.
-    pub(super) logs: bool,
+    pub(in crate::session) logs: bool,
 }
 
 impl For {
-    pub(super) const EVERYTHING: Self = Self { http: true, logs: true };
+    pub(in crate::session) const EVERYTHING: Self = Self { http: true, logs: true };
 
-    pub(super) fn is_nothing(self) -> bool {
+    pub(in crate::session) fn is_nothing(self) -> bool {
         !self.http && !self.logs
     }
 }
@@ -56,7 +56,7 @@ impl For {
 const DESCRIPTORS_MAX: u32 = 1 << 16;
 const DESCRIPTORS_MIN: u32 = 1024;
 
-pub(super) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
+pub(in crate::session) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
     probe::Http {
         headers: http.headers.clone(),
         descriptors: descriptors(pid),
@@ -74,7 +74,7 @@ fn descriptors(pid: u32) -> u32 {
 }
 
 /// Takes the hooks that see HTTP out of the plan and the libraries.
-pub(super) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
+pub(in crate::session) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
     let placements = libraries.iter_mut().map(|image| &mut image.placements).chain([&mut plan.placements]);
     placements.for_each(|placements| placements.retain(|placement| !placement.program.sees_http()));
     libraries.retain(|image| !image.placements.is_empty());
@@ -88,7 +88,7 @@ pub(super) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
 /// # Errors
 ///
 /// The library's code in memory is not that of its file.
-pub(super) fn see_calls(
+pub(in crate::session) fn see_calls(
     process: &Process,
     plan: &mut Plan,
     from_first_instruction: bool,
@@ -137,7 +137,7 @@ fn by_tracepoints(plan: &mut Plan, why: String) {
 }
 
 /// What tracepoints cost others has to be said.
-pub(super) fn announce(tracepoints: Option<&str>, of: For) {
+pub(in crate::session) fn announce(tracepoints: Option<&str>, of: For) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
@@ -178,7 +178,7 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
 }
 
 /// What a file alone tells: its C library may be another one where it runs.
-pub(super) fn note_file(plan: &mut Plan) {
+pub(in crate::session) fn note_file(plan: &mut Plan) {
     if !plan.hooks.iter().any(|hook| hook.sees == TRANSFER) {
         plan.hooks.push(missing("the C library is looked at in a running process: give its pid"));
     }

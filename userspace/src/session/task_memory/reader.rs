@@ -18,9 +18,9 @@ use asyncscope_trace::{
 
 /// What the hooks saw of each task.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(in crate::session) struct Watched {
     /// All that happened before this was seen, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(super) seen_until: u64,
+    pub(in crate::session) seen_until: u64,
     by_header: HashMap<u64, Header>,
     /// Events were lost at this time or before.
     lost_until: u64,
@@ -47,7 +47,7 @@ enum Touch {
 const TOUCHES_MAX: usize = 4096;
 
 impl Watched {
-    pub(super) fn saw(&mut self, event: &Event) {
+    pub(in crate::session) fn saw(&mut self, event: &Event) {
         let (header, touch) = match &event.what {
             What::PollStart { task, .. } => (task.header, Touch::Began),
             What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, Touch::Completed),
@@ -71,7 +71,7 @@ impl Watched {
     }
 
     /// Forgets when what happened until now; what is read from here on began later.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::session) fn begin(&mut self) {
         for known in self.by_header.values_mut() {
             known.polled = known.is_polled(u64::MAX);
             known.since.clear();
@@ -79,12 +79,12 @@ impl Watched {
     }
 
     /// The headers of tasks that did something.
-    pub(super) fn headers(&self) -> BTreeSet<u64> {
+    pub(in crate::session) fn headers(&self) -> BTreeSet<u64> {
         self.by_header.iter().filter(|(_, known)| !known.ended).map(|(&header, _)| header).collect()
     }
 
     /// Whether the task may have been changed while it was read.
-    pub(super) fn disturbed(&self, reading: &Reading) -> bool {
+    pub(in crate::session) fn disturbed(&self, reading: &Reading) -> bool {
         if !reading.held_still || self.lost_until >= reading.from {
             return true;
         }
@@ -110,8 +110,8 @@ impl Header {
 
 /// A task as it was read, and when that began.
 #[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) task: TaskSnapshot,
+pub(in crate::session) struct Reading {
+    pub(in crate::session) task: TaskSnapshot,
     from: u64,
     to: u64,
     /// Its state word was the same at the end.
@@ -120,18 +120,18 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Whether nothing was read that could have changed.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(in crate::session) fn is_settled(&self) -> bool {
         self.task.chain.is_none() && self.task.unread != Some(Unread::Running)
     }
 
-    pub(super) fn torn(self) -> TaskSnapshot {
+    pub(in crate::session) fn torn(self) -> TaskSnapshot {
         let unread = self.task.unread.or(Some(Unread::Torn));
         TaskSnapshot { chain: None, unread, ..self.task }
     }
 }
 
 /// Reads tasks of one process.
-pub(super) struct Reader<'a> {
+pub(in crate::session) struct Reader<'a> {
     process: &'a Process,
     /// Where tasks of each type have their id.
     vtables: &'a HashMap<u64, u32>,
@@ -140,7 +140,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
+    pub(in crate::session) fn new(
         process: &'a Process,
         vtables: &'a HashMap<u64, u32>,
         program: &'a Program,
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the task with this header; `None` if there is none, or it has ended.
-    pub(super) fn read(&mut self, header: u64) -> Option<Reading> {
+    pub(in crate::session) fn read(&mut self, header: u64) -> Option<Reading> {
         let from = monotonic_ns();
         let (state, vtable, id) = self.header(header)?;
         if state & COMPLETE != 0 {

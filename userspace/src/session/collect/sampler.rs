@@ -8,11 +8,9 @@ use std::{
 
 use probe_common::record::{self, Head};
 
-use super::{
-    traps::{Place, Traps},
-    typed::Types,
-};
+use super::task_types::Types;
 use crate::probe::StillBlocked;
+use crate::session::attach::traps::{Place, Traps};
 use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
 use asyncscope_trace::{
     event::{
@@ -30,7 +28,7 @@ const TOLD_MAX: usize = 1 << 18;
 
 /// Unwinds, and knows which stacks and which code were told.
 #[derive(Debug)]
-pub(super) struct Sampler {
+pub(in crate::session) struct Sampler {
     modules: Modules,
     lines: Lines,
     /// By start address.
@@ -62,7 +60,7 @@ impl Copied<'_> {
 }
 
 impl Sampler {
-    pub(super) fn new(
+    pub(in crate::session) fn new(
         process: &Process,
         lines: Lines,
         polls: &[PollCode],
@@ -77,19 +75,19 @@ impl Sampler {
     }
 
     /// A round of the drain loop begins.
-    pub(super) fn round(&mut self) {
+    pub(in crate::session) fn round(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
         self.traps.round();
     }
 
     /// A task was spawned, which says its type.
-    pub(super) fn spawned(&mut self, id: TaskId) {
+    pub(in crate::session) fn spawned(&mut self, id: TaskId) {
         self.types.is_known(id);
     }
 
     /// Tells what one of the probe's records says, if it is one that has to be unwound or looked up; before it the
     /// stack and the code if they are new.
-    pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
+    pub(in crate::session) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
             let registers = Registers { ip, sp: head.sp, bp, bx, r };
@@ -116,7 +114,7 @@ impl Sampler {
     }
 
     /// Tells of a thread that is blocked still.
-    pub(super) fn still_blocked(
+    pub(in crate::session) fn still_blocked(
         &mut self,
         blocked: &StillBlocked,
         at: At,

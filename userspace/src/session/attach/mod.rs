@@ -1,5 +1,10 @@
 //! From a process to armed hooks.
 
+pub(super) mod logs;
+pub(super) mod other_tokios;
+pub(super) mod syscalls;
+pub(super) mod traps;
+
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
@@ -9,7 +14,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler, traps::Traps};
+use super::{clock, collect::sampler::Sampler, live::Live, privileges};
 use crate::probe::{BlockedTasks, Image, Probe, Sampling, Watched};
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr, RuntimeAddr},
@@ -32,6 +37,7 @@ use asyncscope_trace::facts::{
     Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
     TaskType, Thread,
 };
+use traps::Traps;
 
 /// Of 4 KiB, beside the one with the stack pointer: what is below a task's poll is seldom more.
 const STACK_PAGES: u32 = 6;
@@ -81,21 +87,21 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     };
     let mut loaded = Loaded::default();
     let in_libraries =
-        |why| [vec![why], others::in_libraries(&process, &mut Loaded::default())].concat().join("; but ");
+        |why| [vec![why], other_tokios::in_libraries(&process, &mut Loaded::default())].concat().join("; but ");
     let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(in_libraries(why)))?;
     let bias = process.bias(&elf)?;
-    others::note(&process, &mut loaded, &mut plan);
+    other_tokios::note(&process, &mut loaded, &mut plan);
     let with_requests = live.http.is_some();
     let sampling = live.sampling.map(|hz| sampling(&mut plan, hz, with_requests)).transpose()?;
-    let mut seen = http::For { http: live.http.is_some(), logs: live.logs };
+    let mut seen = syscalls::For { http: live.http.is_some(), logs: live.logs };
     let mut libraries = match seen.is_nothing() {
         true => Vec::new(),
-        false => http::see_calls(&process, &mut plan, from_first_instruction, live.by, seen)?,
+        false => syscalls::see_calls(&process, &mut plan, from_first_instruction, live.by, seen)?,
     };
     let prints = live.logs.then(|| logs::place(&process, &mut plan, &mut libraries)).transpose();
     let tracepoints = plan.tracepoints.clone();
     if !seen.http {
-        http::leave_out(&mut plan, &mut libraries);
+        syscalls::leave_out(&mut plan, &mut libraries);
     }
     check_memory(&process, &process.executable, &plan.placements, bias)?;
     let layouts = if live.awaits { layouts(&elf, &plan) } else { Err("not asked for".to_owned()) };
@@ -108,7 +114,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         vtables: plan.vtables.iter().map(|vtable| (vtable.address.at_runtime(bias).0, vtable.id_offset)).collect(),
         layouts: followed,
         blocked: live.blocked.then(|| blocked_tasks(&plan, bias)),
-        http: live.http.as_ref().map(|http| http::watched(http, &plan, process.pid)),
+        http: live.http.as_ref().map(|http| syscalls::watched(http, &plan, process.pid)),
         prints: prints.as_ref().ok().copied().flatten(),
         sampling,
         running: plan.running_task().ok(),
@@ -124,7 +130,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let headers = live.http.as_ref().filter(|_| probe.without_http().is_none()).map(|http| http.headers.clone());
     if let Some(error) = probe.without_http() {
         eprintln!("HTTP is not watched: {error}");
-        http::leave_out(&mut plan, &mut Vec::new());
+        syscalls::leave_out(&mut plan, &mut Vec::new());
         seen.http = false;
     }
     let refused = probe.without_prints().map(ToString::to_string);
@@ -133,12 +139,12 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         plan.hooks.retain(|hook| hook.sees != LOGS);
         seen.logs = false;
     }
-    http::announce(tracepoints.as_deref(), seen);
+    syscalls::announce(tracepoints.as_deref(), seen);
     let blocked = live.blocked && probe.without_blocked().is_none();
     if let Some(error) = probe.without_blocked() {
         eprintln!("time blocked inside polls is not observed: {error}");
     }
-    others::announce(others::sentences(&plan));
+    other_tokios::announce(other_tokios::sentences(&plan));
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
     let (poll_code, thread_local) = (PollCode::new(&plan, bias), plan.thread_local);

@@ -5,8 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::threads;
-use crate::session::start::Armed;
+use super::thread_pointers;
+use crate::session::attach::Armed;
 use asyncscope_discovery::{
     addr::RuntimeAddr,
     layout::{Kinds, Owned, Shards},
@@ -25,7 +25,7 @@ const TRIES: u32 = 8;
 const TRAILER_OFFSET: u64 = 56;
 
 /// The headers of all tasks that runtimes own, as far as their lists are found.
-pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
+pub(in crate::session) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
     let mut search = Search::default();
     let owned = match &armed.layouts {
         Ok(layouts) => layouts.owned.as_ref(),
@@ -37,7 +37,7 @@ pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
     };
     let lists = Lists { process: &armed.process, armed, owned, left: Cell::new(TASKS_MAX) };
     let mut runtimes: BTreeMap<u64, &Kinds> = BTreeMap::new();
-    for pointer in threads::pointers(&armed.process) {
+    for pointer in thread_pointers::pointers(&armed.process) {
         let context = pointer.wrapping_sub(armed.thread_local_len).wrapping_add(owned.context);
         runtimes.extend(owned.kinds.iter().find_map(|kind| Some((lists.runtime(kind, context)?, kind))));
     }

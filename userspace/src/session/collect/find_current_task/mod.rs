@@ -9,7 +9,7 @@ mod search;
 
 use std::collections::BTreeMap;
 
-use super::clock::monotonic_ns;
+use crate::session::clock::monotonic_ns;
 use asyncscope_discovery::{addr::RuntimeAddr, process::Process, tls};
 use asyncscope_trace::{event::Event, facts::CurrentTask};
 use search::{Look, Search};
@@ -27,7 +27,7 @@ const LEN_MAX: u32 = 64 << 10;
 
 /// Looks, while there is something to find.
 #[derive(Debug)]
-pub(super) struct Observer {
+pub(in crate::session) struct Observer {
     /// Where each thread's memory ends.
     bases: BTreeMap<u32, u64>,
     rounds: u32,
@@ -39,13 +39,13 @@ pub(super) struct Observer {
 
 impl Observer {
     /// `len`: of the executable's thread-local variables, in bytes. Nothing is looked for in none.
-    pub(super) fn new(len: u32) -> Self {
+    pub(in crate::session) fn new(len: u32) -> Self {
         let search = (1..=LEN_MAX).contains(&len).then(Search::default);
         Self { bases: BTreeMap::new(), rounds: 0, len: len.next_multiple_of(64) as usize, search }
     }
 
     /// Looks at the threads now.
-    pub(super) fn look(&mut self, process: &Process) {
+    pub(in crate::session) fn look(&mut self, process: &Process) {
         let Some(search) = &mut self.search else { return };
         if self.rounds.is_multiple_of(THREADS_EVERY) || self.rounds.is_power_of_two() {
             self.bases = tls::bases(process).into_iter().take(THREADS_MAX).collect();
@@ -65,7 +65,7 @@ impl Observer {
     }
 
     /// Takes the next event; tells the place once, when it is found.
-    pub(super) fn event(&mut self, event: &Event) -> Option<CurrentTask> {
+    pub(in crate::session) fn event(&mut self, event: &Event) -> Option<CurrentTask> {
         let search = self.search.as_mut()?;
         search.event(event);
         let found = search.found();

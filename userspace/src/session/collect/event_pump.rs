@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use hashbrown::HashSet;
 
-use super::{clock::monotonic_ns, redact::redact, start::Armed};
+use super::redact::redact;
 use crate::probe::{Losses, Way};
+use crate::session::{attach::Armed, clock::monotonic_ns};
 use asyncscope_discovery::rest;
 use asyncscope_trace::event::{
     At, Event, TaskRef, What,
@@ -27,7 +28,7 @@ const BLIND_ROUNDS: u32 = 50;
 
 /// Where events come from while a target is watched.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::session) struct Watch {
     order: Order,
     named: HashSet<u32>,
     /// Threads that may be inside a poll that began before the hooks were armed, and tries so far.
@@ -48,7 +49,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(armed: &Armed) -> Self {
+    pub(in crate::session) fn new(armed: &Armed) -> Self {
         let threads = armed.facts.threads.iter().map(|thread| (thread.tid, 0));
         // Samples tell themselves which task they are of.
         let needs_no_rest = armed.facts.from_first_instruction || armed.facts.sampling.is_some();
@@ -70,7 +71,7 @@ impl Watch {
     }
 
     /// Takes what is there, and hands on what is certain to be in order.
-    pub(super) fn round(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
+    pub(in crate::session) fn round(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
         if self.rounds.is_multiple_of(REST_EVERY) {
             self.look_for_rest(armed);
         }
@@ -123,29 +124,29 @@ impl Watch {
     }
 
     /// Whether the hooks have seen nothing for so long that no `exec` is what they wait for.
-    pub(super) fn is_blind(&self) -> bool {
+    pub(in crate::session) fn is_blind(&self) -> bool {
         self.blind >= BLIND_ROUNDS
     }
 
     /// Whether the process has become another program, which ended what is watched.
-    pub(super) fn became_another(&self) -> bool {
+    pub(in crate::session) fn became_another(&self) -> bool {
         self.became_another
     }
 
     /// What was lost.
-    pub(super) fn losses(&self) -> &Losses {
+    pub(in crate::session) fn losses(&self) -> &Losses {
         &self.sure.1
     }
 
     /// The end of what is watched: from here on hooks go, one kind after the other, and what the rest
     /// of them see is no whole picture. Returns its time.
-    pub(super) fn end(&mut self) -> u64 {
+    pub(in crate::session) fn end(&mut self) -> u64 {
         self.until = self.until.min(monotonic_ns());
         self.until
     }
 
     /// The last round, after the hooks are gone.
-    pub(super) fn last(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
+    pub(in crate::session) fn last(&mut self, armed: &mut Armed, sink: &mut impl FnMut(Event)) -> Result<()> {
         self.round(armed, sink)?;
         let (from, until) = (self.from, self.until);
         self.order.finish(&mut |event| {
@@ -155,7 +156,7 @@ impl Watch {
     }
 
     /// What went wrong on the agent's own side, by kind.
-    pub(super) fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
+    pub(in crate::session) fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
         let irregular = self.order.irregular();
         let kinds = [
             ("undecoded", self.undecoded),
