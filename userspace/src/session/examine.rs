@@ -10,6 +10,7 @@ use anyhow::{Context as _, Error, Result, bail};
 
 use super::{
     attach::{other_tokios, syscalls},
+    plan::SyscallSource,
     privileges,
 };
 use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
@@ -18,9 +19,9 @@ use asyncscope_discovery::{
 };
 use asyncscope_view::inspect::{self, Inspection};
 
-/// How `inspect` tells it.
+/// The format of what `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum InspectFormat {
     /// One JSON object.
     Json,
     /// Text.
@@ -30,12 +31,12 @@ pub enum Form {
     },
 }
 
-/// Tells what can be seen in a process (by id or name) or in a file (by path).
+/// Prints what can be seen in a process (by id or name) or in a file (by path).
 ///
 /// # Errors
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
-pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
+pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Result<()> {
     let (file, process, data) = if of.contains('/') || Path::new(of).is_file() {
         (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
@@ -63,7 +64,7 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
     match &process {
         Some(process) => {
             other_tokios::note(process, &mut Loaded::default(), &mut plan);
-            drop(syscalls::see_calls(process, &mut plan, false, syscalls::By::Either, syscalls::For::EVERYTHING)?);
+            drop(syscalls::see(process, &mut plan, false, SyscallSource::Either, syscalls::Purpose::EVERYTHING)?);
         }
         None => syscalls::note_file(&mut plan),
     }
@@ -80,14 +81,14 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();
-    let told = match form {
-        Form::Json => inspect::json(&inspection, out),
-        Form::Text { each_hook } => inspect::text(&inspection, each_hook, out),
+    let written = match format {
+        InspectFormat::Json => inspect::json(&inspection, out),
+        InspectFormat::Text { each_hook } => inspect::text(&inspection, each_hook, out),
     };
-    told.context("cannot write to standard output")
+    written.context("cannot write to standard output")
 }
 
-/// Tells what this machine allows.
+/// Prints what this machine allows.
 ///
 /// # Errors
 ///

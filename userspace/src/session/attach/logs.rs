@@ -13,7 +13,7 @@ use asyncscope_discovery::{
 };
 use asyncscope_trace::facts::Hook;
 
-/// What can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
+/// Returns what can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
 /// places one more at each of them.
 pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image]) -> Result<Prints, String> {
     let descriptors = [1, 2].into_iter().filter(|number| is_asked_for(process.pid, *number));
@@ -35,7 +35,7 @@ pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image])
     Ok(Prints { descriptors, tracepoints: false })
 }
 
-/// Where a call that writes is seen, what it writes to standard output and error is seen as well.
+/// Adds a hook wherever a call that writes is seen, for what it writes to standard output and error.
 fn add_to(placements: &mut Vec<Placement>) -> usize {
     let writes = |placement: &&Placement| {
         placement.program == Program::Transfer
@@ -47,7 +47,7 @@ fn add_to(placements: &mut Vec<Placement>) -> usize {
     new.len()
 }
 
-/// Whether the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
+/// Reports that the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
 /// connection of a network is no log, and what a closed one will be is not known.
 fn is_asked_for(pid: u32, descriptor: u32) -> bool {
     let Some(link) = threads::link(pid, &format!("fd/{descriptor}")) else { return false };
@@ -58,12 +58,12 @@ fn is_asked_for(pid: u32, descriptor: u32) -> bool {
     })
 }
 
-/// The inode in `socket:[1234]`.
+/// Returns the inode in `socket:[1234]`.
 fn socket(link: &Path) -> Option<String> {
     Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
 }
 
-/// Whether `/proc/net/unix` has a socket with this inode, which is a line's seventh word.
+/// Reports that `/proc/net/unix` has a socket with this inode, which is a line's seventh word.
 fn is_local(sockets: &str, inode: &str) -> bool {
     sockets.lines().skip(1).any(|line| line.split_ascii_whitespace().nth(6) == Some(inode))
 }

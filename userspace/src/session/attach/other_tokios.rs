@@ -1,12 +1,12 @@
 //! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
 
-use super::Armed;
+use super::attached::Attached;
 use asyncscope_discovery::{OTHER_TOKIO, libraries::Loaded, plan::Plan, process::Process};
 use asyncscope_trace::facts::Hook;
 use asyncscope_view::printable;
 
-/// What is said of the libraries that the process has loaded since the last time, a sentence each.
-pub(in crate::session) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
+/// Returns a sentence for each tokio in a library that the process has loaded since the last time.
+pub(crate) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
     let told = loaded.tokios(process).into_iter().map(|(library, version)| {
         let version = version.map(|version| format!(" {version}")).unwrap_or_default();
         format!(
@@ -17,29 +17,29 @@ pub(in crate::session) fn in_libraries(process: &Process, loaded: &mut Loaded) -
 }
 
 /// Adds them to the plan's list for people.
-pub(in crate::session) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
+pub(crate) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
     let missing =
         |how| Hook { sees: OTHER_TOKIO.to_owned(), address: None, instruction: String::new(), emulated: false, how };
     plan.hooks.extend(in_libraries(process, loaded).into_iter().map(missing));
 }
 
-/// That tasks of the target's are not seen has to be said.
-pub(in crate::session) fn announce<'a>(sentences: impl IntoIterator<Item = &'a str>) {
+/// Says that tasks of the target's are not seen.
+pub(crate) fn announce<'a>(sentences: impl IntoIterator<Item = &'a str>) {
     for sentence in sentences {
         eprintln!("not all of its tasks are seen: {}", printable(sentence));
     }
 }
 
-/// The same of what was loaded meanwhile. It takes its time, in which no events may wait.
-pub(in crate::session) fn announce_late(armed: &mut Armed) {
+/// Says so of what was loaded since the attach. It takes its time, in which no events may wait.
+pub(crate) fn announce_late(attached: &mut Attached) {
     // Another program's libraries are no matter of this one's.
-    if !armed.process.became_another() {
-        let late = in_libraries(&armed.process, &mut armed.loaded);
+    if !attached.process.became_another() {
+        let late = in_libraries(&attached.process, &mut attached.loaded);
         announce(late.iter().map(String::as_str));
     }
 }
 
-/// The sentences of a plan.
-pub(in crate::session) fn sentences(plan: &Plan) -> impl Iterator<Item = &str> {
+/// Returns the sentences of a plan.
+pub(crate) fn sentences(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.hooks.iter().filter(|hook| hook.sees == OTHER_TOKIO).map(|hook| hook.how.as_str())
 }

@@ -1,9 +1,12 @@
-//! What is watched of HTTP: which hooks, and which headers.
+//! System calls: what they are seen for, and by which hooks.
 
 use anyhow::Result;
 
-use super::check_memory;
-use crate::probe::{self, Image};
+use super::checks::check_memory;
+use crate::{
+    probe::{self, Image},
+    session::plan::{HttpOptions, SyscallSource},
+};
 use asyncscope_discovery::{
     cache,
     calls::{self, TRANSFER},
@@ -15,39 +18,18 @@ use asyncscope_discovery::{
 };
 use asyncscope_trace::facts::Hook;
 
-/// What of HTTP is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// The headers whose values are, in lower case.
-    pub headers: Vec<String>,
-    /// Whether values are replaced by hashes.
-    pub redact: bool,
-}
-
-/// How system calls are seen.
+/// The purpose that system calls are seen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum By {
-    /// By hooks in the target's code; where these cannot see them, by tracepoints.
-    #[default]
-    Either,
-    /// By hooks in the target's code only.
-    Hooks,
-    /// By the kernel's tracepoints, which every process of the machine passes with each system call.
-    Tracepoints,
-}
-
-/// What system calls are seen for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) struct For {
-    pub(in crate::session) http: bool,
+pub(crate) struct Purpose {
+    pub(crate) http: bool,
     /// What is written to standard output and error.
-    pub(in crate::session) logs: bool,
+    pub(crate) logs: bool,
 }
 
-impl For {
-    pub(in crate::session) const EVERYTHING: Self = Self { http: true, logs: true };
+impl Purpose {
+    pub(crate) const EVERYTHING: Self = Self { http: true, logs: true };
 
-    pub(in crate::session) fn is_nothing(self) -> bool {
+    pub(crate) fn is_nothing(self) -> bool {
         !self.http && !self.logs
     }
 }
@@ -56,7 +38,7 @@ impl For {
 const DESCRIPTORS_MAX: u32 = 1 << 16;
 const DESCRIPTORS_MIN: u32 = 1024;
 
-pub(in crate::session) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
+pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::Http {
     probe::Http {
         headers: http.headers.clone(),
         descriptors: descriptors(pid),
@@ -65,7 +47,7 @@ pub(in crate::session) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::
     }
 }
 
-/// As many as the process may open.
+/// Returns as many descriptors as the process may open.
 fn descriptors(pid: u32) -> u32 {
     let limits = asyncscope_discovery::proc::text(format!("/proc/{pid}/limits")).unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -74,7 +56,7 @@ fn descriptors(pid: u32) -> u32 {
 }
 
 /// Takes the hooks that see HTTP out of the plan and the libraries.
-pub(in crate::session) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
+pub(super) fn leave_out_http(plan: &mut Plan, libraries: &mut Vec<Image>) {
     let placements = libraries.iter_mut().map(|image| &mut image.placements).chain([&mut plan.placements]);
     placements.for_each(|placements| placements.retain(|placement| !placement.program.sees_http()));
     libraries.retain(|image| !image.placements.is_empty());
@@ -88,14 +70,14 @@ pub(in crate::session) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>)
 /// # Errors
 ///
 /// The library's code in memory is not that of its file.
-pub(in crate::session) fn see_calls(
+pub(crate) fn see(
     process: &Process,
     plan: &mut Plan,
     from_first_instruction: bool,
-    by: By,
-    of: For,
+    by: SyscallSource,
+    of: Purpose,
 ) -> Result<Vec<Image>> {
-    if by == By::Tracepoints {
+    if by == SyscallSource::Tracepoints {
         by_tracepoints(plan, "as was asked for".to_owned());
         return Ok(Vec::new());
     }
@@ -106,7 +88,7 @@ pub(in crate::session) fn see_calls(
     let is_static = libraries.is_empty();
     let images = add(process, plan, libraries)?;
     match unseen(&plan.hooks, is_static, of) {
-        Some(why) if by == By::Either => {
+        Some(why) if by == SyscallSource::Either => {
             by_tracepoints(plan, why);
             Ok(Vec::new())
         }
@@ -114,9 +96,9 @@ pub(in crate::session) fn see_calls(
     }
 }
 
-/// Why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
+/// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
-fn unseen(hooks: &[Hook], is_static: bool, of: For) -> Option<String> {
+fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<String> {
     let lacking = calls::lacking(hooks);
     let lacks = |calls: &[&str]| calls.iter().all(|call| lacking.contains(call));
     let reason = hooks.iter().find(|hook| hook.sees == TRANSFER && hook.address.is_none());
@@ -136,8 +118,8 @@ fn by_tracepoints(plan: &mut Plan, why: String) {
     plan.tracepoints = Some(why);
 }
 
-/// What tracepoints cost others has to be said.
-pub(in crate::session) fn announce(tracepoints: Option<&str>, of: For) {
+/// Says what tracepoints cost others.
+pub(super) fn announce(tracepoints: Option<&str>, of: Purpose) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
@@ -148,7 +130,7 @@ pub(in crate::session) fn announce(tracepoints: Option<&str>, of: For) {
     }
 }
 
-/// The hooks in the process's C libraries, which are added to the plan's list for people.
+/// Finds the hooks in the process's C libraries, and adds them to the plan's list for people.
 fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     for library in libraries {
@@ -177,8 +159,8 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
     Ok(images)
 }
 
-/// What a file alone tells: its C library may be another one where it runs.
-pub(in crate::session) fn note_file(plan: &mut Plan) {
+/// Notes that a file alone tells nothing of its C library, which may be another one where it runs.
+pub(crate) fn note_file(plan: &mut Plan) {
     if !plan.hooks.iter().any(|hook| hook.sees == TRANSFER) {
         plan.hooks.push(missing("the C library is looked at in a running process: give its pid"));
     }
@@ -192,7 +174,7 @@ fn in_library(library: &Library) -> Result<(Plan, Option<asyncscope_discovery::a
     Ok((plan, library.bias(&elf)))
 }
 
-/// Whether it is the C library, and not one beside it.
+/// Reports that it is the C library, and not one beside it.
 fn is_main(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|file| !file.starts_with("libpthread"))
 }
@@ -205,8 +187,8 @@ fn missing(why: &str) -> Hook {
 mod tests {
     use super::*;
 
-    const HTTP: For = For { http: true, logs: false };
-    const LOGS: For = For { http: false, logs: true };
+    const HTTP: Purpose = Purpose { http: true, logs: false };
+    const LOGS: Purpose = Purpose { http: false, logs: true };
 
     fn seen(calls: &[&str]) -> Vec<Hook> {
         let hook = |call: &&str| Hook {

@@ -8,10 +8,10 @@ use asyncscope_model::Totals;
 
 /// The line, or nothing where standard error is no terminal.
 #[derive(Debug)]
-pub(in crate::session) struct Progress(ProgressBar);
+pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    pub(in crate::session) fn new() -> Self {
+    pub(super) fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
@@ -20,14 +20,14 @@ impl Progress {
         Self(ProgressBar::new_spinner().with_style(style))
     }
 
-    pub(in crate::session) fn tell(&self, totals: &Totals) {
+    pub(super) fn tell(&self, totals: &Totals) {
         let Totals { tasks, polls, wakes, lost, .. } = totals;
         let lost = if *lost == 0 { String::new() } else { format!(", {lost} events LOST") };
         self.0.set_message(format!("{tasks} tasks, {polls} polls, {wakes} wakes{lost} — Ctrl-C ends"));
         self.0.tick();
     }
 
-    pub(in crate::session) fn end(&self) {
+    pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }
 }

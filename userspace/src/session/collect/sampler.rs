@@ -8,9 +8,9 @@ use std::{
 
 use probe_common::record::{self, Head};
 
-use super::task_types::Types;
+use super::task_types::TaskTypes;
 use crate::probe::StillBlocked;
-use crate::session::attach::traps::{Place, Traps};
+use crate::session::attach::traps::{ExitPlace, Traps};
 use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
 use asyncscope_trace::{
     event::{
@@ -28,7 +28,7 @@ const TOLD_MAX: usize = 1 << 18;
 
 /// Unwinds, and knows which stacks and which code were told.
 #[derive(Debug)]
-pub(in crate::session) struct Sampler {
+pub(super) struct Sampler {
     modules: Modules,
     lines: Lines,
     /// By start address.
@@ -37,7 +37,7 @@ pub(in crate::session) struct Sampler {
     rounds: u32,
     stacks: HashSet<u64>,
     code: HashSet<u64>,
-    types: Types,
+    types: TaskTypes,
     /// Task vtables, with the place of the id in a header.
     vtables: HashMap<u64, u32>,
     traps: Traps,
@@ -60,7 +60,7 @@ impl Copied<'_> {
 }
 
 impl Sampler {
-    pub(in crate::session) fn new(
+    pub(super) fn new(
         process: &Process,
         lines: Lines,
         polls: &[PollCode],
@@ -70,24 +70,24 @@ impl Sampler {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
         polls.sort_unstable();
         let (stacks, code) = (HashSet::new(), HashSet::new());
-        let (modules, types) = (modules(process), Types::default());
+        let (modules, types) = (modules(process), TaskTypes::default());
         Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables, traps }
     }
 
     /// A round of the drain loop begins.
-    pub(in crate::session) fn round(&mut self) {
+    pub(super) fn round(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
         self.traps.round();
     }
 
     /// A task was spawned, which says its type.
-    pub(in crate::session) fn spawned(&mut self, id: TaskId) {
+    pub(super) fn spawned(&mut self, id: TaskId) {
         self.types.is_known(id);
     }
 
     /// Tells what one of the probe's records says, if it is one that has to be unwound or looked up; before it the
     /// stack and the code if they are new.
-    pub(in crate::session) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
+    pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
             let registers = Registers { ip, sp: head.sp, bp, bx, r };
@@ -114,7 +114,7 @@ impl Sampler {
     }
 
     /// Tells of a thread that is blocked still.
-    pub(in crate::session) fn still_blocked(
+    pub(super) fn still_blocked(
         &mut self,
         blocked: &StillBlocked,
         at: At,
@@ -134,15 +134,15 @@ impl Sampler {
         process: &Process,
         tell: &mut dyn FnMut(Event),
     ) {
-        let place = self.traps.place(outside, process);
-        let stack = match taken.filter(|_| place == Place::Elsewhere) {
+        let place = self.traps.exit_place(outside, process);
+        let stack = match taken.filter(|_| place == ExitPlace::Elsewhere) {
             Some(taken) => {
                 let unwound = self.unwound(copied(taken), process);
                 self.stack(at, unwound, tell)
             }
             None => 0,
         };
-        tell(Event { at, what: What::Blocked { since, stack, in_trap: place == Place::Trap } });
+        tell(Event { at, what: What::Blocked { since, stack, in_trap: place == ExitPlace::Trap } });
     }
 
     /// Tells a stack, if it is new.

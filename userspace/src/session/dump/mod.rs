@@ -12,42 +12,23 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    attach::{Armed, arm, syscalls::By},
+    attach::{self, attached::Attached},
     clock::monotonic_ns,
-    collect::event_pump::Watch,
-    live::Live,
-    outputs::Wanted,
+    collect::event_pump::EventPump,
+    plan::{AttachOptions, AwaitChains, DumpPlan},
     privileges,
     task_memory::{
         owned_tasks,
-        reader::{Reader, Watched},
+        reader::{TaskActivity, TaskReader},
     },
 };
-use crate::probe::Options;
-use asyncscope_discovery::{debug, error::TargetError, process::Process};
+use asyncscope_discovery::{error::TargetError, process::Process};
 use asyncscope_model::{Graph, Setup};
 use asyncscope_trace::{
     chain::{Program, Snapshot},
     event::TaskId,
 };
 use asyncscope_view::dump::{self as view, Told};
-
-/// What to dump, and how.
-#[derive(Clone, Debug)]
-pub struct Dump {
-    /// A process id or name.
-    pub target: String,
-    /// As a JSON object.
-    pub json: bool,
-    /// How long to watch before.
-    pub watch: Duration,
-    /// How long tasks are read, at most.
-    pub within: Duration,
-    /// How often in a row; each is printed.
-    pub times: u32,
-    /// Where names come from.
-    pub names: debug::Options,
-}
 
 /// Between two looks at what the hooks saw.
 const ROUND: Duration = Duration::from_millis(5);
@@ -57,64 +38,51 @@ const ROUND: Duration = Duration::from_millis(5);
 /// # Errors
 ///
 /// A sentence: what the target or the kernel refused.
-pub fn dump(wanted: &Dump) -> Result<()> {
-    let process = match wanted.target.parse() {
+pub fn dump(plan: &DumpPlan) -> Result<()> {
+    let process = match plan.target.parse() {
         Ok(pid) => Process::by_pid(pid)?,
-        Err(_) => Process::by_name(&wanted.target)?,
+        Err(_) => Process::by_name(&plan.target)?,
     };
-    let live = Live {
-        target: vec![wanted.target.clone()],
-        duration: None,
-        wanted: Wanted::default(),
-        options: Options::default(),
-        names: wanted.names.clone(),
-        awaits: true,
-        blocked: false,
-        follow: false,
-        http: None,
-        logs: false,
-        by: By::Hooks,
-        sampling: None,
-    };
-    let mut armed = arm(process, false, &live)?;
+    let options = AttachOptions { names: plan.names.clone(), awaits: AwaitChains::Read, ..AttachOptions::default() };
+    let mut attached = attach::attach(process, false, &options)?;
     privileges::lock_down()?;
-    let program = match &armed.layouts {
-        Ok(layouts) => layouts.program.clone().moved(armed.bias.0),
+    let program = match &attached.layouts {
+        Ok(layouts) => layouts.program.clone().moved(attached.bias.0),
         Err(why) => {
-            eprintln!("no await chains of {}: {why}", armed.facts.process.name.escape_debug());
+            eprintln!("no await chains of {}: {why}", attached.facts.process.name.escape_debug());
             Program::default()
         }
     };
-    let mut watching = Watching::new(&armed);
-    watching.watch(&mut armed, wanted.watch)?;
-    for _ in 0..wanted.times.max(1) {
-        let snapshot = take(&mut armed, &mut watching, &program, wanted.within)?;
-        if armed.process.became_another() {
-            return Err(TargetError::BecameAnother(armed.process.pid).into());
+    let mut watching = Watching::new(&mut attached);
+    watching.watch(&mut attached, plan.watch)?;
+    for _ in 0..plan.times.max(1) {
+        let snapshot = take(&mut attached, &mut watching, &program, plan.within)?;
+        if attached.process.became_another() {
+            return Err(TargetError::BecameAnother(attached.process.pid).into());
         }
-        print(wanted, &armed, &watching, &program, &snapshot)?;
+        print(plan, &attached, &watching, &program, &snapshot)?;
     }
-    armed.probe.disarm();
+    attached.probe.disarm();
     Ok(())
 }
 
-/// What the hooks see meanwhile.
+/// The target, watched meanwhile.
 struct Watching {
-    watch: Watch,
+    pump: EventPump,
     graph: Graph,
-    tasks: Watched,
+    activity: TaskActivity,
 }
 
 impl Watching {
-    fn new(armed: &Armed) -> Self {
-        let graph = Graph::new(&Setup::from(&armed.facts));
-        Self { watch: Watch::new(armed), graph, tasks: Watched::default() }
+    fn new(attached: &mut Attached) -> Self {
+        let graph = Graph::new(&Setup::from(&attached.facts));
+        Self { pump: EventPump::new(attached), graph, activity: TaskActivity::default() }
     }
 
-    fn watch(&mut self, armed: &mut Armed, time: Duration) -> Result<()> {
+    fn watch(&mut self, attached: &mut Attached, time: Duration) -> Result<()> {
         let end = monotonic_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         loop {
-            self.round(armed)?;
+            self.round(attached)?;
             let left = end.saturating_sub(monotonic_ns());
             if left == 0 {
                 return Ok(());
@@ -124,31 +92,31 @@ impl Watching {
     }
 
     /// Takes what was seen until now.
-    fn round(&mut self, armed: &mut Armed) -> Result<()> {
-        let Self { watch, graph, tasks } = self;
-        watch.round(armed, &mut |event| {
-            tasks.saw(&event);
+    fn round(&mut self, attached: &mut Attached) -> Result<()> {
+        let Self { pump, graph, activity } = self;
+        pump.round(attached, &mut |event| {
+            activity.saw(&event);
             graph.apply(&event);
         })
     }
 
     /// Waits until all that happened before `time` has been seen.
-    fn until(&mut self, armed: &mut Armed, time: u64) -> Result<()> {
-        while self.tasks.seen_until < time {
-            self.tasks.seen_until = monotonic_ns();
-            self.round(armed)?;
+    fn until(&mut self, attached: &mut Attached, time: u64) -> Result<()> {
+        while self.activity.seen_until < time {
+            self.activity.seen_until = monotonic_ns();
+            self.round(attached)?;
         }
         Ok(())
     }
 }
 
-fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: Duration) -> Result<Snapshot> {
+fn take(attached: &mut Attached, watching: &mut Watching, program: &Program, within: Duration) -> Result<Snapshot> {
     let now = monotonic_ns();
     let over = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
-    watching.until(armed, now)?;
-    let (mut headers, mut search) = owned_tasks::tasks(armed);
+    watching.until(attached, now)?;
+    let (mut headers, mut search) = owned_tasks::tasks(attached);
     search.listed = headers.len();
-    for header in watching.tasks.headers() {
+    for header in watching.activity.headers() {
         if !headers.contains(&header) {
             headers.insert(header);
         }
@@ -156,8 +124,8 @@ fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: D
     let mut snapshot = Snapshot { time_ns: now, search, ..Snapshot::default() };
     let mut left: Vec<u64> = headers.into_iter().collect();
     for last in [false, false, false, false, false, true] {
-        watching.tasks.begin();
-        let mut reader = Reader::new(&armed.process, &armed.vtables, program, &armed.facts);
+        watching.activity.begin();
+        let mut reader = TaskReader::new(&attached.process, &attached.vtables, program, &attached.facts);
         let mut readings = Vec::new();
         while monotonic_ns() < over
             && let Some(header) = left.pop()
@@ -166,9 +134,9 @@ fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: D
         }
         snapshot.search.unread += std::mem::take(&mut left).len();
         let end = monotonic_ns();
-        watching.until(armed, end)?;
+        watching.until(attached, end)?;
         for reading in readings {
-            if watching.tasks.disturbed(&reading) && !reading.is_settled() {
+            if watching.activity.disturbed(&reading) && !reading.is_settled() {
                 snapshot.thrown_away += 1;
                 if last {
                     snapshot.tasks.push(reading.torn());
@@ -189,10 +157,16 @@ fn take(armed: &mut Armed, watching: &mut Watching, program: &Program, within: D
     Ok(snapshot)
 }
 
-fn print(wanted: &Dump, armed: &Armed, watching: &Watching, program: &Program, snapshot: &Snapshot) -> Result<()> {
+fn print(
+    plan: &DumpPlan,
+    attached: &Attached,
+    watching: &Watching,
+    program: &Program,
+    snapshot: &Snapshot,
+) -> Result<()> {
     let since = |id: TaskId| watching.graph.task(id).map(|task| task.phase().1);
-    let told = Told { facts: &armed.facts, graph: &watching.graph, program, snapshot, since: &since };
+    let told = Told { facts: &attached.facts, graph: &watching.graph, program, snapshot, since: &since };
     let out = &mut io::BufWriter::new(io::stdout().lock());
-    let written = if wanted.json { view::json(&told, out) } else { view::text(&told, out) };
+    let written = if plan.json { view::json(&told, out) } else { view::text(&told, out) };
     written.and_then(|()| out.flush()).context("cannot write to standard output")
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::thread_pointers;
-use crate::session::attach::Armed;
+use crate::session::attach::attached::Attached;
 use asyncscope_discovery::{
     addr::RuntimeAddr,
     layout::{Kinds, Owned, Shards},
@@ -25,9 +25,9 @@ const TRIES: u32 = 8;
 const TRAILER_OFFSET: u64 = 56;
 
 /// The headers of all tasks that runtimes own, as far as their lists are found.
-pub(in crate::session) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
+pub(crate) fn tasks(attached: &Attached) -> (BTreeSet<u64>, Search) {
     let mut search = Search::default();
-    let owned = match &armed.layouts {
+    let owned = match &attached.layouts {
         Ok(layouts) => layouts.owned.as_ref(),
         Err(_) => None,
     };
@@ -35,10 +35,10 @@ pub(in crate::session) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
         search.why_not = Some("there is no type information of the runtime's lists, or of those of several tokios");
         return (BTreeSet::new(), search);
     };
-    let lists = Lists { process: &armed.process, armed, owned, left: Cell::new(TASKS_MAX) };
+    let lists = Lists { process: &attached.process, attached, owned, left: Cell::new(TASKS_MAX) };
     let mut runtimes: BTreeMap<u64, &Kinds> = BTreeMap::new();
-    for pointer in thread_pointers::pointers(&armed.process) {
-        let context = pointer.wrapping_sub(armed.thread_local_len).wrapping_add(owned.context);
+    for pointer in thread_pointers::pointers(&attached.process) {
+        let context = pointer.wrapping_sub(attached.thread_local_len).wrapping_add(owned.context);
         runtimes.extend(owned.kinds.iter().find_map(|kind| Some((lists.runtime(kind, context)?, kind))));
     }
     let mut headers = BTreeSet::new();
@@ -59,7 +59,7 @@ pub(in crate::session) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
 
 struct Lists<'a> {
     process: &'a Process,
-    armed: &'a Armed,
+    attached: &'a Attached,
     owned: &'a Owned,
     /// How many tasks may still be followed.
     left: Cell<u32>,
@@ -123,7 +123,7 @@ impl Lists<'_> {
 
     /// The task vtable of a header, if it is one.
     fn vtable(&self, header: u64) -> Option<u64> {
-        self.word(header.checked_add(16)?).filter(|vtable| self.armed.vtables.contains_key(vtable))
+        self.word(header.checked_add(16)?).filter(|vtable| self.attached.vtables.contains_key(vtable))
     }
 
     fn word(&self, address: u64) -> Option<u64> {

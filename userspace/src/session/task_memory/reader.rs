@@ -16,22 +16,22 @@ use asyncscope_trace::{
     facts::Facts,
 };
 
-/// What the hooks saw of each task.
+/// The doings of each task that the hooks saw.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Watched {
+pub(crate) struct TaskActivity {
     /// All that happened before this was seen, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(in crate::session) seen_until: u64,
-    by_header: HashMap<u64, Header>,
+    pub(crate) seen_until: u64,
+    by_header: HashMap<u64, Touches>,
     /// Events were lost at this time or before.
     lost_until: u64,
 }
 
 #[derive(Debug, Default)]
-struct Header {
-    /// Whether a poll was under way when this began to be kept, as far as seen.
+struct Touches {
+    /// A poll was under way when this began to be kept, as far as seen.
     polled: bool,
     ended: bool,
-    /// What happened since, and when.
+    /// The touches since, and when.
     since: Vec<(u64, Touch)>,
 }
 
@@ -46,8 +46,8 @@ enum Touch {
 /// More touches of one task than this are not kept between two looks: it is in motion.
 const TOUCHES_MAX: usize = 4096;
 
-impl Watched {
-    pub(in crate::session) fn saw(&mut self, event: &Event) {
+impl TaskActivity {
+    pub(crate) fn saw(&mut self, event: &Event) {
         let (header, touch) = match &event.what {
             What::PollStart { task, .. } => (task.header, Touch::Began),
             What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, Touch::Completed),
@@ -71,20 +71,20 @@ impl Watched {
     }
 
     /// Forgets when what happened until now; what is read from here on began later.
-    pub(in crate::session) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         for known in self.by_header.values_mut() {
             known.polled = known.is_polled(u64::MAX);
             known.since.clear();
         }
     }
 
-    /// The headers of tasks that did something.
-    pub(in crate::session) fn headers(&self) -> BTreeSet<u64> {
+    /// Returns the headers of tasks that did something.
+    pub(crate) fn headers(&self) -> BTreeSet<u64> {
         self.by_header.iter().filter(|(_, known)| !known.ended).map(|(&header, _)| header).collect()
     }
 
-    /// Whether the task may have been changed while it was read.
-    pub(in crate::session) fn disturbed(&self, reading: &Reading) -> bool {
+    /// Reports that the task may have been changed while it was read.
+    pub(crate) fn disturbed(&self, reading: &Reading) -> bool {
         if !reading.held_still || self.lost_until >= reading.from {
             return true;
         }
@@ -96,8 +96,8 @@ impl Watched {
     }
 }
 
-impl Header {
-    /// Whether a poll was under way at that time.
+impl Touches {
+    /// Reports that a poll was under way at that time.
     fn is_polled(&self, at: u64) -> bool {
         let before = self.since.iter().take_while(|&&(time, _)| time < at);
         before.fold(self.polled, |polled, (_, touch)| match touch {
@@ -110,8 +110,8 @@ impl Header {
 
 /// A task as it was read, and when that began.
 #[derive(Debug)]
-pub(in crate::session) struct Reading {
-    pub(in crate::session) task: TaskSnapshot,
+pub(crate) struct Reading {
+    pub(crate) task: TaskSnapshot,
     from: u64,
     to: u64,
     /// Its state word was the same at the end.
@@ -119,19 +119,19 @@ pub(in crate::session) struct Reading {
 }
 
 impl Reading {
-    /// Whether nothing was read that could have changed.
-    pub(in crate::session) fn is_settled(&self) -> bool {
+    /// Reports that nothing was read that could have changed.
+    pub(crate) fn is_settled(&self) -> bool {
         self.task.chain.is_none() && self.task.unread != Some(Unread::Running)
     }
 
-    pub(in crate::session) fn torn(self) -> TaskSnapshot {
+    pub(crate) fn torn(self) -> TaskSnapshot {
         let unread = self.task.unread.or(Some(Unread::Torn));
         TaskSnapshot { chain: None, unread, ..self.task }
     }
 }
 
 /// Reads tasks of one process.
-pub(in crate::session) struct Reader<'a> {
+pub(crate) struct TaskReader<'a> {
     process: &'a Process,
     /// Where tasks of each type have their id.
     vtables: &'a HashMap<u64, u32>,
@@ -139,8 +139,8 @@ pub(in crate::session) struct Reader<'a> {
     facts: &'a Facts,
 }
 
-impl<'a> Reader<'a> {
-    pub(in crate::session) fn new(
+impl<'a> TaskReader<'a> {
+    pub(crate) fn new(
         process: &'a Process,
         vtables: &'a HashMap<u64, u32>,
         program: &'a Program,
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the task with this header; `None` if there is none, or it has ended.
-    pub(in crate::session) fn read(&mut self, header: u64) -> Option<Reading> {
+    pub(crate) fn read(&mut self, header: u64) -> Option<Reading> {
         let from = monotonic_ns();
         let (state, vtable, id) = self.header(header)?;
         if state & COMPLETE != 0 {
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         Some(Reading { task, from, to: monotonic_ns(), held_still })
     }
 
-    /// A task's state word, vtable and id.
+    /// Returns a task's state word, vtable and id.
     fn header(&self, header: u64) -> Option<(u64, u64, TaskId)> {
         let (state, vtable) = (self.word(header)?, self.word(header.checked_add(16)?)?);
         let id = self.word(header.checked_add(u64::from(*self.vtables.get(&vtable)?))?)?;
