@@ -56,12 +56,12 @@ pub fn run(plan: &LivePlan) -> Result<()> {
     recorded
 }
 
-/// Watches the target until the end, and makes the outputs.
+/// Watches the target until the end, and makes the outputs; those without a file go to `text`.
 fn record(
     mut attached: Attached,
     mut outputs: Outputs,
     duration: Option<Duration>,
-    told: &mut dyn io::Write,
+    text: &mut dyn io::Write,
 ) -> Result<()> {
     let mut sink = Sink::new(&attached, &mut outputs)?;
     privileges::lock_down()?;
@@ -71,7 +71,7 @@ fn record(
     let Sink { mut graph, export, only_recorder, failed, .. } = sink;
     let silent = only_recorder || (export.is_some() && !outputs.need_tasks());
     if !silent {
-        outputs.write(&graph, &attached.facts, &Lost::of(&lost, &graph), told)?;
+        outputs.write(&graph, &attached.facts, &Lost::of(&lost, &graph), text)?;
     }
     export.map_or(Ok(()), |export| export.finish(&mut graph, &attached.facts))?;
     failed.map_or(Ok(()), |error| Err(error).context("cannot write the recording"))

@@ -11,44 +11,44 @@ use asyncscope_discovery::debug;
 pub struct LivePlan {
     /// The process id or name for `attach`; the command for `run`.
     pub target: Vec<String>,
-    /// When to end; otherwise at Ctrl-C, or when the target ends.
+    /// The time to end after; otherwise at Ctrl-C, or when the target ends.
     pub duration: Option<Duration>,
-    /// What to write.
+    /// The outputs.
     pub wanted: Wanted,
-    /// What to attach, and how.
+    /// The hooks to attach.
     pub attach: AttachOptions,
 }
 
-/// What to attach, and how. By default: what sees tasks, and nothing else.
+/// The hooks to attach. By default: those that see tasks, and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct AttachOptions {
-    /// How to attach.
+    /// The probe's settings.
     pub probe: Options,
-    /// Where names come from.
+    /// The sources of names.
     pub names: debug::Options,
-    /// What is found out about what tasks await.
+    /// Await chains.
     pub awaits: AwaitChains,
     /// Time blocked inside polls is to be reported.
     pub blocked: bool,
-    /// What of HTTP is recorded, if any is.
+    /// HTTP, if it is recorded.
     pub http: Option<HttpOptions>,
-    /// What the target writes to its standard output and error is captured.
+    /// Standard output and error of the target are captured.
     pub logs: bool,
-    /// How system calls are seen.
+    /// The way in which system calls are seen.
     pub syscalls: SyscallSource,
-    /// How often CPU time is sampled in a second on each CPU, instead of tracing polls.
+    /// The number of samples of CPU time in a second on each CPU, instead of tracing polls.
     pub sampling: Option<u32>,
 }
 
 impl AttachOptions {
-    /// Reports that stacks are taken, which have to be unwound and named.
+    /// Returns `true` if stacks are taken, which have to be unwound and named.
     #[must_use]
     pub fn take_stacks(&self) -> bool {
         self.sampling.is_some() || self.blocked
     }
 }
 
-/// What is found out about what tasks await, where there is type information.
+/// The use that is made of await chains, where there is type information.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AwaitChains {
     /// Nothing.
@@ -60,7 +60,7 @@ pub enum AwaitChains {
     Followed,
 }
 
-/// What of HTTP is recorded.
+/// The part of HTTP that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
     /// The headers whose values are recorded, in lower case.
@@ -69,7 +69,7 @@ pub struct HttpOptions {
     pub redact: bool,
 }
 
-/// How system calls are seen.
+/// The way in which system calls are seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyscallSource {
     /// By hooks in the target's code; where these cannot see them, by tracepoints.
@@ -81,19 +81,19 @@ pub enum SyscallSource {
     Tracepoints,
 }
 
-/// What to dump, and how.
+/// A dump, its length and its form.
 #[derive(Clone, Debug)]
 pub struct DumpPlan {
     /// A process id or name.
     pub target: String,
     /// As a JSON object.
     pub json: bool,
-    /// How long to watch before.
+    /// The time to watch before.
     pub watch: Duration,
-    /// How long tasks are read, at most.
+    /// The time for reading tasks, at most.
     pub within: Duration,
-    /// How often in a row; each is printed.
+    /// The number of dumps in a row; each is printed.
     pub times: u32,
-    /// Where names come from.
+    /// The sources of names.
     pub names: debug::Options,
 }

@@ -13,7 +13,7 @@ use asyncscope_trace::facts::Facts;
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) process: Process,
-    /// What it had loaded when it was looked at last.
+    /// The libraries that it had loaded when it was looked at last.
     pub(crate) loaded: Loaded,
     pub(crate) probe: Probe,
     pub(crate) facts: Facts,
@@ -23,20 +23,20 @@ pub(crate) struct Attached {
     pub(crate) bias: Bias,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
     pub(crate) layouts: Result<Layouts, String>,
-    /// How many bytes each thread has for variables of its own, as the executable wants it.
+    /// The bytes that each thread has for variables of its own, as the executable wants it.
     pub(crate) thread_local_len: u64,
-    /// How many bytes its thread-local variables take.
+    /// The bytes that its thread-local variables take.
     pub(crate) thread_local: u32,
     /// Values of headers are replaced by hashes.
     pub(crate) redacted: bool,
     /// The executable's functions by address, where stacks are taken.
     pub(crate) lines: Option<Lines>,
-    /// Where the hooks are in memory.
+    /// The hooks' places in memory.
     pub(crate) traps: Traps,
 }
 
 impl Attached {
-    /// Reports that there is nothing to find out about where tokio keeps the running task's id, or no way to.
+    /// Returns `true` if there is nothing to find out about where tokio keeps the running task's id, or no way to.
     pub(crate) fn knows_running(&self) -> bool {
         self.facts.current_task.is_some() || self.facts.sampling.is_some()
     }

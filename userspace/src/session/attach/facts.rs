@@ -2,7 +2,7 @@
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::found::Found;
+use super::found::FoundTarget;
 use crate::session::clock;
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
@@ -14,7 +14,7 @@ use asyncscope_discovery::{
 use asyncscope_trace::facts::{Facts, PollCode, Process as ProcessFacts, Sampling, Thread};
 
 /// Returns the facts, with this moment as that of the attach.
-pub(super) fn of(found: &Found, process: &Process, elf: &Elf<'_>) -> Facts {
+pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts {
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
     // Where the kernel does not tell, nothing is said of it.

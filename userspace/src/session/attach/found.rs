@@ -1,4 +1,4 @@
-//! What was found in a process, restricted step by step to what is attached.
+//! The hooks found in a process, restricted step by step to those that are attached.
 
 use anyhow::Result;
 
@@ -27,9 +27,9 @@ use asyncscope_trace::{
     facts::{TaskKind, TaskType},
 };
 
-/// What was found, and is still wanted.
+/// Hooks and what belongs to them, as found and as still wanted.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundTarget {
     pub(super) plan: Plan,
     pub(super) bias: Bias,
     /// The libraries that were looked at for other tokios.
@@ -46,9 +46,9 @@ pub(super) struct Found {
     /// The layouts by which hooks report await chains, by addresses in memory.
     pub(super) followed: Option<chain::Program>,
     libraries: Vec<Image>,
-    /// Why system calls are seen by tracepoints, if they are.
+    /// The reason why system calls are seen by tracepoints, if they are.
     tracepoints: Option<String>,
-    /// What is seen of standard output and error, or why nothing is.
+    /// The descriptors of standard output and error that are seen, or why none is.
     prints: Result<Option<Prints>, String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn not_watchable(process: &Process, why: String) -> TargetError {
     TargetError::NotWatchable { file: process.executable.clone(), why }
 }
 
-impl Found {
+impl FoundTarget {
     /// Looks for hooks in the executable, and for tokios in the libraries. Only reads.
     pub(super) fn discover(process: &Process, elf: &Elf<'_>, from_first_instruction: bool) -> Result<Self> {
         let mut plan = cache::plan(elf, discover).map_err(|why| {

@@ -47,7 +47,7 @@ fn add_to(placements: &mut Vec<Placement>) -> usize {
     new.len()
 }
 
-/// Reports that the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
+/// Returns `true` if the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
 /// connection of a network is no log, and what a closed one will be is not known.
 fn is_asked_for(pid: u32, descriptor: u32) -> bool {
     let Some(link) = threads::link(pid, &format!("fd/{descriptor}")) else { return false };
@@ -63,7 +63,7 @@ fn socket(link: &Path) -> Option<String> {
     Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
 }
 
-/// Reports that `/proc/net/unix` has a socket with this inode, which is a line's seventh word.
+/// Returns `true` if `/proc/net/unix` has a socket with this inode, which is a line's seventh word.
 fn is_local(sockets: &str, inode: &str) -> bool {
     sockets.lines().skip(1).any(|line| line.split_ascii_whitespace().nth(6) == Some(inode))
 }

@@ -18,7 +18,7 @@ use super::{plan::AttachOptions, privileges};
 use crate::probe::Probe;
 use asyncscope_discovery::{debug, elf::Elf, lines::Lines, process::Process, rest::PollCode};
 use attached::Attached;
-use found::Found;
+use found::FoundTarget;
 use traps::Traps;
 
 /// Finds the hooks in the process and attaches them.
@@ -32,7 +32,7 @@ pub(super) fn attach(process: Process, from_first_instruction: bool, options: &A
         Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
         None => elf,
     };
-    let mut found = Found::discover(&process, &elf, from_first_instruction)?;
+    let mut found = FoundTarget::discover(&process, &elf, from_first_instruction)?;
     found.restrict(&process, options)?;
     found.verify(&process)?;
     found.lay_out(&elf, options.awaits);

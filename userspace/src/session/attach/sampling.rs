@@ -1,4 +1,4 @@
-//! Sampling of CPU time: which hooks it takes, and where a thread says which task it runs.
+//! Sampling of CPU time: the hooks that it takes, and the place where a thread says which task it runs.
 
 use std::collections::HashSet;
 

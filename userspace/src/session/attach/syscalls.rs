@@ -22,7 +22,7 @@ use asyncscope_trace::facts::Hook;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Purpose {
     pub(crate) http: bool,
-    /// What is written to standard output and error.
+    /// Lines on standard output and error.
     pub(crate) logs: bool,
 }
 
@@ -174,7 +174,7 @@ fn in_library(library: &Library) -> Result<(Plan, Option<asyncscope_discovery::a
     Ok((plan, library.bias(&elf)))
 }
 
-/// Reports that it is the C library, and not one beside it.
+/// Returns `true` if it is the C library, and not one beside it.
 fn is_main(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|file| !file.starts_with("libpthread"))
 }

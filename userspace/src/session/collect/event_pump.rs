@@ -29,7 +29,7 @@ const BLIND_ROUNDS: u32 = 50;
 /// The source of events while a target is watched.
 #[derive(Debug)]
 pub(crate) struct EventPump {
-    /// What makes events of stacks, where such are taken.
+    /// The maker of events of stacks, where such are taken.
     sampler: Option<Sampler>,
     order: Order,
     named: HashSet<u32>,
@@ -44,7 +44,7 @@ pub(crate) struct EventPump {
     became_another: bool,
     /// Rounds in which the hooks saw nothing, since the target's first thread had left.
     blind: u32,
-    /// How many system calls were not seen, and when that was looked at last, in nanoseconds.
+    /// The number of system calls that were not seen, and the time of the last look, in nanoseconds.
     left_out: (u64, u64),
     /// Records that could not be decoded: none, unless probe and agent differ in version.
     undecoded: u64,
@@ -54,7 +54,7 @@ impl EventPump {
     pub(crate) fn new(attached: &mut Attached) -> Self {
         let sampler = sampler(attached);
         let threads = attached.facts.threads.iter().map(|thread| (thread.tid, 0));
-        // Samples tell themselves which task they are of.
+        // Samples say themselves which task they are of.
         let needs_no_rest = attached.facts.from_first_instruction || attached.facts.sampling.is_some();
         let mut pump = Self {
             sampler,
@@ -100,8 +100,8 @@ impl EventPump {
         Ok(())
     }
 
-    /// Where system calls were not seen, what was concluded meanwhile may be wrong: of two responses the first may be
-    /// missing. It is a gap, from the look before on.
+    /// Makes a gap, from the look before on, where system calls were not seen. What was concluded meanwhile may be
+    /// wrong: of two responses the first may be missing.
     fn look_for_calls(&mut self, attached: &Attached, time: u64) -> Result<()> {
         let (count, since) = self.left_out;
         let now = attached.probe.calls_left_out()?;
@@ -113,7 +113,7 @@ impl EventPump {
         Ok(())
     }
 
-    /// What has been drained is this program's if its memory is there after that. If it is not, all since the
+    /// Notes whether what has been drained is this program's: it is if its memory is there after that. If it is not, all since the
     /// last such moment may be of another one, whose tasks have the same ids: the recording ends there.
     fn still_this_program(&mut self, attached: &Attached, time: u64, losses: Losses) {
         if self.became_another || attached.process.became_another() {
@@ -127,12 +127,12 @@ impl EventPump {
         }
     }
 
-    /// Reports that the hooks have seen nothing for so long that no `exec` is what they wait for.
+    /// Returns `true` if the hooks have seen nothing for so long that no `exec` is what they wait for.
     pub(super) fn is_blind(&self) -> bool {
         self.blind >= BLIND_ROUNDS
     }
 
-    /// Reports that the process has become another program, which ended what is watched.
+    /// Returns `true` if the process has become another program, which ended what is watched.
     pub(super) fn became_another(&self) -> bool {
         self.became_another
     }
@@ -175,7 +175,7 @@ impl EventPump {
         Ok(())
     }
 
-    /// What went wrong on the agent's own side, by kind.
+    /// Returns what went wrong on the agent's own side, by kind.
     fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
         let irregular = self.order.irregular();
         let kinds = [
@@ -194,7 +194,7 @@ impl EventPump {
         if let Some(sampler) = sampler {
             sampler.round();
         }
-        let mut tell = |event: Event| {
+        let mut emit = |event: Event| {
             if named.insert(event.at.tid)
                 && let Some(name) = process.thread_name(event.at.tid)
             {
@@ -206,7 +206,7 @@ impl EventPump {
         probe.drain(&mut |record| match decode(record) {
             Err(_)
                 if let Some(sampler) = sampler
-                    && sampler.takes(record, process, &mut tell) => {}
+                    && sampler.takes(record, process, &mut emit) => {}
             Ok(mut event) => {
                 if *redacted {
                     redact(&mut event);
@@ -216,7 +216,7 @@ impl EventPump {
                 {
                     sampler.spawned(*id);
                 }
-                tell(event);
+                emit(event);
             }
             Err(_) => *undecoded += 1,
         });
@@ -242,21 +242,21 @@ impl EventPump {
     }
 }
 
-/// What unwinds stacks, where such are taken.
+/// Returns the unwinder, where stacks are taken.
 fn sampler(attached: &mut Attached) -> Option<Sampler> {
     let (lines, traps) = (attached.lines.take()?, std::mem::take(&mut attached.traps));
     let Attached { process, facts, vtables, .. } = attached;
     Some(Sampler::new(process, lines, &facts.polls, vtables.clone(), traps))
 }
 
-/// Reports that the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes them
+/// Returns `true` if the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes them
 /// out of the memory of the others once it has left.
 /// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
 fn is_blind(attached: &Attached) -> bool {
     attached.probe.way() == Way::Single && attached.process.first_thread_left()
 }
 
-/// The event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
+/// Returns the event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
 fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
     if matches!(event.what, What::Blocked { since, .. } if since <= until) {
         event.at.time = event.at.time.min(until);
@@ -264,12 +264,12 @@ fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
     is_inside(&event, from, until).then_some(event)
 }
 
-/// Reports that the event belongs to the time in which all hooks were in place.
+/// Returns `true` if the event belongs to the time in which all hooks were in place.
 fn is_inside(event: &Event, from: u64, until: u64) -> bool {
     match event.what {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
         What::ThreadName { .. } => true,
-        // Told once; the chain may be awaited later as well.
+        // Reported once; the chain may be awaited later as well.
         What::Frames { .. } | What::Stack { .. } | What::Code { .. } | What::Typed { .. } => true,
         _ => (from..=until).contains(&event.at.time),
     }

@@ -1,4 +1,4 @@
-//! What tasks still await at the end of a recording, which no later poll will tell.
+//! What tasks still await at the end of a recording, which no later poll will show.
 
 use anyhow::Result;
 use probe_common::{

@@ -27,7 +27,7 @@ pub(crate) fn until_the_end(
 ) -> Result<Vec<(String, u64)>> {
     let mut pump = EventPump::new(attached);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
-    runtime.block_on(rounds::until_the_end(attached, &mut pump, sink, duration))?;
+    runtime.block_on(rounds::drain(attached, &mut pump, sink, duration))?;
     let awaits = final_awaits::read(attached, &mut pump, &mut |event| sink.take(event))?;
     let end_ns = pump.end();
     let blocked = attached.probe.still_blocked();

@@ -14,7 +14,7 @@ use asyncscope_discovery::process::Process;
 
 /// Between two drains of the ring buffers: a ring holds what a CPU can write in several of these.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
-/// The recording is flushed, and the terminal told, in one round out of this many.
+/// The recording is flushed, and the line on the terminal updated, in one round out of this many.
 const FLUSH_EVERY: u32 = 5;
 /// Steps of the wall clock that are followed in one run.
 const MAX_STEPS: usize = 1000;
@@ -38,8 +38,8 @@ fn announce(attached: &Attached) {
     eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}{blocked}{sampling}", attached.process.pid);
 }
 
-/// Round by round, until the time is up, Ctrl-C, or the target's end.
-pub(super) async fn until_the_end(
+/// Drains round by round, until the time is up, Ctrl-C, or the target's end.
+pub(super) async fn drain(
     attached: &mut Attached,
     pump: &mut EventPump,
     sink: &mut Sink,
@@ -66,7 +66,7 @@ pub(super) async fn until_the_end(
         if round.is_multiple_of(FLUSH_EVERY) {
             note_step(attached, sink);
             sink.tidy(&attached.facts);
-            progress.tell(&sink.graph.totals());
+            progress.update(&sink.graph.totals());
             if sink.is_in_vain() || !attached.process.is_alive() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Where events go in a live run.
+//! The sink of a live run's events.
 
 use std::io;
 
@@ -27,12 +27,12 @@ const LINES_MAX: u64 = 256 << 20;
 pub(crate) struct Sink {
     pub(crate) graph: Graph,
     pub(crate) export: Option<Export>,
-    /// What is exported leaves the graph.
+    /// Exported tasks leave the graph.
     forgets: bool,
     recorder: Option<Writer<Box<dyn io::Write>>>,
     /// The recording is the only output.
     pub(crate) only_recorder: bool,
-    /// Why the recording ended early; the graph goes on.
+    /// The error at which the recording ended early; the graph goes on.
     pub(crate) failed: Option<io::Error>,
     finder: CurrentTaskFinder,
     found: Option<CurrentTask>,
@@ -73,7 +73,7 @@ impl Sink {
         self.flush();
     }
 
-    /// Reports that nothing more is made of events.
+    /// Returns `true` if nothing more is made of events.
     pub(super) fn is_in_vain(&self) -> bool {
         self.only_recorder && self.failed.is_some()
     }
@@ -112,7 +112,7 @@ impl Sink {
         }
     }
 
-    /// Reports that the task waits since before that time.
+    /// Returns `true` if the task waits since before that time.
     fn still_waits(&self, task: &TaskRef, time: u64) -> bool {
         let known = task.id.and_then(|id| self.graph.task(id));
         known.is_some_and(|task| task.end().is_none() && task.phase().0 == Phase::Waiting && task.phase().1 < time)

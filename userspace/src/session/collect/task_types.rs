@@ -11,7 +11,7 @@ use asyncscope_unwind::Registers;
 
 /// Around the poll function's stack pointer, so many bytes to both sides: its own frame, and that of what it calls.
 const REACH_BYTES: u64 = 1024;
-/// How many samples of a task are looked through before its type stays unknown.
+/// Samples of a task that are looked through before its type stays unknown.
 const TRIES: u8 = 16;
 /// Tasks remembered. Beyond, all are forgotten, and some are looked for again.
 const TASKS_MAX: usize = 1 << 14;

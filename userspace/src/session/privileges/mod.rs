@@ -42,7 +42,7 @@ pub(super) fn check_caller(process: &Process) -> Result<()> {
     )
 }
 
-/// Why the kernel does not let this process look at another's memory.
+/// Returns why the kernel does not let this process look at another's memory.
 pub(super) fn why_not_traced() -> String {
     const CAPABILITY: &str = "CAP_SYS_PTRACE";
     match caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE) {

@@ -18,13 +18,13 @@ use asyncscope_trace::chain::snapshot::Search;
 const TASKS_MAX: u32 = 1 << 20;
 /// A runtime has no more lists than this.
 const LISTS_MAX: u64 = 1 << 16;
-/// How often a list is walked that is changed meanwhile.
+/// The number of times that a list is walked that is changed meanwhile.
 const TRIES: u32 = 8;
 /// In a task vtable, where the offset of the trailer is: behind seven functions.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/raw.rs#L16-L51>
 const TRAILER_OFFSET: u64 = 56;
 
-/// The headers of all tasks that runtimes own, as far as their lists are found.
+/// Returns the headers of all tasks that runtimes own, as far as their lists are found.
 pub(crate) fn tasks(attached: &Attached) -> (BTreeSet<u64>, Search) {
     let mut search = Search::default();
     let owned = match &attached.layouts {
@@ -61,12 +61,12 @@ struct Lists<'a> {
     process: &'a Process,
     attached: &'a Attached,
     owned: &'a Owned,
-    /// How many tasks may still be followed.
+    /// The number of tasks that may still be followed.
     left: Cell<u32>,
 }
 
 impl Lists<'_> {
-    /// What the threads of a runtime share, if a runtime of this kind has its context here.
+    /// Returns the address of what the threads of a runtime share, if a runtime of this kind has its context here.
     fn runtime(&self, kind: &Kinds, context: u64) -> Option<u64> {
         for pick in &kind.picks {
             let at = pick.discriminant();
@@ -80,7 +80,7 @@ impl Lists<'_> {
         heads.iter().all(plausible).then_some(shared)
     }
 
-    /// Where the pointers to the first task of each list are.
+    /// Returns the addresses of the pointers to the first task of each list.
     fn heads(&self, kind: &Kinds, shared: u64) -> Option<Vec<u64>> {
         let at = |offset: u32| shared.wrapping_add(offset.into());
         match kind.shards {
@@ -96,7 +96,7 @@ impl Lists<'_> {
 
     fn all(&self, kind: &Kinds, shared: u64, into: &mut BTreeSet<u64>) {
         for head in self.heads(kind, shared).unwrap_or_default() {
-            // Each try adds what it found: a task that was taken out meanwhile is told by its state word.
+            // Each try adds what it found: a task that was taken out meanwhile is known by its state word.
             for _ in 0..TRIES {
                 if self.list(head, into).is_some() || self.left.get() == 0 {
                     break;
@@ -105,7 +105,7 @@ impl Lists<'_> {
         }
     }
 
-    /// `None` if the list was changed meanwhile.
+    /// Follows a list; `None` if it was changed meanwhile.
     fn list(&self, head: u64, into: &mut BTreeSet<u64>) -> Option<()> {
         let (before, after) = self.owned.links;
         let (mut previous, mut header) = (0, self.word(head)?);
@@ -121,7 +121,7 @@ impl Lists<'_> {
         Some(())
     }
 
-    /// The task vtable of a header, if it is one.
+    /// Returns the task vtable of a header, if it is one.
     fn vtable(&self, header: u64) -> Option<u64> {
         self.word(header.checked_add(16)?).filter(|vtable| self.attached.vtables.contains_key(vtable))
     }

@@ -32,11 +32,11 @@ struct Touches {
     polled: bool,
     ended: bool,
     /// The touches since, and when.
-    since: Vec<(u64, Touch)>,
+    since: Vec<(u64, TaskTouch)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touch {
+enum TaskTouch {
     Began,
     Ended,
     Completed,
@@ -49,10 +49,10 @@ const TOUCHES_MAX: usize = 4096;
 impl TaskActivity {
     pub(crate) fn saw(&mut self, event: &Event) {
         let (header, touch) = match &event.what {
-            What::PollStart { task, .. } => (task.header, Touch::Began),
-            What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, Touch::Completed),
-            What::PollEnd { task, .. } => (task.header, Touch::Ended),
-            What::Shutdown { task, .. } | What::Spawn { task, .. } => (task.header, Touch::Other),
+            What::PollStart { task, .. } => (task.header, TaskTouch::Began),
+            What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, TaskTouch::Completed),
+            What::PollEnd { task, .. } => (task.header, TaskTouch::Ended),
+            What::Shutdown { task, .. } | What::Spawn { task, .. } => (task.header, TaskTouch::Other),
             What::Wake { task, owned: true, .. } => {
                 self.by_header.entry(task.header).or_default();
                 return;
@@ -64,7 +64,7 @@ impl TaskActivity {
             _ => return,
         };
         let known = self.by_header.entry(header).or_default();
-        known.ended = touch == Touch::Completed;
+        known.ended = touch == TaskTouch::Completed;
         if known.since.len() < TOUCHES_MAX {
             known.since.push((event.at.time, touch));
         }
@@ -83,7 +83,7 @@ impl TaskActivity {
         self.by_header.iter().filter(|(_, known)| !known.ended).map(|(&header, _)| header).collect()
     }
 
-    /// Reports that the task may have been changed while it was read.
+    /// Returns `true` if the task may have been changed while it was read.
     pub(crate) fn disturbed(&self, reading: &Reading) -> bool {
         if !reading.held_still || self.lost_until >= reading.from {
             return true;
@@ -97,13 +97,13 @@ impl TaskActivity {
 }
 
 impl Touches {
-    /// Reports that a poll was under way at that time.
+    /// Returns `true` if a poll was under way at that time.
     fn is_polled(&self, at: u64) -> bool {
         let before = self.since.iter().take_while(|&&(time, _)| time < at);
         before.fold(self.polled, |polled, (_, touch)| match touch {
-            Touch::Began => true,
-            Touch::Ended | Touch::Completed => false,
-            Touch::Other => polled,
+            TaskTouch::Began => true,
+            TaskTouch::Ended | TaskTouch::Completed => false,
+            TaskTouch::Other => polled,
         })
     }
 }
@@ -119,7 +119,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Reports that nothing was read that could have changed.
+    /// Returns `true` if nothing was read that could have changed.
     pub(crate) fn is_settled(&self) -> bool {
         self.task.chain.is_none() && self.task.unread != Some(Unread::Running)
     }
@@ -130,10 +130,10 @@ impl Reading {
     }
 }
 
-/// Reads tasks of one process.
+/// The reader of one process's tasks.
 pub(crate) struct TaskReader<'a> {
     process: &'a Process,
-    /// Where tasks of each type have their id.
+    /// The offset of the id in tasks of each type, by vtable.
     vtables: &'a HashMap<u64, u32>,
     program: &'a Program,
     facts: &'a Facts,

@@ -25,13 +25,13 @@ const BYTES_A_ROUND: usize = 512 << 10;
 /// Executables with more thread-local memory, in bytes, are not looked at.
 const LEN_MAX: u32 = 64 << 10;
 
-/// What looks for the place, until it is found or given up.
+/// The search for the place, until it is found or given up.
 #[derive(Debug)]
 pub(in crate::session::collect) struct CurrentTaskFinder {
     /// The end of each thread's memory.
     bases: BTreeMap<u32, u64>,
     rounds: u32,
-    /// How much lies below that, in bytes.
+    /// The length of what lies below that, in bytes.
     len: usize,
     /// `None`: nothing is left to be found.
     search: Option<TlsSearch>,

@@ -16,11 +16,11 @@ const TASKS: usize = 8;
 const AGREE: u32 = 75;
 /// After so many without a place that stands out there is none to be found.
 const LOOKS_MAX: u32 = 8192;
-/// Looks kept for one thread until events tell what they saw, and polls inside one another.
+/// Looks kept for one thread until events show what they saw, and polls inside one another.
 const KEPT_MAX: usize = 4096;
 const NESTED_MAX: usize = 64;
 
-/// What stood in a thread's memory at some moment between two times.
+/// The contents of a thread's memory at some moment between two times.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     pub(super) from: u64,
