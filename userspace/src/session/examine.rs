@@ -10,9 +10,9 @@ use anyhow::{Context as _, Error, Result, bail};
 
 use super::{http, others, privileges};
 use crate::{
-    probe::{self, SINCE, Tested, Way, missing_capabilities},
+    probe::{self, SINCE, Tested, Way, lacking_capabilities, missing_capabilities},
     target::{self, abilities, debug, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process},
-    view::{self, inspect::Inspection},
+    view::{self, inspect::Inspection, sentences},
 };
 
 /// How `inspect` tells it.
@@ -46,12 +46,13 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
     };
     let pid = process.as_ref().map(|process| process.pid);
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
-    let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
+    let elf = Elf::parse(&data).map_err(unreadable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
     let path = here().unwrap_or_else(|| PathBuf::from(&file));
     let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
     let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
     let libraries = || process.iter().flat_map(|process| others::in_libraries(process, &mut Loaded::default()));
@@ -74,6 +75,7 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,
+        images: &plan.images(&file),
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();
@@ -135,8 +137,8 @@ fn uprobes() -> Check {
 }
 
 fn capabilities() -> Check {
-    let missing = missing_capabilities();
-    if missing.contains("CAP_") {
+    if !lacking_capabilities().is_empty() {
+        let missing = missing_capabilities();
         return Err(format!(
             "capabilities: {missing} (CAP_BPF and CAP_PERFMON to load and attach, CAP_SYS_PTRACE to read the target); use sudo"
         ));

@@ -160,7 +160,7 @@ fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io
 
 /// One line when all is in place, for people and for scripts that wait for it.
 fn announce(armed: &Armed) {
-    let hooks = armed.facts.hooks.iter().filter(|hook| hook.address.is_some()).count();
+    let hooks = armed.facts.hooks.iter().filter(|hook| hook.armed().is_some()).count();
     let missing = armed.facts.hooks.len() - hooks;
     let missing =
         if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };

@@ -2,31 +2,29 @@
 
 use super::start::Armed;
 use crate::{
-    facts::Hook,
-    target::{OTHER_TOKIO, libraries::Loaded, plan::Plan, process::Process},
-    view::printable,
+    facts::{Hook, MissingReason, Sees},
+    target::{libraries::Loaded, plan::Plan, process::Process},
+    view::{printable, sentences},
 };
 
 /// What is said of the libraries that the process has loaded since the last time, a sentence each.
 pub(super) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
-    let told = loaded.tokios(process).into_iter().map(|(library, version)| {
-        let version = version.map(|version| format!(" {version}")).unwrap_or_default();
-        format!(
-            "{library} has a tokio{version} of its own, whose tasks are not seen: asyncscope watches the executable's"
-        )
-    });
-    told.collect()
+    let sentence = |(library, version): (String, Option<String>)| {
+        sentences::library_tokio(&library, version.as_deref())
+    };
+    loaded.tokios(process).into_iter().map(sentence).collect()
 }
 
-/// Adds them to the plan's list for people.
+/// Adds them to the plan's list.
 pub(super) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
-    let missing =
-        |how| Hook { sees: OTHER_TOKIO.to_owned(), address: None, instruction: String::new(), emulated: false, how };
-    plan.hooks.extend(in_libraries(process, loaded).into_iter().map(missing));
+    for (library, version) in loaded.tokios(process) {
+        let image = plan.image(&library);
+        plan.hooks.push(Hook::missing(Sees::OtherTokio, image, MissingReason::LibraryTokio { version }));
+    }
 }
 
 /// That tasks of the target's are not seen has to be said.
-pub(super) fn announce<'a>(sentences: impl IntoIterator<Item = &'a str>) {
+pub(super) fn announce(sentences: &[String]) {
     for sentence in sentences {
         eprintln!("not all of its tasks are seen: {}", printable(sentence));
     }
@@ -36,12 +34,12 @@ pub(super) fn announce<'a>(sentences: impl IntoIterator<Item = &'a str>) {
 pub(super) fn announce_late(armed: &mut Armed) {
     // Another program's libraries are no matter of this one's.
     if !armed.process.became_another() {
-        let late = in_libraries(&armed.process, &mut armed.loaded);
-        announce(late.iter().map(String::as_str));
+        announce(&in_libraries(&armed.process, &mut armed.loaded));
     }
 }
 
-/// The sentences of a plan.
-pub(super) fn sentences(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.hooks.iter().filter(|hook| hook.sees == OTHER_TOKIO).map(|hook| hook.how.as_str())
+/// The sentences about these hooks.
+pub(super) fn sentences(hooks: &[Hook], images: &[String]) -> Vec<String> {
+    let others = hooks.iter().filter(|hook| hook.sees == Sees::OtherTokio);
+    others.map(|hook| sentences::hook(hook, images)).collect()
 }

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     event::{
-        At, Ended, Event, Function, Running, TaskId, What,
-        sample::{Taken, TakenBlocked, blocked_outside, shortened},
+        At, Ended, Event, Running, TaskId, What,
+        sample::{Taken, TakenBlocked, blocked_outside},
     },
-    facts::PollCode,
+    facts::{Function, PollCode, shortened},
     probe::StillBlocked,
     target::{addr::RuntimeAddr, lines::Lines, process::Process, threads},
     unwind::{Modules, Registers, Unwound, unwind},

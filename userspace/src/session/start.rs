@@ -12,18 +12,16 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler, traps::Traps};
 use crate::{
     facts::{
-        Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
-        TaskType, Thread,
+        Facts, NoLayouts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts,
+        Sees, TaskKind, TaskType, Thread,
     },
     probe::{BlockedTasks, Image, Probe, Sampling, Watched},
     target::{
         self,
         addr::{Bias, ElfAddr, RuntimeAddr},
-        calls::{self, LOGS},
         debug,
         elf::Elf,
         error::TargetError,
-        h2,
         layout::{self, Layouts},
         libraries::Loaded,
         lines::Lines,
@@ -33,6 +31,7 @@ use crate::{
         room::{self, Room},
         sockets,
     },
+    view::sentences,
 };
 
 /// Of 4 KiB, beside the one with the stack pointer: what is below a task's poll is seldom more.
@@ -51,7 +50,7 @@ pub(super) struct Armed {
     pub(super) vtables: HashMap<u64, u32>,
     pub(super) bias: Bias,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
-    pub(super) layouts: Result<Layouts, String>,
+    pub(super) layouts: Result<Layouts, NoLayouts>,
     /// How many bytes each thread has for variables of its own, as the executable wants it.
     pub(super) thread_local_len: u64,
     /// How many bytes its thread-local variables take.
@@ -74,11 +73,12 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     privileges::check_caller(&process)?;
     let data = process.read_executable()?;
     let not_watchable = |why: String| TargetError::NotWatchable { file: process.executable.clone(), why };
-    let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
+    let elf = Elf::parse(&data).map_err(unreadable)?;
     let debug =
         debug::find(&elf, Path::new(process.executable_path()), Some(process.pid), &live.names).map_err(Error::msg)?;
     let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
     let mut loaded = Loaded::default();
@@ -100,7 +100,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         http::leave_out(&mut plan, &mut libraries);
     }
     check_memory(&process, &process.executable, &plan.placements, bias)?;
-    let layouts = if live.awaits { layouts(&elf, &plan) } else { Err("not asked for".to_owned()) };
+    let layouts = if live.awaits { layouts(&elf, &plan) } else { Err(NoLayouts::NotAskedFor) };
     let followed = layouts.as_ref().ok().filter(|_| live.follow);
     let followed = followed.map(|layouts| layouts.program.clone().moved(bias.0));
     let placements = placements(&plan, followed.is_some());
@@ -132,15 +132,16 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let refused = probe.without_prints().map(ToString::to_string);
     if let Some(why) = prints.err().or(refused) {
         eprintln!("standard output and error are not captured: {why}");
-        plan.hooks.retain(|hook| hook.sees != LOGS);
+        plan.hooks.retain(|hook| hook.sees != Sees::Logs);
         seen.logs = false;
     }
-    http::announce(tracepoints.as_deref(), seen);
+    let images_named = plan.images(&process.executable);
+    http::announce(tracepoints.as_ref(), &images_named, seen);
     let blocked = live.blocked && probe.without_blocked().is_none();
     if let Some(error) = probe.without_blocked() {
         eprintln!("time blocked inside polls is not observed: {error}");
     }
-    others::announce(others::sentences(&plan));
+    others::announce(&others::sentences(&plan.hooks, &images_named));
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
     let (poll_code, thread_local) = (PollCode::new(&plan, bias), plan.thread_local);
@@ -172,6 +173,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
         frames,
         blocked,
         correlation_headers: headers.unwrap_or_default(),
+        images: images_named,
         logs: seen.logs,
         ..facts_of(plan, bias)
     };
@@ -197,7 +199,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
 }
 
 /// Names of types do not tell of which tokio they are: where there are several, no runtime's list is looked for.
-fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, String> {
+fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;
     Ok(if plan.several_tokios { Layouts { owned: None, ..layouts } } else { layouts })
 }
@@ -206,6 +208,7 @@ fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, String> {
 /// be told by request, those on the ends of tasks. What sees HTTP is left out elsewhere.
 fn sampling(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<Sampling> {
     let place = plan.running_task().map_err(|why| {
+        let why = sentences::running_unknown(&why);
         Error::msg(format!("CPU time cannot be sampled by task: {why}; --mode trace does not need that"))
     })?;
     const COMPLETE: [u64; 2] = [EntryCookie::Complete as u64, EntryCookie::CompleteUnsets as u64];
@@ -224,10 +227,10 @@ fn sampling(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<S
         .iter()
         .filter(|placement| matches!(placement.program, Program::Transition | Program::TransitionEntry));
     let ends: HashSet<u64> = ends.map(|placement| placement.address.0).collect();
-    plan.hooks.retain_mut(|hook| match hook.sees.as_str() {
-        "spawn" | "shutdown" | calls::TRANSFER | calls::DESCRIPTOR | h2::HEAD => true,
-        "poll-end" if hook.address.is_some_and(|address| ends.contains(&address)) => {
-            hook.sees = "task-end".to_owned();
+    plan.hooks.retain_mut(|hook| match hook.sees {
+        Sees::Spawn | Sees::Shutdown | Sees::Http | Sees::Connection | Sees::Http2Head => true,
+        Sees::PollEnd if hook.armed().is_some_and(|site| ends.contains(&site.address)) => {
+            hook.sees = Sees::TaskEnd;
             true
         }
         _ => false,

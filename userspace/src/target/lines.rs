@@ -19,10 +19,7 @@ use super::{
     elf::Elf,
     names::demangled,
 };
-use crate::event::{
-    Function,
-    sample::{INLINED_MAX, shortened},
-};
+use crate::facts::{Function, INLINED_MAX, shortened};
 
 type Reader = EndianArcSlice<LittleEndian>;
 

@@ -8,7 +8,7 @@ use super::awaits::shown;
 use super::names::{Names, printable};
 use super::units::human;
 use crate::chain::frame_name;
-use crate::event::Function;
+use crate::facts::Function;
 use crate::facts::{AwaitFrame, AwaitKind, Facts};
 use crate::model::{Graph, LongPoll, Stack};
 

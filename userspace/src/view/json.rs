@@ -16,7 +16,7 @@ use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, Tota
 use super::blocking::{Blocks, Resumed, functions};
 use super::names::Names;
 use crate::chain::frame_name;
-use crate::event::Function;
+use crate::facts::Function;
 use crate::facts::{AwaitFrame, Facts};
 use crate::model::{
     Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy,

@@ -21,6 +21,7 @@ pub mod requests;
 mod sampled;
 pub mod samples;
 pub mod select;
+pub(crate) mod sentences;
 pub mod stacks;
 pub mod summary;
 #[cfg(test)]

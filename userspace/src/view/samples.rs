@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use super::names::{Names, frame, text};
 use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
-use crate::event::{Ended, Function, Running, TaskId};
+use crate::event::{Ended, Running, TaskId};
+use crate::facts::Function;
 use crate::facts::Facts;
 use crate::model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
 

@@ -6,11 +6,11 @@
 //! an attach to a process in which threads 1 and 2 were alive.
 
 use crate::event::{
-    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running,
     Source, SpawnWay, Standard, Start, Turn, TurnOf,
 };
 use crate::event::{State, TaskId, TaskRef, Value, What};
-use crate::facts::{Driver, DriverCode, Facts, PollCode, TaskType, Thread};
+use crate::facts::{Driver, DriverCode, Facts, Function, PollCode, TaskType, Thread};
 use crate::model::{Call, Close, Closed, Detail, Graph, How, Line, Noted, Outcome, Owner, Parent, Printed};
 use crate::model::{Request, Setup, Stretch, Task, Tasks, WakeBy};
 use probe_common::record::state::*;

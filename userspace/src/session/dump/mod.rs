@@ -31,7 +31,10 @@ use crate::{
     model::{Graph, Setup},
     probe::Options,
     target::{debug, error::TargetError, process::Process},
-    view::dump::{self as view, Told},
+    view::{
+        dump::{self as view, Told},
+        sentences,
+    },
 };
 use read::{Reader, Watched};
 
@@ -84,6 +87,7 @@ pub fn dump(wanted: &Dump) -> Result<()> {
     let program = match &armed.layouts {
         Ok(layouts) => layouts.program.clone().moved(armed.bias.0),
         Err(why) => {
+            let why = sentences::no_layouts(*why);
             eprintln!("no await chains of {}: {why}", armed.facts.process.name.escape_debug());
             Program::default()
         }
