@@ -1,17 +1,14 @@
 //! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
 
 use super::start::Armed;
-use crate::{
-    facts::{Hook, MissingReason, Sees},
-    target::{libraries::Loaded, plan::Plan, process::Process},
-    view::{printable, sentences},
-};
+use asyncscope_discovery::{libraries::Loaded, plan::Plan, process::Process};
+use asyncscope_trace::facts::{Hook, MissingReason, Sees};
+use asyncscope_view::{printable, sentences};
 
 /// What is said of the libraries that the process has loaded since the last time, a sentence each.
 pub(super) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
-    let sentence = |(library, version): (String, Option<String>)| {
-        sentences::library_tokio(&library, version.as_deref())
-    };
+    let sentence =
+        |(library, version): (String, Option<String>)| sentences::library_tokio(&library, version.as_deref());
     loaded.tokios(process).into_iter().map(sentence).collect()
 }
 

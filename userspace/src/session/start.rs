@@ -10,29 +10,26 @@ use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler, traps::Traps};
-use crate::{
-    facts::{
-        Facts, NoLayouts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts,
-        Sees, TaskKind, TaskType, Thread,
-    },
-    probe::{BlockedTasks, Image, Probe, Sampling, Watched},
-    target::{
-        self,
-        addr::{Bias, ElfAddr, RuntimeAddr},
-        debug,
-        elf::Elf,
-        error::TargetError,
-        layout::{self, Layouts},
-        libraries::Loaded,
-        lines::Lines,
-        plan::{Placement, Plan, Program},
-        process::Process,
-        rest::PollCode,
-        room::{self, Room},
-        sockets,
-    },
-    view::sentences,
+use crate::probe::{BlockedTasks, Image, Probe, Sampling, Watched};
+use asyncscope_discovery::{
+    addr::{Bias, ElfAddr, RuntimeAddr},
+    cache, debug, discover,
+    elf::Elf,
+    error::TargetError,
+    layout::{self, Layouts},
+    libraries::Loaded,
+    lines::Lines,
+    plan::{Placement, Plan, Program},
+    process::Process,
+    rest::PollCode,
+    room::{self, Room},
+    sockets,
 };
+use asyncscope_trace::facts::{
+    Facts, NoLayouts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, Sees,
+    TaskKind, TaskType, Thread,
+};
+use asyncscope_view::sentences;
 
 /// Of 4 KiB, beside the one with the stack pointer: what is below a task's poll is seldom more.
 const STACK_PAGES: u32 = 6;
@@ -84,7 +81,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let mut loaded = Loaded::default();
     let in_libraries =
         |why| [vec![why], others::in_libraries(&process, &mut Loaded::default())].concat().join("; but ");
-    let mut plan = target::cache::plan(&elf, target::discover).map_err(|why| not_watchable(in_libraries(why)))?;
+    let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(in_libraries(why)))?;
     let bias = process.bias(&elf)?;
     others::note(&process, &mut loaded, &mut plan);
     let with_requests = live.http.is_some();
