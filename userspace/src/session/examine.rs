@@ -13,11 +13,14 @@ use super::{
     plan::SyscallSource,
     privileges,
 };
-use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
+use crate::probe::{self, SINCE, Tested, Way, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
 };
-use asyncscope_view::inspect::{self, Inspection};
+use asyncscope_view::{
+    inspect::{self, Inspection},
+    sentences,
+};
 
 /// The format of what `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +53,13 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
     };
     let pid = process.as_ref().map(|process| process.pid);
     let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
-    let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
+    let elf = Elf::parse(&data).map_err(unreadable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
     let path = here().unwrap_or_else(|| PathBuf::from(&file));
     let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
     let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
     let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
@@ -78,6 +82,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,
+        images: &plan.images(&file),
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();
@@ -139,8 +144,8 @@ fn uprobes() -> Check {
 }
 
 fn capabilities() -> Check {
-    let missing = missing_capabilities();
-    if missing.contains("CAP_") {
+    if !lacking_capabilities().is_empty() {
+        let missing = missing_capabilities();
         return Err(format!(
             "capabilities: {missing} (CAP_BPF and CAP_PERFMON to load and attach, CAP_SYS_PTRACE to read the target); use sudo"
         ));

@@ -21,6 +21,7 @@ pub mod requests;
 mod sampled;
 pub mod samples;
 pub mod select;
+pub mod sentences;
 pub mod stacks;
 pub mod summary;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::probe::Probe;
 use asyncscope_discovery::{
     addr::Bias, layout::Layouts, libraries::Loaded, lines::Lines, process::Process, rest::PollCode,
 };
-use asyncscope_trace::facts::Facts;
+use asyncscope_trace::facts::{Facts, NoLayouts};
 
 /// An attached target.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Attached {
     pub(crate) vtables: HashMap<u64, u32>,
     pub(crate) bias: Bias,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
-    pub(crate) layouts: Result<Layouts, String>,
+    pub(crate) layouts: Result<Layouts, NoLayouts>,
     /// The bytes that each thread has for variables of its own, as the executable wants it.
     pub(crate) thread_local_len: u64,
     /// The bytes that its thread-local variables take.

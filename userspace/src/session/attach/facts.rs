@@ -42,6 +42,7 @@ pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts
         frames: found.followed.as_ref().map(|program| program.frames.clone()).unwrap_or_default(),
         blocked: found.blocked,
         correlation_headers: found.headers.clone().unwrap_or_default(),
+        images: found.plan.images(&process.executable),
         logs: found.purpose.logs,
         ..of_plan(found.plan.clone(), found.bias)
     }

@@ -12,9 +12,7 @@ use crate::{
 };
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    cache,
-    calls::LOGS,
-    discover,
+    cache, discover,
     elf::Elf,
     error::TargetError,
     layout::{self, Layouts},
@@ -24,7 +22,7 @@ use asyncscope_discovery::{
 };
 use asyncscope_trace::{
     chain,
-    facts::{TaskKind, TaskType},
+    facts::{NoLayouts, Sees, TaskKind, TaskType, Tracepoints},
 };
 
 /// Hooks and what belongs to them, as found and as still wanted.
@@ -42,12 +40,12 @@ pub(super) struct FoundTarget {
     pub(super) headers: Option<Vec<String>>,
     pub(super) blocked: bool,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
-    pub(super) layouts: Result<Layouts, String>,
+    pub(super) layouts: Result<Layouts, NoLayouts>,
     /// The layouts by which hooks report await chains, by addresses in memory.
     pub(super) followed: Option<chain::Program>,
     libraries: Vec<Image>,
     /// The reason why system calls are seen by tracepoints, if they are.
-    tracepoints: Option<String>,
+    tracepoints: Option<Tracepoints>,
     /// The descriptors of standard output and error that are seen, or why none is.
     prints: Result<Option<Prints>, String>,
 }
@@ -76,7 +74,7 @@ impl FoundTarget {
             purpose: Purpose::default(),
             headers: None,
             blocked: false,
-            layouts: Err("not asked for".to_owned()),
+            layouts: Err(NoLayouts::NotAskedFor),
             followed: None,
             libraries: Vec::new(),
             tracepoints: None,
@@ -143,8 +141,8 @@ impl FoundTarget {
         std::iter::once(executable).chain(std::mem::take(&mut self.libraries)).collect()
     }
 
-    /// Leaves out what the kernel refused, and says so.
-    pub(super) fn leave_out_refused(&mut self, probe: &Probe) {
+    /// Leaves out what the kernel refused, and says what of the target is not seen, or at others' cost.
+    pub(super) fn settle(&mut self, process: &Process, probe: &Probe) {
         if let Some(error) = probe.without_http() {
             eprintln!("HTTP is not watched: {error}");
             syscalls::leave_out_http(&mut self.plan, &mut Vec::new());
@@ -154,25 +152,22 @@ impl FoundTarget {
         let refused = probe.without_prints().map(ToString::to_string);
         if let Some(why) = self.prints.as_ref().err().or(refused.as_ref()) {
             eprintln!("standard output and error are not captured: {why}");
-            self.plan.hooks.retain(|hook| hook.sees != LOGS);
+            self.plan.hooks.retain(|hook| hook.sees != Sees::Logs);
             self.purpose.logs = false;
         }
-        syscalls::announce(self.tracepoints.as_deref(), self.purpose);
+        let images = self.plan.images(&process.executable);
+        syscalls::announce(self.tracepoints.as_ref(), &images, self.purpose);
         if let Some(error) = probe.without_blocked() {
             eprintln!("time blocked inside polls is not observed: {error}");
             self.blocked = false;
         }
-    }
-
-    /// Says what is not seen of the target, although it might be expected.
-    pub(super) fn announce(&self) {
-        other_tokios::announce(other_tokios::sentences(&self.plan));
+        other_tokios::announce(&other_tokios::sentences(&self.plan.hooks, &images));
     }
 }
 
 /// Compiles the layouts. Names of types do not tell of which tokio they are: where there are several, no runtime's list
 /// is looked for.
-fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, String> {
+fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;
     Ok(if plan.several_tokios { Layouts { owned: None, ..layouts } } else { layouts })
 }

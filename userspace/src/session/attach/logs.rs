@@ -6,12 +6,12 @@ use probe_common::config::Call;
 
 use crate::probe::{Image, Prints};
 use asyncscope_discovery::{
-    calls::{self, LOGS, TRANSFER},
+    calls,
     plan::{Placement, Plan, Program},
     process::Process,
     threads,
 };
-use asyncscope_trace::facts::Hook;
+use asyncscope_trace::facts::{Hook, Sees};
 
 /// Returns what can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
 /// places one more at each of them.
@@ -29,9 +29,9 @@ pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image])
     if placed == 0 {
         return Err("no system call that writes has a hook (see `asyncscope inspect`)".to_owned());
     }
-    let writes = |hook: &&Hook| hook.sees == TRANSFER && hook.address.is_some() && calls::is_of_write(&hook.how);
+    let writes = |hook: &&Hook| hook.sees == Sees::Http && hook.call().is_some_and(calls::is_write);
     let hooks: Vec<Hook> = plan.hooks.iter().filter(writes).cloned().collect();
-    plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: LOGS.to_owned(), ..hook }));
+    plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: Sees::Logs, ..hook }));
     Ok(Prints { descriptors, tracepoints: false })
 }
 

@@ -17,6 +17,7 @@ use anyhow::{Error, Result};
 use super::{plan::AttachOptions, privileges};
 use crate::probe::Probe;
 use asyncscope_discovery::{debug, elf::Elf, lines::Lines, process::Process, rest::PollCode};
+use asyncscope_view::sentences;
 use attached::Attached;
 use found::FoundTarget;
 use traps::Traps;
@@ -25,11 +26,11 @@ use traps::Traps;
 pub(super) fn attach(process: Process, from_first_instruction: bool, options: &AttachOptions) -> Result<Attached> {
     privileges::check_caller(&process)?;
     let data = process.read_executable()?;
-    let elf = Elf::parse(&data).map_err(|why| found::not_watchable(&process, why))?;
+    let elf = Elf::parse(&data).map_err(|reason| found::not_watchable(&process, sentences::unreadable(&reason)))?;
     let path = Path::new(process.executable_path());
     let debug = debug::find(&elf, path, Some(process.pid), &options.names).map_err(Error::msg)?;
     let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
     let mut found = FoundTarget::discover(&process, &elf, from_first_instruction)?;
@@ -41,8 +42,7 @@ pub(super) fn attach(process: Process, from_first_instruction: bool, options: &A
     let probe = Probe::attach(&request, &images, &options.probe);
     let probe = probe.map_err(|error| checks::gone_or(&process, error.into()))?;
     checks::check_identity(&process)?;
-    found.leave_out_refused(&probe);
-    found.announce();
+    found.settle(&process, &probe);
     Ok(Attached {
         lines: options.take_stacks().then(|| Lines::new(&elf, found.bias)),
         facts: facts::of(&found, &process, &elf),

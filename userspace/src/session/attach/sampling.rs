@@ -6,11 +6,9 @@ use anyhow::{Error, Result};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 
 use crate::probe::Sampling;
-use asyncscope_discovery::{
-    calls, h2,
-    plan::{Plan, Program},
-};
-use asyncscope_trace::facts::RunningTask;
+use asyncscope_discovery::plan::{Plan, Program};
+use asyncscope_trace::facts::{RunningTask, Sees};
+use asyncscope_view::sentences;
 
 /// Of 4 KiB, beside the one with the stack pointer: what is below a task's poll is seldom more.
 const STACK_PAGES: u32 = 6;
@@ -19,6 +17,7 @@ const STACK_PAGES: u32 = 6;
 /// be shown by request, those on the ends of tasks. What sees HTTP is left out elsewhere.
 pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<Sampling> {
     let place = plan.running_task().map_err(|why| {
+        let why = sentences::running_unknown(&why);
         Error::msg(format!("CPU time cannot be sampled by task: {why}; --mode trace does not need that"))
     })?;
     const COMPLETE: [u64; 2] = [EntryCookie::Complete as u64, EntryCookie::CompleteUnsets as u64];
@@ -37,10 +36,10 @@ pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) 
         .iter()
         .filter(|placement| matches!(placement.program, Program::Transition | Program::TransitionEntry));
     let ends: HashSet<u64> = ends.map(|placement| placement.address.0).collect();
-    plan.hooks.retain_mut(|hook| match hook.sees.as_str() {
-        "spawn" | "shutdown" | calls::TRANSFER | calls::DESCRIPTOR | h2::HEAD => true,
-        "poll-end" if hook.address.is_some_and(|address| ends.contains(&address)) => {
-            hook.sees = "task-end".to_owned();
+    plan.hooks.retain_mut(|hook| match hook.sees {
+        Sees::Spawn | Sees::Shutdown | Sees::Http | Sees::Connection | Sees::Http2Head => true,
+        Sees::PollEnd if hook.armed().is_some_and(|site| ends.contains(&site.address)) => {
+            hook.sees = Sees::TaskEnd;
             true
         }
         _ => false,

@@ -8,15 +8,14 @@ use crate::{
     session::plan::{HttpOptions, SyscallSource},
 };
 use asyncscope_discovery::{
-    cache,
-    calls::{self, TRANSFER},
+    cache, calls,
     elf::Elf,
-    h2,
     libraries::{self, Library},
     plan::{Plan, Program},
     process::Process,
 };
-use asyncscope_trace::facts::Hook;
+use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
+use asyncscope_view::sentences;
 
 /// The purpose that system calls are seen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub(super) fn leave_out_http(plan: &mut Plan, libraries: &mut Vec<Image>) {
     let placements = libraries.iter_mut().map(|image| &mut image.placements).chain([&mut plan.placements]);
     placements.for_each(|placements| placements.retain(|placement| !placement.program.sees_http()));
     libraries.retain(|image| !image.placements.is_empty());
-    plan.hooks.retain(|hook| ![TRANSFER, calls::DESCRIPTOR, h2::HEAD].contains(&hook.sees.as_str()));
+    plan.hooks.retain(|hook| !matches!(hook.sees, Sees::Http | Sees::Connection | Sees::Http2Head));
     plan.tracepoints = None;
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn see(
     of: Purpose,
 ) -> Result<Vec<Image>> {
     if by == SyscallSource::Tracepoints {
-        by_tracepoints(plan, "as was asked for".to_owned());
+        by_tracepoints(plan, Tracepoints::AskedFor);
         return Ok(Vec::new());
     }
     let mut libraries = libraries::of(process);
@@ -98,50 +97,58 @@ pub(crate) fn see(
 
 /// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
-fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<String> {
+fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<Tracepoints> {
     let lacking = calls::lacking(hooks);
-    let lacks = |calls: &[&str]| calls.iter().all(|call| lacking.contains(call));
-    let reason = hooks.iter().find(|hook| hook.sees == TRANSFER && hook.address.is_none());
+    let lacks = |calls: &[SystemCall]| calls.iter().all(|call| lacking.contains(call));
     let http = match is_static {
-        true => lacks(&["read", "recvfrom", "readv"]) || lacks(&["write", "sendto", "writev"]),
+        true => {
+            lacks(&[SystemCall::Read, SystemCall::Receive, SystemCall::ReadVector])
+                || lacks(&[SystemCall::Write, SystemCall::Send, SystemCall::WriteVector])
+        }
         false => !lacking.is_empty(),
     };
-    let logs = if is_static { lacks(&["write", "writev"]) } else { lacks(&["write"]) || lacks(&["writev"]) };
+    const WRITES: [SystemCall; 2] = [SystemCall::Write, SystemCall::WriteVector];
+    let logs = if is_static { lacks(&WRITES) } else { WRITES.iter().any(|call| lacking.contains(call)) };
     let unseen = (of.http && http) || (of.logs && logs);
-    let none = || format!("the system calls {} have no hook", lacking.join(", "));
-    unseen.then(|| reason.map_or_else(none, |hook| hook.how.clone()))
+    unseen.then(|| why_unseen(hooks, lacking))
 }
 
-fn by_tracepoints(plan: &mut Plan, why: String) {
+/// Returns the first hook on a call that is missing, else the calls that have none.
+fn why_unseen(hooks: &[Hook], calls: Vec<SystemCall>) -> Tracepoints {
+    let of_calls = hooks.iter().filter(|hook| hook.sees == Sees::Http);
+    match of_calls.into_iter().find_map(|hook| Some((hook.image, hook.why_missing()?.clone()))) {
+        Some((image, missing)) => Tracepoints::Hook { image, missing },
+        None => Tracepoints::CallsWithoutHook { calls },
+    }
+}
+
+fn by_tracepoints(plan: &mut Plan, why: Tracepoints) {
     plan.placements.retain(|placement| !matches!(placement.program, Program::Transfer | Program::Descriptor));
-    plan.hooks.retain(|hook| ![TRANSFER, calls::DESCRIPTOR].contains(&hook.sees.as_str()));
+    plan.hooks.retain(|hook| !matches!(hook.sees, Sees::Http | Sees::Connection));
     plan.tracepoints = Some(why);
 }
 
 /// Says what tracepoints cost others.
-pub(super) fn announce(tracepoints: Option<&str>, of: Purpose) {
+pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: Purpose) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
             "{what} is seen by the kernel's tracepoints on system calls ({why}). They slow each system call of every \
              process on this machine a little; --http-by hooks leaves them out",
-            why = why.escape_debug()
+            why = sentences::tracepoints(why, images).escape_debug()
         );
     }
 }
 
-/// Finds the hooks in the process's C libraries, and adds them to the plan's list for people.
+/// Finds the hooks in the process's C libraries, and adds them to the plan's list.
 fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     for library in libraries {
-        match in_library(&library) {
+        let image = plan.image(&library.name);
+        match in_library(&library, image) {
             Ok((found, _)) if is_main(&library.name) && !calls::lacking(&found.hooks).is_empty() => {
-                let lacking = calls::lacking(&found.hooks).join(", ");
-                plan.hooks.push(missing(&format!(
-                    "in {} the system calls {lacking} have no number of their own: glibc 2.41 and newer, and musl, \
-                     make them in one function that serves all",
-                    library.name
-                )));
+                let calls = calls::lacking(&found.hooks);
+                plan.hooks.push(missing(image, MissingReason::CallsShareFunction { calls }));
             }
             Ok((found, bias)) => {
                 if let Some(bias) = bias {
@@ -150,27 +157,29 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
                 plan.hooks.extend(found.hooks);
                 images.push(Image { path: library.path(), held: Some(library.file), placements: found.placements });
             }
-            Err(why) => plan.hooks.push(missing(&format!("{} {why}", library.name))),
+            Err(reason) => plan.hooks.push(missing(image, MissingReason::LibraryUnreadable { reason })),
         }
     }
-    if !plan.hooks.iter().any(|hook| hook.sees == TRANSFER) {
-        plan.hooks.push(missing("no system call was found in the executable, and no C library is loaded"));
+    if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
+        plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NoCalls));
     }
     Ok(images)
 }
 
 /// Notes that a file alone tells nothing of its C library, which may be another one where it runs.
 pub(crate) fn note_file(plan: &mut Plan) {
-    if !plan.hooks.iter().any(|hook| hook.sees == TRANSFER) {
-        plan.hooks.push(missing("the C library is looked at in a running process: give its pid"));
+    if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
+        plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NeedsProcess));
     }
 }
 
-fn in_library(library: &Library) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), String> {
+fn in_library(
+    library: &Library,
+    image: ImageId,
+) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), Unreadable> {
     let elf = Elf::parse(&library.data)?;
     let mut plan = cache::plan(&elf, calls::discover_library)?;
-    let file = library.name.rsplit('/').next().unwrap_or_default().to_owned();
-    plan.hooks.iter_mut().for_each(|hook| hook.how = format!("{file}: {}", hook.how));
+    plan.hooks.iter_mut().for_each(|hook| hook.image = image);
     Ok((plan, library.bias(&elf)))
 }
 
@@ -179,55 +188,57 @@ fn is_main(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|file| !file.starts_with("libpthread"))
 }
 
-fn missing(why: &str) -> Hook {
-    Hook { sees: TRANSFER.to_owned(), address: None, instruction: String::new(), emulated: false, how: why.to_owned() }
+const fn missing(image: ImageId, why: MissingReason) -> Hook {
+    Hook::missing(Sees::Http, image, why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use asyncscope_trace::facts::{
+        HookSite, HookState, Proof,
+        SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
+    };
 
     const HTTP: Purpose = Purpose { http: true, logs: false };
     const LOGS: Purpose = Purpose { http: false, logs: true };
 
-    fn seen(calls: &[&str]) -> Vec<Hook> {
-        let hook = |call: &&str| Hook {
-            address: Some(1),
-            how: match *call {
-                "close" => "before the system call close".to_owned(),
-                "readv" | "writev" => format!("behind the system calls {call}, p{call}2"),
-                _ => format!("behind the system call {call}"),
-            },
-            ..missing("")
+    fn seen(calls: &[SystemCall]) -> Vec<Hook> {
+        let hook = |&call: &SystemCall| {
+            let proof = Proof::SystemCall { call };
+            let site = HookSite { address: 1, instruction: String::new(), emulated: false, proof };
+            Hook { sees: Sees::Http, image: ImageId::EXECUTABLE, state: HookState::Armed(site) }
         };
         calls.iter().map(hook).collect()
     }
 
     #[test]
     fn a_c_library_has_all_calls_and_a_static_program_those_it_makes() {
-        let all = ["read", "write", "recvfrom", "sendto", "close"];
-        let mut hooks = seen(&all);
-        assert!(unseen(&hooks, false, HTTP).is_some_and(|why| why.contains("readv, writev")));
+        let mut hooks = seen(&[Read, Write, Receive, Send, Close]);
+        let why = Tracepoints::CallsWithoutHook { calls: vec![ReadVector, WriteVector] };
+        assert_eq!(unseen(&hooks, false, HTTP), Some(why));
         assert_eq!(unseen(&hooks, true, HTTP), None);
-        hooks.extend(seen(&["readv", "writev"]));
+        hooks.extend(seen(&[ReadVector, WriteVector]));
         assert_eq!(unseen(&hooks, false, HTTP), None);
-        assert!(unseen(&seen(&["writev", "close"]), true, HTTP).is_some(), "nothing sees what is read");
-        assert!(unseen(&seen(&["recvfrom", "close"]), true, HTTP).is_some(), "nothing sees what is written");
-        assert_eq!(unseen(&[missing("why")], false, HTTP).as_deref(), Some("why"));
+        assert!(unseen(&seen(&[WriteVector, Close]), true, HTTP).is_some(), "nothing sees what is read");
+        assert!(unseen(&seen(&[Receive, Close]), true, HTTP).is_some(), "nothing sees what is written");
+        let missing = missing(ImageId(1), MissingReason::NoCalls);
+        let why = Tracepoints::Hook { image: ImageId(1), missing: MissingReason::NoCalls };
+        assert_eq!(unseen(&[missing], false, HTTP), Some(why));
     }
 
     #[test]
     fn lines_need_no_more_than_calls_that_write() {
-        assert_eq!(unseen(&seen(&["write", "writev"]), false, LOGS), None);
-        assert!(unseen(&seen(&["write", "read"]), false, LOGS).is_some());
-        assert_eq!(unseen(&seen(&["write"]), true, LOGS), None);
-        assert!(unseen(&seen(&["read", "sendto"]), true, LOGS).is_some());
+        assert_eq!(unseen(&seen(&[Write, WriteVector]), false, LOGS), None);
+        assert!(unseen(&seen(&[Write, Read]), false, LOGS).is_some());
+        assert_eq!(unseen(&seen(&[Write]), true, LOGS), None);
+        assert!(unseen(&seen(&[Read, Send]), true, LOGS).is_some());
     }
 
     #[test]
     fn tracepoints_leave_no_hook_on_calls() {
-        let mut plan = Plan { hooks: seen(&["read", "close"]), ..Plan::default() };
-        by_tracepoints(&mut plan, "why".to_owned());
-        assert_eq!((plan.hooks.len(), plan.tracepoints.as_deref()), (0, Some("why")));
+        let mut plan = Plan { hooks: seen(&[Read, Close]), ..Plan::default() };
+        by_tracepoints(&mut plan, Tracepoints::AskedFor);
+        assert_eq!((plan.hooks.len(), plan.tracepoints), (0, Some(Tracepoints::AskedFor)));
     }
 }

@@ -21,7 +21,7 @@ const MAX_STEPS: usize = 1000;
 
 /// Prints one line when all is in place, for people and for scripts that wait for it.
 fn announce(attached: &Attached) {
-    let hooks = attached.facts.hooks.iter().filter(|hook| hook.address.is_some()).count();
+    let hooks = attached.facts.hooks.iter().filter(|hook| hook.armed().is_some()).count();
     let missing = attached.facts.hooks.len() - hooks;
     let missing =
         if missing == 0 { String::new() } else { format!(", {missing} not found (see `asyncscope inspect`)") };

@@ -14,10 +14,10 @@ use crate::session::attach::traps::{ExitPlace, Traps};
 use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
 use asyncscope_trace::{
     event::{
-        At, Ended, Event, Function, Running, TaskId, What,
-        sample::{Taken, TakenBlocked, blocked_outside, shortened},
+        At, Ended, Event, Running, TaskId, What,
+        sample::{Taken, TakenBlocked, blocked_outside},
     },
-    facts::PollCode,
+    facts::{Function, PollCode, shortened},
 };
 use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 

@@ -21,7 +21,10 @@ use asyncscope_trace::{
     chain::{Program, Snapshot},
     event::TaskId,
 };
-use asyncscope_view::dump::{self as dump_view, Told};
+use asyncscope_view::{
+    dump::{self as dump_view, Told},
+    sentences,
+};
 use watching::Watching;
 
 /// Prints every live task and what it awaits.
@@ -40,6 +43,7 @@ pub fn dump(plan: &DumpPlan) -> Result<()> {
     let program = match &attached.layouts {
         Ok(layouts) => layouts.program.clone().moved(attached.bias.0),
         Err(why) => {
+            let why = sentences::no_layouts(*why);
             eprintln!("no await chains of {}: {why}", attached.facts.process.name.escape_debug());
             Program::default()
         }

@@ -8,11 +8,11 @@
 use crate::{Call, Close, Closed, Detail, Graph, How, Line, Noted, Outcome, Owner, Parent, Printed};
 use crate::{Request, Setup, Stretch, Task, Tasks, WakeBy};
 use asyncscope_trace::event::{
-    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
-    Source, SpawnWay, Standard, Start, Turn, TurnOf,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
+    SpawnWay, Standard, Start, Turn, TurnOf,
 };
 use asyncscope_trace::event::{State, TaskId, TaskRef, Value, What};
-use asyncscope_trace::facts::{Driver, DriverCode, Facts, PollCode, TaskType, Thread};
+use asyncscope_trace::facts::{Driver, DriverCode, Facts, Function, PollCode, TaskType, Thread};
 use probe_common::record::state::*;
 
 pub const IO: u64 = 0x10;
