@@ -1,7 +1,7 @@
 //! What is known about a target beside its events: plain data that a recording holds as well.
 //!
-//! `target` finds these out, `model` is told the few that change what events mean, `view` needs the
-//! names. No behaviour lives here.
+//! `discovery` finds these out, `model` is told the few that change what events mean, `view` makes sentences and
+//! pictures of them. No behaviour lives here, and no String that asyncscope words itself.
 
 mod ability;
 mod bounded;

@@ -42,13 +42,24 @@ pub struct Inspection<'a> {
     pub hooks: &'a [Hook],
 }
 
+/// The version of the JSON: raised when a field changes its meaning or goes.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    kind: &'static str,
+    format: u32,
+    #[serde(flatten)]
+    inspection: &'a Inspection<'a>,
+}
+
 /// Writes one JSON object.
 ///
 /// # Errors
 ///
 /// The writer's.
 pub fn json(inspection: &Inspection<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, inspection)?;
+    serde_json::to_writer_pretty(&mut *out, &Document { kind: "inspect", format: FORMAT, inspection })?;
     writeln!(out)
 }
 

@@ -11,6 +11,7 @@ use super::{
     At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
     SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What,
 };
+use crate::facts::{Function, INLINED_MAX};
 
 /// Any event that a record can hold.
 pub fn event() -> impl Strategy<Value = Event> {
