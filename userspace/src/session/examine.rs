@@ -41,7 +41,7 @@ pub enum InspectFormat {
 /// A sentence: it cannot be read, or there is no tokio in it.
 pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Result<()> {
     let (file, process, data) = if of.contains('/') || Path::new(of).is_file() {
-        (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
+        (PathBuf::from(of), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
@@ -52,11 +52,12 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         (process.executable_path().to_owned(), Some(process), data)
     };
     let pid = process.as_ref().map(|process| process.pid);
-    let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
+    let shown = file.display().to_string();
+    let not_watchable = |why: String| TargetError::NotWatchable { file: shown.clone(), why };
     let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
     let elf = Elf::parse(&data).map_err(unreadable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
-    let path = here().unwrap_or_else(|| PathBuf::from(&file));
+    let path = here().unwrap_or_else(|| file.clone());
     let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
     let elf = match &debug {
         Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
@@ -73,7 +74,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         None => syscalls::note_file(&mut plan),
     }
     let inspection = Inspection {
-        file: &file,
+        file: &shown,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
         current_task: plan.current_task,
@@ -82,7 +83,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,
-        images: &plan.images(&file),
+        images: &plan.images(&shown),
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();

@@ -9,7 +9,7 @@ use asyncscope_discovery::{
     elf::Elf,
     plan::Plan,
     process::Process,
-    sockets,
+    procfs, sockets,
 };
 use asyncscope_trace::facts::{Facts, PollCode, Process as ProcessFacts, Sampling, Thread};
 
@@ -60,7 +60,7 @@ fn run_id() -> String {
 
 /// Returns the name of this host, which is empty where it is not known.
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+    procfs::hostname()
 }
 
 /// Returns the facts of the executable, with addresses in memory.

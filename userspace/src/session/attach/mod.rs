@@ -10,8 +10,6 @@ mod sampling;
 pub(crate) mod syscalls;
 pub(crate) mod traps;
 
-use std::path::Path;
-
 use anyhow::{Error, Result};
 
 use super::{plan::AttachOptions, privileges};
@@ -27,8 +25,7 @@ pub(super) fn attach(process: Process, from_first_instruction: bool, options: &A
     privileges::check_caller(&process)?;
     let data = process.read_executable()?;
     let elf = Elf::parse(&data).map_err(|reason| found::not_watchable(&process, sentences::unreadable(&reason)))?;
-    let path = Path::new(process.executable_path());
-    let debug = debug::find(&elf, path, Some(process.pid), &options.names).map_err(Error::msg)?;
+    let debug = debug::find(&elf, process.executable_path(), Some(process.pid), &options.names).map_err(Error::msg)?;
     let elf = match &debug {
         Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,

@@ -13,6 +13,7 @@ use asyncscope_discovery::{
     libraries::{self, Library},
     plan::{Plan, Program},
     process::Process,
+    procfs,
 };
 use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
 use asyncscope_view::sentences;
@@ -48,10 +49,8 @@ pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::
 
 /// Returns as many descriptors as the process may open.
 fn descriptors(pid: u32) -> u32 {
-    let limits = asyncscope_discovery::proc::text(format!("/proc/{pid}/limits")).unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
-    soft.unwrap_or(DESCRIPTORS_MAX).clamp(DESCRIPTORS_MIN, DESCRIPTORS_MAX)
+    let limit = procfs::open_files_limit(pid).and_then(|limit| u32::try_from(limit).ok());
+    limit.unwrap_or(DESCRIPTORS_MAX).clamp(DESCRIPTORS_MIN, DESCRIPTORS_MAX)
 }
 
 /// Takes the hooks that see HTTP out of the plan and the libraries.

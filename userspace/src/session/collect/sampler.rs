@@ -11,7 +11,7 @@ use probe_common::record::{self, Head};
 use super::task_types::TaskTypes;
 use crate::probe::StillBlocked;
 use crate::session::attach::traps::{ExitPlace, Traps};
-use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
+use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, procfs};
 use asyncscope_trace::{
     event::{
         At, Ended, Event, Running, TaskId, What,
@@ -222,8 +222,7 @@ fn is_new(reported: &mut HashSet<u64>, key: u64) -> bool {
 
 fn modules(process: &Process) -> Modules {
     // Without its mappings no code is known, and every stack says so.
-    let maps = threads::maps(process.pid);
-    Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to))
+    Modules::find(&procfs::maps(process.pid), &mut |at, to| process.read_memory(RuntimeAddr(at), to))
 }
 
 /// Returns one key for equal stacks. 0 is no stack's.
