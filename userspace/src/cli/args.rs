@@ -14,7 +14,7 @@ use asyncscope_view::{
     otlp::{Options, Sampling, Traces},
     samples::By as GroupedBy,
     select::Selection,
-    stacks::Weight,
+    weight::Weight,
 };
 
 /// Shows where the time of an unmodified tokio program goes, and how it got there.

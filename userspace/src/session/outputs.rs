@@ -18,8 +18,9 @@ use asyncscope_view::{
     pprof, printed, request, requests,
     samples::{By, Chosen},
     select::Selection,
-    stacks::{Part, Weight},
+    stacks::Part,
     summary,
+    weight::Weight,
 };
 
 /// The mode of a new recording, which tells more of the target than a picture does.

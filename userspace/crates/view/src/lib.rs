@@ -10,6 +10,7 @@ pub mod flamegraph;
 pub mod folded;
 pub mod inspect;
 pub mod json;
+mod labels;
 pub mod lost;
 mod names;
 mod of_requests;
@@ -27,5 +28,6 @@ pub mod summary;
 mod tests;
 mod tree;
 mod units;
+pub mod weight;
 
 pub use names::printable;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use clap::ValueEnum;
 
+use super::labels::id as id_of;
 use super::names::{Names, frame, text};
-use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
 use asyncscope_trace::event::{Ended, Function, Running, TaskId};

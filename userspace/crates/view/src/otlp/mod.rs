@@ -9,6 +9,7 @@ mod clock;
 mod due;
 mod events;
 mod ids;
+mod links;
 mod place;
 mod requests;
 mod resource;
