@@ -4,6 +4,10 @@ mod clock;
 mod command;
 mod dump;
 mod examine;
+#[cfg(feature = "otlp")]
+mod export;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_export.rs"]
 mod export;
 mod http;
 mod live;

@@ -35,6 +35,7 @@ impl<'a> Names<'a> {
     }
 
     /// A task type's name as it is, if it is that of a function.
+    #[cfg(feature = "otlp")]
     pub(super) fn known_task_type(&self, vtable: u64) -> Option<&'a str> {
         self.types.get(&vtable).copied().filter(|name| !name.starts_with("task#"))
     }

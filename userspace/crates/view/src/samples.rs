@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use clap::ValueEnum;
-
 use super::labels::id as id_of;
 use super::names::{Names, frame, text};
 use super::tree::{Tree, thread_frame};
@@ -12,7 +10,7 @@ use asyncscope_trace::event::{Ended, Function, Running, TaskId};
 use asyncscope_trace::facts::Facts;
 
 /// What samples are grouped by first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
     /// The tasks, under those that spawned them.
     #[default]

@@ -1,7 +1,5 @@
 //! What the width of a stack stands for.
 
-use clap::ValueEnum;
-
 use asyncscope_model::Times;
 
 /// Below a task: its time inside polls in which its thread was blocked.
@@ -10,7 +8,7 @@ const BLOCKED: &str = "[blocked]";
 const IN_TRAP: &str = "[in asyncscope's own trap]";
 
 /// What a stack's width means: nanoseconds, or samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weight {
     /// Time inside polls, but for other tasks' polls nested in them.
     #[default]
