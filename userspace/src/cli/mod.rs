@@ -1,6 +1,10 @@
 //! Arguments, decided into a plan, handed to the session.
 
 mod args;
+mod formats;
+mod outputs;
+mod spans;
+mod values;
 
 use std::process::ExitCode;
 
