@@ -113,8 +113,9 @@ impl EventPump {
         Ok(())
     }
 
-    /// Notes whether what has been drained is this program's: it is if its memory is there after that. If it is not, all since the
-    /// last such moment may be of another one, whose tasks have the same ids: the recording ends there.
+    /// Notes up to when it certainly was this program that ran: what has been drained is its own if its memory is
+    /// there after that. If it is not, all since the last such moment may be of another one, whose tasks have the
+    /// same ids: the recording ends there.
     fn still_this_program(&mut self, attached: &Attached, time: u64, losses: Losses) {
         if self.became_another || attached.process.became_another() {
             self.became_another = true;
