@@ -213,7 +213,7 @@ const fn missing(image: ImageId, why: MissingReason) -> Hook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{
+    use asyncscope_trace::facts::{
         HookSite, HookState, Proof,
         SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
     };
