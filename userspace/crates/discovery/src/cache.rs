@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{elf::Elf, plan::Plan};
+use super::{elf::Elf, plan::Plan, procfs};
 use asyncscope_trace::facts::CurrentTask;
 
 /// A larger file is not read: no plan takes that much.
@@ -116,7 +116,7 @@ fn read(file: &Path) -> Option<Kept<Plan>> {
 
 /// This very build of asyncscope: another may find more, or know better.
 fn version() -> String {
-    let own = fs::metadata("/proc/self/exe").map(|own| (own.len(), own.mtime(), own.mtime_nsec()));
+    let own = fs::metadata(procfs::OWN_EXECUTABLE).map(|own| (own.len(), own.mtime(), own.mtime_nsec()));
     format!("{} {:?}", env!("CARGO_PKG_VERSION"), own.unwrap_or_default())
 }
 

@@ -34,6 +34,7 @@ impl<'a> Names<'a> {
     }
 
     /// A task type's name as it is, if it is that of a function.
+    #[cfg(feature = "otlp")]
     pub(super) fn known_task_type(&self, vtable: u64) -> Option<Cow<'a, str>> {
         self.types.get(&vtable).copied().and_then(known_task_type)
     }

@@ -7,8 +7,9 @@ mod sentences;
 
 use super::lost::Lost;
 use super::names::{frame, printable};
-use super::stacks::{Part, Weight, fold};
+use super::stacks::{Part, fold};
 use super::units::human;
+use super::weight::Weight;
 use super::{flamegraph, folded, json, summary};
 use asyncscope_model::Graph;
 use asyncscope_model::testing::script;

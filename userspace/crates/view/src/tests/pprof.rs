@@ -5,7 +5,8 @@ use prost::Message as _;
 
 use super::super::pprof::{Profile, write};
 use super::super::samples::By;
-use super::super::stacks::{Part, Weight};
+use super::super::stacks::Part;
+use super::super::weight::Weight;
 use super::samples::SCRIPT;
 use super::{FAMILY, facts};
 use asyncscope_model::testing::sampled;

@@ -1,52 +1,35 @@
-//! What is watched of HTTP: which hooks, and which headers.
+//! System calls: what they are seen for, and by which hooks.
 
 use anyhow::Result;
 
-use super::start::check_memory;
-use crate::probe::{self, Image};
+use super::checks::check_memory;
+use crate::{
+    probe::{self, Image},
+    session::plan::{HttpOptions, SyscallSource},
+};
 use asyncscope_discovery::{
     cache, calls,
     elf::Elf,
     libraries::{self, Library},
     plan::{Plan, Program},
     process::Process,
+    procfs,
 };
 use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
 use asyncscope_view::sentences;
 
-/// What of HTTP is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// The headers whose values are, in lower case.
-    pub headers: Vec<String>,
-    /// Whether values are replaced by hashes.
-    pub redact: bool,
-}
-
-/// How system calls are seen.
+/// The purpose that system calls are seen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum By {
-    /// By hooks in the target's code; where these cannot see them, by tracepoints.
-    #[default]
-    Either,
-    /// By hooks in the target's code only.
-    Hooks,
-    /// By the kernel's tracepoints, which every process of the machine passes with each system call.
-    Tracepoints,
+pub(crate) struct Purpose {
+    pub(crate) http: bool,
+    /// Lines on standard output and error.
+    pub(crate) logs: bool,
 }
 
-/// What system calls are seen for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct For {
-    pub(super) http: bool,
-    /// What is written to standard output and error.
-    pub(super) logs: bool,
-}
+impl Purpose {
+    pub(crate) const EVERYTHING: Self = Self { http: true, logs: true };
 
-impl For {
-    pub(super) const EVERYTHING: Self = Self { http: true, logs: true };
-
-    pub(super) fn is_nothing(self) -> bool {
+    pub(crate) fn is_nothing(self) -> bool {
         !self.http && !self.logs
     }
 }
@@ -55,7 +38,7 @@ impl For {
 const DESCRIPTORS_MAX: u32 = 1 << 16;
 const DESCRIPTORS_MIN: u32 = 1024;
 
-pub(super) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
+pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::Http {
     probe::Http {
         headers: http.headers.clone(),
         descriptors: descriptors(pid),
@@ -64,16 +47,14 @@ pub(super) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
     }
 }
 
-/// As many as the process may open.
+/// Returns as many descriptors as the process may open.
 fn descriptors(pid: u32) -> u32 {
-    let limits = asyncscope_discovery::proc::text(format!("/proc/{pid}/limits")).unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
-    soft.unwrap_or(DESCRIPTORS_MAX).clamp(DESCRIPTORS_MIN, DESCRIPTORS_MAX)
+    let limit = procfs::open_files_limit(pid).and_then(|limit| u32::try_from(limit).ok());
+    limit.unwrap_or(DESCRIPTORS_MAX).clamp(DESCRIPTORS_MIN, DESCRIPTORS_MAX)
 }
 
 /// Takes the hooks that see HTTP out of the plan and the libraries.
-pub(super) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
+pub(super) fn leave_out_http(plan: &mut Plan, libraries: &mut Vec<Image>) {
     let placements = libraries.iter_mut().map(|image| &mut image.placements).chain([&mut plan.placements]);
     placements.for_each(|placements| placements.retain(|placement| !placement.program.sees_http()));
     libraries.retain(|image| !image.placements.is_empty());
@@ -87,14 +68,14 @@ pub(super) fn leave_out(plan: &mut Plan, libraries: &mut Vec<Image>) {
 /// # Errors
 ///
 /// The library's code in memory is not that of its file.
-pub(super) fn see_calls(
+pub(crate) fn see(
     process: &Process,
     plan: &mut Plan,
     from_first_instruction: bool,
-    by: By,
-    of: For,
+    by: SyscallSource,
+    of: Purpose,
 ) -> Result<Vec<Image>> {
-    if by == By::Tracepoints {
+    if by == SyscallSource::Tracepoints {
         by_tracepoints(plan, Tracepoints::AskedFor);
         return Ok(Vec::new());
     }
@@ -105,7 +86,7 @@ pub(super) fn see_calls(
     let is_static = libraries.is_empty();
     let images = add(process, plan, libraries)?;
     match unseen(&plan.hooks, is_static, of) {
-        Some(why) if by == By::Either => {
+        Some(why) if by == SyscallSource::Either => {
             by_tracepoints(plan, why);
             Ok(Vec::new())
         }
@@ -113,9 +94,9 @@ pub(super) fn see_calls(
     }
 }
 
-/// Why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
+/// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
-fn unseen(hooks: &[Hook], is_static: bool, of: For) -> Option<Tracepoints> {
+fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<Tracepoints> {
     let lacking = calls::lacking(hooks);
     let lacks = |calls: &[SystemCall]| calls.iter().all(|call| lacking.contains(call));
     let http = match is_static {
@@ -131,7 +112,7 @@ fn unseen(hooks: &[Hook], is_static: bool, of: For) -> Option<Tracepoints> {
     unseen.then(|| why_unseen(hooks, lacking))
 }
 
-/// The first hook on a call that is missing, else the calls that have none.
+/// Returns the first hook on a call that is missing, else the calls that have none.
 fn why_unseen(hooks: &[Hook], calls: Vec<SystemCall>) -> Tracepoints {
     let of_calls = hooks.iter().filter(|hook| hook.sees == Sees::Http);
     match of_calls.into_iter().find_map(|hook| Some((hook.image, hook.why_missing()?.clone()))) {
@@ -146,8 +127,8 @@ fn by_tracepoints(plan: &mut Plan, why: Tracepoints) {
     plan.tracepoints = Some(why);
 }
 
-/// What tracepoints cost others has to be said.
-pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: For) {
+/// Says what tracepoints cost others.
+pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: Purpose) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
@@ -158,7 +139,7 @@ pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of:
     }
 }
 
-/// The hooks in the process's C libraries, which are added to the plan's list.
+/// Finds the hooks in the process's C libraries, and adds them to the plan's list.
 fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     for library in libraries {
@@ -184,8 +165,8 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
     Ok(images)
 }
 
-/// What a file alone tells: its C library may be another one where it runs.
-pub(super) fn note_file(plan: &mut Plan) {
+/// Notes that a file alone tells nothing of its C library, which may be another one where it runs.
+pub(crate) fn note_file(plan: &mut Plan) {
     if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
         plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NeedsProcess));
     }
@@ -201,7 +182,7 @@ fn in_library(
     Ok((plan, library.bias(&elf)))
 }
 
-/// Whether it is the C library, and not one beside it.
+/// Returns `true` if it is the C library, and not one beside it.
 fn is_main(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|file| !file.starts_with("libpthread"))
 }
@@ -218,8 +199,8 @@ mod tests {
         SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
     };
 
-    const HTTP: For = For { http: true, logs: false };
-    const LOGS: For = For { http: false, logs: true };
+    const HTTP: Purpose = Purpose { http: true, logs: false };
+    const LOGS: Purpose = Purpose { http: false, logs: true };
 
     fn seen(calls: &[SystemCall]) -> Vec<Hook> {
         let hook = |&call: &SystemCall| {
