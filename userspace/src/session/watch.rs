@@ -9,10 +9,10 @@ use super::{clock::monotonic_ns, redact::redact, start::Armed};
 use crate::probe::{Losses, Way};
 use asyncscope_discovery::rest;
 use asyncscope_trace::event::{
-    At, Event, TaskRef, What,
+    At, Event, Origin, TaskRef, What,
     decode::decode,
-    encode::thread_name,
     order::{CpuRound, Order},
+    thread_name,
 };
 
 /// A thread's rest is looked for in one round out of this many.
@@ -240,9 +240,9 @@ fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
 fn is_inside(event: &Event, from: u64, until: u64) -> bool {
     match event.what {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
-        What::ThreadName { .. } => true,
-        // Told once; the chain may be awaited later as well.
-        What::Frames { .. } | What::Stack { .. } | What::Code { .. } | What::Typed { .. } => true,
+        // Reported once; the chain may be awaited later as well.
+        What::Frames { .. } => true,
+        _ if event.what.origin() == Origin::Bookkeeping => true,
         _ => (from..=until).contains(&event.at.time),
     }
 }
