@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Error, Result, bail};
 
 use super::{http, others, privileges};
-use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
+use crate::probe::{self, SINCE, Tested, Way, kernel, missing_capabilities};
 use asyncscope_discovery::{
     abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
 };
@@ -116,10 +116,8 @@ fn architecture() -> Check {
 }
 
 fn kernel() -> Check {
-    let version = procfs::sys::kernel::Version::current()
-        .map_err(|error| format!("the kernel's version cannot be read ({error})"))?;
-    let text = format!("kernel {}.{}.{}", version.major, version.minor, version.patch);
-    if (u16::from(version.major), u16::from(version.minor)) >= SINCE {
+    let text = format!("kernel {}", kernel::release());
+    if kernel::is_since(SINCE) {
         Ok(text)
     } else {
         Err(format!("{text}: asyncscope needs {}.{} or newer", SINCE.0, SINCE.1))
