@@ -6,7 +6,7 @@ use aya::{
 };
 
 use super::{map, set};
-use crate::probe::ProbeError;
+use crate::probe::error::ProbeError;
 
 /// As many threads are followed.
 pub(in crate::probe) const THREADS: u32 = 1 << 14;

@@ -4,7 +4,7 @@ use aya::{Ebpf, Pod};
 use probe_common::chain::{Edge, FRAME_BITS, Layout, NONE, Step, VARIANTS_MAX, Variant};
 
 use super::{fill, insert};
-use crate::probe::ProbeError;
+use crate::probe::error::ProbeError;
 use asyncscope_trace::chain::{self, Program};
 
 /// The tables.

@@ -8,7 +8,7 @@ use probe_common::{
 use zerocopy::IntoBytes as _;
 
 use super::{fill, insert};
-use crate::probe::ProbeError;
+use crate::probe::error::ProbeError;
 
 type Name = [u8; HTTP2_NAME_PADDED];
 type Layout = [u8; size_of::<Http2Layout>()];

@@ -5,6 +5,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, TryFromBytes};
 
 use super::{At, Completion, DecodeError, Running, SpawnWay, State, TaskId, TaskRef};
 
+/// The length of a thread's name in bytes: the kernel's `TASK_COMM_LEN`.
+pub(super) const NAME_LEN: usize = 16;
+
 /// Reads a record that is all of `bytes`.
 pub(super) fn exact<T: FromBytes>(head: Head, bytes: &[u8]) -> Result<T, DecodeError> {
     T::read_from_bytes(bytes).map_err(|_| length::<T>(head, bytes))
@@ -110,4 +113,16 @@ pub(super) const fn raw_running(running: Running) -> (u64, u8) {
         Running::Nothing => (0, 0),
         Running::Unknown => (0, flags::ID_UNREADABLE),
     }
+}
+
+/// Returns a thread's name as an event holds it: up to the first NUL, with U+FFFD for what is not UTF-8, and
+/// cut before the first character that does not fit into 16 bytes.
+///
+/// An event with such a name is still equal after it was recorded.
+#[must_use]
+pub fn thread_name(comm: &[u8]) -> String {
+    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len()).min(NAME_LEN);
+    let mut name = String::from_utf8_lossy(&comm[..end]).into_owned();
+    name.truncate(name.floor_char_boundary(NAME_LEN));
+    name
 }

@@ -20,7 +20,7 @@ mod tests;
 mod what;
 
 pub use error::DecodeError;
-pub use kinds::thread_name::thread_name;
+pub use fields::thread_name;
 pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
 pub use probe_common::config::{Driver as TurnOf, SpawnWay};

@@ -5,14 +5,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::event::{
     At, DecodeError, What,
-    fields::{self, exact, push},
+    fields::{self, NAME_LEN, exact, push, thread_name},
 };
 
 pub(in crate::event) const KIND: u8 = 65;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
 pub(in crate::event) const LEN_MAX: usize = size_of::<Record>();
-/// The length of a thread's name in bytes: the kernel's `TASK_COMM_LEN`.
-const NAME_LEN: usize = 16;
 
 const _: () = assert!(size_of::<Record>() == 48);
 
@@ -23,18 +21,6 @@ pub(in crate::event) struct Record {
     pub(in crate::event) head: Head,
     /// UTF-8, padded with NUL.
     pub(in crate::event) name: [u8; NAME_LEN],
-}
-
-/// Returns a thread's name as an event holds it: up to the first NUL, with U+FFFD for what is not UTF-8, and
-/// cut before the first character that does not fit into 16 bytes.
-///
-/// An event with such a name is still equal after it was recorded.
-#[must_use]
-pub fn thread_name(comm: &[u8]) -> String {
-    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len()).min(NAME_LEN);
-    let mut name = String::from_utf8_lossy(&comm[..end]).into_owned();
-    name.truncate(name.floor_char_boundary(NAME_LEN));
-    name
 }
 
 pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {

@@ -13,6 +13,8 @@ use super::{
     *,
 };
 
+mod places;
+
 const HEAD: Head = Head { time: 1, seq: 2, sp: 0x7fff_0000, tid: 4, cpu: 5, kind: 0, flags: 0 };
 const TASK: record::Task = record::Task { header: 0x1000, id: 7, vtable: 0x5000 };
 const REF: TaskRef = TaskRef { header: 0x1000, id: Some(TaskId(7)), vtable: 0x5000 };
