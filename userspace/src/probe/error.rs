@@ -110,20 +110,23 @@ pub(crate) fn privileges_are_lent() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The capabilities that attaching takes, with those that stand for each as well.
+/// The capabilities that attaching takes, each with the one that stands for it as well.
 const NEEDED: [(Capability, Option<Capability>); 3] = [
     (Capability::CAP_BPF, Some(Capability::CAP_SYS_ADMIN)),
     (Capability::CAP_PERFMON, Some(Capability::CAP_SYS_ADMIN)),
     (Capability::CAP_SYS_PTRACE, None),
 ];
 
-/// Returns which of the capabilities that attaching takes this process lacks, in words.
-pub(crate) fn missing_capabilities() -> String {
+/// The capabilities that attaching takes and this process lacks.
+pub(crate) fn lacking_capabilities() -> Vec<String> {
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    let is_missing =
-        |&&(needed, instead): &&(Capability, Option<Capability>)| !has(needed) && !instead.is_some_and(has);
-    let missing: Vec<String> = NEEDED.iter().filter(is_missing).map(|(needed, _)| needed.to_string()).collect();
-    match missing.as_slice() {
+    let lacks = |&&(needed, instead): &&(Capability, Option<Capability>)| !has(needed) && !instead.is_some_and(has);
+    NEEDED.iter().filter(lacks).map(|(needed, _)| needed.to_string()).collect()
+}
+
+/// The capabilities that this process lacks, in words, or what else may forbid it to attach.
+pub(crate) fn missing_capabilities() -> String {
+    match lacking_capabilities().as_slice() {
         [] => "a security module, the kernel's lockdown or kernel.perf_event_paranoid forbids it".to_owned(),
         [one] => format!("{one} is missing"),
         several => format!("{} are missing", several.join(", ")),

@@ -25,8 +25,19 @@ pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
 pub use probe_common::config::{Driver as TurnOf, SpawnWay};
 pub use probe_common::record::{Change, Source};
-pub use sample::{Ended, Function, Running};
+pub use sample::{Ended, Running};
 pub use what::{Origin, Reach, What};
+
+use crate::facts;
+
+impl From<TurnOf> for facts::Driver {
+    fn from(driver: TurnOf) -> Self {
+        match driver {
+            TurnOf::Io => Self::Io,
+            TurnOf::Time => Self::Time,
+        }
+    }
+}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,6 @@ use super::{TaskId, fields};
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
-/// The most functions that are inlined into one another at an address.
-pub const INLINED_MAX: usize = 24;
-/// The longest name of a function, and of a file, in bytes.
-pub const NAME_MAX: usize = 512;
 
 /// Which task a thread runs, by tokio's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,17 +86,6 @@ impl Ended {
     }
 }
 
-/// A function whose code lies at an address, or that is inlined there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Function {
-    /// Its name, as a person would call it. At most [`NAME_MAX`] bytes, as is `file`.
-    pub name: String,
-    /// The source file; empty where it is not known.
-    pub file: String,
-    /// The line; 0 where it is not known.
-    pub line: u32,
-}
-
 /// What the probe took: a thread's registers and the bytes of its stack from the stack pointer on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken<'a> {
@@ -165,19 +150,16 @@ pub fn blocked_outside(bytes: &[u8]) -> Option<record::BlockedOutside> {
     (record.head.kind == Kind::BlockedOutside as u8).then_some(record)
 }
 
-/// As much of a text as a record has room for.
-#[must_use]
-pub fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(NAME_MAX)]
-}
-
 #[cfg(test)]
 mod tests {
     use probe_common::record::Head;
     use zerocopy::IntoBytes as _;
 
     use super::*;
-    use crate::event::{What, decode::decode, encode::encode};
+    use crate::{
+        event::{What, decode::decode, encode::encode},
+        facts::Function,
+    };
 
     fn encoded(what: What) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -1,9 +1,10 @@
 //! What can happen, where word of it comes from, and what it shows of the thread's stack.
 
 use super::{
-    ChainFrame, Change, Completion, Connection, Ended, Function, Message, Moment, Print, Running, SpawnWay, State,
+    ChainFrame, Change, Completion, Connection, Ended, Message, Moment, Print, Running, SpawnWay, State,
     TaskRef, table::events,
 };
+use crate::facts::Function;
 
 macro_rules! define {
     ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?

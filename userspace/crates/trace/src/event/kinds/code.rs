@@ -3,10 +3,12 @@
 use probe_common::record::Head;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::event::{
-    At, DecodeError, Function, What,
-    fields::{self, push},
-    sample::{INLINED_MAX, NAME_MAX, shortened},
+use crate::{
+    event::{
+        At, DecodeError, What,
+        fields::{self, push},
+    },
+    facts::{Function, INLINED_MAX, NAME_MAX, shortened},
 };
 
 pub(in crate::event) const KIND: u8 = 69;
