@@ -10,10 +10,10 @@ use crate::probe::{Losses, StillBlocked, Way};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
 use asyncscope_discovery::rest;
 use asyncscope_trace::event::{
-    At, Event, TaskRef, What,
+    At, Event, Origin, TaskRef, What,
     decode::decode,
-    encode::thread_name,
     order::{CpuRound, Order},
+    thread_name,
 };
 
 /// A thread's rest is looked for in one round out of this many.
@@ -269,9 +269,9 @@ fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
 fn is_inside(event: &Event, from: u64, until: u64) -> bool {
     match event.what {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
-        What::ThreadName { .. } => true,
         // Reported once; the chain may be awaited later as well.
-        What::Frames { .. } | What::Stack { .. } | What::Code { .. } | What::Typed { .. } => true,
+        What::Frames { .. } => true,
+        _ if event.what.origin() == Origin::Bookkeeping => true,
         _ => (from..=until).contains(&event.at.time),
     }
 }
