@@ -4,6 +4,8 @@ mod args;
 mod formats;
 mod outputs;
 mod spans;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::process::ExitCode;

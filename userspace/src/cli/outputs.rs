@@ -60,9 +60,9 @@ fn not_comparing() -> impl Iterator<Item = &'static str> {
 }
 
 impl OutputArguments {
-    /// Returns `true` if this is to be recorded for one of the outputs.
-    pub(super) fn record(&self, extra: Extra) -> bool {
-        self.formats.record(extra)
+    /// The options that were given and have this recorded.
+    pub(super) fn asked(&self, extra: Extra) -> impl Iterator<Item = &'static str> {
+        self.formats.asked(extra)
     }
 
     /// `is_recorded`: whether all events are kept as well.

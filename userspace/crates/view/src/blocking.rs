@@ -130,7 +130,7 @@ struct Key {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
     let blocking = graph.blocking();
     let rows = rows(graph, facts);
     if rows.is_empty() {

@@ -23,14 +23,14 @@ use asyncscope_trace::event::Function;
 use asyncscope_trace::facts::{AwaitFrame, Facts};
 
 /// The version of the format: raised when a field changes its meaning or goes.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// Writes the recording's line, those of the tasks by id, then all others by time.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = Writer { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
     writer.line(&Line::Recording(recording(graph, facts)))?;
     if facts.sampling.is_some() {

@@ -104,7 +104,13 @@ pub(super) struct Function {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    part: &Part<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut builder = Builder::default();
     builder.string("");
     match part {

@@ -20,7 +20,7 @@ const MAX_INDENT: usize = 32;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, request: &Request, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, request: &Request, out: &mut dyn Write) -> io::Result<()> {
     let story = Story::new(graph, facts, request);
     story.head(out)?;
     let mut lines = story.lines();

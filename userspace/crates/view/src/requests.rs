@@ -36,7 +36,7 @@ const NUMBERS: Range<usize> = 1..9;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
     write_table(graph, facts, requests, out)?;
     write_in_exchange(facts, out)
 }
@@ -47,7 +47,7 @@ pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn 
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let Some(InExchange { called, served }) = facts.in_exchange.filter(|counts| counts.called + counts.served > 0)
     else {
         return Ok(());
@@ -68,7 +68,7 @@ pub fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
     if requests.is_empty() {
         return writeln!(out, "{}", none_seen(facts));
     }

@@ -25,7 +25,7 @@ const MAX_INDENT: usize = 32;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
     let names = Names::new(graph, facts);
     write_head(graph, facts, out)?;
     write_lost(graph, lost, out)?;
