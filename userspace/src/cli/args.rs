@@ -8,7 +8,7 @@ use probe_common::http::{NAME_MAX, NAMES_MAX};
 use super::{formats::recording, outputs::OutputArguments};
 use crate::{
     probe::{self, Way},
-    session::{By, Http, Live, Wanted},
+    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, SyscallSource, Wanted},
 };
 use asyncscope_discovery::debug;
 use asyncscope_view::format::{Coverage, Extra, Need};
@@ -185,7 +185,7 @@ enum HttpBy {
 }
 
 impl HttpArguments {
-    fn decided(self) -> (Option<Http>, By) {
+    fn into_options(self) -> (Option<HttpOptions>, SyscallSource) {
         let Self { correlation_header: mut headers, redact, no_http, http_by } = self;
         if headers.is_empty() {
             headers = DEFAULT_HEADERS.map(str::to_owned).to_vec();
@@ -193,12 +193,12 @@ impl HttpArguments {
         let mut known = HashSet::new();
         headers.retain(|header| known.insert(header.clone()));
         headers.truncate(NAMES_MAX);
-        let by = match http_by {
-            None => By::Either,
-            Some(HttpBy::Hooks) => By::Hooks,
-            Some(HttpBy::Tracepoints) => By::Tracepoints,
+        let syscalls = match http_by {
+            None => SyscallSource::Either,
+            Some(HttpBy::Hooks) => SyscallSource::Hooks,
+            Some(HttpBy::Tracepoints) => SyscallSource::Tracepoints,
         };
-        ((!no_http).then_some(Http { headers, redact }), by)
+        ((!no_http).then_some(HttpOptions { headers, redact }), syscalls)
     }
 }
 
@@ -252,7 +252,7 @@ impl LiveArguments {
         of_lines.chain(others).chain(of_outputs).collect()
     }
 
-    pub(super) fn decided(self, target: Vec<String>) -> Live {
+    pub(super) fn into_plan(self, target: Vec<String>) -> LivePlan {
         let Self { duration, record, outputs, names, buffer, http, no_awaits, blocked, probe_log, one_by_one, .. } =
             self;
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
@@ -261,22 +261,20 @@ impl LiveArguments {
         let empty = self.empty_programs;
         let asked = |extra| outputs.asked(extra).next().is_some();
         let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));
-        let (http, by) = http.decided();
-        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
-        Live {
-            target,
-            duration,
-            wanted: Wanted { record: record.clone(), ..outputs.decided(record.is_some()) },
-            options,
+        let (http, syscalls) = http.into_options();
+        let probe = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
+        let attach = AttachOptions {
+            probe,
             names: names.decided(),
-            awaits: !no_awaits && !sampled,
-            follow: !no_awaits && !sampled,
+            awaits: if no_awaits || sampled { AwaitChains::No } else { AwaitChains::Followed },
             blocked,
             http: http.filter(|_| !sampled || by_request),
             logs,
-            by,
+            syscalls,
             sampling: sampled.then_some(frequency),
-        }
+        };
+        let wanted = Wanted { record: record.clone(), ..outputs.decided(record.is_some()) };
+        LivePlan { target, duration, wanted, attach }
     }
 }
 

@@ -48,7 +48,7 @@ fn options_about_the_same_are_refused() {
 fn outputs(line: &str) -> String {
     let wanted = match parsed(line) {
         Command::Report { outputs, .. } => outputs.decided(false),
-        Command::Attach { live, .. } => live.decided(Vec::new()).wanted,
+        Command::Attach { live, .. } => live.into_plan(Vec::new()).wanted,
         _ => panic!("no outputs"),
     };
     let shown = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| format!("={}", path.display()));

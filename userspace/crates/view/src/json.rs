@@ -19,8 +19,7 @@ use asyncscope_model::{
     Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Totals, Wake, WakeBy,
 };
 use asyncscope_trace::chain::frame_name;
-use asyncscope_trace::event::Function;
-use asyncscope_trace::facts::{AwaitFrame, Facts};
+use asyncscope_trace::facts::{AwaitFrame, Facts, Function};
 
 /// The version of the format: raised when a field changes its meaning or goes.
 pub(super) const FORMAT: u32 = 1;

@@ -25,6 +25,7 @@ mod requests;
 mod sampled;
 pub mod samples;
 pub mod select;
+pub mod sentences;
 pub mod stacks;
 mod summary;
 #[cfg(test)]

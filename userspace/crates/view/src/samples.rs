@@ -6,8 +6,9 @@ use super::labels::id as id_of;
 use super::names::{Names, frame, text};
 use super::tree::{Tree, thread_frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
-use asyncscope_trace::event::{Ended, Function, Running, TaskId};
+use asyncscope_trace::event::{Ended, Running, TaskId};
 use asyncscope_trace::facts::Facts;
+use asyncscope_trace::facts::Function;
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -107,7 +107,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         all.push(text("asyncscope.task.kind", kind));
     }
     if let Some(function) = spans.names.known_task_type(task.vtable) {
-        all.push(text("code.function.name", printable(function)));
+        all.push(text("code.function.name", printable(&function)));
     }
     all.extend(origin(spans, task));
     match task.end().map(|end| end.how) {

@@ -69,7 +69,7 @@ fn samples_have_functions_and_labels() {
 #[test]
 fn traced_time_is_told_by_task() {
     let mut facts = facts("svc::handle");
-    facts.types[1].name = "a\x1b".into();
+    facts.types[1].name = Some("a\x1b".into());
     let lines = told(&profile(&graph(FAMILY), &facts, Weight::Busy, &Part::All));
     let expected = [
         "[thread main];svc::handle 20 task_type=svc::handle task=1",

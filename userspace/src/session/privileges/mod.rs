@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::probe;
-use asyncscope_discovery::process::Process;
+use asyncscope_discovery::{process::Process, procfs};
 
 /// From 5.19 on, a process without `CAP_BPF` may use the maps that it holds.
 /// <https://github.com/torvalds/linux/commit/c8644cd0efe719608ddcb341bcf087d4bc0bf6b8>
@@ -26,13 +26,11 @@ pub(super) fn check_caller(process: &Process) -> Result<()> {
     if !probe::privileges_are_lent() {
         return Ok(());
     }
-    let status = procfs::process::Process::new(i32::try_from(process.pid)?).and_then(|target| target.status());
-    let status = status.with_context(|| format!("cannot read whose process {} is", process.pid))?;
+    let status = procfs::status(process.pid, process.pid)
+        .with_context(|| format!("cannot read whose process {} is", process.pid))?;
     let caller = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let users = [status.ruid, status.euid, status.suid];
-    let groups = [status.rgid, status.egid, status.sgid];
-    let own = users.iter().all(|&user| user == caller.0) && groups.iter().all(|&group| group == caller.1);
-    if own && status.capprm == 0 {
+    let own = status.users.iter().all(|&user| user == caller.0) && status.groups.iter().all(|&group| group == caller.1);
+    if own && status.permitted == 0 {
         return Ok(());
     }
     bail!(
@@ -42,7 +40,7 @@ pub(super) fn check_caller(process: &Process) -> Result<()> {
     )
 }
 
-/// Why the kernel does not let this process look at another's memory.
+/// Returns why the kernel does not let this process look at another's memory.
 pub(super) fn why_not_traced() -> String {
     const CAPABILITY: &str = "CAP_SYS_PTRACE";
     match caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE) {
@@ -65,7 +63,7 @@ pub(super) fn lock_down() -> Result<()> {
 /// Keeps what reading the target's memory takes, and on old kernels what reading maps does.
 fn drop_capabilities() -> Result<()> {
     let mut keep = CapsHashSet::from([Capability::CAP_SYS_PTRACE]);
-    if procfs::sys::kernel::Version::current()
+    if ::procfs::sys::kernel::Version::current()
         .is_ok_and(|it| (u16::from(it.major), u16::from(it.minor)) < MAPS_ARE_FREE)
     {
         keep.insert(Capability::CAP_BPF);

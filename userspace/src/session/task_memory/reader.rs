@@ -16,27 +16,27 @@ use asyncscope_trace::{
     facts::Facts,
 };
 
-/// What the hooks saw of each task.
+/// The doings of each task that the hooks saw.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(crate) struct TaskActivity {
     /// All that happened before this was seen, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(super) seen_until: u64,
-    by_header: HashMap<u64, Header>,
+    pub(crate) seen_until: u64,
+    by_header: HashMap<u64, Touches>,
     /// Events were lost at this time or before.
     lost_until: u64,
 }
 
 #[derive(Debug, Default)]
-struct Header {
-    /// Whether a poll was under way when this began to be kept, as far as seen.
+struct Touches {
+    /// A poll was under way when this began to be kept, as far as seen.
     polled: bool,
     ended: bool,
-    /// What happened since, and when.
-    since: Vec<(u64, Touch)>,
+    /// The touches since, and when.
+    since: Vec<(u64, TaskTouch)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touch {
+enum TaskTouch {
     Began,
     Ended,
     Completed,
@@ -46,13 +46,13 @@ enum Touch {
 /// More touches of one task than this are not kept between two looks: it is in motion.
 const TOUCHES_MAX: usize = 4096;
 
-impl Watched {
-    pub(super) fn saw(&mut self, event: &Event) {
+impl TaskActivity {
+    pub(crate) fn saw(&mut self, event: &Event) {
         let (header, touch) = match &event.what {
-            What::PollStart { task, .. } => (task.header, Touch::Began),
-            What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, Touch::Completed),
-            What::PollEnd { task, .. } => (task.header, Touch::Ended),
-            What::Shutdown { task, .. } | What::Spawn { task, .. } => (task.header, Touch::Other),
+            What::PollStart { task, .. } => (task.header, TaskTouch::Began),
+            What::PollEnd { task, new, .. } if new.has(COMPLETE) => (task.header, TaskTouch::Completed),
+            What::PollEnd { task, .. } => (task.header, TaskTouch::Ended),
+            What::Shutdown { task, .. } | What::Spawn { task, .. } => (task.header, TaskTouch::Other),
             What::Wake { task, owned: true, .. } => {
                 self.by_header.entry(task.header).or_default();
                 return;
@@ -64,27 +64,27 @@ impl Watched {
             _ => return,
         };
         let known = self.by_header.entry(header).or_default();
-        known.ended = touch == Touch::Completed;
+        known.ended = touch == TaskTouch::Completed;
         if known.since.len() < TOUCHES_MAX {
             known.since.push((event.at.time, touch));
         }
     }
 
     /// Forgets when what happened until now; what is read from here on began later.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         for known in self.by_header.values_mut() {
             known.polled = known.is_polled(u64::MAX);
             known.since.clear();
         }
     }
 
-    /// The headers of tasks that did something.
-    pub(super) fn headers(&self) -> BTreeSet<u64> {
+    /// Returns the headers of tasks that did something.
+    pub(crate) fn headers(&self) -> BTreeSet<u64> {
         self.by_header.iter().filter(|(_, known)| !known.ended).map(|(&header, _)| header).collect()
     }
 
-    /// Whether the task may have been changed while it was read.
-    pub(super) fn disturbed(&self, reading: &Reading) -> bool {
+    /// Returns `true` if the task may have been changed while it was read.
+    pub(crate) fn disturbed(&self, reading: &Reading) -> bool {
         if !reading.held_still || self.lost_until >= reading.from {
             return true;
         }
@@ -96,22 +96,22 @@ impl Watched {
     }
 }
 
-impl Header {
-    /// Whether a poll was under way at that time.
+impl Touches {
+    /// Returns `true` if a poll was under way at that time.
     fn is_polled(&self, at: u64) -> bool {
         let before = self.since.iter().take_while(|&&(time, _)| time < at);
         before.fold(self.polled, |polled, (_, touch)| match touch {
-            Touch::Began => true,
-            Touch::Ended | Touch::Completed => false,
-            Touch::Other => polled,
+            TaskTouch::Began => true,
+            TaskTouch::Ended | TaskTouch::Completed => false,
+            TaskTouch::Other => polled,
         })
     }
 }
 
 /// A task as it was read, and when that began.
 #[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) task: TaskSnapshot,
+pub(crate) struct Reading {
+    pub(crate) task: TaskSnapshot,
     from: u64,
     to: u64,
     /// Its state word was the same at the end.
@@ -119,28 +119,28 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Whether nothing was read that could have changed.
-    pub(super) fn is_settled(&self) -> bool {
+    /// Returns `true` if nothing was read that could have changed.
+    pub(crate) fn is_settled(&self) -> bool {
         self.task.chain.is_none() && self.task.unread != Some(Unread::Running)
     }
 
-    pub(super) fn torn(self) -> TaskSnapshot {
+    pub(crate) fn torn(self) -> TaskSnapshot {
         let unread = self.task.unread.or(Some(Unread::Torn));
         TaskSnapshot { chain: None, unread, ..self.task }
     }
 }
 
-/// Reads tasks of one process.
-pub(super) struct Reader<'a> {
+/// The reader of one process's tasks.
+pub(crate) struct TaskReader<'a> {
     process: &'a Process,
-    /// Where tasks of each type have their id.
+    /// The offset of the id in tasks of each type, by vtable.
     vtables: &'a HashMap<u64, u32>,
     program: &'a Program,
     facts: &'a Facts,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(
+impl<'a> TaskReader<'a> {
+    pub(crate) fn new(
         process: &'a Process,
         vtables: &'a HashMap<u64, u32>,
         program: &'a Program,
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the task with this header; `None` if there is none, or it has ended.
-    pub(super) fn read(&mut self, header: u64) -> Option<Reading> {
+    pub(crate) fn read(&mut self, header: u64) -> Option<Reading> {
         let from = monotonic_ns();
         let (state, vtable, id) = self.header(header)?;
         if state & COMPLETE != 0 {
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         Some(Reading { task, from, to: monotonic_ns(), held_still })
     }
 
-    /// A task's state word, vtable and id.
+    /// Returns a task's state word, vtable and id.
     fn header(&self, header: u64) -> Option<(u64, u64, TaskId)> {
         let (state, vtable) = (self.word(header)?, self.word(header.checked_add(16)?)?);
         let id = self.word(header.checked_add(u64::from(*self.vtables.get(&vtable)?))?)?;

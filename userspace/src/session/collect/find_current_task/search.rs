@@ -16,11 +16,11 @@ const TASKS: usize = 8;
 const AGREE: u32 = 75;
 /// After so many without a place that stands out there is none to be found.
 const LOOKS_MAX: u32 = 8192;
-/// Looks kept for one thread until events tell what they saw, and polls inside one another.
+/// Looks kept for one thread until events show what they saw, and polls inside one another.
 const KEPT_MAX: usize = 4096;
 const NESTED_MAX: usize = 64;
 
-/// What stood in a thread's memory at some moment between two times.
+/// The contents of a thread's memory at some moment between two times.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     pub(super) from: u64,
@@ -30,7 +30,7 @@ pub(super) struct Look {
 
 /// A poll that goes on.
 #[derive(Clone, Copy, Debug)]
-struct Poll {
+struct OpenPoll {
     header: u64,
     id: Option<u64>,
     sp: u64,
@@ -39,22 +39,22 @@ struct Poll {
 }
 
 #[derive(Debug, Default)]
-struct Thread {
+struct WatchedThread {
     looks: VecDeque<Look>,
     /// Innermost last.
-    polls: Vec<Poll>,
+    polls: Vec<OpenPoll>,
 }
 
-/// How often each word was the id of the task polled.
+/// The number of times that each word was the id of the task polled.
 #[derive(Debug, Default)]
-pub(super) struct Search {
-    threads: BTreeMap<u32, Thread>,
+pub(super) struct TlsSearch {
+    threads: BTreeMap<u32, WatchedThread>,
     agree: Vec<u32>,
     looks: u32,
     tasks: BTreeSet<u64>,
 }
 
-impl Search {
+impl TlsSearch {
     pub(super) fn looked(&mut self, tid: u32, look: Look) {
         let looks = &mut self.threads.entry(tid).or_default().looks;
         if looks.len() < KEPT_MAX {
@@ -80,7 +80,7 @@ impl Search {
         while polls.pop_if(|poll| poll.sp <= sp).is_some() {}
         let is_poll = !state.has(RUNNING) && !state.has(COMPLETE) && !state.has(CANCELLED);
         if is_poll && polls.len() < NESTED_MAX {
-            polls.push(Poll { header: task.header, id: task.id.map(|id| id.0), sp, since: time });
+            polls.push(OpenPoll { header: task.header, id: task.id.map(|id| id.0), sp, since: time });
         }
     }
 
@@ -95,7 +95,7 @@ impl Search {
         }
     }
 
-    /// Up to `now` the innermost poll of the thread went on.
+    /// Judges the looks at a thread whose innermost poll went on up to `now`.
     fn judge(&mut self, tid: u32, now: u64) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let polled = thread.polls.last().and_then(|poll| Some((poll.since, poll.id?)));
@@ -133,7 +133,7 @@ mod tests {
     use asyncscope_trace::event::{At, TaskId};
 
     /// A poll of the task from one time to another, and a look in between, at three words.
-    fn poll(search: &mut Search, id: u64, from: u64, words: [u64; 3]) {
+    fn poll(search: &mut TlsSearch, id: u64, from: u64, words: [u64; 3]) {
         let task = TaskRef { header: id * 0x100, id: Some(TaskId(id)), vtable: 1 };
         let at = |time, sp| At { time, tid: 1, sp, ..At::default() };
         search.looked(1, Look { from: from + 2, until: from + 3, words: words.to_vec() });
@@ -141,15 +141,16 @@ mod tests {
         search.event(&Event { at: at(from + 9, 80), what: What::PollEnd { task, old: State(RUNNING), new: State(0) } });
     }
 
-    fn search(words: impl Fn(u64) -> [u64; 3]) -> Search {
-        let mut search = Search::default();
+    fn search(words: impl Fn(u64) -> [u64; 3]) -> TlsSearch {
+        let mut search = TlsSearch::default();
         (1..=100).for_each(|id| poll(&mut search, id, id * 10, words(id)));
         search
     }
 
     #[test]
     fn finds_the_word_that_is_the_polled_tasks_id() {
-        let found = |search: Search| search.found().map(|found| (found.below, found.looks, found.agree, found.tasks));
+        let found =
+            |search: TlsSearch| search.found().map(|found| (found.below, found.looks, found.agree, found.tasks));
         assert_eq!(found(search(|id| [5, id, 0])), Some((16, 100, 100, 100)));
         assert_eq!(found(search(|id| [id, 7, if id % 2 == 0 { id } else { 0 }])), Some((24, 100, 100, 100)));
         assert_eq!(found(search(|id| [5, if id % 20 == 0 { 0 } else { id }, 0])), Some((16, 100, 95, 100)));
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn one_task_proves_nothing() {
-        let mut search = Search::default();
+        let mut search = TlsSearch::default();
         (1..=100).for_each(|n| poll(&mut search, 7, n * 10, [7, 0, 0]));
         assert!(search.found().is_none());
     }
@@ -172,7 +173,7 @@ mod tests {
         let start = |time, sp, id| event(time, sp, What::PollStart { task: task(id), state: State(0) });
         let end = |time, sp, id| event(time, sp, What::PollEnd { task: task(id), old: State(RUNNING), new: State(0) });
         let check = |events: &[Event], judged: u32| {
-            let mut search = Search::default();
+            let mut search = TlsSearch::default();
             search.looked(1, Look { from: 50, until: 51, words: vec![9] });
             events.iter().for_each(|event| search.event(event));
             assert_eq!((search.looks, search.agree.first().copied().unwrap_or(0)), (judged, judged), "{events:?}");

@@ -1,4 +1,4 @@
-//! What tasks still await at the end of a recording, which no later poll will tell.
+//! What tasks still await at the end of a recording, which no later poll will show.
 
 use anyhow::Result;
 use probe_common::{
@@ -6,11 +6,15 @@ use probe_common::{
     record::FRAMES_MAX,
 };
 
-use super::{
-    owned,
-    read::{Reader, Watched},
+use super::event_pump::EventPump;
+use crate::session::{
+    attach::attached::Attached,
+    clock::monotonic_ns,
+    task_memory::{
+        owned_tasks,
+        reader::{TaskActivity, TaskReader},
+    },
 };
-use crate::session::{clock::monotonic_ns, start::Armed, watch::Watch};
 use asyncscope_trace::{
     chain::{TaskSnapshot, snapshot::Doing},
     event::{At, ChainFrame, Event, TaskRef, What},
@@ -19,32 +23,28 @@ use asyncscope_trace::{
 /// No more tasks than this are read.
 const TASKS_MAX: usize = 1 << 16;
 
-/// Reads the tasks that wait, and says what each awaits, as events of that time. Events that happen meanwhile go
+/// Reads the tasks that wait, and returns what each awaits, as events of that time. Events that happen meanwhile go
 /// to `sink`, and a task that they touch is left out.
-pub(in crate::session) fn awaited(
-    armed: &mut Armed,
-    watch: &mut Watch,
-    sink: &mut impl FnMut(Event),
-) -> Result<Vec<Event>> {
-    if armed.facts.frames.is_empty() {
+pub(super) fn read(attached: &mut Attached, pump: &mut EventPump, sink: &mut impl FnMut(Event)) -> Result<Vec<Event>> {
+    if attached.facts.frames.is_empty() {
         return Ok(Vec::new());
     }
-    let Ok(layouts) = &armed.layouts else { return Ok(Vec::new()) };
-    let program = layouts.program.clone().moved(armed.bias.0);
-    let mut watched = Watched::default();
-    let (headers, _) = owned::tasks(armed);
-    let mut reader = Reader::new(&armed.process, &armed.vtables, &program, &armed.facts);
+    let Ok(layouts) = &attached.layouts else { return Ok(Vec::new()) };
+    let program = layouts.program.clone().moved(attached.bias.0);
+    let mut activity = TaskActivity::default();
+    let (headers, _) = owned_tasks::tasks(attached);
+    let mut reader = TaskReader::new(&attached.process, &attached.vtables, &program, &attached.facts);
     let read = headers.into_iter().take(TASKS_MAX).filter_map(|header| reader.read(header));
     let readings: Vec<_> = read.filter(|reading| reading.task.state == Doing::Waiting).collect();
     let end = monotonic_ns();
     // Two rounds: the clock of the second is read after the first, and so after all readings.
     for _ in 0..2 {
-        watch.round(armed, &mut |event| {
-            watched.saw(&event);
+        pump.round(attached, &mut |event| {
+            activity.saw(&event);
             sink(event);
         })?;
     }
-    let believed = readings.into_iter().filter(|reading| !watched.disturbed(reading));
+    let believed = readings.into_iter().filter(|reading| !activity.disturbed(reading));
     Ok(believed.flat_map(|reading| events(&reading.task, end)).collect())
 }
 

@@ -5,8 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::threads;
-use crate::session::start::Armed;
+use super::thread_pointers;
+use crate::session::attach::attached::Attached;
 use asyncscope_discovery::{
     addr::RuntimeAddr,
     layout::{Kinds, Owned, Shards},
@@ -18,16 +18,16 @@ use asyncscope_trace::chain::snapshot::Search;
 const TASKS_MAX: u32 = 1 << 20;
 /// A runtime has no more lists than this.
 const LISTS_MAX: u64 = 1 << 16;
-/// How often a list is walked that is changed meanwhile.
+/// The number of times that a list is walked that is changed meanwhile.
 const TRIES: u32 = 8;
 /// In a task vtable, where the offset of the trailer is: behind seven functions.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/raw.rs#L16-L51>
 const TRAILER_OFFSET: u64 = 56;
 
-/// The headers of all tasks that runtimes own, as far as their lists are found.
-pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
+/// Returns the headers of all tasks that runtimes own, as far as their lists are found.
+pub(crate) fn tasks(attached: &Attached) -> (BTreeSet<u64>, Search) {
     let mut search = Search::default();
-    let owned = match &armed.layouts {
+    let owned = match &attached.layouts {
         Ok(layouts) => layouts.owned.as_ref(),
         Err(_) => None,
     };
@@ -35,10 +35,10 @@ pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
         search.why_not = Some("there is no type information of the runtime's lists, or of those of several tokios");
         return (BTreeSet::new(), search);
     };
-    let lists = Lists { process: &armed.process, armed, owned, left: Cell::new(TASKS_MAX) };
+    let lists = Lists { process: &attached.process, attached, owned, left: Cell::new(TASKS_MAX) };
     let mut runtimes: BTreeMap<u64, &Kinds> = BTreeMap::new();
-    for pointer in threads::pointers(&armed.process) {
-        let context = pointer.wrapping_sub(armed.thread_local_len).wrapping_add(owned.context);
+    for pointer in thread_pointers::pointers(&attached.process) {
+        let context = pointer.wrapping_sub(attached.thread_local_len).wrapping_add(owned.context);
         runtimes.extend(owned.kinds.iter().find_map(|kind| Some((lists.runtime(kind, context)?, kind))));
     }
     let mut headers = BTreeSet::new();
@@ -59,14 +59,14 @@ pub(super) fn tasks(armed: &Armed) -> (BTreeSet<u64>, Search) {
 
 struct Lists<'a> {
     process: &'a Process,
-    armed: &'a Armed,
+    attached: &'a Attached,
     owned: &'a Owned,
-    /// How many tasks may still be followed.
+    /// The number of tasks that may still be followed.
     left: Cell<u32>,
 }
 
 impl Lists<'_> {
-    /// What the threads of a runtime share, if a runtime of this kind has its context here.
+    /// Returns the address of what the threads of a runtime share, if a runtime of this kind has its context here.
     fn runtime(&self, kind: &Kinds, context: u64) -> Option<u64> {
         for pick in &kind.picks {
             let at = pick.discriminant();
@@ -80,7 +80,7 @@ impl Lists<'_> {
         heads.iter().all(plausible).then_some(shared)
     }
 
-    /// Where the pointers to the first task of each list are.
+    /// Returns the addresses of the pointers to the first task of each list.
     fn heads(&self, kind: &Kinds, shared: u64) -> Option<Vec<u64>> {
         let at = |offset: u32| shared.wrapping_add(offset.into());
         match kind.shards {
@@ -96,7 +96,7 @@ impl Lists<'_> {
 
     fn all(&self, kind: &Kinds, shared: u64, into: &mut BTreeSet<u64>) {
         for head in self.heads(kind, shared).unwrap_or_default() {
-            // Each try adds what it found: a task that was taken out meanwhile is told by its state word.
+            // Each try adds what it found: a task that was taken out meanwhile is known by its state word.
             for _ in 0..TRIES {
                 if self.list(head, into).is_some() || self.left.get() == 0 {
                     break;
@@ -105,7 +105,7 @@ impl Lists<'_> {
         }
     }
 
-    /// `None` if the list was changed meanwhile.
+    /// Follows a list; `None` if it was changed meanwhile.
     fn list(&self, head: u64, into: &mut BTreeSet<u64>) -> Option<()> {
         let (before, after) = self.owned.links;
         let (mut previous, mut header) = (0, self.word(head)?);
@@ -121,9 +121,9 @@ impl Lists<'_> {
         Some(())
     }
 
-    /// The task vtable of a header, if it is one.
+    /// Returns the task vtable of a header, if it is one.
     fn vtable(&self, header: u64) -> Option<u64> {
-        self.word(header.checked_add(16)?).filter(|vtable| self.armed.vtables.contains_key(vtable))
+        self.word(header.checked_add(16)?).filter(|vtable| self.attached.vtables.contains_key(vtable))
     }
 
     fn word(&self, address: u64) -> Option<u64> {

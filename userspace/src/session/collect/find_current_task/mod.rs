@@ -9,10 +9,10 @@ mod search;
 
 use std::collections::BTreeMap;
 
-use super::clock::monotonic_ns;
+use crate::session::clock::monotonic_ns;
 use asyncscope_discovery::{addr::RuntimeAddr, process::Process, tls};
 use asyncscope_trace::{event::Event, facts::CurrentTask};
-use search::{Look, Search};
+use search::{Look, TlsSearch};
 
 /// Threads come and go, most of them early: later on they are looked up in one round out of this many.
 const THREADS_EVERY: u32 = 64;
@@ -25,27 +25,27 @@ const BYTES_A_ROUND: usize = 512 << 10;
 /// Executables with more thread-local memory, in bytes, are not looked at.
 const LEN_MAX: u32 = 64 << 10;
 
-/// Looks, while there is something to find.
+/// The search for the place, until it is found or given up.
 #[derive(Debug)]
-pub(super) struct Observer {
-    /// Where each thread's memory ends.
+pub(in crate::session::collect) struct CurrentTaskFinder {
+    /// The end of each thread's memory.
     bases: BTreeMap<u32, u64>,
     rounds: u32,
-    /// How much lies below that, in bytes.
+    /// The length of what lies below that, in bytes.
     len: usize,
     /// `None`: nothing is left to be found.
-    search: Option<Search>,
+    search: Option<TlsSearch>,
 }
 
-impl Observer {
-    /// `len`: of the executable's thread-local variables, in bytes. Nothing is looked for in none.
-    pub(super) fn new(len: u32) -> Self {
-        let search = (1..=LEN_MAX).contains(&len).then(Search::default);
+impl CurrentTaskFinder {
+    /// A finder in `len` bytes of the executable's thread-local variables. Nothing is looked for in none.
+    pub(in crate::session::collect) fn new(len: u32) -> Self {
+        let search = (1..=LEN_MAX).contains(&len).then(TlsSearch::default);
         Self { bases: BTreeMap::new(), rounds: 0, len: len.next_multiple_of(64) as usize, search }
     }
 
-    /// Looks at the threads now.
-    pub(super) fn look(&mut self, process: &Process) {
+    /// Looks at the threads' memory now.
+    pub(in crate::session::collect) fn look(&mut self, process: &Process) {
         let Some(search) = &mut self.search else { return };
         if self.rounds.is_multiple_of(THREADS_EVERY) || self.rounds.is_power_of_two() {
             self.bases = tls::bases(process).into_iter().take(THREADS_MAX).collect();
@@ -64,8 +64,8 @@ impl Observer {
         }
     }
 
-    /// Takes the next event; tells the place once, when it is found.
-    pub(super) fn event(&mut self, event: &Event) -> Option<CurrentTask> {
+    /// Takes the next event; returns the place once, when it is found.
+    pub(in crate::session::collect) fn event(&mut self, event: &Event) -> Option<CurrentTask> {
         let search = self.search.as_mut()?;
         search.event(event);
         let found = search.found();

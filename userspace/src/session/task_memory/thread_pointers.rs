@@ -3,9 +3,9 @@
 //! On x86-64 a thread's block of such variables ends at its thread pointer, and the first word there points to
 //! itself. <https://www.akkadia.org/drepper/tls.pdf>, variant II.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use asyncscope_discovery::{addr::RuntimeAddr, process::Process, threads};
+use asyncscope_discovery::{addr::RuntimeAddr, process::Process, procfs};
 
 /// Thread pointers stand near the end of a thread's stack, or in a small mapping of the loader's.
 const NEAR_END: u64 = 64 << 10;
@@ -17,17 +17,11 @@ const POINTERS_MAX: usize = 1 << 16;
 
 /// Addresses that may be thread pointers. What is read by them has to prove itself.
 pub(super) fn pointers(process: &Process) -> BTreeSet<u64> {
-    let maps = threads::maps(process.pid);
-    let writable = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let (range, rights) = (words.next()?, words.next()?);
-        let (start, end) = range.split_once('-')?;
-        let anonymous = words.nth(2) == Some("0");
-        let range = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-        (anonymous && rights.starts_with("rw")).then_some(range)
-    };
-    let mappings = maps.lines().filter_map(writable).take(MAPPINGS_MAX);
-    let found = mappings.flat_map(|(start, end)| in_mapping(process, start.max(end.saturating_sub(NEAR_END)), end));
+    let mappings = procfs::maps(process.pid).into_iter().filter(procfs::Mapping::is_anonymous_data).take(MAPPINGS_MAX);
+    let found = mappings.flat_map(|mapping| {
+        let Range { start, end } = mapping.range;
+        in_mapping(process, start.max(end.saturating_sub(NEAR_END)), end)
+    });
     found.take(POINTERS_MAX).collect()
 }
 

@@ -1,19 +1,17 @@
 //! What is watched of the target's standard output and error: which hooks, and which descriptors.
 
-use std::path::Path;
-
 use probe_common::config::Call;
 
 use crate::probe::{Image, Prints};
 use asyncscope_discovery::{
-    calls::{self, LOGS, TRANSFER},
+    calls,
     plan::{Placement, Plan, Program},
     process::Process,
-    threads,
+    procfs,
 };
-use asyncscope_trace::facts::Hook;
+use asyncscope_trace::facts::{Hook, Sees};
 
-/// What can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
+/// Returns what can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
 /// places one more at each of them.
 pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image]) -> Result<Prints, String> {
     let descriptors = [1, 2].into_iter().filter(|number| is_asked_for(process.pid, *number));
@@ -29,13 +27,13 @@ pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image])
     if placed == 0 {
         return Err("no system call that writes has a hook (see `asyncscope inspect`)".to_owned());
     }
-    let writes = |hook: &&Hook| hook.sees == TRANSFER && hook.address.is_some() && calls::is_of_write(&hook.how);
+    let writes = |hook: &&Hook| hook.sees == Sees::Http && hook.call().is_some_and(calls::is_write);
     let hooks: Vec<Hook> = plan.hooks.iter().filter(writes).cloned().collect();
-    plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: LOGS.to_owned(), ..hook }));
+    plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: Sees::Logs, ..hook }));
     Ok(Prints { descriptors, tracepoints: false })
 }
 
-/// Where a call that writes is seen, what it writes to standard output and error is seen as well.
+/// Adds a hook wherever a call that writes is seen, for what it writes to standard output and error.
 fn add_to(placements: &mut Vec<Placement>) -> usize {
     let writes = |placement: &&Placement| {
         placement.program == Program::Transfer
@@ -47,25 +45,11 @@ fn add_to(placements: &mut Vec<Placement>) -> usize {
     new.len()
 }
 
-/// Whether the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
+/// Returns `true` if the descriptor is a file, a pipe, a terminal, or a socket of this machine: what goes through a
 /// connection of a network is no log, and what a closed one will be is not known.
 fn is_asked_for(pid: u32, descriptor: u32) -> bool {
-    let Some(link) = threads::link(pid, &format!("fd/{descriptor}")) else { return false };
-    let socket = socket(&link);
-    socket.is_none_or(|inode| {
-        let sockets = threads::text(pid, "net/unix");
-        is_local(&sockets, &inode)
-    })
-}
-
-/// The inode in `socket:[1234]`.
-fn socket(link: &Path) -> Option<String> {
-    Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
-}
-
-/// Whether `/proc/net/unix` has a socket with this inode, which is a line's seventh word.
-fn is_local(sockets: &str, inode: &str) -> bool {
-    sockets.lines().skip(1).any(|line| line.split_ascii_whitespace().nth(6) == Some(inode))
+    let Some(link) = procfs::link(pid, &format!("fd/{descriptor}")) else { return false };
+    procfs::socket_inode(&link).is_none_or(|inode| procfs::unix_sockets(pid).contains(&inode))
 }
 
 #[cfg(test)]
@@ -73,16 +57,6 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
-
-    #[test]
-    fn only_sockets_of_this_machine_are_logs() {
-        assert_eq!(socket(Path::new("socket:[123]")).as_deref(), Some("123"));
-        assert_eq!(socket(Path::new("pipe:[123]")), None);
-        assert_eq!(socket(Path::new("/dev/null")), None);
-        let sockets = "Num       RefCount Protocol Flags    Type St Inode Path\n\
-                       0000000000000000: 00000002 00000000 00010000 0001 01 123 /run/systemd/journal/stdout\n";
-        assert!(is_local(sockets, "123") && !is_local(sockets, "12") && !is_local(sockets, "Inode"));
-    }
 
     #[test]
     fn what_descriptors_are_is_looked_at() {

@@ -8,27 +8,25 @@ use std::{
 
 use probe_common::record::{self, Head};
 
-use super::{
-    traps::{Place, Traps},
-    typed::Types,
-};
+use super::task_types::TaskTypes;
 use crate::probe::StillBlocked;
-use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
+use crate::session::attach::traps::{ExitPlace, Traps};
+use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, procfs};
 use asyncscope_trace::{
     event::{
-        At, Ended, Event, Function, Running, TaskId, What,
-        sample::{Taken, TakenBlocked, blocked_outside, shortened},
+        At, Ended, Event, Running, TaskId, What,
+        sample::{Taken, TakenBlocked, blocked_outside},
     },
-    facts::PollCode,
+    facts::{Function, PollCode, shortened},
 };
 use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 
-/// What is mapped is looked up again at code that is not known, but in one round out of this many.
+/// The mappings are looked up again at code that is not known, but in one round out of this many.
 const LOOK_EVERY: u32 = 25;
-/// Stacks and addresses that are known to have been told; beyond, they are told again.
-const TOLD_MAX: usize = 1 << 18;
+/// Stacks and addresses that are known to have been reported; beyond, they are reported again.
+const REPORTED_MAX: usize = 1 << 18;
 
-/// Unwinds, and knows which stacks and which code were told.
+/// The unwinder, which knows which stacks and which code were reported.
 #[derive(Debug)]
 pub(super) struct Sampler {
     modules: Modules,
@@ -39,13 +37,13 @@ pub(super) struct Sampler {
     rounds: u32,
     stacks: HashSet<u64>,
     code: HashSet<u64>,
-    types: Types,
+    types: TaskTypes,
     /// Task vtables, with the place of the id in a header.
     vtables: HashMap<u64, u32>,
     traps: Traps,
 }
 
-/// What was copied of a stack, from the stack pointer on, and the registers then.
+/// The part of a stack that was copied, from the stack pointer on, and the registers then.
 #[derive(Clone, Copy, Debug)]
 struct Copied<'a> {
     registers: Registers,
@@ -72,24 +70,24 @@ impl Sampler {
         let mut polls: Vec<_> = polls.iter().map(|code| (code.start, code.end)).collect();
         polls.sort_unstable();
         let (stacks, code) = (HashSet::new(), HashSet::new());
-        let (modules, types) = (modules(process), Types::default());
+        let (modules, types) = (modules(process), TaskTypes::default());
         Self { modules, lines, polls, rounds: LOOK_EVERY, stacks, code, types, vtables, traps }
     }
 
-    /// A round of the drain loop begins.
+    /// Takes note that a round of the drain loop begins.
     pub(super) fn round(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
         self.traps.round();
     }
 
-    /// A task was spawned, which says its type.
+    /// Takes note that a task was spawned, which says its type.
     pub(super) fn spawned(&mut self, id: TaskId) {
         self.types.is_known(id);
     }
 
-    /// Tells what one of the probe's records says, if it is one that has to be unwound or looked up; before it the
+    /// Emits what one of the probe's records says, if it is one that has to be unwound or looked up; before it the
     /// stack and the code if they are new.
-    pub(super) fn takes(&mut self, record: &[u8], process: &Process, tell: &mut dyn FnMut(Event)) -> bool {
+    pub(super) fn takes(&mut self, record: &[u8], process: &Process, emit: &mut dyn FnMut(Event)) -> bool {
         if let Some(taken) = Taken::read(record) {
             let record::Sample { head, ip, bp, bx, r, .. } = taken.sample;
             let registers = Registers { ip, sp: head.sp, bp, bx, r };
@@ -99,11 +97,11 @@ impl Sampler {
                 let memory = |address| word(|to| process.read_memory(RuntimeAddr(address), to));
                 let found =
                     self.types.find(id, &unwound.registers, &self.vtables, |address| copied.word(address), memory);
-                found.into_iter().for_each(|task| tell(Event { at: before(head), what: What::Typed { task } }));
+                found.into_iter().for_each(|task| emit(Event { at: before(head), what: What::Typed { task } }));
             }
-            let stack = self.stack(at(head), unwound, tell);
+            let stack = self.stack(at(head), unwound, emit);
             let what = What::Sample { running: taken.running(), stack, in_kernel: taken.is_in_kernel() };
-            tell(Event { at: at(head), what });
+            emit(Event { at: at(head), what });
             return true;
         }
         let (head, since, outside, taken) = match (TakenBlocked::read(record), blocked_outside(record)) {
@@ -111,52 +109,52 @@ impl Sampler {
             (None, Some(record::BlockedOutside { head, since, outside })) => (head, since, outside, None),
             (None, None) => return false,
         };
-        self.blocked(at(head), (since, outside), taken.as_ref(), process, tell);
+        self.blocked(at(head), (since, outside), taken.as_ref(), process, emit);
         true
     }
 
-    /// Tells of a thread that is blocked still.
+    /// Emits that a thread is blocked still.
     pub(super) fn still_blocked(
         &mut self,
         blocked: &StillBlocked,
         at: At,
         process: &Process,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) {
         let taken = blocked.taken.as_deref().and_then(TakenBlocked::kept);
-        self.blocked(at, (blocked.since, blocked.outside), taken.as_ref(), process, tell);
+        self.blocked(at, (blocked.since, blocked.outside), taken.as_ref(), process, emit);
     }
 
-    /// Tells of a blocked stretch, which began at `since`, and with its stack only where that is the target's doing.
+    /// Emits a blocked stretch, which began at `since`, and with its stack only where that is the target's doing.
     fn blocked(
         &mut self,
         at: At,
         (since, outside): (u64, u64),
         taken: Option<&TakenBlocked<'_>>,
         process: &Process,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) {
-        let place = self.traps.place(outside, process);
-        let stack = match taken.filter(|_| place == Place::Elsewhere) {
+        let place = self.traps.exit_place(outside, process);
+        let stack = match taken.filter(|_| place == ExitPlace::Elsewhere) {
             Some(taken) => {
                 let unwound = self.unwound(copied(taken), process);
-                self.stack(at, unwound, tell)
+                self.stack(at, unwound, emit)
             }
             None => 0,
         };
-        tell(Event { at, what: What::Blocked { since, stack, in_trap: place == Place::Trap } });
+        emit(Event { at, what: What::Blocked { since, stack, in_trap: place == ExitPlace::Trap } });
     }
 
-    /// Tells a stack, if it is new.
-    fn stack(&mut self, at: At, unwound: Unwound, tell: &mut dyn FnMut(Event)) -> u64 {
+    /// Emits a stack, if it is new.
+    fn stack(&mut self, at: At, unwound: Unwound, emit: &mut dyn FnMut(Event)) -> u64 {
         let stack = key(&unwound);
         let before = At { sp: 0, ..at };
         if is_new(&mut self.stacks, stack) {
             for &address in &unwound.frames {
-                self.tell_code(before, address, tell);
+                self.emit_code(before, address, emit);
             }
             let Unwound { frames, ended, .. } = unwound;
-            tell(Event { at: before, what: What::Stack { stack, ended, frames } });
+            emit(Event { at: before, what: What::Stack { stack, ended, frames } });
         }
         stack
     }
@@ -182,7 +180,7 @@ impl Sampler {
         after.checked_sub(1).and_then(|at| self.polls.get(at)).is_some_and(|&(_, end)| address < end)
     }
 
-    fn tell_code(&mut self, at: At, address: u64, tell: &mut dyn FnMut(Event)) {
+    fn emit_code(&mut self, at: At, address: u64, emit: &mut dyn FnMut(Event)) {
         if !is_new(&mut self.code, address) {
             return;
         }
@@ -193,7 +191,7 @@ impl Sampler {
             let file = module.name.rsplit('/').next().unwrap_or_default();
             functions.push(Function { name: shortened(&format!("[{file}]")).to_owned(), ..Function::default() });
         }
-        tell(Event { at, what: What::Code { address, functions } });
+        emit(Event { at, what: What::Code { address, functions } });
     }
 }
 
@@ -206,29 +204,28 @@ fn at(head: Head) -> At {
     At { time: head.time, cpu: head.cpu, seq: head.seq, tid: head.tid, sp: head.sp }
 }
 
-/// For what is told before the record of this head.
+/// Returns the place of what is emitted before the record of this head.
 fn before(head: Head) -> At {
     At { sp: 0, ..at(head) }
 }
 
-/// What `read`, which says how many bytes it read, reads.
+/// Returns the word that `read` reads, which says how many bytes it read.
 fn word(read: impl FnOnce(&mut [u8]) -> usize) -> Option<u64> {
     let mut word = [0; 8];
     (read(&mut word) == word.len()).then(|| u64::from_le_bytes(word))
 }
 
-/// Whether it was not told. Beyond [`TOLD_MAX`] that is not noted.
-fn is_new(told: &mut HashSet<u64>, key: u64) -> bool {
-    if told.len() < TOLD_MAX { told.insert(key) } else { !told.contains(&key) }
+/// Returns `true` if it was not reported before. Beyond [`REPORTED_MAX`] that is not noted.
+fn is_new(reported: &mut HashSet<u64>, key: u64) -> bool {
+    if reported.len() < REPORTED_MAX { reported.insert(key) } else { !reported.contains(&key) }
 }
 
 fn modules(process: &Process) -> Modules {
     // Without its mappings no code is known, and every stack says so.
-    let maps = threads::maps(process.pid);
-    Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to))
+    Modules::find(&procfs::maps(process.pid), &mut |at, to| process.read_memory(RuntimeAddr(at), to))
 }
 
-/// The same for the same stack. 0 is no stack's.
+/// Returns one key for equal stacks. 0 is no stack's.
 fn key(unwound: &Unwound) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&unwound.frames, unwound.ended as u32).hash(&mut hasher);

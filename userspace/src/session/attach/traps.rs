@@ -15,9 +15,9 @@ use asyncscope_discovery::{
 /// The length of the instruction that the kernel puts in a hook's place.
 const TRAP_LEN: usize = 1;
 
-/// Where a blocked thread left user space.
+/// The place where a blocked thread left user space, next to hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum ExitPlace {
     /// In a trap of asyncscope's.
     Trap,
     /// In one, or at the instruction behind it: nothing tells them apart.
@@ -28,18 +28,18 @@ pub(super) enum Place {
 
 /// All hooks.
 #[derive(Debug, Default)]
-pub(super) struct Traps {
-    /// By the address in memory, whether the hooked instruction is longer than a trap.
+pub(crate) struct Traps {
+    /// By the address in memory: the hooked instruction is longer than a trap.
     at: HashMap<u64, bool>,
     /// Libraries that were not found in memory so far: their inodes, and the hooks' offsets in the file.
     unplaced: Vec<(u64, Vec<(u64, bool)>)>,
-    /// Whether this round looked for them.
+    /// This round looked for them.
     looked: bool,
 }
 
 impl Traps {
-    /// Those of the executable, which is the first of the images, and of libraries.
-    pub(super) fn of(images: &[Image], bias: Bias, probe: &Probe) -> Self {
+    /// The hooks of the executable, which is the first of the images, and of libraries.
+    pub(crate) fn of(images: &[Image], bias: Bias, probe: &Probe) -> Self {
         let refused = |placement: &Placement| match placement.program {
             program if program.sees_http() => probe.without_http().is_some(),
             program => !program.is_needed() && probe.without_prints().is_some(),
@@ -57,15 +57,16 @@ impl Traps {
         Self { at: at.collect(), unplaced: unplaced.collect(), looked: false }
     }
 
-    /// A round of the drain loop begins.
-    pub(super) fn round(&mut self) {
+    /// Takes note that a round of the drain loop begins.
+    pub(crate) fn round(&mut self) {
         self.looked = false;
     }
 
-    /// The place at which a thread left user space by no system call; 0 where it left by one.
-    pub(super) fn place(&mut self, outside: u64, process: &Process) -> Place {
+    /// Returns where a thread left user space, by the address at which it did so by no system call: 0 where it
+    /// did by one.
+    pub(crate) fn exit_place(&mut self, outside: u64, process: &Process) -> ExitPlace {
         if outside == 0 {
-            return Place::Elsewhere;
+            return ExitPlace::Elsewhere;
         }
         if !self.looked && !self.unplaced.is_empty() {
             self.looked = true;
@@ -88,14 +89,14 @@ impl Traps {
 
     /// The processor stands behind the trap, until the kernel has found the hook and has it stand at the hook
     /// (`handle_swbp`): <https://github.com/torvalds/linux/blob/v6.12/kernel/events/uprobes.c>
-    fn known(&self, outside: u64) -> Place {
+    fn known(&self, outside: u64) -> ExitPlace {
         if self.at.contains_key(&outside) {
-            return Place::Trap;
+            return ExitPlace::Trap;
         }
         match self.at.get(&outside.wrapping_sub(TRAP_LEN as u64)) {
-            Some(true) => Place::Trap,
-            Some(false) => Place::Either,
-            None => Place::Elsewhere,
+            Some(true) => ExitPlace::Trap,
+            Some(false) => ExitPlace::Either,
+            None => ExitPlace::Elsewhere,
         }
     }
 }
@@ -112,24 +113,24 @@ mod tests {
     fn a_thread_is_in_a_trap_at_a_hook_and_right_behind_it() {
         let traps = traps();
         assert_eq!([0x0fff, 0x1000, 0x1001, 0x1002].map(|at| traps.known(at)), {
-            [Place::Elsewhere, Place::Trap, Place::Trap, Place::Elsewhere]
+            [ExitPlace::Elsewhere, ExitPlace::Trap, ExitPlace::Trap, ExitPlace::Elsewhere]
         });
-        assert_eq!(traps.known(0x2000), Place::Trap);
-        assert_eq!(traps.known(0x2001), Place::Either, "the next instruction begins there as well");
+        assert_eq!(traps.known(0x2000), ExitPlace::Trap);
+        assert_eq!(traps.known(0x2001), ExitPlace::Either, "the next instruction begins there as well");
     }
 
     #[test]
     fn a_library_is_placed_once_it_is_mapped() {
         let mut traps = traps();
         traps.settle(|_| Vec::new());
-        assert_eq!((traps.known(0x7310), traps.unplaced.len()), (Place::Elsewhere, 1));
+        assert_eq!((traps.known(0x7310), traps.unplaced.len()), (ExitPlace::Elsewhere, 1));
         traps.settle(|inode| vec![Code { start: inode << 12, end: (inode << 12) + 0x400, offset: 0 }]);
-        assert_eq!((traps.known(0x7310), traps.unplaced.len()), (Place::Trap, 0));
+        assert_eq!((traps.known(0x7310), traps.unplaced.len()), (ExitPlace::Trap, 0));
     }
 
     #[test]
     fn what_left_by_a_system_call_is_in_none() {
         let traps = Traps { at: [(0, true)].into(), ..Traps::default() };
-        assert_eq!({ traps }.place(0, &Process::by_pid(std::process::id()).unwrap()), Place::Elsewhere);
+        assert_eq!({ traps }.exit_place(0, &Process::by_pid(std::process::id()).unwrap()), ExitPlace::Elsewhere);
     }
 }

@@ -20,7 +20,7 @@ impl Progress {
         Self(ProgressBar::new_spinner().with_style(style))
     }
 
-    pub(super) fn tell(&self, totals: &Totals) {
+    pub(super) fn update(&self, totals: &Totals) {
         let Totals { tasks, polls, wakes, lost, .. } = totals;
         let lost = if *lost == 0 { String::new() } else { format!(", {lost} events LOST") };
         self.0.set_message(format!("{tasks} tasks, {polls} polls, {wakes} wakes{lost} — Ctrl-C ends"));

@@ -11,7 +11,7 @@ use asyncscope_unwind::Registers;
 
 /// Around the poll function's stack pointer, so many bytes to both sides: its own frame, and that of what it calls.
 const REACH_BYTES: u64 = 1024;
-/// How many samples of a task are looked through before its type stays unknown.
+/// Samples of a task that are looked through before its type stays unknown.
 const TRIES: u8 = 16;
 /// Tasks remembered. Beyond, all are forgotten, and some are looked for again.
 const TASKS_MAX: usize = 1 << 14;
@@ -19,14 +19,14 @@ const TASKS_MAX: usize = 1 << 14;
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/core.rs#L159-L190>
 const VTABLE_OFFSET: u64 = 16;
 
-/// Which tasks' types are known, or were looked for in vain.
+/// The tasks whose types are known, or were looked for in vain.
 #[derive(Debug, Default)]
-pub(super) struct Types {
+pub(super) struct TaskTypes {
     tries: HashMap<TaskId, u8>,
 }
 
-impl Types {
-    /// The type of this task is told by its spawn.
+impl TaskTypes {
+    /// Takes note that the type of this task is known by its spawn.
     pub(super) fn is_known(&mut self, id: TaskId) {
         self.note(id, TRIES);
     }
@@ -92,7 +92,7 @@ mod tests {
         let find = |id, bx, at: u64| {
             let registers = Registers { sp: SP, bx, ..Registers::default() };
             let stack = |address| (address == at).then_some(HEADER);
-            Types::default().find(TaskId(id), &registers, &vtables, stack, |address| {
+            TaskTypes::default().find(TaskId(id), &registers, &vtables, stack, |address| {
                 address.checked_sub(HEADER).and_then(|_| memory(address))
             })
         };
@@ -107,14 +107,14 @@ mod tests {
 
     #[test]
     fn it_is_looked_for_so_often_and_no_more() {
-        let (mut types, vtables) = (Types::default(), HashMap::from([(VTABLE, 0x28)]));
-        let find = |types: &mut Types, bx| {
+        let (mut types, vtables) = (TaskTypes::default(), HashMap::from([(VTABLE, 0x28)]));
+        let find = |types: &mut TaskTypes, bx| {
             let registers = Registers { sp: SP, bx, ..Registers::default() };
             types.find(TaskId(7), &registers, &vtables, |_| None, |address| memory(address.max(HEADER))).is_some()
         };
         (0..TRIES).for_each(|_| assert!(!find(&mut types, 0)));
         assert!(!find(&mut types, HEADER));
-        let mut others = Types::default();
+        let mut others = TaskTypes::default();
         assert!(find(&mut others, HEADER));
         assert!(!find(&mut others, HEADER)); // it is told once
     }
