@@ -8,7 +8,7 @@ use probe_common::http::{NAME_MAX, NAMES_MAX};
 use super::{formats::recording, outputs::OutputArguments};
 use crate::{
     probe::{self, Way},
-    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, SyscallSource, Wanted},
+    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
 use asyncscope_discovery::debug;
 use asyncscope_view::format::{Coverage, Extra, Need};
@@ -248,7 +248,7 @@ impl LiveArguments {
             ("--http-by", http_by.is_some(), Need::Requests),
         ];
         let others = others.into_iter().filter(|(_, given, _)| *given).map(|(name, _, need)| (name.to_owned(), need));
-        let of_outputs = self.outputs.clone().decided(self.record.is_some()).needs();
+        let of_outputs = self.outputs.clone().into_options(self.record.is_some()).needs();
         of_lines.chain(others).chain(of_outputs).collect()
     }
 
@@ -273,7 +273,7 @@ impl LiveArguments {
             syscalls,
             sampling: sampled.then_some(frequency),
         };
-        let wanted = Wanted { record: record.clone(), ..outputs.decided(record.is_some()) };
+        let wanted = OutputOptions { record: record.clone(), ..outputs.into_options(record.is_some()) };
         LivePlan { target, duration, wanted, attach }
     }
 }

@@ -73,7 +73,7 @@ impl FormatArguments {
 
     /// The outputs to be made. One that came without a path goes to standard output, unless a recording or another
     /// output has the same.
-    pub(super) fn decided(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
+    pub(super) fn into_wanted(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
         let elsewhere = is_recorded || self.0.iter().any(FormatArgument::holds_log_lines);
         let path = |FormatArgument { format, path }| match (format, path) {
             (format, None) if format.is_text() => Some((format, None)),

@@ -9,7 +9,7 @@ use super::{
     spans::SpanArguments,
     values::{GroupArgument, WeightArgument},
 };
-use crate::session::Wanted;
+use crate::session::OutputOptions;
 use asyncscope_view::{
     format::{Comparison, Extra, ViewOptions},
     formats::FORMATS,
@@ -66,7 +66,7 @@ impl OutputArguments {
     }
 
     /// `is_recorded`: whether all events are kept as well.
-    pub(super) fn decided(self, is_recorded: bool) -> Wanted {
+    pub(super) fn into_options(self, is_recorded: bool) -> OutputOptions {
         let Self { formats, weight, by, min_blocking, request, route, slower_than, versus, spans } = self;
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let view = ViewOptions {
@@ -76,6 +76,6 @@ impl OutputArguments {
             versus,
             long_poll_ns: ns(min_blocking),
         };
-        Wanted { record: None, formats: formats.decided(is_recorded), otlp: spans.decided(), view }
+        OutputOptions { record: None, formats: formats.into_wanted(is_recorded), otlp: spans.into_options(), view }
     }
 }

@@ -47,7 +47,7 @@ fn options_about_the_same_are_refused() {
 #[track_caller]
 fn outputs(line: &str) -> String {
     let wanted = match parsed(line) {
-        Command::Report { outputs, .. } => outputs.decided(false),
+        Command::Report { outputs, .. } => outputs.into_options(false),
         Command::Attach { live, .. } => live.into_plan(Vec::new()).wanted,
         _ => panic!("no outputs"),
     };

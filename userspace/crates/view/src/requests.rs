@@ -75,7 +75,7 @@ pub(super) fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], o
     if facts.sampling.is_some() {
         return write_sampled(graph, facts, requests, out);
     }
-    let counts = Counts::of(graph);
+    let counts = RequestCounts::of(graph);
     let rows = requests.iter().map(|request| cells(facts, request, &counts));
     let rows: Vec<[String; COLUMNS]> = std::iter::once(HEADS.map(str::to_owned)).chain(rows).collect();
     write_rows(&rows, NUMBERS, out)
@@ -124,7 +124,7 @@ fn write_row(row: &[String], widths: &[usize], numbers: &Range<usize>, out: &mut
     writeln!(out, "{}", line.trim_end())
 }
 
-fn cells(facts: &Facts, request: &Request, counts: &Counts) -> [String; COLUMNS] {
+fn cells(facts: &Facts, request: &Request, counts: &RequestCounts) -> [String; COLUMNS] {
     let time = |of: fn(&Times) -> u64| request.times.as_ref().map_or("-".to_owned(), |times| human(of(times)));
     let count = |of: &HashMap<RequestId, u64>| of.get(&request.id).copied().unwrap_or(0).to_string();
     [
@@ -165,13 +165,13 @@ impl Sampled {
 }
 
 /// How many tasks and calls each request has, and how many calls more it may have.
-struct Counts {
+struct RequestCounts {
     tasks: HashMap<RequestId, u64>,
     calls: HashMap<RequestId, u64>,
     perhaps: HashMap<RequestId, u64>,
 }
 
-impl Counts {
+impl RequestCounts {
     fn of(graph: &Graph) -> Self {
         let count = |owners: &mut dyn Iterator<Item = RequestId>| {
             let mut counts = HashMap::new();
