@@ -9,7 +9,7 @@ use super::{
     At, ChainFrame, Change, Completion, Connection, Event, Message, Missing, Moment, Print, Running, Source,
     SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, kinds, table::events,
 };
-use crate::facts::{Function, INLINED_MAX};
+use crate::facts::Function;
 
 /// Any event that a record can hold.
 pub fn event() -> impl Strategy<Value = Event> {
