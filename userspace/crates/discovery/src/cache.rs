@@ -36,17 +36,13 @@ struct Kept<P> {
 /// # Errors
 ///
 /// Those of `discover`.
-pub fn plan(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, String>) -> Result<Plan, String> {
+pub fn plan<E>(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>) -> Result<Plan, E> {
     // A separate debug file may change without the executable.
     let Some(directory) = directory().filter(|_| elf.debug_file(false).is_none()) else { return discover(elf) };
     plan_in(&directory, elf, discover)
 }
 
-fn plan_in(
-    directory: &Path,
-    elf: &Elf<'_>,
-    discover: impl FnOnce(&Elf<'_>) -> Result<Plan, String>,
-) -> Result<Plan, String> {
+fn plan_in<E>(directory: &Path, elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>) -> Result<Plan, E> {
     let Some(build_id) = elf.build_id.as_deref().filter(|id| id.len() >= 16) else { return discover(elf) };
     let file = directory.join(format!("{build_id}.plan"));
     if let Some(plan) = kept(&file, build_id, elf) {
@@ -156,7 +152,7 @@ mod tests {
         let searched = Cell::new(0);
         let search = |_: &Elf<'_>| {
             searched.set(searched.get() + 1);
-            Ok(plan.clone())
+            Ok::<_, String>(plan.clone())
         };
         assert_eq!(plan_in(&directory, &elf, search), Ok(plan.clone()));
         change(&directory, &directory.join("0123456789abcdef.plan"));
@@ -171,7 +167,7 @@ mod tests {
         let mut elf = Elf::parse(&data).unwrap();
         elf.build_id = Some("0123456789abcdef".to_owned());
         let directory = env::temp_dir().join(format!("asyncscope-cache-learn-{}", std::process::id()));
-        let plan = || plan_in(&directory, &elf, |_| Ok(Plan::default())).unwrap().current_task;
+        let plan = || plan_in(&directory, &elf, |_| Ok::<_, String>(Plan::default())).unwrap().current_task;
         let (file, found) =
             (directory.join("0123456789abcdef.plan"), CurrentTask { below: 8, ..CurrentTask::default() });
         learn_in(&file, "0123456789abcdef", found);
@@ -197,7 +193,7 @@ mod tests {
             let mut elf = Elf::parse(&data).unwrap();
             elf.build_id = Some("0123456789abcdef".to_owned());
             let plans = directory.join(debug_info);
-            plan_in(&plans, &elf, |_| Ok(Plan::default())).unwrap();
+            plan_in(&plans, &elf, |_| Ok::<_, String>(Plan::default())).unwrap();
             assert_eq!(plans.exists(), kept, "{debug_info}");
         };
         check("off", true);

@@ -36,7 +36,7 @@ mod version;
 pub mod vtables;
 pub mod x86_64;
 
-pub use discover::{OTHER_TOKIO, discover};
+pub use discover::discover;
 
 #[cfg(test)]
 mod tests;

@@ -72,9 +72,9 @@ pub use tasks::Tasks;
 pub use wake::{Did, Wake, WakeBy};
 
 use hashbrown::HashMap;
+use serde::Serialize;
 
 use asyncscope_trace::event::{Event, TaskId, TaskRef, What};
-use frames::Reach;
 use gap::Fresh;
 use leave::Leaving;
 use printed::Prints;
@@ -107,15 +107,13 @@ pub struct Graph {
     totals: Totals,
 }
 
-/// Sums over a recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Sums over a recording, in the order in which JSON has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Tasks, those that have left the graph among them.
     pub tasks: u64,
     /// Polls whose start was seen.
     pub polls: u64,
-    /// Polls whose end was not seen.
-    pub polls_unended: u64,
     /// Wakes of tasks in the graph.
     pub wakes: u64,
     /// Spawns seen.
@@ -126,6 +124,8 @@ pub struct Totals {
     pub lost: u64,
     /// Samples that could not be taken or handed on.
     pub samples_lost: u64,
+    /// Polls whose end was not seen.
+    pub polls_unended: u64,
     /// Wakes that say nothing of any task in the graph.
     pub stale_wakes: u64,
     /// Ends of polls whose start was not seen.
@@ -184,7 +184,7 @@ impl Graph {
         }
         self.now = self.now.max(event.at.time);
         let at = &event.at;
-        if let Some(reach) = Reach::of(&event.what) {
+        if let Some(reach) = event.what.stack_reach() {
             self.settle(at, reach);
         }
         match &event.what {

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::stacks::{Part, Weight};
+use super::stacks::Part;
+use super::weight::Weight;
 use asyncscope_model::Graph;
 use asyncscope_trace::facts::Facts;
 
@@ -11,7 +12,13 @@ use asyncscope_trace::facts::Facts;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    part: &Part<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     for (stack, ns) in part.fold(graph, facts, weight) {
         writeln!(out, "{stack} {ns}")?;
     }

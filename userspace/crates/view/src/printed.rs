@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
+use super::labels::id;
 use super::names::{printable, text};
-use super::requests::id;
 use super::units::time_of_day;
 use asyncscope_model::{Cut, Graph, Owner, Printed, Request, RequestId};
 use asyncscope_trace::event::Standard;
@@ -19,7 +19,7 @@ use asyncscope_trace::facts::Facts;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out: &mut dyn Write) -> io::Result<()> {
     if !facts.logs {
         return writeln!(out, "no lines: they were not captured (--logs)");
     }

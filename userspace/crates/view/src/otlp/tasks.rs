@@ -3,28 +3,21 @@
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     trace::v1::{
-        Span, SpanFlags, Status,
+        Span, Status,
         span::{Link, SpanKind},
         status::StatusCode,
     },
 };
 
 use super::Spans;
-use super::attributes::{flag, number, text};
+use super::attributes::{flag, losses, number, text};
 use super::awaits;
 use super::events::events;
-use super::place::TaskPlace;
-use super::requests::candidates;
+use super::links::{LOCAL, SAMPLED, candidates};
+use super::place::TaskContext;
 use crate::names::printable;
 use asyncscope_model::{Gap, How, Lineage, Notes, Owner, Parent, Task, Waker, Why};
 use asyncscope_trace::facts::TaskKind;
-
-/// The trace flags of all spans: sampled.
-pub(super) const SAMPLED: u32 = 1;
-/// The same for a parent or a link: it is known whether these are of another process, and they are not.
-pub(super) const LOCAL: u32 = SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32;
-/// The same where they are.
-pub(super) const REMOTE: u32 = LOCAL | SpanFlags::ContextIsRemoteMask as u32;
 
 /// The span of a task, and those of its waits.
 pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
@@ -32,8 +25,8 @@ pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
     let place = spans.place_of_task(&notes.line)?;
     let trace = place.trace()?;
     let began_ns = match &place {
-        TaskPlace::Of(_, request) => request.began_ns,
-        TaskPlace::Own(..) | TaskPlace::Unsent => notes.line.root.first_seen_ns,
+        TaskContext::Of(_, request) => request.began_ns,
+        TaskContext::Own(..) | TaskContext::Unsent => notes.line.root.first_seen_ns,
     };
     let start_ns = task.first_seen_ns;
     let end_ns = task.end().map_or(spans.graph.end_ns(), |end| end.time_ns).max(start_ns);
@@ -63,10 +56,10 @@ pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
 }
 
 /// The task that spawned this one, if its span is in the same trace; else the request.
-fn parent(spans: &Spans<'_>, line: &Lineage, place: &TaskPlace) -> Option<[u8; 8]> {
+fn parent(spans: &Spans<'_>, line: &Lineage, place: &TaskContext) -> Option<[u8; 8]> {
     let request = match place {
-        TaskPlace::Of(_, request) => Some(request.span),
-        TaskPlace::Own(..) | TaskPlace::Unsent => None,
+        TaskContext::Of(_, request) => Some(request.span),
+        TaskContext::Own(..) | TaskContext::Unsent => None,
     };
     let Some(above) = &line.up else {
         // The line is longer than is kept: whose an ancestor is beyond that is not known here.
@@ -114,7 +107,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         all.push(text("asyncscope.task.kind", kind));
     }
     if let Some(function) = spans.names.known_task_type(task.vtable) {
-        all.push(text("code.function.name", printable(function)));
+        all.push(text("code.function.name", printable(&function)));
     }
     all.extend(origin(spans, task));
     match task.end().map(|end| end.how) {
@@ -168,22 +161,8 @@ fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
     all
 }
 
-/// What is missing of the time in which the task lived.
-pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<KeyValue> {
-    let overlaps = |gap: &&Gap| gap.since_ns <= end_ns && gap.until_ns >= start_ns;
-    let (mut gaps, mut lost) = (0, 0u64);
-    for gap in spans.graph.gaps().iter().filter(overlaps) {
-        gaps += 1;
-        lost = lost.saturating_add(gap.lost);
-    }
-    match gaps {
-        0 => Vec::new(),
-        _ => vec![number("asyncscope.gaps", gaps), number("asyncscope.events_lost", lost)],
-    }
-}
-
 /// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.
-fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskPlace) -> Vec<Link> {
+fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskContext) -> Vec<Link> {
     let doubtful = |waker: &Waker| {
         let gap = |gap: &Gap| gap.since_ns <= waker.last_ns && gap.until_ns >= waker.first_ns;
         let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.notes.as_deref());
@@ -191,7 +170,7 @@ fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskPlace) -> Ve
     };
     let certain = notes.wakers.iter().filter(|waker| waker.lineage.id != task.id && !doubtful(waker));
     let mut links: Vec<Link> = certain.filter_map(|waker| link(spans, waker)).collect();
-    if let TaskPlace::Own(_, requests) = place {
+    if let TaskContext::Own(_, requests) = place {
         links.extend(candidates(spans, &Owner::Ambiguous(requests.clone())));
     }
     links
