@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::process::{self, cargo, on_path, root};
+use crate::structure;
 
 const PROBE: &str = "probe-ebpf/Cargo.toml";
 
@@ -13,6 +14,7 @@ const PROBE: &str = "probe-ebpf/Cargo.toml";
 pub(crate) fn run() -> Result<()> {
     process::run(cargo().args(["fmt", "--all", "--check"]))?;
     process::run(cargo().args(["fmt", "--check", "--manifest-path", PROBE]))?;
+    structure::check()?;
     let deny = ["--", "-D", "warnings"];
     process::run(cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny))?;
     licences_and_advisories()?;
