@@ -1,19 +1,15 @@
 //! Writes the records and recordings of the corpus: one of each event, as the agent writes them.
 
-#[path = "../../userspace/src/target/layout/handmade.rs"]
+#[path = "../../userspace/crates/discovery/src/layout/handmade.rs"]
 mod handmade;
 
 use std::{error::Error, fs, path::Path};
 
-use asyncscope::{
-    event::{
+use asyncscope_trace::{event::{
         At, Change, ChainFrame, Completion, Connection, Event, Message, Moment, SpawnWay, Start, State, TaskId, TaskRef,
         Turn, TurnOf, Value, What,
         encode::encode,
-    },
-    facts::{Facts, Hook, TaskType, Thread},
-    recording::Writer,
-};
+    }, facts::{Facts, Hook, TaskType, Thread}, recording::Writer};
 use probe_common::record::Source;
 
 const TASK: TaskRef = TaskRef { header: 0x7f00_0000_1000, id: Some(TaskId(7)), vtable: 0x5500_0000_2000 };

@@ -6,8 +6,8 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use asyncscope::event::{Event, What};
-use asyncscope::recording::Reader;
+use asyncscope_trace::event::{Event, What};
+use asyncscope_trace::recording::Reader;
 
 /// What it holds.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use asyncscope::event::{Change, Event, Message, Source, Start, What};
-use asyncscope::recording::Reader;
+use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
+use asyncscope_trace::recording::Reader;
 
 /// What a record keeps of a path, and of a value, in bytes.
 const KEPT: (usize, usize) = (192, 128);

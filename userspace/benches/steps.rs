@@ -11,12 +11,12 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use asyncscope::event::Event;
-use asyncscope::event::decode::decode;
-use asyncscope::event::order::{CpuRound, Order};
-use asyncscope::model::{Graph, Setup};
-use asyncscope::view::folded;
-use asyncscope::view::stacks::{Part, Weight};
+use asyncscope_model::{Graph, Setup};
+use asyncscope_trace::event::Event;
+use asyncscope_trace::event::decode::decode;
+use asyncscope_trace::event::order::{CpuRound, Order};
+use asyncscope_view::folded;
+use asyncscope_view::stacks::{Part, Weight};
 use load::{Load, facts, records};
 
 fn main() -> ExitCode {

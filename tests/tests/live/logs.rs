@@ -8,10 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope::event::What;
 use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
+use asyncscope_trace::event::What;
 use serde::Deserialize;
 
 use crate::Test;
@@ -279,7 +279,7 @@ fn only_if_asked_for() -> Result<()> {
     agent.interrupt()?;
     target.finish()?;
     let mut prints = 0;
-    let recording = asyncscope::recording::read(BufReader::new(File::open(&record)?), &mut |event| {
+    let recording = asyncscope_trace::recording::read(BufReader::new(File::open(&record)?), &mut |event| {
         prints += usize::from(matches!(event.what, What::Print(_)));
     })?;
     ensure!(prints == 0 && !recording.facts.logs && lines(&json)?.is_empty(), "{prints} writes were recorded");

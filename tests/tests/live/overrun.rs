@@ -10,13 +10,13 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use asyncscope::event::{TaskId, What};
-use asyncscope::recording::Reader;
 use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::kernel::bpf_objects;
 use asyncscope_tests::paths::Scratch;
 use asyncscope_tests::seen::Seen;
 use asyncscope_tests::target::Target;
+use asyncscope_trace::event::{TaskId, What};
+use asyncscope_trace::recording::Reader;
 
 use crate::life::nothing_left;
 use crate::{Case, Test, named, scenarios};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use asyncscope::event::Ended;
-use asyncscope::unwind::Unwound;
+use asyncscope_trace::event::Ended;
+use asyncscope_unwind::Unwound;
 use serde::Serialize;
 
 /// What came of all.

@@ -80,9 +80,9 @@ fn read(pid: u32, name: &str, ranges: &[Range<u64>]) -> Option<(Range<u64>, Vec<
     let whole = ranges.first()?.start..ranges.last()?.end;
     let data = match name {
         "[vdso]" => {
-            let process = asyncscope::target::process::Process::by_pid(pid).ok()?;
+            let process = asyncscope_discovery::process::Process::by_pid(pid).ok()?;
             let mut bytes = vec![0; usize::try_from(whole.end - whole.start).ok()?];
-            let len = process.read_memory(asyncscope::target::addr::RuntimeAddr(whole.start), &mut bytes);
+            let len = process.read_memory(asyncscope_discovery::addr::RuntimeAddr(whole.start), &mut bytes);
             bytes.truncate(len);
             bytes
         }

@@ -11,9 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use asyncscope::facts::RunningTask;
-use asyncscope::target::{addr::RuntimeAddr, discover, elf::Elf, process::Process};
-use asyncscope::unwind::{Modules, Registers, unwind};
+use asyncscope_discovery::{addr::RuntimeAddr, discover, elf::Elf, process::Process};
+use asyncscope_trace::facts::RunningTask;
+use asyncscope_unwind::{Modules, Registers, unwind};
 
 use compare::Counts;
 use framehop::Framehop;

@@ -1,8 +1,8 @@
 //! A made-up program's events, the same on every machine: what the agent's own cost is measured with.
 
-use asyncscope::event::encode::encode;
-use asyncscope::event::{At, Completion, Event, Moment, SpawnWay, State, TaskId, TaskRef, What};
-use asyncscope::facts::{Facts, TaskType};
+use asyncscope_trace::event::encode::encode;
+use asyncscope_trace::event::{At, Completion, Event, Moment, SpawnWay, State, TaskId, TaskRef, What};
+use asyncscope_trace::facts::{Facts, TaskType};
 use probe_common::record::state::{COMPLETE, INITIAL, JOIN_INTEREST, NOTIFIED, REF_ONE, RUNNING};
 
 /// Threads of the program, each on a CPU of its own.

@@ -8,13 +8,13 @@ use probe_common::http::{NAME_MAX, NAMES_MAX};
 use crate::{
     probe::{self, Way},
     session::{By, Http, Live, Wanted, WantedSpans},
-    target::debug,
-    view::{
-        otlp::{Options, Sampling, Traces},
-        samples::By as GroupedBy,
-        select::Selection,
-        stacks::Weight,
-    },
+};
+use asyncscope_discovery::debug;
+use asyncscope_view::{
+    otlp::{Options, Sampling, Traces},
+    samples::By as GroupedBy,
+    select::Selection,
+    stacks::Weight,
 };
 
 /// Shows where the time of an unmodified tokio program goes, and how it got there.

@@ -8,11 +8,9 @@ use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    session::{self, Form},
-    view::printable,
-};
+use crate::session::{self, Form};
 use args::{Arguments, Command};
+use asyncscope_view::printable;
 
 /// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
 #[must_use]

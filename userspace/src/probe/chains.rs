@@ -7,7 +7,7 @@ use aya::{
 use probe_common::chain::{Edge, FRAME_BITS, Layout, NONE, Step, VARIANTS_MAX, Variant};
 
 use super::{ProbeError, load::absent};
-use crate::chain::{self, Program};
+use asyncscope_trace::chain::{self, Program};
 
 /// The tables.
 #[derive(Debug, Default)]

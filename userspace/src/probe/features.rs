@@ -10,7 +10,7 @@ use super::{
     ProbeError, multi,
     syscall::{Command, bpf},
 };
-use crate::target::plan::Program;
+use asyncscope_discovery::plan::Program;
 
 /// What a feature is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

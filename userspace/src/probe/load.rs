@@ -32,7 +32,7 @@ use super::{
     http2, multi,
     syscall::{Command, bpf},
 };
-use crate::facts::RunningTask;
+use asyncscope_trace::facts::RunningTask;
 
 /// Built by `cargo xtask build-ebpf` from `probe-ebpf`, and committed.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("asyncscope.bpf.o");
@@ -231,7 +231,7 @@ fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
 fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).map_err(failed)?;
-    let status = crate::target::proc::text(format!("/proc/{pid}/status")).map_err(failed)?;
+    let status = asyncscope_discovery::proc::text(format!("/proc/{pid}/status")).map_err(failed)?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     let own = numbers.and_then(|numbers| numbers.split_ascii_whitespace().last()?.parse().ok());
     Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: own.unwrap_or(u64::from(pid)) })

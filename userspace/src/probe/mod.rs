@@ -32,11 +32,8 @@ pub use error::ProbeError;
 pub(crate) use error::{SINCE, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
 
-use crate::{
-    chain,
-    facts::RunningTask,
-    target::plan::{Placement, Program},
-};
+use asyncscope_discovery::plan::{Placement, Program};
+use asyncscope_trace::{chain, facts::RunningTask};
 use features::{For, explain};
 
 /// Whom to watch.

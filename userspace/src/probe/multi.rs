@@ -11,7 +11,7 @@ use super::{
     load::{Code, Loaded},
     syscall::{Command, bpf},
 };
-use crate::target::plan::Program;
+use asyncscope_discovery::plan::Program;
 
 /// `BPF_PROG_TYPE_KPROBE`
 const PROGRAM_TYPE: u32 = 2;

@@ -11,7 +11,7 @@ use super::{
     Group, ProbeError,
     load::{Loaded, absent},
 };
-use crate::target::plan::{Placement, Program};
+use asyncscope_discovery::plan::{Placement, Program};
 
 fn program(loaded: &mut Loaded, program: Program) -> Result<&mut UProbe, ProbeError> {
     let found = loaded.ebpf.program_mut(program.name()).ok_or_else(|| absent(program.name()))?;

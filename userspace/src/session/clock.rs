@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::facts::Moment;
+use asyncscope_trace::facts::Moment;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the probe's events.
 pub(super) fn monotonic_ns() -> u64 {

@@ -9,11 +9,11 @@ use std::{
 use anyhow::{Context as _, Error, Result, bail};
 
 use super::{http, others, privileges};
-use crate::{
-    probe::{self, SINCE, Tested, Way, missing_capabilities},
-    target::{self, abilities, debug, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process},
-    view::{self, inspect::Inspection},
+use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
+use asyncscope_discovery::{
+    abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
 };
+use asyncscope_view::inspect::{self, Inspection};
 
 /// How `inspect` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
     };
     let libraries = || process.iter().flat_map(|process| others::in_libraries(process, &mut Loaded::default()));
     let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
-    let mut plan = target::cache::plan(&elf, target::discover).map_err(|why| not_watchable(all(why)))?;
+    let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
     match &process {
         Some(process) => {
             others::note(process, &mut Loaded::default(), &mut plan);
@@ -78,8 +78,8 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
     };
     let out = &mut io::stdout().lock();
     let told = match form {
-        Form::Json => view::inspect::json(&inspection, out),
-        Form::Text { each_hook } => view::inspect::text(&inspection, each_hook, out),
+        Form::Json => inspect::json(&inspection, out),
+        Form::Text { each_hook } => inspect::text(&inspection, each_hook, out),
     };
     told.context("cannot write to standard output")
 }

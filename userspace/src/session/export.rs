@@ -6,12 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    export::{Account, Destination, Exporter, Prepared, Settings},
-    facts::Facts,
-    model::{Graph, Noted},
-    view::otlp::{self, Batch, Due, Options, Spans, Told, Traces},
-};
+use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
+use asyncscope_model::{Graph, Noted};
+use asyncscope_trace::facts::Facts;
+use asyncscope_view::otlp::{self, Batch, Due, Options, Spans, Told, Traces};
 
 /// How long after a task's end its span is made, or it leaves: what other threads still have to say of it has come by then.
 pub(super) const HOLD_NS: u64 = 300_000_000;

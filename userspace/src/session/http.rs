@@ -3,19 +3,17 @@
 use anyhow::Result;
 
 use super::start::check_memory;
-use crate::{
-    facts::Hook,
-    probe::{self, Image},
-    target::{
-        cache,
-        calls::{self, TRANSFER},
-        elf::Elf,
-        h2,
-        libraries::{self, Library},
-        plan::{Plan, Program},
-        process::Process,
-    },
+use crate::probe::{self, Image};
+use asyncscope_discovery::{
+    cache,
+    calls::{self, TRANSFER},
+    elf::Elf,
+    h2,
+    libraries::{self, Library},
+    plan::{Plan, Program},
+    process::Process,
 };
+use asyncscope_trace::facts::Hook;
 
 /// What of HTTP is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +67,7 @@ pub(super) fn watched(http: &Http, plan: &Plan, pid: u32) -> probe::Http {
 
 /// As many as the process may open.
 fn descriptors(pid: u32) -> u32 {
-    let limits = crate::target::proc::text(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let limits = asyncscope_discovery::proc::text(format!("/proc/{pid}/limits")).unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
     soft.unwrap_or(DESCRIPTORS_MAX).clamp(DESCRIPTORS_MIN, DESCRIPTORS_MAX)
@@ -186,7 +184,7 @@ pub(super) fn note_file(plan: &mut Plan) {
     }
 }
 
-fn in_library(library: &Library) -> Result<(Plan, Option<crate::target::addr::Bias>), String> {
+fn in_library(library: &Library) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), String> {
     let elf = Elf::parse(&library.data)?;
     let mut plan = cache::plan(&elf, calls::discover_library)?;
     let file = library.name.rsplit('/').next().unwrap_or_default().to_owned();

@@ -21,15 +21,15 @@ use super::{
     start::{Armed, arm},
     watch::Watch,
 };
-use crate::{
+use crate::probe::{Options, StillBlocked};
+use asyncscope_discovery::{cache, debug, process::Process};
+use asyncscope_model::{Graph, Phase, Setup};
+use asyncscope_trace::{
     event::{At, Event, TaskRef, What},
     facts::{CurrentTask, Facts},
-    model::{Graph, Phase, Setup},
-    probe::{Options, StillBlocked},
     recording::Writer,
-    target::{cache, debug, process::Process},
-    view::lost::{self, Lost},
 };
+use asyncscope_view::lost::{self, Lost};
 
 /// Between two drains of the ring buffers: a ring holds what a CPU can write in several of these.
 const DRAIN_EVERY: Duration = Duration::from_millis(20);

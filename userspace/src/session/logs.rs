@@ -4,16 +4,14 @@ use std::path::Path;
 
 use probe_common::config::Call;
 
-use crate::{
-    facts::Hook,
-    probe::{Image, Prints},
-    target::{
-        calls::{self, LOGS, TRANSFER},
-        plan::{Placement, Plan, Program},
-        process::Process,
-        threads,
-    },
+use crate::probe::{Image, Prints};
+use asyncscope_discovery::{
+    calls::{self, LOGS, TRANSFER},
+    plan::{Placement, Plan, Program},
+    process::Process,
+    threads,
 };
+use asyncscope_trace::facts::Hook;
 
 /// What can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
 /// places one more at each of them.
@@ -100,8 +98,8 @@ mod tests {
     fn calls_that_write_are_seen_twice() {
         let at = |call: Call| Placement {
             program: Program::Transfer,
-            address: crate::target::addr::ElfAddr(call as u64),
-            offset: crate::target::addr::FileOffset(0),
+            address: asyncscope_discovery::addr::ElfAddr(call as u64),
+            offset: asyncscope_discovery::addr::FileOffset(0),
             bytes: vec![0x90],
             cookie: call as u64,
         };

@@ -10,11 +10,8 @@ mod search;
 use std::collections::BTreeMap;
 
 use super::clock::monotonic_ns;
-use crate::{
-    event::Event,
-    facts::CurrentTask,
-    target::{addr::RuntimeAddr, process::Process, tls},
-};
+use asyncscope_discovery::{addr::RuntimeAddr, process::Process, tls};
+use asyncscope_trace::{event::Event, facts::CurrentTask};
 use search::{Look, Search};
 
 /// Threads come and go, most of them early: later on they are looked up in one round out of this many.

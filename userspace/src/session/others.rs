@@ -1,11 +1,9 @@
 //! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
 
 use super::start::Armed;
-use crate::{
-    facts::Hook,
-    target::{OTHER_TOKIO, libraries::Loaded, plan::Plan, process::Process},
-    view::printable,
-};
+use asyncscope_discovery::{OTHER_TOKIO, libraries::Loaded, plan::Plan, process::Process};
+use asyncscope_trace::facts::Hook;
+use asyncscope_view::printable;
 
 /// What is said of the libraries that the process has loaded since the last time, a sentence each.
 pub(super) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {

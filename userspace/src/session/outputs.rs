@@ -10,16 +10,16 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::export;
-use crate::{
-    facts::Facts,
-    model::{Detail, Graph},
-    view::{
-        self,
-        lost::Lost,
-        samples::{By, Chosen},
-        select::Selection,
-        stacks::{Part, Weight},
-    },
+use asyncscope_model::{Detail, Graph};
+use asyncscope_trace::facts::Facts;
+use asyncscope_view::{
+    blocking, flamegraph, folded, json,
+    lost::{self, Lost},
+    pprof, printed, request, requests,
+    samples::{By, Chosen},
+    select::Selection,
+    stacks::{Part, Weight},
+    summary,
 };
 
 /// The mode of a new recording, which tells more of the target than a picture does.
@@ -296,9 +296,9 @@ impl Outputs {
     pub fn write(self, graph: &Graph, facts: &Facts, lost: &Lost, told: &mut dyn io::Write) -> Result<()> {
         let asked = self.ask_for_requests();
         if self.are_none() && !self.are_tables() {
-            return view::summary::write(graph, facts, lost, told).context("cannot write the summary");
+            return summary::write(graph, facts, lost, told).context("cannot write the summary");
         }
-        if let Some(warning) = view::lost::warning(&graph.totals()) {
+        if let Some(warning) = lost::warning(&graph.totals()) {
             eprintln!("{warning}");
         }
         if self.requests || (asked && self.are_text()) {
@@ -306,13 +306,13 @@ impl Outputs {
         }
         if let Some(min_ns) = self.blocking_ns {
             let mut told = BufWriter::new(&mut *told);
-            let written = view::blocking::write(graph, facts, min_ns, &mut told);
+            let written = blocking::write(graph, facts, min_ns, &mut told);
             written.and_then(|()| told.flush()).context("cannot write the long polls")?;
         }
         let chosen = if self.versus { Vec::new() } else { self.selection.requests(graph)? };
         if let Some(to) = self.lines {
             let only = (!self.selection.is_everything()).then(|| self.selection.requests(graph)).transpose()?;
-            to.write(|out| view::printed::write(graph, facts, only.as_deref(), out))?;
+            to.write(|out| printed::write(graph, facts, only.as_deref(), out))?;
         }
         let part = match self.selection.is_everything() {
             true if facts.sampling.is_some() => Part::Samples(self.by.unwrap_or_default(), None),
@@ -329,19 +329,19 @@ impl Outputs {
             match self.versus {
                 true => {
                     let versus = self.selection.versus(graph)?;
-                    to.write(|out| view::flamegraph::write_versus(graph, facts, weight, &versus, out))?;
+                    to.write(|out| flamegraph::write_versus(graph, facts, weight, &versus, out))?;
                 }
-                false => to.write(|out| view::flamegraph::write(graph, facts, weight, &part, out))?,
+                false => to.write(|out| flamegraph::write(graph, facts, weight, &part, out))?,
             }
         }
         if let Some(to) = self.folded {
-            to.write(|out| view::folded::write(graph, facts, weight, &part, out))?;
+            to.write(|out| folded::write(graph, facts, weight, &part, out))?;
         }
         if let Some(to) = self.pprof {
-            to.write(|out| view::pprof::write(graph, facts, weight, &part, out))?;
+            to.write(|out| pprof::write(graph, facts, weight, &part, out))?;
         }
         if let Some(to) = self.json {
-            to.write(|out| view::json::write(graph, facts, out))?;
+            to.write(|out| json::write(graph, facts, out))?;
         }
         Ok(())
     }
@@ -352,8 +352,8 @@ impl Outputs {
         let mut told = BufWriter::new(told);
         let each = self.selection.id.is_some() && !self.requests && facts.sampling.is_none();
         let written = match each {
-            true => requests.iter().try_for_each(|request| view::request::write(graph, facts, request, &mut told)),
-            false => view::requests::write(graph, facts, &requests, &mut told),
+            true => requests.iter().try_for_each(|request| request::write(graph, facts, request, &mut told)),
+            false => requests::write(graph, facts, &requests, &mut told),
         };
         written.and_then(|()| told.flush()).context("cannot write the requests")
     }

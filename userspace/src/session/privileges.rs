@@ -9,7 +9,8 @@ mod filter;
 use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::{probe, target::process::Process};
+use crate::probe;
+use asyncscope_discovery::process::Process;
 
 /// From 5.19 on, a process without `CAP_BPF` may use the maps that it holds.
 /// <https://github.com/torvalds/linux/commit/c8644cd0efe719608ddcb341bcf087d4bc0bf6b8>

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::model::Totals;
+use asyncscope_model::Totals;
 
 /// The line, or nothing where standard error is no terminal.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{Event, Value, What};
+use asyncscope_trace::event::{Event, Value, What};
 
 /// Replaces all values in the event.
 pub(super) fn redact(event: &mut Event) {

@@ -9,11 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{export::Full, outputs::Wanted};
-use crate::{
-    model::{Graph, Setup},
-    recording::Reader,
-    view::lost::{self, Lost},
-};
+use asyncscope_model::{Graph, Setup};
+use asyncscope_trace::recording::Reader;
+use asyncscope_view::lost::{self, Lost};
 
 /// Spans are made once for so much time of the recording, as in a live run.
 const TELL_EVERY_NS: u64 = 100_000_000;

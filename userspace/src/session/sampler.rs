@@ -12,16 +12,16 @@ use super::{
     traps::{Place, Traps},
     typed::Types,
 };
-use crate::{
+use crate::probe::StillBlocked;
+use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, threads};
+use asyncscope_trace::{
     event::{
         At, Ended, Event, Function, Running, TaskId, What,
         sample::{Taken, TakenBlocked, blocked_outside, shortened},
     },
     facts::PollCode,
-    probe::StillBlocked,
-    target::{addr::RuntimeAddr, lines::Lines, process::Process, threads},
-    unwind::{Modules, Registers, Unwound, unwind},
 };
+use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 
 /// What is mapped is looked up again at code that is not known, but in one round out of this many.
 const LOOK_EVERY: u32 = 25;

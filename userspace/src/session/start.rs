@@ -10,29 +10,27 @@ use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{clock, http, live::Live, logs, others, privileges, sampler::Sampler, traps::Traps};
-use crate::{
-    facts::{
-        Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
-        TaskType, Thread,
-    },
-    probe::{BlockedTasks, Image, Probe, Sampling, Watched},
-    target::{
-        self,
-        addr::{Bias, ElfAddr, RuntimeAddr},
-        calls::{self, LOGS},
-        debug,
-        elf::Elf,
-        error::TargetError,
-        h2,
-        layout::{self, Layouts},
-        libraries::Loaded,
-        lines::Lines,
-        plan::{Placement, Plan, Program},
-        process::Process,
-        rest::PollCode,
-        room::{self, Room},
-        sockets,
-    },
+use crate::probe::{BlockedTasks, Image, Probe, Sampling, Watched};
+use asyncscope_discovery::{
+    addr::{Bias, ElfAddr, RuntimeAddr},
+    cache,
+    calls::{self, LOGS},
+    debug, discover,
+    elf::Elf,
+    error::TargetError,
+    h2,
+    layout::{self, Layouts},
+    libraries::Loaded,
+    lines::Lines,
+    plan::{Placement, Plan, Program},
+    process::Process,
+    rest::PollCode,
+    room::{self, Room},
+    sockets,
+};
+use asyncscope_trace::facts::{
+    Facts, PollCode as FactsPollCode, Process as ProcessFacts, RunningTask, Sampling as SamplingFacts, TaskKind,
+    TaskType, Thread,
 };
 
 /// Of 4 KiB, beside the one with the stack pointer: what is below a task's poll is seldom more.
@@ -84,7 +82,7 @@ pub(super) fn arm(process: Process, from_first_instruction: bool, live: &Live) -
     let mut loaded = Loaded::default();
     let in_libraries =
         |why| [vec![why], others::in_libraries(&process, &mut Loaded::default())].concat().join("; but ");
-    let mut plan = target::cache::plan(&elf, target::discover).map_err(|why| not_watchable(in_libraries(why)))?;
+    let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(in_libraries(why)))?;
     let bias = process.bias(&elf)?;
     others::note(&process, &mut loaded, &mut plan);
     let with_requests = live.http.is_some();

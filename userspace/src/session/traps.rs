@@ -4,14 +4,12 @@
 
 use std::{collections::HashMap, os::unix::fs::MetadataExt as _};
 
-use crate::{
-    probe::{Image, Probe},
-    target::{
-        addr::Bias,
-        libraries::{self, Code},
-        plan::Placement,
-        process::Process,
-    },
+use crate::probe::{Image, Probe};
+use asyncscope_discovery::{
+    addr::Bias,
+    libraries::{self, Code},
+    plan::Placement,
+    process::Process,
 };
 
 /// The length of the instruction that the kernel puts in a hook's place.

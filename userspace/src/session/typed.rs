@@ -6,10 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    event::{TaskId, TaskRef},
-    unwind::Registers,
-};
+use asyncscope_trace::event::{TaskId, TaskRef};
+use asyncscope_unwind::Registers;
 
 /// Around the poll function's stack pointer, so many bytes to both sides: its own frame, and that of what it calls.
 const REACH_BYTES: u64 = 1024;

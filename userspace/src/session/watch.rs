@@ -6,15 +6,13 @@ use anyhow::Result;
 use hashbrown::HashSet;
 
 use super::{clock::monotonic_ns, redact::redact, start::Armed};
-use crate::{
-    event::{
-        At, Event, TaskRef, What,
-        decode::decode,
-        encode::thread_name,
-        order::{CpuRound, Order},
-    },
-    probe::{Losses, Way},
-    target::rest,
+use crate::probe::{Losses, Way};
+use asyncscope_discovery::rest;
+use asyncscope_trace::event::{
+    At, Event, TaskRef, What,
+    decode::decode,
+    encode::thread_name,
+    order::{CpuRound, Order},
 };
 
 /// A thread's rest is looked for in one round out of this many.

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use asyncscope::{
+use asyncscope_discovery::{addr::ElfAddr, debug::DebugFile, discover, elf::Elf, layout, vtables::Vtable};
+use asyncscope_model::{Graph, Setup};
+use asyncscope_trace::{
     chain,
     event::{decode::decode, encode::encode},
-    model::{Graph, Setup},
     recording::{self, Reader},
-    target::{addr::ElfAddr, debug::DebugFile, discover, elf::Elf, layout, vtables::Vtable},
 };
 use gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
 

@@ -9,11 +9,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope::event::TaskId;
-use asyncscope::model::{Closed, Detail, Graph, Setup};
-use asyncscope::recording::Reader;
+use asyncscope_model::{Closed, Detail, Graph, Setup};
 use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Scratch};
+use asyncscope_trace::event::TaskId;
+use asyncscope_trace::recording::Reader;
 
 use super::{Heads, PATIENCE, attach};
 use crate::Test;

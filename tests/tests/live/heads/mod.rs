@@ -13,10 +13,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use asyncscope::event::{Change, Event, Message, Source, Start, What};
 use asyncscope_tests::agent::Agent;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
+use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
 
 use crate::Test;
 use reference::{Connection, Head};
@@ -209,7 +209,7 @@ impl Seen {
         let mut seen = Self::default();
         let mut open: BTreeMap<u64, usize> = BTreeMap::new();
         let file = BufReader::new(File::open(record)?);
-        let recording = asyncscope::recording::read(file, &mut |event| seen.take(&event, &mut open))?;
+        let recording = asyncscope_trace::recording::read(file, &mut |event| seen.take(&event, &mut open))?;
         ensure!(recording.damage.is_none(), "damaged: {:?}", recording.damage);
         seen.loss = recording.loss;
         Ok(seen)

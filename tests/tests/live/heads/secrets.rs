@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope::event::What;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::{agent, memory};
+use asyncscope_trace::event::What;
 
 use super::{Heads, PATIENCE, attach, client};
 use crate::Test;
@@ -69,7 +69,7 @@ fn until_recorded(record: &Path, responses: usize) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     loop {
         let mut seen = 0;
-        asyncscope::recording::read(File::open(record)?, &mut |event| {
+        asyncscope_trace::recording::read(File::open(record)?, &mut |event| {
             seen += usize::from(matches!(&event.what, What::Message(message) if message.written));
         })?;
         if seen >= responses {
@@ -83,7 +83,9 @@ fn until_recorded(record: &Path, responses: usize) -> Result<()> {
 /// All bytes that the events of a recording hold, which is compressed.
 fn unpacked(record: &Path) -> Result<Vec<u8>> {
     let mut all = Vec::new();
-    asyncscope::recording::read(File::open(record)?, &mut |event| asyncscope::event::encode::encode(&event, &mut all))?;
+    asyncscope_trace::recording::read(File::open(record)?, &mut |event| {
+        asyncscope_trace::event::encode::encode(&event, &mut all)
+    })?;
     Ok(all)
 }
 

@@ -25,14 +25,14 @@ use super::{
     start::{Armed, arm},
     watch::Watch,
 };
-use crate::{
+use crate::probe::Options;
+use asyncscope_discovery::{debug, error::TargetError, process::Process};
+use asyncscope_model::{Graph, Setup};
+use asyncscope_trace::{
     chain::{Program, Snapshot},
     event::TaskId,
-    model::{Graph, Setup},
-    probe::Options,
-    target::{debug, error::TargetError, process::Process},
-    view::dump::{self as view, Told},
 };
+use asyncscope_view::dump::{self as view, Told};
 use read::{Reader, Watched};
 
 /// What to dump, and how.

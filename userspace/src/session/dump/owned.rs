@@ -6,15 +6,13 @@ use std::{
 };
 
 use super::threads;
-use crate::{
-    chain::snapshot::Search,
-    session::start::Armed,
-    target::{
-        addr::RuntimeAddr,
-        layout::{Kinds, Owned, Shards},
-        process::Process,
-    },
+use crate::session::start::Armed;
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    layout::{Kinds, Owned, Shards},
+    process::Process,
 };
+use asyncscope_trace::chain::snapshot::Search;
 
 /// No more tasks than this are followed, over all lists and tries.
 const TASKS_MAX: u32 = 1 << 20;

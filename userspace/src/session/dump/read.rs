@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use probe_common::record::state::{COMPLETE, NOTIFIED, RUNNING};
 
-use crate::{
+use crate::session::clock::monotonic_ns;
+use asyncscope_discovery::{addr::RuntimeAddr, process::Process};
+use asyncscope_trace::{
     chain::{
         Program, TaskSnapshot,
         snapshot::{Doing, Unread},
@@ -12,8 +14,6 @@ use crate::{
     },
     event::{Event, TaskId, What},
     facts::Facts,
-    session::clock::monotonic_ns,
-    target::{addr::RuntimeAddr, process::Process},
 };
 
 /// What the hooks saw of each task.

@@ -10,10 +10,10 @@ use super::{
     owned,
     read::{Reader, Watched},
 };
-use crate::{
+use crate::session::{clock::monotonic_ns, start::Armed, watch::Watch};
+use asyncscope_trace::{
     chain::{TaskSnapshot, snapshot::Doing},
     event::{At, ChainFrame, Event, TaskRef, What},
-    session::{clock::monotonic_ns, start::Armed, watch::Watch},
 };
 
 /// No more tasks than this are read.
@@ -52,7 +52,7 @@ fn events(task: &TaskSnapshot, time: u64) -> Vec<Event> {
     let Some(nodes) = task.chain.as_ref().filter(|chain| chain.cut.is_none()).map(|chain| &chain.nodes) else {
         return Vec::new();
     };
-    let frame = |node: &crate::chain::Node| ChainFrame {
+    let frame = |node: &asyncscope_trace::chain::Node| ChainFrame {
         frame: node.frame,
         depth: u8::try_from(node.depth).unwrap_or(u8::MAX),
     };

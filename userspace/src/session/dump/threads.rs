@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::target::{addr::RuntimeAddr, process::Process, threads};
+use asyncscope_discovery::{addr::RuntimeAddr, process::Process, threads};
 
 /// Thread pointers stand near the end of a thread's stack, or in a small mapping of the loader's.
 const NEAR_END: u64 = 64 << 10;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use probe_common::record::state::{CANCELLED, COMPLETE, RUNNING};
 
-use crate::{
+use asyncscope_trace::{
     event::{Event, State, TaskRef, What},
     facts::CurrentTask,
 };
@@ -130,7 +130,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{At, TaskId};
+    use asyncscope_trace::event::{At, TaskId};
 
     /// A poll of the task from one time to another, and a look in between, at three words.
     fn poll(search: &mut Search, id: u64, from: u64, words: [u64; 3]) {

@@ -1,0 +1,57 @@
+//! Collects hooks: each once, with what is to be told about it.
+
+use std::collections::HashSet;
+
+use iced_x86::Instruction;
+
+use super::{
+    addr::ElfAddr,
+    elf::Elf,
+    plan::{Placement, Program},
+    x86_64::{is_emulated, show},
+};
+use asyncscope_trace::facts::Hook;
+
+/// A growing list of placements.
+#[derive(Debug)]
+pub(super) struct Builder<'e, 'data> {
+    elf: &'e Elf<'data>,
+    seen: HashSet<(Program, u64)>,
+    pub(super) placements: Vec<Placement>,
+    pub(super) hooks: Vec<Hook>,
+}
+
+impl<'e, 'data> Builder<'e, 'data> {
+    pub(super) fn new(elf: &'e Elf<'data>) -> Self {
+        Self { elf, seen: HashSet::new(), placements: Vec::new(), hooks: Vec::new() }
+    }
+
+    /// Places a probe on an instruction that was decoded in order from its function's start.
+    pub(super) fn place(&mut self, program: Program, instruction: &Instruction, cookie: u64, sees: &str, how: &str) {
+        let address = ElfAddr(instruction.ip());
+        let Some(offset) = self.elf.file_offset(address) else { return };
+        if !self.seen.insert((program, address.0)) {
+            return;
+        }
+        let bytes = self.elf.bytes(address, instruction.len() as u64).to_vec();
+        self.placements.push(Placement { program, address, offset, bytes, cookie });
+        self.hooks.push(Hook {
+            sees: sees.to_owned(),
+            address: Some(address.0),
+            instruction: show(instruction),
+            emulated: is_emulated(instruction),
+            how: how.to_owned(),
+        });
+    }
+
+    /// Notes a hook that is not there, and why.
+    pub(super) fn missing(&mut self, sees: &str, why: &str) {
+        self.hooks.push(Hook {
+            sees: sees.to_owned(),
+            address: None,
+            instruction: String::new(),
+            emulated: false,
+            how: why.to_owned(),
+        });
+    }
+}

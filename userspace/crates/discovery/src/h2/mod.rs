@@ -1,0 +1,308 @@
+//! HTTP/2 in the `h2` crate: where whole header blocks pass, and how they lie in memory.
+//!
+//! Blocks are seen where h2's streams give them away to be sent (`Prioritize::queue_frame`) and take them in
+//! (`Recv::recv_headers`, `Recv::recv_trailers`). There a block is whole and not compressed, the stream's id
+//! stands beside it, and the address of the connection's `Store` is the same in both directions.
+//!
+//! Symbols say which functions to look at. Where fields lie is learned from what the code of such functions
+//! does with them (`layout`, `streams`); all of it has to fit together, or HTTP/2 is not watched.
+
+pub(crate) mod layout;
+mod names;
+pub(crate) mod streams;
+
+use iced_x86::{Instruction, Register};
+use probe_common::config::{Http2Cookie, Http2Layout};
+
+use self::{
+    layout::{Block, only},
+    names::Names,
+    streams::{Queued, StreamPointer},
+};
+use super::{
+    addr::ElfAddr,
+    builder::Builder,
+    elf::Elf,
+    plan::Program,
+    x86_64::{
+        code::Code,
+        entry, place_in_pt_regs,
+        trace::{Event, trace},
+    },
+};
+
+/// What the hooks on header blocks see.
+pub const HEAD: &str = "http2-head";
+/// The registers of the first arguments.
+const ARGUMENTS: [Register; 6] =
+    [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
+
+/// Places the hooks on header blocks, and says how these lie in memory. `None` where HTTP/2 cannot be
+/// watched; then a missing hook says why, unless there is no h2.
+pub(super) fn place(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, elf: &Elf<'_>) -> Option<Http2Layout> {
+    let names = Names::new(elf);
+    if !names.is_there() {
+        if elf.symbols().is_empty() && is_mentioned(elf) {
+            builder.missing(HEAD, "no symbols of h2: HTTP/2 heads are not seen");
+        }
+        return None;
+    }
+    match find(code, &names) {
+        Ok(found) => {
+            found.hooks.iter().for_each(|hook| hook.place(builder, code));
+            found.missing.iter().for_each(|why| builder.missing(HEAD, why));
+            Some(found.layout)
+        }
+        Err(why) => {
+            builder.missing(HEAD, &format!("{why}: HTTP/2 heads are not seen"));
+            None
+        }
+    }
+}
+
+/// By the paths of sources that panic messages leave in the file.
+fn is_mentioned(elf: &Elf<'_>) -> bool {
+    const PATHS: [&[u8]; 2] = [b"/h2-0.3.", b"/h2-0.4."];
+    elf.read_only_data().any(|data| data.windows(8).any(|window| PATHS.contains(&window)))
+}
+
+/// What was found.
+#[derive(Debug)]
+struct Found {
+    layout: Http2Layout,
+    hooks: Vec<Hook>,
+    missing: Vec<String>,
+}
+
+/// A hook at a function's entry.
+#[derive(Debug)]
+struct Hook {
+    function: ElfAddr,
+    /// Which argument is the frame, or the enum around it.
+    frame: u8,
+    /// Which argument is the stream.
+    stream: u8,
+    /// How the frame is wrapped; `None` where the argument is the frame itself.
+    queued: Option<Queued>,
+    how: &'static str,
+}
+
+impl Hook {
+    fn place(&self, builder: &mut Builder<'_, '_>, code: &Code<'_, '_>) {
+        let Some(cookie) = self.cookie() else { return };
+        let keeping = |argument: u8| entry::cheapest(code, self.function, *ARGUMENTS.get(usize::from(argument))?);
+        // Both registers hold what was passed at the first of the two.
+        match keeping(self.frame).into_iter().chain(keeping(self.stream)).min_by_key(Instruction::ip) {
+            Some(at) => builder.place(Program::Http2Head, &at, cookie.pack(), HEAD, self.how),
+            None => builder.missing(HEAD, &format!("the function at {:#x} cannot be decoded", self.function.0)),
+        }
+    }
+
+    fn cookie(&self) -> Option<Http2Cookie> {
+        let register = |argument: u8| place_in_pt_regs(*ARGUMENTS.get(usize::from(argument))?);
+        let (frame, stream) = (register(self.frame)?, register(self.stream)?);
+        Some(match self.queued {
+            None => Http2Cookie { frame, stream, written: false, offset: 0, tag_at: 0, tag: 0 },
+            Some(queued) => Http2Cookie {
+                frame,
+                stream,
+                written: true,
+                offset: u8::try_from(queued.frame).ok()?,
+                tag_at: u16::try_from(queued.tag_at).ok()?,
+                tag: u8::try_from(queued.tag).ok()?,
+            },
+        })
+    }
+}
+
+fn find(code: &Code<'_, '_>, names: &Names) -> Result<Found, String> {
+    let send = send(code, names)?;
+    let entries = block(code, names, send.block)?;
+    let receive = receive(code, names)?;
+    let layout = fit(entries, &send, &receive)?;
+    let sent = send.hooks.iter().map(|&(function, queued, stream)| Hook {
+        function,
+        frame: queued.argument,
+        stream: stream.argument,
+        queued: Some(queued),
+        how: "Prioritize::queue_frame, by symbol; fields by what the code does with them",
+    });
+    let received = receive.hooks.iter().map(|&(function, frame, stream)| Hook {
+        function,
+        frame,
+        stream: stream.argument,
+        queued: None,
+        how: "Recv::recv_headers or recv_trailers, by symbol; fields by what the code does with them",
+    });
+    let missing = send.missing.into_iter().chain(receive.missing).collect();
+    Ok(Found { layout, hooks: sent.chain(received).collect(), missing })
+}
+
+/// All that was learned, as the programs need it, if it fits together.
+fn fit((block, length, stride): (Block, i64, i64), send: &Send, receive: &Receive) -> Result<Http2Layout, String> {
+    let same = |one: StreamPointer, other: StreamPointer| one.store == other.store && one.stream == other.stream;
+    if !receive.hooks.iter().all(|(_, _, stream)| same(*stream, receive.stream))
+        || !send.hooks.iter().all(|(_, _, stream)| same(*stream, receive.stream))
+    {
+        return Err("the parts of a store::Ptr lie differently in one function than in another".to_owned());
+    }
+    let offset = |what: &str, offset: i64| {
+        u16::try_from(offset).map_err(|_| format!("the {what} of a header block cannot lie at {offset:#x}"))
+    };
+    let at = |what: &str, inside: i64| offset(what, send.block + inside);
+    Ok(Http2Layout {
+        stream: offset("stream", send.stream_id)?,
+        status: offset("status", receive.status)?,
+        method: at("method", block.method)?,
+        path_vtable: at("path", block.path.vtable)?,
+        path_pointer: at("path", block.path.pointer)?,
+        path_length: at("path", block.path.length)?,
+        entries: at("fields", block.entries)?,
+        entries_length: at("fields", length)?,
+        entry_size: offset("fields", stride)?,
+        name_vtable: offset("fields", block.name.vtable)?,
+        name_pointer: offset("fields", block.name.pointer)?,
+        name_length: offset("fields", block.name.length)?,
+        value_pointer: offset("fields", block.value.pointer)?,
+        value_length: offset("fields", block.value.length)?,
+        store: offset("stream", receive.stream.store)?,
+        stream_id: offset("stream", receive.stream.stream)?,
+        methods: block.allocated,
+        zero: [0; 3],
+        name_lengths: 0,
+        method_names: methods(block.allocated),
+    })
+}
+
+/// How a block lies, where its entries' number lies, and how far apart entries are. `in_frame`: where in a
+/// frame the block lies.
+fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i64, i64), String> {
+    let mut drops = names.blocks();
+    if in_frame == 0 {
+        drops.extend(names.frames());
+    }
+    let block = drops.iter().find_map(|&drop| layout::block(&trace(code, drop, 4)));
+    let block = block.ok_or("the drop glue of h2's HeaderBlock does not tell where its fields lie")?;
+    let reader = |ending: &str, argument: u8| {
+        names
+            .ending(ending)
+            .into_iter()
+            .find_map(|reader| layout::entries(&trace(code, reader, 1), argument, block.entries))
+    };
+    // Headers are checked where they are sent; either may be part of the other.
+    let entries = reader("::frame::headers::calculate_headermap_size", 0)
+        .or_else(|| reader("::send::Send::check_headers", 0))
+        .or_else(|| reader("::send::Send::send_headers", frame_sent(code, names)?));
+    let (length, stride) = entries.ok_or("no function of h2 tells how a HeaderMap's entries lie")?;
+    let size = [block.name, block.value].iter().flat_map(|bytes| [bytes.vtable, bytes.pointer, bytes.length]).max();
+    if size.is_none_or(|last| last + 8 > stride) {
+        return Err("a HeaderMap's entries overlap".to_owned());
+    }
+    Ok((block, length, stride))
+}
+
+/// The methods by tag, where `http` is one whose methods are known: those without a name of their own in
+/// memory, in the order of their declaration, which is that of the tags of such an enum. The two last tags
+/// are of methods that are spelled out.
+///
+/// Source: <https://github.com/hyperium/http/blob/e559023f67e3fad6ecc3ee91307be178e0f13626/src/method.rs#L53-L68>
+fn methods(allocated: u8) -> [u64; 16] {
+    const KNOWN: [&str; 10] = ["OPTIONS", "GET", "POST", "PUT", "DELETE", "HEAD", "TRACE", "CONNECT", "PATCH", "QUERY"];
+    let known = match allocated {
+        10 => &KNOWN[..9],
+        11 => &KNOWN[..],
+        _ => &[],
+    };
+    let mut names = [0; 16];
+    for (to, name) in names.iter_mut().zip(known) {
+        *to = name.bytes().rev().fold(0, |word, byte| word << 8 | u64::from(byte));
+    }
+    names
+}
+
+/// Which argument of `send_headers` is a frame whose block lies at its start.
+fn frame_sent(code: &Code<'_, '_>, names: &Names) -> Option<u8> {
+    let senders = names.ending("::send::Send::send_headers").into_iter();
+    let (argument, block) = only(senders.filter_map(|sender| frame(&trace(code, sender, 0), names)))?;
+    (block == 0).then_some(argument)
+}
+
+struct Send {
+    /// Where in a frame the block lies.
+    block: i64,
+    /// Where in a frame the stream's id lies.
+    stream_id: i64,
+    hooks: Vec<(ElfAddr, Queued, StreamPointer)>,
+    missing: Vec<String>,
+}
+
+fn send(code: &Code<'_, '_>, names: &Names) -> Result<Send, String> {
+    let senders: Vec<_> =
+        names.ending("::send::Send::send_headers").into_iter().map(|function| trace(code, function, 0)).collect();
+    let frames: Vec<_> = senders.iter().filter_map(|events| Some((events, frame(events, names)?))).collect();
+    let block = only(frames.iter().map(|(_, (_, block))| *block));
+    let stream_id = only(frames.iter().filter_map(|(events, (frame, _))| streams::stream_of_frame(events, *frame)));
+    let (Some(block), Some(stream_id)) = (block, stream_id) else {
+        return Err("Send::send_headers does not tell how a frame lies".to_owned());
+    };
+    let (mut hooks, mut missing) = (Vec::new(), Vec::new());
+    for queue in names.ending("::prioritize::Prioritize::queue_frame") {
+        let queued = only(frames.iter().filter_map(|(events, (frame, _))| streams::queued(events, *frame, queue)));
+        let stream = streams::stream_pointer(&trace(code, queue, 1));
+        match (queued, stream) {
+            (Some(queued), Some(stream)) => hooks.push((queue, queued, stream)),
+            _ => missing.push(format!(
+                "Prioritize::queue_frame at {:#x} is not understood: heads that are sent through it are not seen",
+                queue.0
+            )),
+        }
+    }
+    if hooks.is_empty() {
+        return Err(missing.pop().unwrap_or_else(|| "no symbol ending with Prioritize::queue_frame".to_owned()));
+    }
+    Ok(Send { block, stream_id, hooks, missing })
+}
+
+struct Receive {
+    /// Where in a frame the status lies.
+    status: i64,
+    stream: StreamPointer,
+    hooks: Vec<(ElfAddr, u8, StreamPointer)>,
+    missing: Vec<String>,
+}
+
+fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, String> {
+    let (mut hooks, mut missing, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+    for (ending, what) in [("::recv::Recv::recv_headers", "heads"), ("::recv::Recv::recv_trailers", "trailers")] {
+        let functions = names.ending(ending);
+        if functions.is_empty() {
+            missing.push(format!("no symbol ending with {ending}: {what} that are received are not seen"));
+        }
+        for function in functions {
+            let events = trace(code, function, 1);
+            let frame = frame(&events, names);
+            statuses.extend(
+                streams::status_of_frame(&events)
+                    .filter(|(argument, _)| frame.is_some_and(|(frame, _)| frame == *argument)),
+            );
+            match (frame, streams::stream_pointer(&events)) {
+                (Some((frame, _)), Some(stream)) => hooks.push((function, frame, stream)),
+                _ => missing.push(format!(
+                    "the function at {:#x} ({ending}) is not understood: {what} that are received are not seen",
+                    function.0
+                )),
+            }
+        }
+    }
+    let status = only(statuses.iter().map(|(_, status)| *status));
+    match (status, hooks.first()) {
+        (Some(status), Some(&(_, _, stream))) => Ok(Receive { status, stream, hooks, missing }),
+        (None, _) => Err("Recv::recv_headers does not tell where the status lies".to_owned()),
+        (_, None) => Err(missing.join("; ")),
+    }
+}
+
+/// Which argument is a frame, and where in it the block lies.
+fn frame(events: &[Event], names: &Names) -> Option<(u8, i64)> {
+    streams::frame_argument(events, |function| names.takes_block(function))
+}

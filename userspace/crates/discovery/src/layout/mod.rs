@@ -1,0 +1,61 @@
+//! The layouts of futures, compiled from debug info with types into a [`Program`].
+//!
+//! Nothing is assumed about a layout: every offset, size and discriminant comes from debug info, and what
+//! it does not describe is not followed. The only thing known of tokio beforehand are names.
+
+mod compile;
+mod dies;
+mod find;
+#[cfg(test)]
+mod handmade;
+mod holds;
+mod names;
+mod prune;
+mod rules;
+mod runtime;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    debug::{sections, units::Units},
+    elf::Elf,
+    vtables::Vtable,
+};
+use asyncscope_trace::chain::Program;
+pub use runtime::{Kinds, Owned, Pick, Shards};
+
+/// What debug info says about a target's futures. Addresses are the file's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layouts {
+    /// How to walk them.
+    pub program: Program,
+    /// Where runtimes keep their tasks, where that is known.
+    pub owned: Option<Owned>,
+}
+
+/// Compiles the layouts of the futures of these task types.
+///
+/// # Errors
+///
+/// A sentence: why there is no type information.
+pub fn compile(elf: &Elf<'_>, vtables: &[Vtable]) -> Result<Layouts, String> {
+    let none = || "it has no type information: build it with debug info (`debug = \"full\"` in its profile)".to_owned();
+    let sections = sections::load(elf.debug_data()).ok_or_else(none)?;
+    let dwarf = sections.borrow(|data| sections::slice(data));
+    let layouts = of_dwarf(&dwarf, vtables);
+    if layouts.program.tasks.is_empty() { Err(none()) } else { Ok(layouts) }
+}
+
+/// What this debug info says about the futures of these task types.
+#[must_use]
+pub fn of_dwarf(dwarf: &gimli::Dwarf<gimli::EndianSlice<'_, gimli::LittleEndian>>, vtables: &[Vtable]) -> Layouts {
+    let dies = dies::Dies::new(Units::new(dwarf));
+    let polls: BTreeSet<u64> = vtables.iter().map(|vtable| vtable.poll.0).collect();
+    let index = scan::Index::new(&dies, &polls);
+    compile::Compiler::new(&dies, &index).compile(vtables)
+}

@@ -1,0 +1,151 @@
+//! Where the id of the task that a thread polls stands: what the code says, held against all else that is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    elf::Elf,
+    plan::Plan,
+    vtables::Vtable,
+    x86_64::{
+        code::Code,
+        running::{self, Place},
+    },
+};
+use asyncscope_trace::facts::{CurrentTask, RunningTask};
+
+/// More poll functions than this are not asked: they would say the same.
+const POLLS_MAX: usize = 256;
+/// tokio's variable, in a mangled name.
+const CONTEXT: &str = "5tokio7runtime7context7CONTEXT";
+/// From 1.43 on an id is never 0, and needs no word that says whether there is one.
+/// <https://github.com/tokio-rs/tokio/pull/6961>
+const NEVER_ZERO: u32 = 43;
+
+/// The place, or in a sentence why none is proved.
+///
+/// # Errors
+///
+/// The poll functions' code does not tell it, or contradicts itself or what else is known.
+pub(super) fn find(code: &Code<'_, '_>, vtables: &[Vtable], tokio: Option<&str>) -> Result<RunningTask, String> {
+    let polls: BTreeSet<_> = vtables.iter().map(|vtable| (vtable.poll, vtable.id_offset)).collect();
+    let every = polls.len().div_ceil(POLLS_MAX).max(1);
+    let mut found: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut asked = 0;
+    for &(poll, id_offset) in polls.iter().step_by(every) {
+        asked += 1;
+        for place in running::places(code, poll, id_offset) {
+            *found.entry(place).or_default() += 1;
+        }
+    }
+    let (place, agree) = match found.into_iter().collect::<Vec<_>>()[..] {
+        [one] => one,
+        [] => {
+            return Err(format!(
+                "none of {asked} poll functions is seen to keep its task's id in the executable's own thread-local \
+                 memory (a library's is not followed)"
+            ));
+        }
+        ref several => return Err(format!("poll functions keep their task's id at {} places", several.len())),
+    };
+    let how = format!("{agree} of {asked} poll functions keep the id of their task there, by their code");
+    let how = check_symbol(code.elf, place, how)?;
+    check_version(place, tokio)?;
+    Ok(RunningTask { below: place.below, tagged: place.tagged, how })
+}
+
+/// The place must lie in the variable where a symbol tells where that is.
+fn check_symbol(elf: &Elf<'_>, place: Place, how: String) -> Result<String, String> {
+    let below = u64::from(place.below);
+    if below > elf.thread_local_len() {
+        return Err(format!("the code's place, {below:#x} below %fs, is outside of the executable's variables"));
+    }
+    let Some((address, len)) = elf.thread_local_symbol(CONTEXT) else { return Ok(how) };
+    let at = elf.thread_local_len() - below;
+    let inside = at >= address && at + 8 <= address.saturating_add(len);
+    if inside {
+        Ok(format!("{how}, in tokio's CONTEXT by its symbol"))
+    } else {
+        Err(format!("the code's place, {below:#x} below %fs, is not in tokio's CONTEXT by its symbol"))
+    }
+}
+
+/// Whether ids of that version need a tag must be what the code shows.
+fn check_version(place: Place, tokio: Option<&str>) -> Result<(), String> {
+    match tokio.and_then(needs_tag) {
+        Some(needed) if needed != place.tagged => {
+            let with = if place.tagged { "with" } else { "without" };
+            let version = tokio.unwrap_or_default();
+            Err(format!(
+                "the code keeps ids {with} a word that says whether there is one, which tokio {version} does not"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn needs_tag(version: &str) -> Option<bool> {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    match (numbers.next()??, numbers.next()??) {
+        (1, minor) => Some(minor < NEVER_ZERO),
+        _ => None,
+    }
+}
+
+impl Plan {
+    /// The place that samples are taken from: by the code, or where that does not tell, by observation.
+    ///
+    /// # Errors
+    ///
+    /// Why none is known for sure, in a sentence.
+    pub fn running_task(&self) -> Result<RunningTask, String> {
+        let observed = self.current_task;
+        match (&self.running, observed) {
+            (Some(proved), Some(observed)) if proved.below != observed.below => Err(format!(
+                "the code keeps the id {:#x} below %fs, but it was observed {:#x} below",
+                proved.below, observed.below
+            )),
+            (Some(proved), _) => Ok(proved.clone()),
+            (None, Some(observed)) if self.tokio.as_deref().and_then(needs_tag) == Some(false) => {
+                Ok(by_observation(observed))
+            }
+            (None, _) => Err(self.running_unknown.clone()),
+        }
+    }
+}
+
+fn by_observation(observed: CurrentTask) -> RunningTask {
+    let CurrentTask { below, looks, agree, tasks } = observed;
+    let how = format!("it stood there in {agree} of {looks} looks at polls of {tasks} tasks");
+    RunningTask { below, tagged: false, how }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(proved: Option<u32>, observed: Option<u32>, tokio: Option<&str>) -> Result<u32, String> {
+        let running = proved.map(|below| RunningTask { below, ..RunningTask::default() });
+        let current_task = observed.map(|below| CurrentTask { below, ..CurrentTask::default() });
+        let tokio = tokio.map(str::to_owned);
+        Plan { running, current_task, tokio, ..Plan::default() }.running_task().map(|place| place.below)
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_not_used() {
+        assert_eq!(plan(Some(8), None, None), Ok(8));
+        assert_eq!(plan(Some(8), Some(8), None), Ok(8));
+        assert!(plan(Some(8), Some(16), None).is_err());
+        assert_eq!(plan(None, Some(16), Some("1.43.0")), Ok(16));
+        assert!(plan(None, Some(16), Some("1.42.0")).is_err()); // may be left over
+        assert!(plan(None, Some(16), None).is_err());
+        assert!(plan(None, None, Some("1.54.1")).is_err());
+    }
+
+    #[test]
+    fn the_version_says_whether_there_is_a_tag() {
+        let check = |tagged, tokio| check_version(Place { below: 8, tagged }, tokio).is_ok();
+        assert!(check(true, Some("1.42.1")) && !check(false, Some("1.42.1")));
+        assert!(check(false, Some("1.43.0")) && !check(true, Some("1.54.1")));
+        assert!(check(true, None) && check(false, None) && check(true, Some("2.0")));
+    }
+}

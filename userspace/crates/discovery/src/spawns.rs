@@ -1,0 +1,186 @@
+//! Where new tasks go to their schedulers: binds, and the two queues that need none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iced_x86::Register;
+use probe_common::config::{SpawnCookie, SpawnWay};
+
+use super::{
+    addr::ElfAddr,
+    builder::Builder,
+    discover::Symbols,
+    plan::Program,
+    version,
+    vtables::Vtable,
+    x86_64::{bind, code::Code, entry, place_in_pt_regs, queue, worker},
+};
+use asyncscope_trace::facts::TaskKind;
+
+/// How the symbol of the queue of a `LocalSet` ends.
+const LOCAL_QUEUE: &str = "::task::local::Shared::schedule";
+
+/// What was found beside the hooks.
+#[derive(Debug, Default)]
+pub(super) struct Spawns {
+    /// The kinds of tasks whose spawns may pass no hook.
+    pub(super) unseen: Vec<TaskKind>,
+    /// The `schedule` functions of `LocalSet`'s tasks.
+    pub(super) local: BTreeSet<ElfAddr>,
+}
+
+/// Places the hooks.
+pub(super) fn find(
+    builder: &mut Builder<'_, '_>,
+    code: &Code<'_, '_>,
+    symbols: &Symbols,
+    vtables: &[Vtable],
+) -> Spawns {
+    let mut spawns = Spawns::default();
+    let binds = bind::find(code, &vtables.iter().map(|vtable| vtable.address).collect());
+    if !owned(builder, code, symbols, &binds) {
+        spawns.unseen.push(TaskKind::Spawned);
+    }
+    let bound: BTreeSet<ElfAddr> = binds.iter().map(|bind| bind.function).collect();
+    let schedules: BTreeSet<ElfAddr> = vtables.iter().map(|vtable| vtable.schedule).collect();
+    let pool = Queue {
+        way: SpawnWay::Blocking,
+        ending: "::Spawner::spawn_task",
+        within: "tokio::runtime::blocking::",
+        without: "parents of blocking tasks are unknown",
+        functions: queue::of_blocking_pool(code, &bound)
+            .into_iter()
+            .map(|function| (function, Register::RSI))
+            .collect(),
+        unused: !schedules.iter().any(|&schedule| worker::is_never_scheduled(code, schedule)),
+    };
+    if !pool.place(builder, code, symbols) {
+        spawns.unseen.push(TaskKind::Blocking);
+    }
+    let local = |schedule: ElfAddr| Some((schedule, queue::of_local_set(code, schedule)?));
+    let local: Vec<(ElfAddr, (ElfAddr, Register))> = schedules.iter().copied().filter_map(local).collect();
+    let named: BTreeSet<ElfAddr> = symbols.ending(&[LOCAL_QUEUE]).into_iter().collect();
+    let leads_there = |&schedule: &ElfAddr| !named.is_empty() && queue::comes_to(code, schedule, &named);
+    let by_symbol = schedules.iter().copied().filter(leads_there);
+    spawns.local = local.iter().map(|&(schedule, _)| schedule).chain(by_symbol).collect();
+    let set = Queue {
+        way: SpawnWay::Local,
+        ending: LOCAL_QUEUE,
+        within: "tokio::task::local::",
+        without: "parents of LocalSet's tasks are unknown",
+        functions: local.into_iter().map(|(_, found)| found).collect(),
+        unused: if symbols.are_missing() {
+            !version::may_have_source(code.elf, "task/local.rs")
+        } else {
+            !symbols.local
+        },
+    };
+    if !set.place(builder, code, symbols) {
+        spawns.unseen.push(TaskKind::Local);
+    }
+    spawns
+}
+
+/// Whether the tasks of schedulers with workers are seen.
+fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, binds: &[bind::Bind]) -> bool {
+    let by_symbol = symbols.ending(&["::bind_inner"]);
+    for bind in binds {
+        if bind.second_argument {
+            let how = if by_symbol.contains(&bind.function) {
+                "bind_inner, by what it does and by symbol"
+            } else {
+                "bind_inner, by what it does"
+            };
+            at_entry(builder, code, bind.function, Register::RSI, SpawnWay::Owned, how);
+        } else if let Some(header) = place_in_pt_regs(bind.header) {
+            let cookie = SpawnCookie { way: SpawnWay::Owned, header, at_entry: false };
+            builder.place(Program::Spawn, &bind.at, cookie.pack(), "spawn", "inlined bind_inner, by what it does");
+        }
+    }
+    for function in by_symbol.iter().filter(|function| !binds.iter().any(|bind| bind.function == **function)) {
+        at_entry(builder, code, *function, Register::RSI, SpawnWay::Owned, "bind_inner, by symbol alone");
+    }
+    if !binds.is_empty() || !by_symbol.is_empty() {
+        return true;
+    }
+    // Before 1.33 there is no `bind_inner`. Where nothing is inlined, its first step is a function.
+    // https://github.com/tokio-rs/tokio/blob/tokio-1.28.2/tokio/src/runtime/task/list.rs#L84-L117
+    // `LocalSet`s pass it as well: their tasks have to be told apart by their queue.
+    let is_told_apart = !symbols.local || !symbols.ending(&[LOCAL_QUEUE]).is_empty();
+    let first_steps = if is_told_apart { symbols.ending(&["::task::core::Header::set_owner_id"]) } else { Vec::new() };
+    for &function in &first_steps {
+        at_entry(builder, code, function, Register::RDI, SpawnWay::Owned, "the first step of bind, by symbol");
+    }
+    if first_steps.is_empty() {
+        builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
+    }
+    !first_steps.is_empty()
+}
+
+/// Functions that put a new task into a queue.
+struct Queue {
+    way: SpawnWay,
+    /// How the symbol of such a function ends.
+    ending: &'static str,
+    /// Where all that look so by what they do have to be, by symbols.
+    within: &'static str,
+    /// What it means that there is none.
+    without: &'static str,
+    /// Those found by what they do, and the argument that has the task.
+    functions: BTreeMap<ElfAddr, Register>,
+    /// Whether the program has no such tasks.
+    unused: bool,
+}
+
+impl Queue {
+    /// Whether such tasks are seen, if there are any.
+    fn place(&self, builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
+        let by_symbol = symbols.ending(&[self.ending]);
+        // A function of that name may only pass the task on.
+        let leads_to = |function: ElfAddr| queue::leads_to(code, function);
+        let leading: BTreeMap<ElfAddr, BTreeSet<ElfAddr>> = by_symbol.iter().map(|&at| (at, leads_to(at))).collect();
+        let agreed = |function: ElfAddr| match leading.is_empty() {
+            false => leading.values().any(|led| led.contains(&function)),
+            true => symbols.are_missing() || symbols.name_at(function).is_some_and(|name| name.contains(self.within)),
+        };
+        let (confirmed, doubtful): (Vec<_>, Vec<_>) = self.functions.iter().partition(|(at, _)| agreed(**at));
+        for &(&function, &header) in &confirmed {
+            let how = if by_symbol.is_empty() { "what it does" } else { "what it does, and symbol" };
+            at_entry(builder, code, function, header, self.way, how);
+        }
+        let passes_on =
+            |at: &ElfAddr| leading.get(at).is_some_and(|led| self.functions.keys().any(|known| led.contains(known)));
+        for &function in by_symbol.iter().filter(|at| !passes_on(at)) {
+            at_entry(builder, code, function, Register::RSI, self.way, "symbol");
+        }
+        for (function, _) in doubtful {
+            let (at, ending) = (function.0, self.ending);
+            let named = symbols.name_at(*function).unwrap_or("nothing");
+            let why = format!("the function at {at:#x} works like {ending}, and symbols say {named}: it is not used");
+            builder.missing("spawn", &why);
+        }
+        let found = !by_symbol.is_empty() || !confirmed.is_empty();
+        if !found && !self.unused {
+            let (ending, without) = (self.ending, self.without);
+            let why = format!("no function that works like {ending}, and no symbol ending so: {without}");
+            builder.missing("spawn", &why);
+        }
+        found || self.unused
+    }
+}
+
+/// `header`: the argument that has it.
+fn at_entry(
+    builder: &mut Builder<'_, '_>,
+    code: &Code<'_, '_>,
+    function: ElfAddr,
+    header: Register,
+    way: SpawnWay,
+    how: &str,
+) {
+    match (entry::cheapest(code, function, header), place_in_pt_regs(header)) {
+        (Some(at), Some(header)) => {
+            builder.place(Program::Spawn, &at, SpawnCookie { way, header, at_entry: true }.pack(), "spawn", how)
+        }
+        _ => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
+    }
+}

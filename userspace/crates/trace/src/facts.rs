@@ -1,0 +1,297 @@
+//! What is known about a target beside its events: plain data that a recording holds as well.
+//!
+//! `target` finds these out, `model` is told the few that change what events mean, `view` needs the
+//! names. No behaviour lives here.
+
+mod abilities;
+mod bounded;
+
+use serde::{Deserialize, Serialize};
+
+pub use abilities::{Ability, Works};
+pub use bounded::bounded;
+
+/// More task types than these are not searched for, nor read from a recording.
+pub const TYPES_MAX: usize = 4096;
+/// More names than these are not kept of one task type.
+pub const FOLDED_MAX: usize = 256;
+/// More code of drivers, or hooks, is no program's.
+const PLACES_MAX: usize = 1 << 18;
+/// More threads than these no kernel runs: the greatest `pid_max`.
+const THREADS_MAX: usize = 1 << 22;
+/// More headers than these are not recorded.
+const HEADERS_MAX: usize = 256;
+/// As many as [`TaskKind`] has.
+const KINDS: usize = 4;
+
+/// Everything known about the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// The process.
+    pub process: Process,
+    /// What tells this run from all others: 32 random hexadecimal digits; empty in recordings of before.
+    pub run: String,
+    /// The moment the hooks were armed.
+    pub armed: Moment,
+    /// Later moments at which the two clocks were found to be further apart, or closer, than before: the
+    /// wall clock was set, or the machine slept.
+    pub clock_steps: Vec<Moment>,
+    /// The name of the host.
+    pub host: String,
+    /// Whether the target was watched from its first instruction on (`run`), not attached to.
+    pub from_first_instruction: bool,
+    /// tokio's version, where it is known, such as `1.54.1`.
+    pub tokio: Option<String>,
+    /// The task types, one for each task vtable.
+    #[serde(deserialize_with = "bounded::<TYPES_MAX, _, _>")]
+    pub types: Vec<TaskType>,
+    /// Code that uses wakers on the runtime's behalf.
+    #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
+    pub drivers: Vec<DriverCode>,
+    /// Where tokio keeps the running task's id, if that was observed.
+    pub current_task: Option<CurrentTask>,
+    /// Where tokio keeps it by the code of its poll functions, if that was proved.
+    pub running: Option<RunningTask>,
+    /// How CPU time was sampled; `None` where polls were traced.
+    pub sampling: Option<Sampling>,
+    /// The poll functions: what stacks end at, and what uses the waker of a `JoinHandle`.
+    #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
+    pub polls: Vec<PollCode>,
+    /// The threads alive when the hooks were armed.
+    #[serde(deserialize_with = "bounded::<THREADS_MAX, _, _>")]
+    pub threads: Vec<Thread>,
+    /// What the frames of await chains are called, by number; none where chains were not looked at.
+    pub frames: Vec<AwaitFrame>,
+    /// The hooks that were armed, and those that could not be.
+    #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
+    pub hooks: Vec<Hook>,
+    /// The headers whose values are recorded, in lower case: [`crate::event::Value::name`] is a place in
+    /// this list. Empty where HTTP is not watched.
+    #[serde(deserialize_with = "bounded::<HEADERS_MAX, _, _>")]
+    pub correlation_headers: Vec<String>,
+    /// Whether what the target wrote to its standard output and error was captured.
+    pub logs: bool,
+    /// Whether blocked threads were watched: where they were not, no event says that none was.
+    pub blocked: bool,
+    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
+    /// the target was watched from its first instruction on.
+    pub in_exchange: Option<InExchange>,
+    /// The kinds of tasks whose spawns may pass no hook.
+    #[serde(deserialize_with = "bounded::<KINDS, _, _>")]
+    pub unseen_spawns: Vec<TaskKind>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// Its id, as the agent sees it.
+    pub pid: u32,
+    /// Its command name.
+    pub name: String,
+    /// Its executable, as the kernel names it.
+    pub executable: String,
+    /// The executable's GNU build id in hexadecimal, if it has one.
+    pub build_id: Option<String>,
+}
+
+/// Connections on which somebody waited for an answer: the last bytes had gone one way, and none back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InExchange {
+    /// Connections that the target had opened, on which it was not answered yet.
+    pub called: u32,
+    /// Connections that it had accepted, on which it had not answered yet.
+    pub served: u32,
+}
+
+/// Where tokio keeps the id of the task that a thread polls, in the thread's own memory; 0 or left over
+/// while it polls none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentTask {
+    /// So many bytes below the address that `%fs` holds.
+    pub below: u32,
+    /// How often the memory was read during a poll.
+    pub looks: u32,
+    /// How often the polled task's id stood there.
+    pub agree: u32,
+    /// How many tasks were looked for.
+    pub tasks: u32,
+}
+
+/// Where the id of the task that a thread polls stands in the thread's own memory, by the code that writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunningTask {
+    /// So many bytes below the address that `%fs` holds.
+    pub below: u32,
+    /// Whether the word before it tells whether there is one: 1 then. Otherwise 0 stands for none.
+    pub tagged: bool,
+    /// How that was found.
+    pub how: String,
+}
+
+/// How CPU time was sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sampling {
+    /// How often in a second the clock strikes on each CPU.
+    pub frequency_hz: u32,
+    /// Whether stacks were unwound.
+    pub stacks: bool,
+    /// Whether requests were seen as well, and the ends of tasks.
+    pub requests: bool,
+}
+
+/// The code of a poll function, or of what it becomes by jumping on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PollCode {
+    /// Its first address in the target's memory.
+    pub start: u64,
+    /// The address after its last.
+    pub end: u64,
+    /// The task types that it polls: several where the linker folded their code.
+    #[serde(deserialize_with = "bounded::<TYPES_MAX, _, _>")]
+    pub vtables: Vec<u64>,
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moment {
+    /// Nanoseconds of `CLOCK_MONOTONIC`, as events have them.
+    pub monotonic_ns: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub unix_ns: u64,
+}
+
+/// A task type: a future and the scheduler it runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskType {
+    /// Where its vtable lies in the target's memory. This is the type's key.
+    pub vtable: u64,
+    /// The future, as a person would call it. Never empty: without symbols it is `task#<vtable's ELF
+    /// address in hexadecimal>`.
+    pub name: String,
+    /// All names that share this code, where the linker folded several into one; else empty.
+    #[serde(deserialize_with = "bounded::<FOLDED_MAX, _, _>")]
+    pub folded: Vec<String>,
+    /// Where the name comes from: `symbols`, `v0 symbol`, `dwarf`, `symbol of its spawn's function`, any of these followed by
+    /// `in debug file <path>`, or `vtable` where there is none but its address.
+    pub named_by: String,
+    /// What runs it.
+    pub kind: TaskKind,
+    /// Whether it is the runtime's own: a worker thread of the multi-thread scheduler, which is a
+    /// blocking task that polls others. Never a parent and never a waker.
+    pub runtime: bool,
+}
+
+/// A frame of an await chain: one future in one state, or what it waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AwaitFrame {
+    /// The `async fn`, block or type, as a person would call it.
+    pub name: String,
+    /// What it is.
+    pub kind: AwaitKind,
+    /// The source file.
+    pub file: Option<String>,
+    /// The line of the `.await`; where that is in a macro, the first line of the function's body.
+    pub line: Option<u32>,
+    /// The last line of the function's body, where `line` is the first.
+    pub until: Option<u32>,
+}
+
+/// What a frame of an await chain is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AwaitKind {
+    /// An `async fn` or block that waits at an `.await`.
+    Await,
+    /// A future written by hand; what is inside are the futures in its fields.
+    Future,
+    /// Something that futures wait for: a timer, a lock, a socket.
+    Leaf,
+    /// An `async fn` or block that was not polled yet.
+    Unstarted,
+    /// A future that is done: it returned or panicked.
+    Done,
+    /// A future whose type is not known.
+    #[default]
+    Unknown,
+}
+
+/// What runs a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// A scheduler's workers (`tokio::spawn`).
+    Spawned,
+    /// A `LocalSet`.
+    Local,
+    /// The blocking pool.
+    Blocking,
+    /// Not known.
+    #[default]
+    Unknown,
+}
+
+/// A stretch of the target's code that uses wakers on the runtime's behalf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverCode {
+    /// Its first address in the target's memory.
+    pub start: u64,
+    /// The address after its last.
+    pub end: u64,
+    /// What it is.
+    pub driver: Driver,
+}
+
+/// The parts of the runtime that wake tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// Readiness of sockets and the like.
+    Io,
+    /// Timers.
+    Time,
+    /// Wakes put off until after the poll (`yield_now`, an exhausted coop budget): the task's own.
+    Deferred,
+}
+
+impl From<crate::event::TurnOf> for Driver {
+    fn from(driver: crate::event::TurnOf) -> Self {
+        match driver {
+            crate::event::TurnOf::Io => Self::Io,
+            crate::event::TurnOf::Time => Self::Time,
+        }
+    }
+}
+
+/// A thread of the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its id in the initial pid namespace.
+    pub tid: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// A hook: an instruction at which a probe sits, or the reason why none does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `turn`, `http`,
+    /// `connection`, `http2-head`, `logs`; `task-end` in place of `poll-end` where CPU time was sampled.
+    pub sees: String,
+    /// The ELF address of the instruction; `None` where there is no such hook.
+    pub address: Option<u64>,
+    /// The instruction in AT&T syntax.
+    pub instruction: String,
+    /// Whether the kernel emulates the instruction, which is several times cheaper than stepping it.
+    pub emulated: bool,
+    /// How it was found, or why it could not be.
+    pub how: String,
+}

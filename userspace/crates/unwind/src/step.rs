@@ -1,0 +1,146 @@
+//! One step: from a frame to its caller's, by a row of the unwind table.
+
+use gimli::{
+    CfaRule, EhFrame, EhFrameOffset, EndianSlice, Evaluation, EvaluationResult, Expression, LittleEndian, Location,
+    Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection as _, Value, X86_64,
+};
+
+use super::{Module, Registers};
+use asyncscope_trace::event::Ended;
+
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+
+/// An expression of a table is a few operations long.
+const OPERATIONS_MAX: u32 = 256;
+const ENCODING: gimli::Encoding = gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 4 };
+/// The registers that a caller gets back.
+const PRESERVED: [Register; 6] = [X86_64::RBP, X86_64::RBX, X86_64::R12, X86_64::R13, X86_64::R14, X86_64::R15];
+
+/// The caller's frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) registers: Registers,
+    /// In the caller's code: in the call instruction, or where a signal interrupted it.
+    pub(super) address: u64,
+}
+
+/// Keeps what steps share.
+#[derive(Debug, Default)]
+pub(super) struct Stepper {
+    context: UnwindContext<usize>,
+}
+
+/// What a row's rules are applied to.
+struct Frame<'a, R> {
+    table: EhFrame<Slice<'a>>,
+    registers: Registers,
+    read: R,
+}
+
+impl Stepper {
+    pub(super) fn step<E>(
+        &mut self,
+        module: &Module,
+        address: u64,
+        registers: Registers,
+        read: &mut impl FnMut(u64) -> Result<u64, E>,
+    ) -> Result<Step, Ended> {
+        let (header, table, bases) = module.tables();
+        let header = header.parse(&bases, 8).map_err(|_| Ended::NotUnderstood)?;
+        let index = header.table().ok_or(Ended::NotUnderstood)?;
+        let entry = index.lookup(address, &bases).and_then(gimli::Pointer::direct);
+        // The index may say anything.
+        let offset = entry.ok().and_then(|entry| usize::try_from(module.place_in_table(entry)?).ok());
+        let offset = EhFrameOffset(offset.ok_or(Ended::NotUnderstood)?);
+        let fde = table.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
+        let fde = fde.map_err(|_| Ended::NotUnderstood)?;
+        if address.wrapping_sub(fde.initial_address()) >= fde.len() {
+            return Err(Ended::NoTable);
+        }
+        let row = fde.unwind_info_for_address(&table, &bases, &mut self.context, address);
+        let row = row.map_err(|_| Ended::NotUnderstood)?;
+        let mut frame = Frame { table, registers, read };
+        let cfa = match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                registers.get(*register).ok_or(Ended::NotUnderstood)?.wrapping_add_signed(*offset)
+            }
+            CfaRule::Expression(expression) => frame.evaluate(*expression, None)?,
+        };
+        let caller = frame.caller(cfa, |register| row.register(register))?;
+        let at = caller.ip.wrapping_sub(u64::from(!fde.is_signal_trampoline()));
+        Ok(Step { registers: caller, address: at })
+    }
+}
+
+impl<R: FnMut(u64) -> Result<u64, E>, E> Frame<'_, R> {
+    fn caller(&mut self, cfa: u64, rule: impl Fn(Register) -> Option<RegisterRule<usize>>) -> Result<Registers, Ended> {
+        // The first function of a thread says so by having no return address.
+        let Some(of_return) = rule(X86_64::RA).filter(|rule| *rule != RegisterRule::Undefined) else {
+            return Err(Ended::Thread);
+        };
+        let ip = self.apply(X86_64::RA, Some(of_return), cfa)?;
+        if ip == 0 {
+            return Err(Ended::Thread);
+        }
+        // A stack that does not shrink would never end. A signal may run on a stack of its own, whose end no
+        // table tells.
+        if cfa <= self.registers.sp {
+            return Err(Ended::NotUnderstood);
+        }
+        let mut kept = [0; PRESERVED.len()];
+        for (to, register) in kept.iter_mut().zip(PRESERVED) {
+            *to = self.apply(register, rule(register), cfa)?;
+        }
+        let [bp, bx, r @ ..] = kept;
+        Ok(Registers { ip, sp: cfa, bp, bx, r })
+    }
+
+    fn apply(&mut self, register: Register, rule: Option<RegisterRule<usize>>, cfa: u64) -> Result<u64, Ended> {
+        let own = |register| self.registers.get(register).ok_or(Ended::NotUnderstood);
+        match rule {
+            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => own(register),
+            Some(RegisterRule::Register(other)) => own(other),
+            Some(RegisterRule::Offset(offset)) => self.read(cfa.wrapping_add_signed(offset)),
+            Some(RegisterRule::ValOffset(offset)) => Ok(cfa.wrapping_add_signed(offset)),
+            Some(RegisterRule::Expression(expression)) => {
+                let place = self.evaluate(expression, Some(cfa))?;
+                self.read(place)
+            }
+            Some(RegisterRule::ValExpression(expression)) => self.evaluate(expression, Some(cfa)),
+            Some(_) => Err(Ended::NotUnderstood),
+        }
+    }
+
+    fn read(&mut self, address: u64) -> Result<u64, Ended> {
+        (self.read)(address).map_err(|_| Ended::Cut)
+    }
+
+    /// As linkers' stubs for other libraries' functions have it.
+    fn evaluate(&mut self, expression: UnwindExpression<usize>, initial: Option<u64>) -> Result<u64, Ended> {
+        let expression: Expression<Slice<'_>> = expression.get(&self.table).map_err(|_| Ended::NotUnderstood)?;
+        let mut evaluation: Evaluation<Slice<'_>> = expression.evaluation(ENCODING);
+        evaluation.set_max_iterations(OPERATIONS_MAX);
+        if let Some(initial) = initial {
+            evaluation.set_initial_value(initial);
+        }
+        let mut result = evaluation.evaluate();
+        loop {
+            result = match result.map_err(|_| Ended::NotUnderstood)? {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresRegister { register, .. } => {
+                    let value = self.registers.get(register).ok_or(Ended::NotUnderstood)?;
+                    evaluation.resume_with_register(Value::Generic(value))
+                }
+                EvaluationResult::RequiresMemory { address, size: 8, .. } => {
+                    let value = self.read(address)?;
+                    evaluation.resume_with_memory(Value::Generic(value))
+                }
+                _ => return Err(Ended::NotUnderstood),
+            };
+        }
+        match evaluation.result()[..] {
+            [gimli::Piece { location: Location::Address { address }, .. }] => Ok(address),
+            _ => Err(Ended::NotUnderstood),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The dump as one JSON object; docs/json.md describes it.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Told;
+use crate::names::Names;
+use asyncscope_model::Parent;
+use asyncscope_trace::{
+    chain::{
+        Held, Kept, Seen, TaskSnapshot, frame_name,
+        ring::{By, Waits, WaitsFor},
+        snapshot::Doing,
+    },
+    event::TaskId,
+    facts::{AwaitFrame, AwaitKind, Process},
+};
+
+/// The version of the format: raised when a field changes its meaning or goes.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Dump<'a> {
+    kind: &'static str,
+    format: u32,
+    process: &'a Process,
+    tokio: Option<&'a str>,
+    time_ns: u64,
+    search: Search,
+    thrown_away: u64,
+    deadlocks: Vec<Vec<Link>>,
+    tasks: Vec<Task<'a>>,
+}
+
+#[derive(Serialize)]
+struct Search {
+    runtimes: usize,
+    stated: Option<u64>,
+    listed: usize,
+    only_seen: usize,
+    unread: usize,
+    why_not: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    task: u64,
+    waits_for: u64,
+    keeps: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Task<'a> {
+    task: u64,
+    #[serde(rename = "type")]
+    type_name: String,
+    state: &'static str,
+    since_ns: Option<u64>,
+    parent: Option<u64>,
+    unread: Option<&'static str>,
+    cut: Option<&'static str>,
+    chain: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Frame<'a> {
+    depth: u16,
+    name: &'a str,
+    is: AwaitKind,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    until_line: Option<u32>,
+    deadline_ns: Option<u64>,
+    joins: Option<u64>,
+    waits_for: Option<u64>,
+    keeps: Option<String>,
+    holds: Vec<Share>,
+}
+
+/// What a frame keeps that others may wait for.
+#[derive(Serialize)]
+struct Share {
+    what: String,
+    /// `None`: all there is, or an unknown part.
+    count: Option<u64>,
+}
+
+/// Writes the object, and the end of its line.
+///
+/// # Errors
+///
+/// The writer's.
+pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let waits = Waits::of(told.snapshot);
+    let names = Names::new(told.graph, told.facts);
+    let search = told.snapshot.search;
+    let dump = Dump {
+        kind: "dump",
+        format: FORMAT,
+        process: &told.facts.process,
+        tokio: told.facts.tokio.as_deref(),
+        time_ns: told.snapshot.time_ns,
+        search: Search {
+            runtimes: search.runtimes,
+            stated: search.stated,
+            listed: search.listed,
+            only_seen: search.only_seen,
+            unread: search.unread,
+            why_not: search.why_not,
+        },
+        thrown_away: told.snapshot.thrown_away,
+        deadlocks: deadlocks(told, &waits),
+        tasks: told.snapshot.tasks.iter().map(|one| task(told, &waits, &names, one)).collect(),
+    };
+    serde_json::to_writer(&mut *out, &dump)?;
+    writeln!(out)
+}
+
+fn deadlocks(told: &Told<'_>, waits: &Waits) -> Vec<Vec<Link>> {
+    let link = |(id, next): (TaskId, WaitsFor)| Link { task: id.0, waits_for: next.task.0, keeps: keeps(told, &next) };
+    waits.rings(told.snapshot).into_iter().map(|ring| ring.into_iter().map(link).collect()).collect()
+}
+
+fn keeps(told: &Told<'_>, next: &WaitsFor) -> Option<String> {
+    told.program.frames.get(next.held()?.frame as usize).map(|frame| frame.name.clone())
+}
+
+fn share(told: &Told<'_>, held: &Held) -> Option<Share> {
+    let count = match held.kept {
+        Kept::All | Kept::Writer(_) => None,
+        Kept::Reader => Some(1),
+        Kept::Permits(count) => count,
+    };
+    Some(Share { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
+}
+
+fn task<'a>(told: &Told<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> Task<'a> {
+    let parent = match told.graph.task(task.id).map(|task| task.parent()) {
+        Some(Parent::Task(id)) => Some(id.0),
+        _ => None,
+    };
+    Task {
+        task: task.id.0,
+        type_name: names.task_type(task.vtable),
+        state: match task.state {
+            Doing::Running => "running",
+            Doing::Ready => "ready",
+            Doing::Waiting => "waiting",
+        },
+        since_ns: (told.since)(task.id),
+        parent,
+        unread: super::text::unread(task.unread),
+        cut: task.cut().map(super::text::why_cut),
+        chain: frames(told, waits, task),
+    }
+}
+
+fn frames<'a>(told: &Told<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<Frame<'a>> {
+    static UNKNOWN: AwaitFrame =
+        AwaitFrame { name: String::new(), kind: AwaitKind::Unknown, file: None, line: None, until: None };
+    let nodes = task.chain.as_ref().map_or(&[][..], |chain| &chain.nodes);
+    let leaves = waits.of_task(task.id);
+    let mut leaf = 0;
+    let frame = |(at, node): (usize, &asyncscope_trace::chain::Node)| {
+        let is_leaf = nodes.get(at + 1).is_none_or(|next| next.depth <= node.depth);
+        let whom = if is_leaf { leaves.get(leaf).copied().flatten() } else { None };
+        leaf += usize::from(is_leaf);
+        let frame = told.program.frames.get(node.frame as usize).unwrap_or(&UNKNOWN);
+        Frame {
+            depth: node.depth,
+            name: frame_name(&told.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at),
+            is: frame.kind,
+            file: frame.file.as_deref(),
+            line: frame.line,
+            until_line: frame.until,
+            deadline_ns: node.seen.and_then(|seen| if let Seen::Until(ns) = seen { Some(ns) } else { None }),
+            joins: whom.filter(|whom| whom.by == By::End).map(|whom| whom.task.0),
+            waits_for: whom.map(|whom| whom.task.0),
+            keeps: whom.and_then(|whom| keeps(told, &whom)),
+            holds: node.holds.iter().filter_map(|held| share(told, held)).collect(),
+        }
+    };
+    nodes.iter().enumerate().map(frame).collect()
+}

@@ -1,0 +1,190 @@
+//! What can be seen in a process or an executable: as text, and as JSON.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use serde::Serialize;
+
+use super::names::printable;
+use asyncscope_trace::facts::{Ability, CurrentTask, Hook, RunningTask, TaskType, Works};
+
+/// All there is to tell. Addresses are the file's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection<'a> {
+    /// The executable.
+    pub file: &'a str,
+    /// Its GNU build id in hexadecimal.
+    pub build_id: Option<&'a str>,
+    /// tokio's version.
+    pub tokio: Option<&'a str>,
+    /// Where tokio keeps the running task's id, once that was observed.
+    pub current_task: Option<CurrentTask>,
+    /// Where samples take it from, or why they cannot.
+    pub running: Result<RunningTask, String>,
+    /// How many function symbols it has.
+    pub symbols: usize,
+    /// The separate file that names come from.
+    pub debug_file: Option<String>,
+    /// What can be seen.
+    pub abilities: &'a [Ability],
+    /// The task types.
+    pub types: &'a [TaskType],
+    /// The hooks, and those that are missing.
+    pub hooks: &'a [Hook],
+}
+
+/// Writes one JSON object.
+///
+/// # Errors
+///
+/// The writer's.
+pub fn json(inspection: &Inspection<'_>, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, inspection)?;
+    writeln!(out)
+}
+
+/// Writes text; each hook on a line if `each_hook`.
+///
+/// # Errors
+///
+/// The writer's.
+pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", inspection.file.escape_debug())?;
+    writeln!(out, "  build id   {}", inspection.build_id.unwrap_or("none"))?;
+    let version = inspection.tokio.unwrap_or("version not known (the file names sources of no version, or of several)");
+    writeln!(out, "  tokio      {version}")?;
+    writeln!(out, "  symbols    {} functions", inspection.symbols)?;
+    writeln!(out, "  running    {}", running(inspection.current_task))?;
+    writeln!(out, "  sampling   {}", sampled(&inspection.running))?;
+    if let Some(file) = &inspection.debug_file {
+        writeln!(out, "  debug file {}", file.escape_debug())?;
+    }
+    writeln!(out, "\ncan be seen")?;
+    inspection.abilities.iter().try_for_each(|ability| ability_line(ability, out))?;
+    writeln!(out, "\ntask types ({})", inspection.types.len())?;
+    inspection.types.iter().try_for_each(|ty| type_line(ty, out))?;
+    writeln!(out, "\nhooks")?;
+    if each_hook {
+        return inspection.hooks.iter().try_for_each(|hook| hook_line(hook, out));
+    }
+    hooks_by_kind(inspection.hooks, out)?;
+    writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
+}
+
+fn running(current_task: Option<CurrentTask>) -> String {
+    match current_task {
+        Some(CurrentTask { below, looks, agree, tasks }) => format!(
+            "task's id at %fs:-{below:#x}, where it stood in {agree} of {looks} looks at polls of {tasks} tasks"
+        ),
+        None => "task's id not observed in thread-local memory yet: any recording of such a process does".to_owned(),
+    }
+}
+
+fn sampled(running: &Result<RunningTask, String>) -> String {
+    match running {
+        Ok(RunningTask { below, tagged, how }) => {
+            let tag = if *tagged { ", where the word before it is 1" } else { "" };
+            format!("task's id at %fs:-{below:#x}{tag}: {}", printable(how))
+        }
+        Err(why) => format!("not possible, as it is not proved where the running task's id stands: {}", printable(why)),
+    }
+}
+
+fn ability_line(ability: &Ability, out: &mut dyn Write) -> io::Result<()> {
+    let works = match ability.works {
+        Works::Yes => "yes",
+        Works::Partly => "partly",
+        Works::No => "no",
+    };
+    write!(out, "  {works:<7} {}", ability.what)?;
+    if let Some(why) = &ability.why {
+        write!(out, ": {}", printable(why))?;
+    }
+    if let Some(remedy) = ability.remedy {
+        write!(out, "; {remedy}")?;
+    }
+    writeln!(out)
+}
+
+fn type_line(ty: &TaskType, out: &mut dyn Write) -> io::Result<()> {
+    let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
+    writeln!(out, "  {kind:<18} {}  ({})", ty.name.escape_debug(), ty.named_by.escape_debug())
+}
+
+fn hook_line(hook: &Hook, out: &mut dyn Write) -> io::Result<()> {
+    let Hook { sees, instruction, how, .. } = hook;
+    let how = printable(how);
+    let cost = if hook.emulated { "emulated" } else { "stepped" };
+    match hook.address {
+        Some(address) => writeln!(out, "  {sees:<10} {address:#10x}  {cost:<8}  {instruction:<28} {how}"),
+        None => writeln!(out, "  {sees:<10} missing: {how}"),
+    }
+}
+
+fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
+    let mut counts: BTreeMap<(&str, bool, &str), (usize, usize)> = BTreeMap::new();
+    for hook in hooks {
+        let (all, emulated) = counts.entry((&hook.sees, hook.address.is_none(), &hook.how)).or_default();
+        *all += 1;
+        *emulated += usize::from(hook.emulated);
+    }
+    for ((sees, missing, how), (all, emulated)) in counts {
+        let how = printable(how);
+        if missing {
+            writeln!(out, "  {sees:<10} missing: {how}")?;
+        } else {
+            writeln!(
+                out,
+                "  {sees:<10} {all:>4} ({emulated} emulated by the kernel, {} stepped)  {how}",
+                all - emulated
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hostile() -> Vec<TaskType> {
+        vec![TaskType { name: "svc\u{1b}[31m\n</svg>".into(), ..TaskType::default() }]
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let types = hostile();
+        let abilities = [Ability { what: "aborts", works: Works::No, why: Some("none".into()), remedy: Some("do") }];
+        let hooks = [Hook {
+            sees: "wake".into(),
+            address: None,
+            instruction: String::new(),
+            emulated: false,
+            how: "why".into(),
+        }];
+        let inspection = Inspection {
+            file: "a\u{1b}",
+            build_id: None,
+            tokio: Some("1.54.1"),
+            current_task: None,
+            running: Err("no \u{1b}".into()),
+            symbols: 3,
+            debug_file: None,
+            abilities: &abilities,
+            types: &types,
+            hooks: &hooks,
+        };
+        let mut out = Vec::new();
+        text(&inspection, false, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert!(!shown.contains('\u{1b}') && shown.contains("no      aborts: none; do"), "{shown}");
+        assert!(shown.contains("wake       missing: why"), "{shown}");
+        let mut out = Vec::new();
+        json(&inspection, &mut out).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read["types"][0]["name"], types[0].name.as_str());
+        assert_eq!(read["abilities"][0]["works"], "no");
+    }
+}

@@ -1,0 +1,293 @@
+//! One JSON object a line; docs/json.md describes them.
+
+mod http;
+mod lines;
+mod sampled;
+
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+
+use self::http::{call_line, candidates, log_line, request_line, stretch_line};
+use self::lines::{
+    AwaitLine, ByLine, EndLine, FrameLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine,
+};
+use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, TotalsLine, WakeLine};
+use super::blocking::{Blocks, Resumed, functions};
+use super::names::Names;
+use asyncscope_model::{
+    Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy,
+};
+use asyncscope_trace::chain::frame_name;
+use asyncscope_trace::event::Function;
+use asyncscope_trace::facts::{AwaitFrame, Facts};
+
+/// The version of the format: raised when a field changes its meaning or goes.
+pub const FORMAT: u32 = 1;
+
+/// Writes the recording's line, those of the tasks by id, then all others by time.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = Writer { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
+    writer.line(&Line::Recording(recording(graph, facts)))?;
+    if facts.sampling.is_some() {
+        writer.samples()?;
+        return writer.out.flush();
+    }
+    let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
+    tasks.sort_by_key(|task| task.id);
+    for task in &tasks {
+        writer.task(task)?;
+    }
+    for task in tasks {
+        writer.awaits(graph, &facts.frames, task)?;
+    }
+    for moment in moments(graph) {
+        writer.moment(moment)?;
+    }
+    writer.out.flush()
+}
+
+/// What has a time of its own, in the order of equal times.
+#[derive(Clone, Copy)]
+enum Moment<'a> {
+    Spawn(&'a Task, Birth),
+    Poll(&'a Poll),
+    Wake(&'a Wake),
+    Gap(&'a Gap),
+    Request(&'a Request),
+    Call(&'a Call),
+    Stretch(&'a Stretch),
+    LongPoll(&'a LongPoll),
+    Log(&'a Printed),
+}
+
+fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
+    let born = |task: &'a Task| task.born().map(move |birth| Moment::Spawn(task, birth));
+    let spawns = graph.tasks().iter().filter_map(born);
+    let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
+    let wakes = graph.wakes().iter().map(Moment::Wake);
+    let gaps = graph.gaps().iter().map(Moment::Gap);
+    let requests = graph.requests().map(Moment::Request);
+    let stretches = graph.stretches().iter().map(Moment::Stretch);
+    let long_polls = graph.blocking().polls().iter().map(Moment::LongPoll);
+    let calls = graph.calls().map(Moment::Call);
+    let logs = graph.printed().map(|(_, line)| Moment::Log(line));
+    let work = requests.chain(spawns).chain(polls).chain(wakes);
+    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
+    all.sort_by_key(|moment| match moment {
+        Moment::Spawn(_, birth) => birth.time_ns,
+        Moment::Poll(poll) => poll.start_ns,
+        Moment::Wake(wake) => wake.time_ns,
+        Moment::Gap(gap) => gap.since_ns,
+        Moment::Request(request) => request.opened_ns,
+        Moment::Call(call) => call.opened_ns,
+        Moment::Stretch(stretch) => stretch.from_ns,
+        Moment::LongPoll(poll) => poll.start_ns,
+        Moment::Log(line) => line.time_ns,
+    });
+    all
+}
+
+struct Writer<'a> {
+    names: Names<'a>,
+    graph: &'a Graph,
+    facts: &'a Facts,
+    out: BufWriter<&'a mut dyn Write>,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        self.out.write_all(b"\n")
+    }
+
+    fn task(&mut self, task: &Task) -> io::Result<()> {
+        let owner = self.graph.owner(task.id);
+        let line = Line::Task(TaskLine {
+            task: task.id.0,
+            type_name: self.names.task_type(task.vtable),
+            task_kind: task.kind,
+            runtime: task.runtime,
+            parent: self.parent(task),
+            born_ns: task.born().map(|birth| birth.time_ns),
+            first_seen_ns: task.first_seen_ns,
+            end: task.end().map(|end| EndLine { time_ns: end.time_ns, how: end.how }),
+            polls: task.polls,
+            polls_unended: task.polls_unended(),
+            wakes: task.wakes,
+            aborts: task.aborts(),
+            running_ns: task.times().running_ns,
+            busy_ns: task.times().busy_ns(),
+            blocked_ns: self.facts.blocked.then_some(task.times().blocked_ns),
+            trap_ns: self.facts.blocked.then_some(task.times().trap_ns),
+            ready_ns: task.times().ready_ns,
+            waiting_ns: task.times().waiting_ns,
+            request: owner.request().map(|id| id.0),
+            candidates: candidates(&owner),
+        });
+        self.line(&line)
+    }
+
+    fn awaits(&mut self, graph: &Graph, frames: &[AwaitFrame], task: &Task) -> io::Result<()> {
+        for waited in task.waited() {
+            let Some(chain) = graph.chain(waited.chain) else { continue };
+            let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
+            let lines = chain.frames.iter().enumerate().filter_map(|(at, one)| {
+                let frame = frames.get(one.frame as usize)?;
+                Some(FrameLine {
+                    depth: one.depth,
+                    name: frame_name(frames, numbers.clone(), at),
+                    is: frame.kind,
+                    file: frame.file.as_deref(),
+                    line: frame.line,
+                    until_line: frame.until,
+                })
+            });
+            self.line(&Line::Await(AwaitLine {
+                task: task.id.0,
+                wait_ns: waited.ns,
+                times: waited.times,
+                partial: chain.partial,
+                chain: lines.collect(),
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn moment(&mut self, moment: Moment<'_>) -> io::Result<()> {
+        let line = match moment {
+            Moment::Spawn(task, birth) => Line::Spawn(SpawnLine {
+                task: task.id.0,
+                parent: self.parent(task),
+                time_ns: birth.time_ns,
+                thread: birth.thread,
+            }),
+            Moment::Poll(poll) => Line::Poll(poll_line(poll, self.facts)),
+            Moment::Wake(wake) => Line::Wake(wake_line(wake)),
+            Moment::Request(request) => Line::Request(request_line(request, self.facts)),
+            Moment::Call(call) => Line::Call(call_line(self.graph, call, self.facts)),
+            Moment::Stretch(stretch) => match stretch_line(self.graph, stretch) {
+                None => return Ok(()),
+                Some(line) => Line::Stretch(line),
+            },
+            Moment::LongPoll(poll) => Line::LongPoll(long_poll_line(self.graph, self.facts, poll)),
+            Moment::Log(line) => Line::Log(log_line(self.graph, line)),
+            Moment::Gap(gap) => {
+                Line::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
+            }
+        };
+        self.line(&line)
+    }
+
+    fn parent(&self, task: &Task) -> ParentLine {
+        match task.parent() {
+            Parent::Task(id) => ParentLine::Task(id.0),
+            Parent::Root(thread) => {
+                ParentLine::Root(RootLine { thread, name: self.names.thread(thread).map(str::to_owned) })
+            }
+            Parent::Unknown(why) => ParentLine::Unknown(why),
+        }
+    }
+}
+
+fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
+    let totals = graph.totals();
+    RecordingLine {
+        format: FORMAT,
+        process: &facts.process,
+        armed: facts.armed,
+        from_first_instruction: facts.from_first_instruction,
+        end_ns: graph.end_ns(),
+        tokio: facts.tokio.as_deref(),
+        in_exchange: facts.in_exchange,
+        totals: TotalsLine {
+            tasks: graph.tasks().len() as u64,
+            polls: totals.polls,
+            wakes: totals.wakes,
+            spawns: totals.spawns,
+            gaps: totals.gaps,
+            lost: totals.lost,
+            samples_lost: totals.samples_lost,
+            polls_unended: totals.polls_unended,
+            stale_wakes: totals.stale_wakes,
+            unmatched_poll_ends: totals.unmatched_poll_ends,
+            requests: totals.requests,
+            calls: totals.calls,
+            unmatched_responses: totals.unmatched_responses,
+            ambiguous_streams: totals.ambiguous_streams,
+            contradictions: totals.contradictions,
+            unfollowed: totals.unfollowed,
+            lines: totals.lines,
+            lines_dropped: totals.lines_dropped,
+            print_bytes_missing: totals.print_bytes_missing,
+        },
+    }
+}
+
+fn poll_line(poll: &Poll, facts: &Facts) -> PollLine {
+    PollLine {
+        task: poll.task.map(|id| id.0),
+        thread: poll.thread,
+        start_ns: poll.start_ns,
+        end_ns: poll.end_ns,
+        outcome: poll.outcome,
+        woken: poll.woken,
+        nested_ns: poll.nested_ns,
+        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
+        trap_ns: facts.blocked.then_some(poll.trap_ns),
+        doubtful: poll.doubtful,
+    }
+}
+
+fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> LongPollLine<'a> {
+    let delayed = poll.delayed.iter().map(|delayed| DelayedLine {
+        task: delayed.task.0,
+        since_ns: delayed.since_ns,
+        taken_ns: delayed.taken_ns,
+        delay_ns: poll.delay_ns(delayed),
+    });
+    let stack = poll.blocked_at.and_then(|at| graph.samples().stack(at.stack()?));
+    LongPollLine {
+        task: poll.task.0,
+        thread: poll.thread,
+        start_ns: poll.start_ns,
+        end_ns: (!poll.open).then_some(poll.end_ns),
+        own_ns: poll.own_ns,
+        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
+        trap_ns: facts.blocked.then_some(poll.trap_ns),
+        blocks_in: Blocks::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
+        awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
+            name,
+            file: frame.file.as_deref(),
+            line: frame.line.filter(|_| frame.until.is_none()),
+        }),
+        delayed: delayed.collect(),
+    }
+}
+
+fn code_line(function: &Function) -> CodeLine<'_> {
+    let Function { name, file, line } = function;
+    let file = Some(file.as_str()).filter(|file| !file.is_empty());
+    CodeLine { name, file, line: Some(*line).filter(|&line| line > 0) }
+}
+
+fn wake_line(wake: &Wake) -> WakeLine {
+    WakeLine {
+        task: wake.task.0,
+        time_ns: wake.time_ns,
+        thread: wake.thread,
+        did: wake.did,
+        by: match wake.by {
+            WakeBy::Task(id) => ByLine::Task(id.0),
+            WakeBy::Runtime(driver) => ByLine::Runtime(driver),
+            WakeBy::Own => ByLine::Own(true),
+            WakeBy::Thread(tid) => ByLine::Thread(tid),
+            WakeBy::Unknown(why) => ByLine::Unknown(why),
+        },
+    }
+}

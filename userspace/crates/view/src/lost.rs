@@ -1,0 +1,111 @@
+//! What did not reach the agent, told as the same number everywhere.
+
+use probe_common::loss::Loss;
+
+use asyncscope_model::{Graph, Totals};
+
+/// Events and samples that did not reach the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Why, and how many.
+    pub by_kind: Vec<(String, u64)>,
+}
+
+/// Kinds that the agent counts itself, each event of which is missing in a gap.
+const OWN_GAPS: [&str; 2] = ["calls-left-out", "undecoded"];
+/// What the gaps miss beyond all that was counted.
+const OTHERWISE: &str = "otherwise";
+
+impl Lost {
+    /// Of what was counted, that which is of the graph's time. Hooks go one kind after the other, and count on after
+    /// the end: what is missing in no gap is no loss of the recording's.
+    #[must_use]
+    pub fn of(counted: &[(String, u64)], graph: &Graph) -> Self {
+        Self { by_kind: fitted(counted, graph.totals().lost) }
+    }
+}
+
+/// The same counts, with those that leave gaps lowered, the largest first, or added to until they sum up to what the
+/// gaps miss.
+fn fitted(counted: &[(String, u64)], in_gaps: u64) -> Vec<(String, u64)> {
+    let mut by_kind = counted.to_vec();
+    let mut leaving: Vec<&mut u64> =
+        by_kind.iter_mut().filter(|(kind, _)| leaves_gap(kind)).map(|(_, count)| count).collect();
+    leaving.sort_unstable_by(|one, other| other.cmp(one));
+    let sum = leaving.iter().fold(0_u64, |sum, count| sum.saturating_add(**count));
+    let mut beyond = sum.saturating_sub(in_gaps);
+    for count in leaving {
+        let less = beyond.min(*count);
+        (*count, beyond) = (*count - less, beyond - less);
+    }
+    if in_gaps > sum {
+        by_kind.push((OTHERWISE.to_owned(), in_gaps - sum));
+    }
+    by_kind
+}
+
+fn leaves_gap(kind: &str) -> bool {
+    OWN_GAPS.contains(&kind) || Loss::ALL.iter().any(|loss| loss.leaves_gap() && loss.name() == kind)
+}
+
+/// How many samples these counts say were not taken.
+#[must_use]
+pub fn samples(counted: &[(String, u64)]) -> u64 {
+    let kinds = [Loss::RegistersUnreadable, Loss::StackDropped].map(Loss::name);
+    let counts = counted.iter().filter(|(kind, _)| kinds.contains(&kind.as_str())).map(|&(_, count)| count);
+    counts.fold(0, u64::saturating_add)
+}
+
+/// How many events are missing, and samples where any is.
+pub(super) fn told(totals: &Totals) -> String {
+    let samples = match totals.samples_lost {
+        0 => String::new(),
+        samples => format!(", {samples} samples lost"),
+    };
+    format!("{} events lost{samples}", totals.lost)
+}
+
+/// The warning that an output with something missing bears.
+#[must_use]
+pub fn warning(totals: &Totals) -> Option<String> {
+    let doubt = if totals.gaps == 0 { "" } else { ": what they put in doubt is shown as unknown" };
+    (totals.lost > 0 || totals.samples_lost > 0).then(|| format!("{}{doubt}", told(totals)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(counted: &[(&str, u64)], in_gaps: u64, expected: &[(&str, u64)]) {
+        let named = |kinds: &[(&str, u64)]| kinds.iter().map(|&(kind, n)| (kind.to_owned(), n)).collect::<Vec<_>>();
+        assert_eq!(fitted(&named(counted), in_gaps), named(expected));
+    }
+
+    #[test]
+    fn what_was_lost_after_the_end_is_not_counted() {
+        check(&[("ring-full", 9)], 7, &[("ring-full", 7)]);
+        check(
+            &[("no-ring", 3), ("ring-full", 9), ("encrypted", 2)],
+            2,
+            &[("no-ring", 2), ("ring-full", 0), ("encrypted", 2)],
+        );
+        check(&[("ring-full", 9), ("not-a-task", 4)], 0, &[("ring-full", 0), ("not-a-task", 4)]);
+        check(&[("calls-left-out", 2), ("ring-full", 1)], 3, &[("calls-left-out", 2), ("ring-full", 1)]);
+    }
+
+    #[test]
+    fn what_nothing_counted_is_told() {
+        check(&[("ring-full", 1)], 3, &[("ring-full", 1), ("otherwise", 2)]);
+        check(&[], 0, &[]);
+    }
+
+    #[test]
+    fn warnings_tell_events_and_samples() {
+        let totals = |lost, samples_lost| Totals { lost, samples_lost, gaps: lost, ..Totals::default() };
+        assert_eq!(warning(&totals(0, 0)), None);
+        assert_eq!(warning(&totals(0, 2)).unwrap(), "0 events lost, 2 samples lost");
+        assert_eq!(warning(&totals(3, 0)).unwrap(), "3 events lost: what they put in doubt is shown as unknown");
+        let counted = [("stack-dropped".to_owned(), 2), ("registers-unreadable".to_owned(), 3), ("torn".to_owned(), 9)];
+        assert_eq!(samples(&counted), 5);
+    }
+}

@@ -1,0 +1,210 @@
+//! A task's span.
+
+use opentelemetry_proto::tonic::{
+    common::v1::KeyValue,
+    trace::v1::{
+        Span, SpanFlags, Status,
+        span::{Link, SpanKind},
+        status::StatusCode,
+    },
+};
+
+use super::Spans;
+use super::attributes::{flag, number, text};
+use super::awaits;
+use super::events::events;
+use super::place::TaskPlace;
+use super::requests::candidates;
+use crate::names::printable;
+use asyncscope_model::{Gap, How, Lineage, Notes, Owner, Parent, Task, Waker, Why};
+use asyncscope_trace::facts::TaskKind;
+
+/// The trace flags of all spans: sampled.
+pub(super) const SAMPLED: u32 = 1;
+/// The same for a parent or a link: it is known whether these are of another process, and they are not.
+pub(super) const LOCAL: u32 = SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32;
+/// The same where they are.
+pub(super) const REMOTE: u32 = LOCAL | SpanFlags::ContextIsRemoteMask as u32;
+
+/// The span of a task, and those of its waits.
+pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
+    let notes = task.notes.as_deref()?;
+    let place = spans.place_of_task(&notes.line)?;
+    let trace = place.trace()?;
+    let began_ns = match &place {
+        TaskPlace::Of(_, request) => request.began_ns,
+        TaskPlace::Own(..) | TaskPlace::Unsent => notes.line.root.first_seen_ns,
+    };
+    let start_ns = task.first_seen_ns;
+    let end_ns = task.end().map_or(spans.graph.end_ns(), |end| end.time_ns).max(start_ns);
+    let distance = spans.clock.distance(began_ns, start_ns);
+    let parent = parent(spans, &notes.line, &place).map_or_else(Vec::new, |id| id.to_vec());
+    let links = links(spans, task, notes, &place);
+    let span = Span {
+        trace_id: trace.to_vec(),
+        span_id: spans.ids.task(task.id).to_vec(),
+        trace_state: spans.ratio.trace_state(),
+        flags: if parent.is_empty() { SAMPLED } else { LOCAL },
+        parent_span_id: parent,
+        name: printable(&spans.names.task_type(task.vtable)),
+        kind: SpanKind::Internal.into(),
+        start_time_unix_nano: distance.unix(start_ns),
+        end_time_unix_nano: distance.unix(end_ns),
+        attributes: attributes(spans, task, (start_ns, end_ns)),
+        dropped_attributes_count: 0,
+        events: events(spans, notes, distance, (start_ns, end_ns)),
+        dropped_events_count: small(notes.more_happened),
+        links,
+        dropped_links_count: small(notes.more_wakes),
+        status: Some(status(task)),
+    };
+    let waits = awaits::below(spans, &notes.awaits, &span, distance, (start_ns, end_ns));
+    Some(std::iter::once(span).chain(waits).collect())
+}
+
+/// The task that spawned this one, if its span is in the same trace; else the request.
+fn parent(spans: &Spans<'_>, line: &Lineage, place: &TaskPlace) -> Option<[u8; 8]> {
+    let request = match place {
+        TaskPlace::Of(_, request) => Some(request.span),
+        TaskPlace::Own(..) | TaskPlace::Unsent => None,
+    };
+    let Some(above) = &line.up else {
+        // The line is longer than is kept: whose an ancestor is beyond that is not known here.
+        return request.or_else(|| line.parent.filter(|_| line.is_cut()).map(|parent| spans.ids.task(parent)));
+    };
+    let same = spans.place_of_task(above).and_then(|above| above.trace()) == place.trace();
+    if same { Some(spans.ids.task(above.id)) } else { request }
+}
+
+fn small(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A task that ended as it should has no status: whether its result was an error is not seen.
+fn status(task: &Task) -> Status {
+    let message = match task.end().map(|end| end.how) {
+        Some(How::Panicked) => "panicked",
+        Some(How::Cancelled) => "cancelled",
+        Some(How::AbortedWhileRunning) => "aborted during its last poll",
+        Some(How::Completed | How::Unknown) | None => return Status::default(),
+    };
+    Status { message: message.to_owned(), code: StatusCode::Error.into() }
+}
+
+fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue> {
+    let times = &task.times();
+    let mut all = vec![
+        number("asyncscope.task.id", task.id.0),
+        number("busy_ns", times.busy_ns()),
+        number("idle_ns", times.ready_ns.saturating_add(times.waiting_ns)),
+        number("asyncscope.ready_ns", times.ready_ns),
+        number("asyncscope.waiting_ns", times.waiting_ns),
+        number("asyncscope.polls", task.polls),
+        number("asyncscope.longest_poll_ns", times.longest_poll_ns),
+        number("asyncscope.wakes", task.wakes),
+        text("asyncscope.end", end(task)),
+    ];
+    if spans.blocked {
+        all.push(number("asyncscope.blocked_ns", times.blocked_ns));
+    }
+    if times.nested_ns > 0 {
+        all.push(number("asyncscope.nested_ns", times.nested_ns));
+    }
+    if let Some(kind) = kind(task.kind) {
+        all.push(text("asyncscope.task.kind", kind));
+    }
+    if let Some(function) = spans.names.known_task_type(task.vtable) {
+        all.push(text("code.function.name", printable(function)));
+    }
+    all.extend(origin(spans, task));
+    match task.end().map(|end| end.how) {
+        Some(How::Panicked) => all.push(text("error.type", "panic")),
+        Some(How::Cancelled | How::AbortedWhileRunning) => all.push(text("error.type", "cancelled")),
+        Some(How::Completed | How::Unknown) => {}
+        None => all.push(flag("asyncscope.open")),
+    }
+    all.extend(task.notes.as_ref().and_then(|notes| awaits::missing(&notes.awaits)));
+    all.extend(losses(spans, life));
+    all
+}
+
+fn end(task: &Task) -> &'static str {
+    match task.end().map(|end| end.how) {
+        Some(How::Completed) => "completed",
+        Some(How::Cancelled) => "cancelled",
+        Some(How::Panicked) => "panicked",
+        Some(How::AbortedWhileRunning) => "aborted-while-running",
+        Some(How::Unknown) => "unknown",
+        None => "open",
+    }
+}
+
+fn kind(kind: TaskKind) -> Option<&'static str> {
+    match kind {
+        TaskKind::Spawned => Some("spawned"),
+        TaskKind::Local => Some("local"),
+        TaskKind::Blocking => Some("blocking"),
+        TaskKind::Unknown => None,
+    }
+}
+
+/// Where the task comes from: the thread that spawned it, or why that is not known.
+fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
+    let mut all = Vec::new();
+    if let Some(birth) = task.born() {
+        all.push(number("thread.id", birth.thread.into()));
+        all.extend(spans.names.thread(birth.thread).map(|name| text("thread.name", printable(name))));
+    } else {
+        all.push(flag("asyncscope.start_unknown"));
+    }
+    if let Parent::Unknown(why) = task.parent() {
+        let why = match why {
+            Why::BeforeAttach => "before-attach",
+            Why::Gap => "gap",
+            Why::Unseen => "unseen",
+        };
+        all.push(text("asyncscope.parent_unknown", why));
+    }
+    all
+}
+
+/// What is missing of the time in which the task lived.
+pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<KeyValue> {
+    let overlaps = |gap: &&Gap| gap.since_ns <= end_ns && gap.until_ns >= start_ns;
+    let (mut gaps, mut lost) = (0, 0u64);
+    for gap in spans.graph.gaps().iter().filter(overlaps) {
+        gaps += 1;
+        lost = lost.saturating_add(gap.lost);
+    }
+    match gaps {
+        0 => Vec::new(),
+        _ => vec![number("asyncscope.gaps", gaps), number("asyncscope.events_lost", lost)],
+    }
+}
+
+/// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.
+fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskPlace) -> Vec<Link> {
+    let doubtful = |waker: &Waker| {
+        let gap = |gap: &Gap| gap.since_ns <= waker.last_ns && gap.until_ns >= waker.first_ns;
+        let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.notes.as_deref());
+        spans.graph.gaps().iter().any(gap) || waker_now.is_some_and(|notes| notes.line.root != waker.lineage.root)
+    };
+    let certain = notes.wakers.iter().filter(|waker| waker.lineage.id != task.id && !doubtful(waker));
+    let mut links: Vec<Link> = certain.filter_map(|waker| link(spans, waker)).collect();
+    if let TaskPlace::Own(_, requests) = place {
+        links.extend(candidates(spans, &Owner::Ambiguous(requests.clone())));
+    }
+    links
+}
+
+fn link(spans: &Spans<'_>, waker: &Waker) -> Option<Link> {
+    let trace = spans.place_of_task(&waker.lineage)?.trace()?;
+    Some(Link {
+        trace_id: trace.to_vec(),
+        span_id: spans.ids.task(waker.lineage.id).to_vec(),
+        trace_state: spans.ratio.trace_state(),
+        attributes: vec![text("asyncscope.link", "woken-by"), number("asyncscope.wakes", waker.times)],
+        dropped_attributes_count: 0,
+        flags: LOCAL,
+    })
+}
