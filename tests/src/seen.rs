@@ -1,12 +1,13 @@
 //! What the agent saw: its JSON lines.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
+
+use crate::json_lines;
 
 /// Everything the agent saw. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Seen {
     pub wakes: Vec<SeenWake>,
     /// Every gap.
     pub gaps: Vec<SeenGap>,
+    /// What tasks awaited, each by one chain.
+    pub awaits: Vec<SeenAwait>,
 }
 
 /// The recording as a whole.
@@ -181,6 +184,30 @@ pub struct SeenGap {
     pub lost: u64,
 }
 
+/// What a task awaited, by one chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct SeenAwait {
+    /// The task.
+    pub task: u64,
+    /// For how long.
+    pub wait_ns: u64,
+    /// From the outermost future on.
+    pub chain: Vec<SeenFrame>,
+}
+
+/// A future of a chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct SeenFrame {
+    /// In how many of the chain it lies.
+    pub depth: usize,
+    /// Its name.
+    pub name: String,
+    /// The file that it is written in, if that is known.
+    pub file: Option<String>,
+    /// The line that it has got to.
+    pub line: Option<u32>,
+}
+
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Line {
@@ -190,6 +217,7 @@ enum Line {
     Spawn(SeenSpawn),
     Wake(SeenWake),
     Gap(SeenGap),
+    Await(SeenAwait),
     #[serde(other)]
     Other,
 }
@@ -201,8 +229,7 @@ impl Seen {
     ///
     /// If it cannot be read, or a line is not as `docs/json.md` has it.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("no {}", path.display()))?;
-        Self::parse(BufReader::new(file))
+        Self::of(json_lines::read(path)?)
     }
 
     /// Reads JSON lines.
@@ -211,12 +238,15 @@ impl Seen {
     ///
     /// As [`Seen::read`].
     pub fn parse(lines: impl BufRead) -> Result<Self> {
+        Self::of(json_lines::of(lines))
+    }
+
+    fn of(lines: impl Iterator<Item = Result<Line>>) -> Result<Self> {
         let mut seen = Self::default();
-        for (number, line) in lines.lines().enumerate() {
+        for (number, line) in lines.enumerate() {
             let line = line?;
-            let parsed = serde_json::from_str(&line).with_context(|| format!("line {}: {line}", number + 1))?;
-            ensure!((number == 0) == matches!(parsed, Line::Recording(_)), "the recording is not line 1");
-            seen.take(parsed)?;
+            ensure!((number == 0) == matches!(line, Line::Recording(_)), "the recording is not line 1");
+            seen.take(line)?;
         }
         Ok(seen)
     }
@@ -232,6 +262,7 @@ impl Seen {
             Line::Spawn(spawn) => self.spawns.push(spawn),
             Line::Wake(wake) => self.wakes.push(wake),
             Line::Gap(gap) => self.gaps.push(gap),
+            Line::Await(awaited) => self.awaits.push(awaited),
             Line::Other => {}
         }
         Ok(())

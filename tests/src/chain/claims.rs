@@ -1,13 +1,13 @@
 //! What an agent claims about a service: the lines of its JSON that tell of requests.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use crate::json_lines;
 use crate::seen::{Recording, SeenGap};
 
 /// Everything an agent claims. Times are nanoseconds of `CLOCK_MONOTONIC`; requests have numbers of the
@@ -143,8 +143,7 @@ impl Claims {
     ///
     /// If it cannot be read, or a line is not as `docs/json.md` has it.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("no {}", path.display()))?;
-        Self::parse(BufReader::new(file))
+        Self::of(json_lines::read(path)?)
     }
 
     /// Reads JSON lines.
@@ -153,12 +152,15 @@ impl Claims {
     ///
     /// As [`Claims::read`].
     pub fn parse(lines: impl BufRead) -> Result<Self> {
+        Self::of(json_lines::of(lines))
+    }
+
+    fn of(lines: impl Iterator<Item = Result<Line>>) -> Result<Self> {
         let mut claims = Self::default();
-        for (number, line) in lines.lines().enumerate() {
+        for (number, line) in lines.enumerate() {
             let line = line?;
-            let parsed = serde_json::from_str(&line).with_context(|| format!("line {}: {line}", number + 1))?;
-            ensure!((number == 0) == matches!(parsed, Line::Recording(_)), "the recording is not line 1");
-            claims.take(parsed)?;
+            ensure!((number == 0) == matches!(line, Line::Recording(_)), "the recording is not line 1");
+            claims.take(line)?;
         }
         Ok(claims)
     }

@@ -16,8 +16,9 @@ const PACKAGES: &[Layer] = &[
     ("model", &["trace"]),
     ("view", &["trace", "model"]),
     ("discovery", &["trace"]),
+    ("unwind", &["trace", "discovery"]),
     ("export", &[]),
-    ("userspace", &["trace", "model", "view", "discovery", "export"]),
+    ("userspace", &["trace", "model", "view", "discovery", "unwind", "export"]),
 ];
 
 /// Folders right below a package's root, and files there. Its root (`lib.rs`, `main.rs`) may use all of them.
@@ -32,20 +33,7 @@ fn folders_of(package: &str) -> &'static [Layer] {
 const TRACE: &[Layer] =
     &[("facts", &[]), ("event", &["facts"]), ("recording", &["facts", "event"]), ("chain", &["facts", "event"])];
 
-const USERSPACE: &[Layer] = &[
-    ("facts", &[]),
-    ("event", &["facts"]),
-    ("recording", &["facts", "event"]),
-    ("chain", &["facts", "event"]),
-    ("unwind", &["event"]),
-    ("target", &["facts", "chain", "unwind"]),
-    ("model", &["facts", "event"]),
-    ("view", &["facts", "event", "chain", "model"]),
-    ("export", &[]),
-    ("probe", &["facts", "event", "chain", "target"]),
-    ("session", &["facts", "event", "recording", "chain", "unwind", "target", "model", "view", "export", "probe"]),
-    ("cli", &["session", "probe", "target", "view", "model", "facts", "event"]),
-];
+const USERSPACE: &[Layer] = &[("probe", &[]), ("session", &["probe"]), ("cli", &["probe", "session"])];
 
 /// Lists the files of a tree that use what lies above them, or what the tables do not know.
 pub(super) fn looking_up(package: &Package, tree: &Tree, arrows: &Arrows<'_>) -> Vec<String> {

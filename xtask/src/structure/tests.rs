@@ -108,15 +108,15 @@ fn names_are_counted_over_all_parts() {
 
 #[test]
 fn layers_that_look_up_are_found() {
-    let layer = |event: &'static str| {
+    let layer = |probe: &'static str| {
         let files =
-            [("userspace/src/lib.rs", "mod event; mod session;"), ("userspace/src/session.rs", "use crate::event;")];
-        figure(&[&files[..], &[("userspace/src/event.rs", event)]].concat(), "userspace: files that use a layer above")
-            .found
+            [("userspace/src/lib.rs", "mod probe; mod session;"), ("userspace/src/session.rs", "use crate::probe;")];
+        let all = [&files[..], &[("userspace/src/probe.rs", probe)]].concat();
+        figure(&all, "userspace: files that use a layer above").found
     };
     assert_eq!(layer(""), Vec::<String>::new());
-    assert_eq!(layer("use crate::session::X;"), ["userspace/src/event.rs: event uses session"]);
-    assert_eq!(layer("fn f() { crate::session::x() }"), ["userspace/src/event.rs: event uses session"]);
+    assert_eq!(layer("use crate::session::X;"), ["userspace/src/probe.rs: probe uses session"]);
+    assert_eq!(layer("fn f() { crate::session::x() }"), ["userspace/src/probe.rs: probe uses session"]);
 }
 
 #[test]
