@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn answers() {
-        let mut echo = Running::start(&mut shell("while read line; do echo \"got $line\"; done; echo over >&2")).unwrap();
+        let mut echo =
+            Running::start(&mut shell("while read line; do echo \"got $line\"; done; echo over >&2")).unwrap();
         assert_eq!(echo.ask("a", SOON).unwrap(), "got a");
         assert_eq!(echo.ask("b", SOON).unwrap(), "got b");
         echo.close_input();

@@ -87,6 +87,12 @@ pub enum Actor {
     Thread(u32),
 }
 
+impl Default for Actor {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
+}
+
 /// A thread as the root of its spawns.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Root {
@@ -95,7 +101,7 @@ pub struct Root {
 }
 
 /// One task.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct SeenTask {
     /// Its id.
     pub task: u64,
@@ -220,6 +226,14 @@ enum Line {
     Await(SeenAwait),
     #[serde(other)]
     Other,
+}
+
+impl Recording {
+    /// Returns the times between which the target was watched.
+    #[must_use]
+    pub fn watched(&self) -> std::ops::RangeInclusive<u64> {
+        self.armed.monotonic_ns..=self.end_ns
+    }
 }
 
 impl Seen {

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::paths;
 
 use crate::document;
@@ -58,8 +59,8 @@ fn row(file: &Path) -> Result<String> {
         command.args(["inspect", "--json"]).arg(file);
         command
     };
-    let said: serde_json::Value = serde_json::from_str(&tolerant(&mut inspect())?).unwrap_or_default();
-    let kept = said["build_id"].as_str().map(|id| format!("/var/cache/asyncscope/{id}.plan"));
+    let said = Inspection::of_any(file)?;
+    let kept = said.build_id.map(|id| format!("/var/cache/asyncscope/{id}.plan"));
     let readelf = |option: &str| {
         median(
             || Ok(()),
@@ -75,17 +76,11 @@ fn row(file: &Path) -> Result<String> {
     let megabytes = fs::metadata(file)?.len() as f64 / 1e6;
     Ok(format!(
         "| {name}, {megabytes:.1} MB | {} | {fresh} | {} | {} | {} |\n",
-        said["types"].as_array().map_or(0, Vec::len),
+        said.types.len(),
         median(|| Ok(()), inspect)?,
         readelf("-aW")?,
         readelf("--debug-dump=info")?,
     ))
-}
-
-/// What it writes, whether it finds tasks in the file or not.
-fn tolerant(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().context("asyncscope cannot be started")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn forget(plan: &str) -> Result<()> {

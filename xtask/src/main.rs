@@ -4,7 +4,6 @@
 mod bench;
 mod chains;
 mod check;
-mod child;
 mod collector;
 mod debian;
 mod demo;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use asyncscope_tests::process::Running;
 use serde::Deserialize;
 
 use super::clock::cpu_time;
 use super::cpus::Half;
 use super::load::{Load, Told};
-use crate::child::Running;
 
 const START_MAX: Duration = Duration::from_secs(60);
 /// Tasks in each request of the storm.
@@ -142,7 +142,7 @@ impl Loaded {
         let told = around.scratch.join("service.txt");
         let mut command = Half::Measured.command(folder.join(program));
         command.args(arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", &around.spans_to);
-        let mut running = Running::start(command.stdout(File::create(&told)?))?;
+        let mut running = Running::start_unread(command.stdout(File::create(&told)?))?;
         let listening = || {
             let told = fs::read_to_string(&told).ok()?;
             let line = told.lines().next().filter(|_| told.ends_with('\n'))?;

@@ -8,17 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use asyncscope_tests::inspection::Inspection;
+use asyncscope_tests::process::Running;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
-use serde::Deserialize;
 
 use super::build;
 use super::clock::cpu_time;
 use super::cpus::Half;
 use super::variant::Variant;
-use crate::child::Running;
-use crate::process::output;
 
 const ATTACH_MAX: Duration = Duration::from_secs(120);
+/// Other profilers write out what they have kept.
+const DETACH_MAX: Duration = Duration::from_secs(600);
 /// perf does not say when it is ready.
 const PERF_STARTS: Duration = Duration::from_millis(500);
 
@@ -61,7 +62,7 @@ impl Tool {
         let file = File::create(&told)?;
         // bpftrace says there that it is ready.
         let out = if ready == Some(READY) { file.try_clone()?.into() } else { Stdio::null() };
-        let mut running = Running::start(command.stdout(out).stderr(file))?;
+        let mut running = Running::start_unread(command.stdout(out).stderr(file))?;
         let Some(ready) = ready else {
             thread::sleep(PERF_STARTS);
             return Ok(Self { running, told });
@@ -84,7 +85,7 @@ impl Tool {
 
     /// Ends it as Ctrl-C does, and waits until its hooks are gone.
     pub(super) fn detach(self) -> Result<()> {
-        let status = self.running.interrupt()?;
+        let status = self.running.interrupt(DETACH_MAX)?;
         let told = fs::read_to_string(&self.told).unwrap_or_default();
         // perf ends by the signal that it was sent.
         ensure!(status.code().is_none_or(|code| code == 0), "the tool failed: {status}: {told}");
@@ -111,31 +112,16 @@ const READY: &str = "counting";
 /// What asyncscope says then.
 const ARMED: &str = "hooks armed";
 
-#[derive(Debug, Deserialize)]
-struct Inspection {
-    hooks: Vec<Hook>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Hook {
-    sees: String,
-    /// `None` where the hook is missing.
-    address: Option<u64>,
-    /// Begins with the library's name and a colon, where it is in one.
-    how: String,
-}
-
 /// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
 /// function, and in one only that has a symbol.
 fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
-    let told = output(Command::new(build::agent()).args(["inspect", "--json", &pid.to_string()]))?;
-    let found: Inspection = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
+    let found = Inspection::of(pid.to_string(), &[])?;
     let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
     let libraries = libraries(&fs::read_to_string(format!("/proc/{pid}/maps"))?);
     let mut hooks: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
-    for Hook { sees, address, how } in &found.hooks {
-        let Some(address) = address.filter(|_| sees != "logs") else { continue };
-        let library = how.split_once(':').and_then(|(name, _)| libraries.get(name));
+    for hook in &found.hooks {
+        let Some(address) = hook.address.filter(|_| hook.sees != "logs") else { continue };
+        let library = hook.library().and_then(|name| libraries.get(name));
         hooks.entry(library.unwrap_or(&executable).clone()).or_default().push(address);
     }
     let mut probes = Vec::new();

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use asyncscope_tests::seen::{Actor, Seen, SeenTask};
 
-use super::truth::{Lived, Parent, Seen, SeenTask};
+use super::truth::Lived;
 
 /// What the two may differ by, in percent of the truth.
 pub(super) const TOLERANCE_PERCENT: f64 = 5.0;
@@ -55,24 +56,23 @@ pub(super) struct Parents {
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Comparison {
     let mut comparison = Comparison::default();
     for lived in lived.iter().filter(|lived| !lived.awaited) {
-        match seen.whole(lived.id) {
+        match whole(seen, lived.id) {
             Some(seen) => comparison.add(lived, seen),
-            None => comparison.missed += u64::from(seen.spans(lived)),
+            None => comparison.missed += u64::from(spans(seen, lived)),
         }
     }
     comparison
 }
 
-impl Seen {
-    /// The task, if both its ends were seen.
-    pub(super) fn whole(&self, id: u64) -> Option<&SeenTask> {
-        self.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
-    }
+/// Returns the task, if both its ends were seen.
+pub(super) fn whole(seen: &Seen, id: u64) -> Option<&SeenTask> {
+    seen.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
+}
 
-    /// Whether the task lived wholly while asyncscope watched.
-    fn spans(&self, lived: &Lived) -> bool {
-        lived.spawned_ns >= self.armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= self.end_ns
-    }
+/// Tells whether the task lived wholly while asyncscope watched.
+fn spans(seen: &Seen, lived: &Lived) -> bool {
+    let (armed_ns, end_ns) = seen.recording.watched().into_inner();
+    lived.spawned_ns >= armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= end_ns
 }
 
 impl Comparison {
@@ -84,8 +84,8 @@ impl Comparison {
         sums.wait.add(lived.wait_ns(), seen.ready_ns.saturating_add(seen.waiting_ns));
         sums.polls.add(lived.polls, seen.polls);
         let function = lived.r#type.rsplit("::").next().unwrap_or_default();
-        if !seen.r#type.contains(function) {
-            sums.misnamed = Some(seen.r#type.clone());
+        if !seen.name.contains(function) {
+            sums.misnamed = Some(seen.name.clone());
         }
     }
 
@@ -129,9 +129,9 @@ impl Pair {
 impl Parents {
     fn add(&mut self, lived: &Lived, seen: &SeenTask) {
         match (&seen.parent, lived.parent) {
-            (Parent::Unknown(_), _) => self.unknown += 1,
-            (Parent::Task(seen), Some(lived)) if *seen == lived => self.right += 1,
-            (Parent::Root(_), None) => self.right += 1,
+            (Actor::Unknown(_), _) => self.unknown += 1,
+            (Actor::Task(seen), Some(lived)) if *seen == lived => self.right += 1,
+            (Actor::Root(_), None) => self.right += 1,
             _ => self.wrong += 1,
         }
     }

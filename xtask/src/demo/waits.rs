@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::fmt;
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::seen::{Seen, SeenAwait, SeenFrame};
 
-use super::compare::Pair;
-use super::truth::{Lived, Seen, SeenAwait, SeenFrame};
+use super::compare::{Pair, whole};
+use super::truth::Lived;
 
 /// The future that has a stopwatch.
 const TIMED: &str = "summary::build_response";
@@ -26,7 +27,7 @@ pub(super) struct Waits {
 
 /// Compares.
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Waits {
-    let timed = || lived.iter().filter(|lived| lived.awaited && seen.whole(lived.id).is_some());
+    let timed = || lived.iter().filter(|lived| lived.awaited && whole(seen, lived.id).is_some());
     let tasks: HashSet<u64> = timed().map(|lived| lived.id).collect();
     let mut waits = Waits::default();
     for lived in timed() {

@@ -1,12 +1,11 @@
 //! Whether anything grew: the first part of the time, once all is warm, against the last.
 
 use std::fmt::{self, Write as _};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::json_lines;
 use serde::Deserialize;
 
 use super::Look;
@@ -50,8 +49,8 @@ pub(super) struct Verdict {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
-    kind: &'a str,
+struct Line {
+    kind: String,
     #[serde(default)]
     end: Option<End>,
     #[serde(default)]
@@ -98,9 +97,8 @@ impl Verdict {
         let first = Part::of(&looks[part..2 * part]).context("no first part")?;
         let last = Part::of(&looks[looks.len() - part..]).context("no last part")?;
         let (mut told, mut lost) = (0, None);
-        for line in BufReader::new(File::open(json)?).lines() {
+        for line in json_lines::read::<Line>(json)? {
             let line = line?;
-            let line: Line<'_> = serde_json::from_str(&line).with_context(|| format!("in {line}"))?;
             told += u64::from(line.kind == "request" && line.end.is_some_and(|end| end.status == Some(200)));
             lost = line.totals.map(|totals| totals.lost).or(lost);
         }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use asyncscope_tests::held::Held;
+use asyncscope_tests::inspection::Inspection;
 
-use super::super::build::{self, Build};
+use super::super::build::Build;
 use super::super::clock::monotonic;
 use super::super::service::{Around, Loaded, Service};
 use super::super::tool::Tool;
 use super::{fresh, size};
-use crate::process::{cargo, output, root, run};
+use crate::process::{cargo, root, run};
 
 /// How often each is done; the median counts.
 const TIMES: usize = 5;
@@ -65,9 +66,7 @@ pub(super) fn table(around: &Around) -> Result<String> {
 
 /// Where the agent keeps its plan for a file.
 fn plan(file: &Path) -> Result<PathBuf> {
-    let told = output(std::process::Command::new(build::agent()).args(["inspect", "--json"]).arg(file))?;
-    let told: serde_json::Value = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
-    let id = told["build_id"].as_str().context("a program without a build id")?;
+    let id = Inspection::of(file, &[])?.build_id.context("a program without a build id")?;
     Ok(Path::new("/var/cache/asyncscope").join(format!("{id}.plan")))
 }
 
