@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::agent;
 
-/// What can be seen in a program.
+/// All that can be seen in a program.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Inspection {
     /// The id of its build, if it has one.
@@ -19,7 +18,7 @@ pub struct Inspection {
     /// The version of its tokio, if that is known.
     #[serde(default)]
     pub tokio: Option<String>,
-    /// How many function symbols it has.
+    /// The number of its function symbols.
     #[serde(default)]
     pub symbols: usize,
     /// Its task types, in the order of their vtables.
@@ -27,15 +26,15 @@ pub struct Inspection {
     pub types: Vec<TaskType>,
     /// Its hooks, and those that are missing.
     pub hooks: Vec<Hook>,
-    /// What can be told of it.
+    /// Everything that can, or cannot, be told of it.
     #[serde(default)]
     pub abilities: Vec<Ability>,
-    /// Where tokio keeps the running task's id, once that was observed.
+    /// The place in which tokio keeps the running task's id, once that was observed.
     #[serde(default)]
     pub current_task: Option<serde_json::Value>,
     /// `Ok` with the place of the running task's id, or `Err` with a sentence.
     #[serde(default)]
-    running: BTreeMap<String, IgnoredAny>,
+    running: BTreeMap<String, serde_json::Value>,
 }
 
 /// A task type.
@@ -44,7 +43,7 @@ pub struct TaskType {
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Where its vtable lies.
+    /// The address of its vtable.
     #[serde(default)]
     pub vtable: u64,
     /// It is one of tokio's own.
@@ -59,7 +58,7 @@ pub struct Hook {
     pub sees: String,
     /// The ELF address of its instruction; `None` where the hook is missing.
     pub address: Option<u64>,
-    /// How it was found, or why it is missing. Begins with a library's name and a colon, where it is in one.
+    /// The way it was found, or why it is missing. Begins with a library's name and a colon, where it is in one.
     #[serde(default)]
     how: String,
 }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How much longer than elsewhere everything may take here: `ASYNCSCOPE_PATIENCE`, or once as long. A machine that
-/// another one imitates is slow.
+/// The number of times longer than elsewhere that everything may take here: `ASYNCSCOPE_PATIENCE`, or once. A machine
+/// that another one imitates is slow.
 static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     let given = std::env::var("ASYNCSCOPE_PATIENCE").ok().and_then(|times| times.parse().ok());
     given.unwrap_or(1)
 });
 
-/// How often something is looked for that does not say when it is there.
+/// The time between looks for something that does not say when it is there.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The lines of a pipe, read by a thread of their own so that the child never blocks on it.
@@ -40,7 +40,7 @@ impl Lines {
         Self { incoming, read: Vec::new() }
     }
 
-    /// What is not read here.
+    /// Returns lines of which none is read here.
     fn none() -> Self {
         let (_, incoming) = channel();
         Self { incoming, read: Vec::new() }
@@ -67,7 +67,7 @@ impl Lines {
         }
     }
 
-    /// What was read until now.
+    /// Returns what was read until now.
     #[must_use]
     pub fn read(&self) -> &[String] {
         &self.read
@@ -174,7 +174,7 @@ impl Running {
         Ok(())
     }
 
-    /// Whether it is still running.
+    /// Returns whether it is still running.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl Drop for Running {
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_mins(1);
 
     fn shell(script: &str) -> Command {
         let mut shell = Command::new("sh");

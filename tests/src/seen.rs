@@ -24,19 +24,19 @@ pub struct Seen {
     pub wakes: Vec<SeenWake>,
     /// Every gap.
     pub gaps: Vec<SeenGap>,
-    /// What tasks awaited, each by one chain.
+    /// All that tasks awaited, each by one chain.
     pub awaits: Vec<SeenAwait>,
 }
 
 /// The recording as a whole.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Recording {
-    /// When the hooks were armed.
+    /// The time when the hooks were armed.
     pub armed: Armed,
-    /// Whether the target was watched from its first instruction on.
+    /// `true` if the target was watched from its first instruction on.
     #[serde(default)]
     pub from_first_instruction: bool,
-    /// When it ended.
+    /// Its end.
     pub end_ns: u64,
     /// Its sums.
     pub totals: Totals,
@@ -69,7 +69,7 @@ pub struct Totals {
     pub polls_unended: u64,
 }
 
-/// Who or what spawned or woke a task.
+/// The one who spawned or woke a task.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
@@ -110,13 +110,13 @@ pub struct SeenTask {
     pub name: String,
     /// `spawned`, `local`, `blocking` or `unknown`.
     pub task_kind: String,
-    /// Whether it is the runtime's own.
+    /// `true` if it is the runtime's own.
     pub runtime: bool,
-    /// Who spawned it.
+    /// The one who spawned it.
     pub parent: Actor,
-    /// When it was spawned, if that was seen.
+    /// The time when it was spawned, if that was seen.
     pub born_ns: Option<u64>,
-    /// When anything of it was seen first.
+    /// The time when anything of it was seen first.
     pub first_seen_ns: u64,
     /// Its end, if it was seen.
     pub end: Option<SeenEnd>,
@@ -139,7 +139,7 @@ pub struct SeenTask {
 /// A task's end.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SeenEnd {
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// `completed`, `cancelled`, `panicked` or `aborted-while-running`.
     pub how: String,
@@ -163,9 +163,9 @@ pub struct SeenPoll {
 pub struct SeenSpawn {
     /// The new task.
     pub task: u64,
-    /// Who spawned it.
+    /// The one who spawned it.
     pub parent: Actor,
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// On which thread.
     pub thread: u32,
@@ -176,7 +176,7 @@ pub struct SeenSpawn {
 pub struct SeenWake {
     /// The woken task.
     pub task: u64,
-    /// Who woke it.
+    /// The one who woke it.
     pub by: Actor,
     /// `made-ready`, `found-ready`, `found-running` or `found-complete`.
     #[serde(default)]
@@ -186,11 +186,11 @@ pub struct SeenWake {
 /// Events missing on one CPU.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SeenGap {
-    /// How many.
+    /// The number of events.
     pub lost: u64,
 }
 
-/// What a task awaited, by one chain.
+/// A task's waits by one chain.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct SeenAwait {
     /// The task.

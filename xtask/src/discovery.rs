@@ -15,7 +15,7 @@ use asyncscope_tests::paths;
 use crate::document;
 use crate::process::{cargo, output, root, run as execute};
 
-/// How often each is run; the median counts.
+/// The number of times each is run; the median counts.
 const TIMES: usize = 5;
 const HEAD: &str = "| file | task types | `inspect`, nothing kept | `inspect`, plan kept | `readelf -aW` | \
                     `readelf --debug-dump=info` |\n| --- | --- | --- | --- | --- | --- |\n";
@@ -104,7 +104,7 @@ fn median(prepare: impl Fn() -> Result<()>, command: impl Fn() -> Command) -> Re
     Ok(format!("{:.2} s, {} MiB", time.as_secs_f64(), kibibytes >> 10))
 }
 
-/// How long the command takes, and the most memory it has at a time, in KiB.
+/// Returns how long the command takes, and the most memory it has at a time, in KiB.
 fn measured(command: &mut Command) -> Result<(Duration, i64)> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let start = Instant::now();

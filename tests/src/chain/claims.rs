@@ -42,7 +42,7 @@ pub struct Request {
     pub method: Option<String>,
     /// Its path.
     pub path: Option<String>,
-    /// When it was opened.
+    /// Its opening.
     pub opened_ns: u64,
     /// Its end; `None` if it was open when the recording ended.
     pub end: Option<End>,
@@ -53,7 +53,7 @@ pub struct Request {
 /// The end of a request or a call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct End {
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// `answered`, `cancelled`, `panicked` or `unknown`.
     pub how: String,
@@ -77,7 +77,7 @@ pub struct Call {
     pub request: Option<u64>,
     /// All that it may have been made for, where it is one of several.
     pub candidates: Option<Vec<u64>>,
-    /// How that was decided.
+    /// The reason for that.
     pub evidence: Option<String>,
     /// The task that wrote its head: a connection's, more often than the one that asked for it.
     pub task: Option<u64>,
@@ -88,7 +88,7 @@ pub struct Call {
     pub method: Option<String>,
     /// Its path.
     pub path: Option<String>,
-    /// When its head was written.
+    /// The time when its head was written.
     pub opened_ns: u64,
     /// Its end; `None` if it was open when the recording ended.
     pub end: Option<End>,

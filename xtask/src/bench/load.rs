@@ -11,18 +11,18 @@ use serde::Deserialize;
 use super::build::{load_program, sink_program};
 use super::cpus::Half;
 
-/// How much longer than a stretch an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(120);
+/// The time that an answer may take longer than a stretch.
+const ANSWER_MAX: Duration = Duration::from_mins(2);
 
 /// Connections that are kept from stretch to stretch.
 #[derive(Debug)]
 pub(super) struct Load(Running);
 
-/// What takes spans and keeps none.
+/// A backend that takes spans and keeps none.
 #[derive(Debug)]
 pub(super) struct Sink {
     running: Running,
-    /// Where it listens, as a URL.
+    /// Its address, as a URL.
     pub(super) url: String,
 }
 
@@ -34,13 +34,13 @@ impl Sink {
         Ok(Self { running, url: format!("http://{address}") })
     }
 
-    /// How many bytes of spans have come.
+    /// Returns how many bytes of spans have come.
     pub(super) fn bytes(&mut self) -> Result<u64> {
         Ok(self.running.ask("", ANSWER_MAX).context("what takes spans")?.parse()?)
     }
 }
 
-/// What came of a stretch.
+/// The outcome of a stretch.
 #[derive(Debug, Deserialize)]
 pub(super) struct Told {
     pub(super) requests: u64,

@@ -17,9 +17,9 @@ use super::clock::cpu_time;
 use super::cpus::Half;
 use super::variant::Variant;
 
-const ATTACH_MAX: Duration = Duration::from_secs(120);
+const ATTACH_MAX: Duration = Duration::from_mins(2);
 /// Other profilers write out what they have kept.
-const DETACH_MAX: Duration = Duration::from_secs(600);
+const DETACH_MAX: Duration = Duration::from_mins(10);
 /// perf does not say when it is ready.
 const PERF_STARTS: Duration = Duration::from_millis(500);
 
@@ -27,7 +27,7 @@ const PERF_STARTS: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Tool {
     running: Running,
-    /// Where it says what went wrong.
+    /// The file in which it says what went wrong.
     told: PathBuf,
 }
 
@@ -107,9 +107,9 @@ fn perf(pid: u32, scratch: &Path) -> Command {
     command
 }
 
-/// What bpftrace's script says when all its probes are in place.
+/// The word of bpftrace's script when all its probes are in place.
 const READY: &str = "counting";
-/// What asyncscope says then.
+/// The words of asyncscope when all its hooks are in place.
 const ARMED: &str = "hooks armed";
 
 /// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
@@ -137,7 +137,7 @@ fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Where the functions begin that these addresses are in.
+/// Returns where the functions begin that these addresses are in.
 fn entries(file: &[u8], addresses: &[u64]) -> Result<BTreeSet<u64>> {
     let file = object::File::parse(file)?;
     let symbols = file.symbols().chain(file.dynamic_symbols());

@@ -11,7 +11,7 @@ use crate::process::run;
 
 const WEIGHTS: [&str; 3] = ["busy", "wait", "wall"];
 
-/// What comes of it.
+/// The files that come of it.
 #[derive(Debug)]
 pub(super) struct Files {
     flamegraph: PathBuf,

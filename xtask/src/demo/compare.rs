@@ -7,10 +7,10 @@ use asyncscope_tests::seen::{Actor, Seen, SeenTask};
 
 use super::truth::Lived;
 
-/// What the two may differ by, in percent of the truth.
+/// The most that the two may differ by, in percent of the truth.
 pub(super) const TOLERANCE_PERCENT: f64 = 5.0;
 
-/// What they may differ by for each task: a probe's own time, which the task's clock sees on the
+/// The most they may differ by for each task: a probe's own time, which the task's clock sees on the
 /// other side of the border between busy and waiting.
 pub(super) const TOLERANCE_NS: u64 = 10_000;
 
@@ -33,18 +33,18 @@ pub(super) struct Sums {
     pub(super) busy: Pair,
     pub(super) wait: Pair,
     pub(super) polls: Pair,
-    /// What asyncscope calls a task whose name does not have the function's in it.
+    /// asyncscope's name of a task whose name does not have the function's in it.
     pub(super) misnamed: Option<String>,
 }
 
-/// The same sum by both accounts.
+/// A sum by both accounts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pair {
     pub(super) lived: u64,
     pub(super) seen: u64,
 }
 
-/// How often asyncscope named the parent that the task names.
+/// The number of times that asyncscope named the parent that the task names.
 #[derive(Debug, Default)]
 pub(super) struct Parents {
     pub(super) right: u64,
@@ -89,7 +89,7 @@ impl Comparison {
         }
     }
 
-    /// Whether asyncscope told the truth.
+    /// Checks that asyncscope told the truth.
     ///
     /// # Errors
     /// Where it did not, with the first thing that was wrong.
@@ -113,7 +113,7 @@ impl Pair {
         self.seen = self.seen.saturating_add(seen);
     }
 
-    /// How far `seen` is from `lived`, in percent of `lived`.
+    /// Returns how far `seen` is from `lived`, in percent of `lived`.
     #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
     pub(super) fn percent(self) -> f64 {
         let difference = self.seen as f64 - self.lived as f64;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::process::root;
 
 /// Within this the service listens, and ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The running service.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Load {
     time: Duration,
 }
 
-/// What the line of the service begins with that says where it listens.
+/// The begin of the line in which the service says where it listens.
 const LISTENING: &str = "listening ";
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub(super) struct Lived {
     pub(super) id: u64,
     pub(super) r#type: String,
-    /// Whether it is a future that the task awaited, and not the task.
+    /// `true` if it is a future that the task awaited, and not the task.
     pub(super) awaited: bool,
     /// `None`: no task spawned it.
     pub(super) parent: Option<u64>,

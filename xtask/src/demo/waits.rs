@@ -12,13 +12,13 @@ use super::truth::Lived;
 /// The future that has a stopwatch.
 const TIMED: &str = "summary::build_response";
 
-/// What lies on the way from the handler to what it waits for, in this order.
+/// All that lies on the way from the handler to what it waits for, in this order.
 const WAY: [&str; 5] = ["summary::summary", TIMED, "join!", "summary::fetch_orders", "Sleep"];
 
 /// Both accounts of the waits inside [`TIMED`].
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// How often it was awaited to its end, in tasks that both accounts have whole.
+    /// The number of times it was awaited to its end, in tasks that both accounts have whole.
     times: u64,
     wait: Pair,
     /// A chain that goes the [`WAY`].
@@ -62,7 +62,7 @@ fn goes(path: &[SeenFrame]) -> bool {
 }
 
 impl Waits {
-    /// Whether asyncscope told the truth.
+    /// Checks that asyncscope told the truth.
     ///
     /// # Errors
     /// Where it did not.

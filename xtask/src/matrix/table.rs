@@ -75,7 +75,7 @@ fn percent(part: usize, of: usize) -> String {
     (part * 100).checked_div(of).map_or_else(|| "none".to_owned(), |percent| format!("{percent} %"))
 }
 
-/// What `inspect` misses, each once, and which trials differ.
+/// Returns what `inspect` misses, each once, and which trials differ.
 fn missing(outcome: &Outcome) -> String {
     let hooks = outcome.inspection.missing().map(Hook::reason);
     let panics = (outcome.unseen_panics > 0).then(|| format!("{} panics look like completions", outcome.unseen_panics));

@@ -19,17 +19,17 @@ use super::cell::Cell;
 /// Those that are also run from the first instruction on: every way to spawn. What is found in the program
 /// is the same as when it is attached to.
 const RUN: [&str; 4] = ["multi_thread", "local_set", "blocking", "names"];
-/// How long each works.
+/// The time that each works.
 const SECONDS: &str = "0.2";
 
-/// What came of a cell.
+/// The outcome of a cell.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Which.
+    /// The cell.
     pub(crate) cell: Cell,
-    /// What `inspect` says.
+    /// The answer of `inspect`.
     pub(crate) inspection: Inspection,
-    /// How often it was watched.
+    /// The number of times it was watched.
     pub(crate) trials: usize,
     /// Tasks seen.
     pub(crate) tasks: usize,
@@ -100,8 +100,8 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// What differs between the names of a program, given the file with its symbols, and that file's own. Where only
-/// symbols tell, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
+/// Lists what differs between the names of a program, given the file with its symbols, and that file's own. Where
+/// only symbols tell, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
 /// future's own into these.
 fn names(program: &Path, unstripped: &Path) -> Result<Vec<String>> {
     let (given, own) = (Inspection::with_debug_file(program, Some(unstripped))?, Inspection::of(unstripped, &[])?);

@@ -12,15 +12,15 @@ use super::Look;
 
 /// The parts that are compared, and what comes before: buffers are touched page by page, and pools fill.
 const PARTS: usize = 6;
-/// What a process may have more in the last part: what waits to be put in order depends on the machine.
+/// The most that a process may have grown: what waits to be put in order depends on the machine.
 const GROWTH_KIB: u64 = 8 << 10;
-/// How many times as long a request may take in the last part, beside [`LATENCY_SLACK`]. Other work on the machine
+/// The number of times as long a request may take in the last part, beside [`LATENCY_SLACK`]. Other work on the machine
 /// lengthens requests as well: what is compared are the quietest moments, which it spares, and which anything that
 /// grows does not.
 const LATENCY_TIMES: u32 = 2;
 const LATENCY_SLACK: Duration = Duration::from_micros(500);
 
-/// What one part of the time was like.
+/// The figures of one part of the time.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     agent_kib: u64,
@@ -35,7 +35,7 @@ struct Part {
     load: f64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug)]
 pub(super) struct Verdict {
     minutes: u64,
@@ -106,7 +106,7 @@ impl Verdict {
         Ok(Self { minutes, rate, first, last, asked, told, lost, recorded })
     }
 
-    /// What is not as it should be.
+    /// Returns what is not as it should be.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let (first, last) = (self.first, self.last);
         let grew = [

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::trees::{Path, Tree};
 use super::uses::{Named, OURS, Use};
 
-/// How many `use` lines a name is followed through: they may go round in a circle.
+/// The number of `use` lines that a name is followed through: they may go round in a circle.
 const LINES_MAX: usize = 8;
 
 /// A tree with the names that its modules bring in.

@@ -15,7 +15,7 @@ use super::{circles, files, layers};
 pub(super) struct Figure {
     pub(super) name: String,
     pub(super) value: usize,
-    /// What it counts, for people.
+    /// Everything it counts, for people.
     pub(super) found: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl Figure {
     }
 }
 
-/// What the packages of a group have in common.
+/// A package and its module trees.
 struct Parsed {
     package: Package,
     trees: Vec<Tree>,

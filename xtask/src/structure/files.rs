@@ -2,7 +2,7 @@
 
 use super::sources::Sources;
 
-/// How many lines a file may have.
+/// The most lines that a file may have.
 const LINES_MAX: usize = 500;
 
 /// Lists files that are too long.

@@ -2,7 +2,7 @@
 
 use super::figures::Figure;
 
-/// Where the limits stand.
+/// The file in which the limits stand.
 pub(super) const TABLE: &str = "xtask/src/structure/limits.rs";
 
 /// The limit of a figure.
@@ -16,13 +16,13 @@ pub(super) struct Limit {
 const LIMITS: [Limit; 9] = [
     limit("userspace: files in circles", 48, 0),
     limit("probes: files in circles", 3, 0),
-    limit("tools: files in circles", 2, 0),
+    limit("tools: files in circles", 0, 0),
     limit("userspace: files that use a layer above", 1, 0),
     limit("files that are too long", 0, 0),
     limit("modules beside their folder", 15, 0),
     limit("userspace: type names defined twice", 80, 5),
     limit("userspace and probes: poor summaries in a thousand", 267, 30),
-    limit("tools: poor summaries in a thousand", 221, 30),
+    limit("tools: poor summaries in a thousand", 0, 0),
 ];
 
 const fn limit(figure: &'static str, at_most: usize, aim: usize) -> Limit {

@@ -7,7 +7,7 @@ use super::sources::Sources;
 pub(super) enum Group {
     /// The packages below `userspace`.
     Userspace,
-    /// What both sides of the kernel share, and the kernel's side.
+    /// The package that both sides of the kernel share, and the kernel's side.
     Probes,
     /// The chores, and the library of the live tests.
     Tools,

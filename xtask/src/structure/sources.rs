@@ -33,7 +33,7 @@ impl Sources {
             // Cargo puts its output into a folder with a tag.
             if entry.file_type()?.is_dir() && !entry.path().join("CACHEDIR.TAG").exists() {
                 self.read_folder(top, &path)?;
-            } else if path.ends_with(".rs") {
+            } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(entry.path()).with_context(|| format!("in {path}"))?;
                 self.0.insert(path, text);
             }

@@ -16,7 +16,7 @@ pub(super) type Path = Vec<String>;
 pub(super) struct File {
     /// Its module.
     pub(super) module: Path,
-    /// Where it lies.
+    /// Its path.
     pub(super) path: String,
     pub(super) syntax: syn::File,
 }

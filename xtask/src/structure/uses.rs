@@ -5,7 +5,7 @@ use syn::{ItemFn, ItemImpl, ItemMod, ItemUse, UseTree, Visibility};
 
 use super::trees::{File, Path, is_for_tests};
 
-/// How the names of userspace's crates begin.
+/// The begin of the names of userspace's crates.
 pub(super) const OURS: &str = "asyncscope_";
 
 /// A name that a `use` line brings in.
@@ -15,13 +15,13 @@ pub(super) struct Use {
     pub(super) module: Path,
     /// The path as written, without braces; ends with `*` where all names are meant.
     pub(super) path: Path,
-    /// What it is called from then on; `None`: `*`, or nothing.
+    /// Its name from then on; `None`: `*`, or nothing.
     pub(super) name: Option<String>,
     /// It has a visibility: others are to find the name here.
     pub(super) reexport: bool,
 }
 
-/// What a file names.
+/// All that a file names.
 #[derive(Debug, Default)]
 pub(super) struct Named {
     /// The module that is being read.

@@ -13,9 +13,9 @@ use asyncscope_tests::process::Running;
 use super::offsets::Offsets;
 use super::programs::Server;
 
-const ATTACH_MAX: Duration = Duration::from_secs(60);
+const ATTACH_MAX: Duration = Duration::from_mins(1);
 /// Removing some hundred probes takes a while.
-const DETACH_MAX: Duration = Duration::from_secs(60);
+const DETACH_MAX: Duration = Duration::from_mins(1);
 /// bpftrace's buffer for each CPU, in pages: none of some ten thousand lines may be lost.
 const PAGES: &str = "2048";
 /// RUNNING, COMPLETE, CANCELLED: an entry that finds one of these set does not poll.
@@ -28,7 +28,7 @@ pub(super) struct Entry {
     /// Nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) time_ns: u64,
     pub(super) task: u64,
-    /// Whether the state allows a poll.
+    /// `true` if the state allows a poll.
     pub(super) polls: bool,
 }
 

@@ -73,7 +73,7 @@ impl Comparison {
         }
     }
 
-    /// Whether both tell the same.
+    /// Checks that both tell of as many polls.
     ///
     /// # Errors
     /// Where they do not, with the first task of which they differ.

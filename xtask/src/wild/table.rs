@@ -57,7 +57,7 @@ fn line(row: &Row) {
     );
 }
 
-/// The same for `docs/discovery.md`.
+/// Writes the table for `docs/discovery.md`.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let lines = rows.iter().map(|Row { name, version, found, comparison, requests, .. }| {
         format!(

@@ -22,13 +22,13 @@ const SAMPLES: u64 = 10_000;
 /// Requests at a time.
 const AT_ONCE: usize = 8;
 /// Longer than that takes.
-const LOAD: Duration = Duration::from_secs(300);
+const LOAD: Duration = Duration::from_mins(5);
 /// The share of stacks that has to reach the poll function.
 const REACHED_PERCENT: f64 = 99.0;
-/// Where tokio keeps the running task's id is not found in the third of the programs, as it is built for size.
+/// Programs in which tokio's place for the running task's id is found: not in the third, as it is built for size.
 const OF_WILD: [&str; 2] = ["static-web-server", "bore-cli"];
 
-/// What the comparison tells.
+/// The numbers that the comparison prints.
 #[derive(Debug, Deserialize)]
 struct Counts {
     samples: u64,
