@@ -60,7 +60,7 @@ pub(crate) fn run() -> Result<()> {
     let deny = ["--", "-D", "warnings"];
     process::run(cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny))?;
     let held = HELD.iter().flat_map(|package| ["-p", package]);
-    process::run(cargo().arg("clippy").args(held).args(["--lib", "--bins"]).args(deny).args(PEDANTIC))?;
+    process::run(cargo().args(["clippy", "--no-deps"]).args(held).args(["--lib", "--bins"]).args(deny).args(PEDANTIC))?;
     licences_and_advisories()?;
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     process::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
