@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -24,6 +24,9 @@ pub struct Inspection {
     /// Its task types, in the order of their vtables.
     #[serde(default)]
     pub types: Vec<TaskType>,
+    /// The files that hooks are in: the executable first.
+    #[serde(default)]
+    pub images: Vec<PathBuf>,
     /// Its hooks, and those that are missing.
     pub hooks: Vec<Hook>,
     /// Everything that can, or cannot, be told of it.
@@ -32,7 +35,7 @@ pub struct Inspection {
     /// The place in which tokio keeps the running task's id, once that was observed.
     #[serde(default)]
     pub current_task: Option<serde_json::Value>,
-    /// `Ok` with the place of the running task's id, or `Err` with a sentence.
+    /// `Ok` with the place of the running task's id, or `Err` with the reason.
     #[serde(default)]
     running: BTreeMap<String, serde_json::Value>,
 }
@@ -40,9 +43,8 @@ pub struct Inspection {
 /// A task type.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TaskType {
-    /// Its name.
-    #[serde(default)]
-    pub name: String,
+    /// Its name; `None` where nothing but its vtable names it.
+    pub name: Option<String>,
     /// The address of its vtable.
     #[serde(default)]
     pub vtable: u64,
@@ -56,17 +58,25 @@ pub struct TaskType {
 pub struct Hook {
     /// The kind of event that it sees.
     pub sees: String,
+    /// Its place among the images.
+    #[serde(default)]
+    pub image: usize,
     /// The ELF address of its instruction; `None` where the hook is missing.
     pub address: Option<u64>,
-    /// The way it was found, or why it is missing. Begins with a library's name and a colon, where it is in one.
-    #[serde(default)]
-    how: String,
+    /// The reason why it is missing; `None` where it is there.
+    missing: Option<Missing>,
+}
+
+/// A reason: a word, and the data of the case, which is not read here.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Missing {
+    why: String,
 }
 
 /// Something that can, or cannot, be told of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ability {
-    /// A sentence for it.
+    /// A word for it.
     pub what: String,
     /// `yes`, or something else.
     pub works: String,
@@ -116,7 +126,7 @@ impl Inspection {
     /// Returns how many task types are named after their vtables only.
     #[must_use]
     pub fn unnamed(&self) -> usize {
-        self.types.iter().filter(|ty| ty.name.starts_with("task#")).count()
+        self.types.iter().filter(|ty| ty.called().is_none()).count()
     }
 
     /// Tells whether it is known where tokio keeps the running task's id.
@@ -133,22 +143,23 @@ impl Inspection {
 
     /// Iterates over the hooks that are missing.
     pub fn missing(&self) -> impl Iterator<Item = &Hook> {
-        self.hooks.iter().filter(|hook| hook.address.is_none())
+        self.hooks.iter().filter(|hook| hook.missing.is_some())
+    }
+}
+
+impl TaskType {
+    /// Returns what it is called, where that is more than a number.
+    #[must_use]
+    pub fn called(&self) -> Option<&str> {
+        self.name.as_deref().or_else(|| self.runtime.then_some("tokio worker"))
     }
 }
 
 impl Hook {
-    /// Returns the name of the file that it lies in, where that may be another than the executable: what stands there
-    /// is no file's name for most hooks.
-    #[must_use]
-    pub fn library(&self) -> Option<&str> {
-        self.how.split_once(':').map(|(name, _)| name)
-    }
-
     /// Words what is missing and why.
     #[must_use]
     pub fn reason(&self) -> String {
-        format!("{}: {}", self.sees, self.how)
+        format!("{}: {}", self.sees, self.missing.as_ref().map_or("", |missing| &missing.why))
     }
 }
 
@@ -162,16 +173,17 @@ mod tests {
 
     #[test]
     fn reads_what_inspect_says() {
-        let text = r#"{"tokio":null,"symbols":3,"running":{"Ok":{"below":8}},"types":[{"name":"svc::a"},{"name":"task#1f"}],
-            "hooks":[{"sees":"panic","address":null,"how":"no symbol"},{"sees":"wake","address":7,"how":"libx.so: exchange"},
-            {"sees":"poll-start","address":2,"how":"entry"},{"sees":"poll-start","address":null,"how":"x"}]}"#;
+        let text = r#"{"tokio":null,"symbols":3,"running":{"Ok":{"below":8}},"types":[{"name":"svc::a"},{"name":null},
+            {"name":null,"runtime":true}],"images":["/svc","/lib/libx.so"],"hooks":[
+            {"sees":"panic","image":0,"missing":{"why":"no-panic"}},{"sees":"wake","image":1,"address":7},
+            {"sees":"poll-start","image":0,"address":2},{"sees":"poll-start","image":0,"missing":{"why":"x"}}]}"#;
         let inspection = Inspection::parse(text).unwrap();
         assert!(inspection.running_known() && inspection.tokio.is_none() && inspection.build_id.is_none());
-        assert_eq!((inspection.symbols, inspection.types.len(), inspection.unnamed()), (3, 2, 1));
+        assert_eq!((inspection.symbols, inspection.types.len(), inspection.unnamed()), (3, 3, 1));
         assert!(inspection.misses("panic") && !inspection.misses("wake"));
         assert_eq!(inspection.polls().collect::<Vec<_>>(), [2]);
-        assert_eq!(inspection.missing().next().unwrap().reason(), "panic: no symbol");
-        assert_eq!(inspection.hooks[1].library(), Some("libx.so"));
+        assert_eq!(inspection.missing().next().unwrap().reason(), "panic: no-panic");
+        assert_eq!(inspection.images[inspection.hooks[1].image], Path::new("/lib/libx.so"));
     }
 
     #[test]

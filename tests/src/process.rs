@@ -1,7 +1,9 @@
 //! A child process that does not outlive us, with a bound on every wait; its output is read line by line, or goes
 //! elsewhere.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -124,6 +126,22 @@ impl Running {
         let child = command.stdin(Stdio::null()).spawn();
         let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self { child, stdin: None, stdout: Lines::none(), stderr: Lines::none() })
+    }
+
+    /// Starts a command whose standard output and error are one Unix socket, as a service's may be. Both are read as
+    /// its standard output.
+    ///
+    /// # Errors
+    ///
+    /// If there is no socket, or the command cannot be started.
+    pub fn start_on_socket(command: &mut Command) -> Result<Self> {
+        let (own, its) = UnixStream::pair()?;
+        command.stdin(Stdio::piped()).stdout(OwnedFd::from(its.try_clone()?)).stderr(OwnedFd::from(its));
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()));
+        // The command would hold the socket open beyond the child's end.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child?;
+        Ok(Self { stdin: child.stdin.take(), child, stdout: Lines::of(own), stderr: Lines::of(io::empty()) })
     }
 
     /// Its process id.

@@ -89,7 +89,7 @@ impl Run {
 /// tells.
 fn sees_http2(program: &Path) -> Result<bool> {
     let abilities = Inspection::of(program, &[])?.abilities;
-    let http2 = abilities.iter().find(|ability| ability.what.contains("HTTP/2"));
+    let http2 = abilities.iter().find(|ability| ability.what == "http2");
     Ok(http2.context("nothing said of HTTP/2")?.works == "yes")
 }
 

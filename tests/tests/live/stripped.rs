@@ -33,7 +33,7 @@ fn names() -> Result<()> {
     let (with, without) = both(&scratch)?;
     let unstripped = paths::truth()?;
     let given = Inspection::with_debug_file(&scratch.file("stripped"), Some(&unstripped))?;
-    let names = |of: &Inspection| -> Vec<String> { of.types.iter().map(|ty| ty.name.clone()).collect() };
+    let names = |of: &Inspection| -> Vec<Option<String>> { of.types.iter().map(|ty| ty.name.clone()).collect() };
     ensure!(names(&given) == names(&with), "{:?} differ from {:?}", names(&given), names(&with));
     let runtime =
         |of: &Inspection| -> Vec<u64> { of.types.iter().filter(|ty| ty.runtime).map(|ty| ty.vtable).collect() };

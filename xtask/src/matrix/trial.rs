@@ -105,7 +105,8 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
 /// future's own into these.
 fn names(program: &Path, unstripped: &Path) -> Result<Vec<String>> {
     let (given, own) = (Inspection::with_debug_file(program, Some(unstripped))?, Inspection::of(unstripped, &[])?);
-    let differ: Vec<_> = own.types.iter().zip(&given.types).filter(|(own, given)| own.name != given.name).collect();
+    let differ: Vec<_> =
+        own.types.iter().zip(&given.types).filter(|(own, given)| own.called() != given.called()).collect();
     let (types, unnamed) = ((own.types.len(), given.types.len()), own.unnamed());
     let mistake = format!("names with --debug-file: {differ:?} of {types:?}, {unnamed} unnamed");
     let right = differ.is_empty() && types.0 == types.1 && unnamed * 10 <= types.0;

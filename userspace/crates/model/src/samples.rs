@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use super::life::{Parent, Phase, Why};
 use super::request::RequestId;
 use super::{Graph, Task};
-use asyncscope_trace::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
+use asyncscope_trace::event::{At, Ended, Running, SpawnWay, State, TaskId, TaskRef};
+use asyncscope_trace::facts::Function;
 
 /// Distinct combinations of task, thread and stack that are counted one by one.
 const PLACES_MAX: usize = 1 << 20;
