@@ -8,7 +8,7 @@ use super::{
     vtables::Vtable,
 };
 use asyncscope_trace::facts::{
-    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, Tracepoints,
+    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
 };
 
 /// Declares the programs, each with its name in the eBPF object and what it is for. Their order is the one in which
@@ -144,7 +144,7 @@ pub struct Plan {
     pub tokio: Option<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
-    pub tls: Option<String>,
+    pub tls: Option<TlsLibrary>,
     /// Why system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]

@@ -250,8 +250,8 @@ fn sampler(attached: &mut Attached) -> Option<Sampler> {
     Some(Sampler::new(process, lines, &facts.polls, vtables.clone(), traps))
 }
 
-/// Returns `true` if the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes them
-/// out of the memory of the others once it has left.
+/// Returns `true` if the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes
+/// them out of the memory of the others once it has left.
 /// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
 fn is_blind(attached: &Attached) -> bool {
     attached.probe.way() == Way::Single && attached.process.first_thread_left()
