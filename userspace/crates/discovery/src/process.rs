@@ -109,7 +109,7 @@ impl Process {
         Path::new(OsStr::from_bytes(procfs::without_deleted(self.link.as_os_str().as_bytes())))
     }
 
-    /// Reports a mapping of its executable.
+    /// Reports that the mapping is of its executable.
     pub(super) fn is_executable(&self, mapping: &Mapping) -> bool {
         mapping.is_of(&self.link)
     }

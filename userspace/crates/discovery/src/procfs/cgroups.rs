@@ -56,7 +56,7 @@ impl Mount {
         lines(mounts).filter_map(of_line).collect()
     }
 
-    /// Reports a mounted hierarchy of this sort.
+    /// Reports that the cgroup's hierarchy is mounted there.
     #[must_use]
     pub fn holds(&self, cgroup: &Cgroup) -> bool {
         match cgroup.is_unified {

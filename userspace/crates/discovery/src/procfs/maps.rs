@@ -31,37 +31,37 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Reports code.
+    /// Reports that it holds code.
     #[must_use]
     pub fn is_code(&self) -> bool {
         self.permissions[2] == b'x'
     }
 
-    /// Reports memory of no file that may be read and written.
+    /// Reports that it is of no file, and may be read and written.
     #[must_use]
     pub fn is_anonymous_data(&self) -> bool {
         self.inode == 0 && self.permissions.starts_with(b"rw")
     }
 
-    /// Reports memory that no other process shares.
+    /// Reports that no other process shares it.
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.permissions[3] == b'p'
     }
 
-    /// Reports a mapping of a file with a path.
+    /// Reports that it is of a file with a path.
     #[must_use]
     pub fn has_file(&self) -> bool {
         self.path.as_bytes().starts_with(b"/")
     }
 
-    /// Reports another mapping of one file, or of what the kernel calls alike.
+    /// Reports that both are of one file, or of what the kernel calls alike.
     #[must_use]
     pub fn has_file_of(&self, other: &Self) -> bool {
         (self.device, self.inode, &self.path) == (other.device, other.inode, &other.path)
     }
 
-    /// Reports a mapping of the file that a symbolic link of the kernel leads to.
+    /// Reports that it is of the file that a symbolic link of the kernel leads to.
     #[must_use]
     pub fn is_of(&self, link: &Path) -> bool {
         escaped(link.as_os_str()) == self.path

@@ -141,8 +141,9 @@ pub fn sleeping_stack_pointer(pid: u32, tid: u32) -> Option<u64> {
 /// The name of one thread, while it lives.
 #[must_use]
 pub fn comm(pid: u32, tid: u32) -> Option<String> {
-    let comm = read(of_thread(pid, tid).join("comm"), SHORT).ok()?;
-    Some(text::shown(comm.strip_suffix(b"\n").unwrap_or(&comm)))
+    let mut comm = read(of_thread(pid, tid).join("comm"), SHORT).ok()?;
+    comm.truncate(comm.iter().rposition(|byte| *byte != b'\n').map_or(0, |at| at + 1));
+    Some(text::shown(&comm))
 }
 
 /// The value of this key in the auxiliary vector.

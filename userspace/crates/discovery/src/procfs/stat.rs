@@ -31,7 +31,7 @@ impl Stat {
         Some(Self { state, start_time, start_code, start_stack })
     }
 
-    /// Reports a thread that does nothing any more.
+    /// Reports that the thread does nothing any more.
     #[must_use]
     pub fn has_left(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')

@@ -11,10 +11,10 @@ pub struct Status {
     pub tgid: u32,
     /// Its id in its own pid namespace; `None` where the kernel has no such namespaces.
     pub innermost_id: Option<u32>,
-    /// Real, effective, saved and file-system user.
-    pub users: [u32; 4],
+    /// Real, effective and saved user.
+    pub users: [u32; 3],
     /// The groups alike.
-    pub groups: [u32; 4],
+    pub groups: [u32; 3],
     /// The capabilities that it may use.
     pub permitted: u64,
     /// How often it was switched away from, by itself and by the kernel.
@@ -24,7 +24,7 @@ pub struct Status {
 impl Status {
     /// `None` where a field is missing that every kernel writes.
     pub(super) fn parse(status: &[u8]) -> Option<Self> {
-        let ids = |name: &[u8]| four(field(status, name)?);
+        let ids = |name: &[u8]| three(field(status, name)?);
         let number = |name: &[u8]| decimal(field(status, name)?);
         Some(Self {
             tgid: decimal(field(status, b"Tgid:")?)?,
@@ -37,8 +37,9 @@ impl Status {
     }
 }
 
-fn four(ids: &[u8]) -> Option<[u32; 4]> {
-    let ids: Vec<u32> = words(ids).take(5).map(decimal).collect::<Option<_>>()?;
+/// The first three; the fourth is of the file system.
+fn three(ids: &[u8]) -> Option<[u32; 3]> {
+    let ids: Vec<u32> = words(ids).take(3).map(decimal).collect::<Option<_>>()?;
     ids.try_into().ok()
 }
 
@@ -71,7 +72,7 @@ nonvoluntary_ctxt_switches:\t5
     fn fields_behind_any_name() {
         let status = Status::parse(STATUS).unwrap();
         assert_eq!((status.tgid, status.innermost_id), (4711, Some(2)));
-        assert_eq!((status.users, status.groups), ([1000, 1001, 1002, 1003], [100, 101, 102, 103]));
+        assert_eq!((status.users, status.groups), ([1000, 1001, 1002], [100, 101, 102]));
         assert_eq!((status.permitted, status.switches), (0x1ff_ffff_ffff, (150, 5)));
     }
 
@@ -85,9 +86,8 @@ nonvoluntary_ctxt_switches:\t5
         for name in ["Tgid", "Uid", "Gid", "CapPrm", "nonvoluntary_ctxt_switches"] {
             assert_eq!(without(name), None, "{name}");
         }
-        assert_eq!(four(b"1 2 3"), None);
-        assert_eq!(four(b"1 2 3 4 5"), None);
-        assert_eq!(four(b"1 2 3 \xff"), None);
+        assert_eq!(three(b"1 2"), None);
+        assert_eq!(three(b"1 2 \xff"), None);
     }
 
     #[test]

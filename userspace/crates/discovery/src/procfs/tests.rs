@@ -59,7 +59,7 @@ fn a_name_that_is_no_text_hides_nothing() {
     check(b"\xff\xfe", "\u{fffd}\u{fffd}");
     // The kernel cuts names after 15 bytes.
     check("0123456789abcd\u{202e}".as_bytes(), "0123456789abcd\u{fffd}");
-    check(b"a\nUid: 0\n", "a\nUid: 0\n");
+    check(b"a\nUid: 0\n", "a\nUid: 0");
 }
 
 /// The kernel's own lines for mapped files of such names.
