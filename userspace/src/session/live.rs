@@ -23,7 +23,7 @@ use super::{
 };
 use crate::probe::{Options, StillBlocked};
 use asyncscope_discovery::{cache, debug, process::Process};
-use asyncscope_model::{Graph, Phase, Setup};
+use asyncscope_model::{Config, Graph, Phase};
 use asyncscope_trace::{
     event::{At, Event, TaskRef, What},
     facts::{CurrentTask, Facts},
@@ -114,13 +114,13 @@ pub fn run(live: &Live) -> Result<()> {
 fn record(mut armed: Armed, mut outputs: Outputs, live: &Live, told: &mut dyn io::Write) -> Result<()> {
     let noted = outputs.otlp.as_ref().map(|ready| ready.noted());
     let only_recorder = outputs.are_only_recorded();
-    let setup = Setup::from(&armed.facts)
+    let setup = Config::from(&armed.facts)
         .with_detail(outputs.detail(&armed.facts))
-        .with_notes(noted)
-        .with_leaving(only_recorder);
+        .with_span_detail(noted)
+        .with_eviction(only_recorder);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
     let mut sink = Sink {
-        graph: Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX))),
+        graph: Graph::new(&setup.with_log_lines(outputs.tell_lines().then_some(LINES_MAX))),
         export: None,
         forgets: !outputs.need_tasks(),
         recorder: None,
@@ -289,8 +289,8 @@ impl Sink {
     /// Where all is recorded, and nothing else wanted, tasks that are over leave.
     fn forget(&mut self) {
         if self.only_recorder {
-            let over = self.graph.over(clock::monotonic_ns().saturating_sub(HOLD_NS));
-            self.graph.let_go(&over);
+            let over = self.graph.take_ended(clock::monotonic_ns().saturating_sub(HOLD_NS));
+            self.graph.evict(&over);
         }
     }
 

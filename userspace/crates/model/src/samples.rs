@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::life::{Parent, Phase, Why};
-use super::request::RequestId;
-use super::{Graph, Task};
+use crate::Graph;
+use crate::ids::{RequestId, TaskIndex};
+use crate::task::Task;
+use crate::task::lifecycle::{Parent, Phase, Why};
 use asyncscope_trace::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
 
 /// Distinct combinations of task, thread and stack that are counted one by one.
-const PLACES_MAX: usize = 1 << 20;
+const KEYS_MAX: usize = 1 << 20;
 /// Stacks, and addresses, of which it is kept what was told of them.
 const STACKS_MAX: usize = 1 << 18;
 const CODE_MAX: usize = 1 << 18;
@@ -21,7 +22,7 @@ const CODE_MAX: usize = 1 << 18;
 /// What is sampled, and how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
-    counts: BTreeMap<Place, u64>,
+    counts: BTreeMap<SampleKey, u64>,
     stacks: BTreeMap<u64, Stack>,
     code: BTreeMap<u64, Vec<Function>>,
     /// All samples.
@@ -34,7 +35,7 @@ pub struct Samples {
 
 /// Where samples fell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct SampleKey {
     /// The task, by tokio's own word.
     pub running: Running,
     /// The one request that the task served at that time, if it served one.
@@ -58,8 +59,8 @@ pub struct Stack {
 
 impl Samples {
     /// Where samples fell, and how many.
-    pub fn places(&self) -> impl Iterator<Item = (Place, u64)> + '_ {
-        self.counts.iter().map(|(place, count)| (*place, *count))
+    pub fn counts(&self) -> impl Iterator<Item = (SampleKey, u64)> + '_ {
+        self.counts.iter().map(|(key, count)| (*key, *count))
     }
 
     /// A stack that was told.
@@ -86,40 +87,40 @@ impl Graph {
     #[must_use]
     pub fn polled_by(&self, stack: u64) -> &[u64] {
         let stack = self.samples.stack(stack).filter(|stack| stack.ended == Ended::Poll);
-        stack.and_then(|stack| stack.frames.last()).map_or(&[], |&address| self.setup.polled_at(address))
+        stack.and_then(|stack| stack.frames.last()).map_or(&[], |&address| self.config.polled_at(address))
     }
 
-    pub(super) fn sample(&mut self, at: &At, running: Running, stack: u64, in_kernel: bool) {
+    pub(crate) fn sample(&mut self, at: &At, running: Running, stack: u64, in_kernel: bool) {
         self.samples.total += 1;
         if let Running::Task(id) = running
             && self.contradicts(id, stack)
         {
             self.samples.contradictions += 1;
         }
-        let mut place = Place { running, serves: self.served_by(running), thread: at.tid, stack, in_kernel };
-        if self.samples.counts.len() >= PLACES_MAX && !self.samples.counts.contains_key(&place) {
-            place.stack = 0;
+        let mut key = SampleKey { running, serves: self.served_by(running), thread: at.tid, stack, in_kernel };
+        if self.samples.counts.len() >= KEYS_MAX && !self.samples.counts.contains_key(&key) {
+            key.stack = 0;
         }
-        let is_kept = place.stack == stack && self.samples.stacks.contains_key(&stack);
+        let is_kept = key.stack == stack && self.samples.stacks.contains_key(&stack);
         self.samples.not_kept += u64::from(stack != 0 && !is_kept);
-        *self.samples.counts.entry(place).or_default() += 1;
+        *self.samples.counts.entry(key).or_default() += 1;
     }
 
-    pub(super) fn told_stack(&mut self, stack: u64, ended: Ended, frames: &[u64]) {
+    pub(crate) fn told_stack(&mut self, stack: u64, ended: Ended, frames: &[u64]) {
         if self.samples.stacks.len() < STACKS_MAX {
             self.samples.stacks.insert(stack, Stack { ended, frames: frames.to_vec() });
         }
     }
 
-    pub(super) fn told_code(&mut self, address: u64, functions: &[Function]) {
+    pub(crate) fn told_code(&mut self, address: u64, functions: &[Function]) {
         if self.samples.code.len() < CODE_MAX {
             self.samples.code.insert(address, functions.to_vec());
         }
     }
 
-    pub(super) fn spawned_by(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay, by: Running) {
+    pub(crate) fn spawned_by(&mut self, at: &At, task: &TaskRef, state: State, way: SpawnWay, by: Running) {
         let parent = match by {
-            Running::Task(id) => self.by_id(id).map_or(Parent::Root(at.tid), |place| match self.tasks[place].runtime {
+            Running::Task(id) => self.by_id(id).map_or(Parent::Root(at.tid), |index| match self.tasks[index].runtime {
                 true => Parent::Root(at.tid),
                 false => Parent::Task(id),
             }),
@@ -130,41 +131,41 @@ impl Graph {
     }
 
     /// The task that a thread runs by tokio's own word, unless it is the runtime's own.
-    pub(super) fn named(&mut self, running: Running) -> Option<usize> {
+    pub(crate) fn named(&mut self, running: Running) -> Option<TaskIndex> {
         let Running::Task(id) = running else { return None };
-        self.by_id(id).filter(|&place| !self.tasks[place].runtime)
+        self.by_id(id).filter(|&index| !self.tasks[index].runtime)
     }
 
     /// The task with this id; one not seen before has no type yet.
-    fn by_id(&mut self, id: TaskId) -> Option<usize> {
-        if let Some(place) = self.index_of(id) {
-            return Some(place);
+    fn by_id(&mut self, id: TaskId) -> Option<TaskIndex> {
+        if let Some(index) = self.index_of(id) {
+            return Some(index);
         }
-        if self.leaving.has_left(id) {
+        if self.retention.has_left(id) {
             return None;
         }
         let why = self.why_not_spawned(0);
-        let place = self.add(id, 0, Phase::Waiting, Parent::Unknown(why));
+        let index = self.add(id, 0, Phase::Waiting, Parent::Unknown(why));
         if why == Why::BeforeAttach {
             // A gap that is told of later may have swallowed its spawn.
-            self.fresh.spawns.push(place);
+            self.undo.entered(index);
         }
-        Some(place)
+        Some(index)
     }
 
     /// The type of a task that entered the graph without its spawn.
-    pub(super) fn told_type(&mut self, task: &TaskRef) {
-        let Some(place) = task.id.and_then(|id| self.by_id(id)).filter(|&place| self.tasks[place].vtable == 0) else {
+    pub(crate) fn told_type(&mut self, task: &TaskRef) {
+        let Some(index) = task.id.and_then(|id| self.by_id(id)).filter(|&index| self.tasks[index].vtable == 0) else {
             return;
         };
-        let (kind, runtime) = (self.setup.kind(task.vtable), self.setup.is_runtime(task.vtable));
-        let Task { vtable: of, kind: its_kind, runtime: its_runtime, .. } = &mut self.tasks[place];
+        let (kind, runtime) = (self.config.kind(task.vtable), self.config.is_runtime(task.vtable));
+        let Task { vtable: of, kind: its_kind, runtime: its_runtime, .. } = &mut self.tasks[index];
         (*of, *its_kind, *its_runtime) = (task.vtable, kind, runtime);
     }
 
     /// Whether the task is of another type than the poll function that the stack ends in.
     fn contradicts(&mut self, id: TaskId, stack: u64) -> bool {
-        let known = self.by_id(id).map_or(0, |place| self.tasks[place].vtable);
+        let known = self.by_id(id).map_or(0, |index| self.tasks[index].vtable);
         let polled = self.polled_by(stack);
         known != 0 && !polled.is_empty() && !polled.contains(&known)
     }

@@ -3,7 +3,7 @@
 //!
 //! `ASYNCSCOPE_IDS=1000000 cargo test --release -p asyncscope-model --test many_ids -- --nocapture`
 
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::event::{
     At, Completion, Connection, Event, Message, Source, SpawnWay, Start, State, TaskId, TaskRef, Value, What,
 };
@@ -60,7 +60,7 @@ fn memory_stays_and_each_id_stays_with_its_request() {
     let requests = std::env::var("ASYNCSCOPE_IDS").map_or(REQUESTS, |count| count.parse().unwrap());
     let facts =
         Facts { from_first_instruction: true, correlation_headers: vec!["x-request-id".into()], ..Facts::default() };
-    let mut graph = Graph::new(&Setup::from(&facts).with_leaving(true));
+    let mut graph = Graph::new(&Config::from(&facts).with_eviction(true));
     let (mut time, mut resident) = (0, Vec::new());
     for number in 0..requests {
         for (place, what) in request(number).into_iter().enumerate() {
@@ -71,8 +71,8 @@ fn memory_stays_and_each_id_stays_with_its_request() {
             graph.apply(&Event { at, what });
         }
         if number % ROUND == 0 {
-            let over = graph.over(time);
-            graph.let_go(&over);
+            let over = graph.take_ended(time);
+            graph.evict(&over);
         }
         if [requests / 10, requests * 3 / 10, requests - 1].contains(&number) {
             resident.push(resident_kib());

@@ -16,7 +16,7 @@ use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, Tota
 use super::blocking::{Blocks, Resumed, functions};
 use super::names::Names;
 use asyncscope_model::{
-    Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Wake, WakeBy,
+    Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Wake, WakeBy,
 };
 use asyncscope_trace::chain::frame_name;
 use asyncscope_trace::event::Function;
@@ -37,7 +37,7 @@ pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()
         writer.samples()?;
         return writer.out.flush();
     }
-    let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
+    let mut tasks: Vec<&Task> = graph.tasks().values().collect();
     tasks.sort_by_key(|task| task.id);
     for task in &tasks {
         writer.task(task)?;
@@ -60,22 +60,22 @@ enum Moment<'a> {
     Gap(&'a Gap),
     Request(&'a Request),
     Call(&'a Call),
-    Stretch(&'a Stretch),
+    Segment(&'a Segment),
     LongPoll(&'a LongPoll),
-    Log(&'a Printed),
+    Log(&'a LoggedLine),
 }
 
 fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
     let born = |task: &'a Task| task.born().map(move |birth| Moment::Spawn(task, birth));
-    let spawns = graph.tasks().iter().filter_map(born);
+    let spawns = graph.tasks().values().filter_map(born);
     let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
     let wakes = graph.wakes().iter().map(Moment::Wake);
     let gaps = graph.gaps().iter().map(Moment::Gap);
     let requests = graph.requests().map(Moment::Request);
-    let stretches = graph.stretches().iter().map(Moment::Stretch);
-    let long_polls = graph.blocking().polls().iter().map(Moment::LongPoll);
+    let stretches = graph.segments().iter().map(Moment::Segment);
+    let long_polls = graph.long_polls().polls().iter().map(Moment::LongPoll);
     let calls = graph.calls().map(Moment::Call);
-    let logs = graph.printed().map(|(_, line)| Moment::Log(line));
+    let logs = graph.log_lines().map(|(_, line)| Moment::Log(line));
     let work = requests.chain(spawns).chain(polls).chain(wakes);
     let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
@@ -85,7 +85,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
         Moment::Gap(gap) => gap.since_ns,
         Moment::Request(request) => request.opened_ns,
         Moment::Call(call) => call.opened_ns,
-        Moment::Stretch(stretch) => stretch.from_ns,
+        Moment::Segment(stretch) => stretch.from_ns,
         Moment::LongPoll(poll) => poll.start_ns,
         Moment::Log(line) => line.time_ns,
     });
@@ -170,7 +170,7 @@ impl Writer<'_> {
             Moment::Wake(wake) => Line::Wake(wake_line(wake)),
             Moment::Request(request) => Line::Request(request_line(request, self.facts)),
             Moment::Call(call) => Line::Call(call_line(self.graph, call, self.facts)),
-            Moment::Stretch(stretch) => match stretch_line(self.graph, stretch) {
+            Moment::Segment(stretch) => match stretch_line(self.graph, stretch) {
                 None => return Ok(()),
                 Some(line) => Line::Stretch(line),
             },

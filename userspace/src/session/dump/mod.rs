@@ -27,7 +27,7 @@ use super::{
 };
 use crate::probe::Options;
 use asyncscope_discovery::{debug, error::TargetError, process::Process};
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::{
     chain::{Program, Snapshot},
     event::TaskId,
@@ -110,7 +110,7 @@ struct Watching {
 
 impl Watching {
     fn new(armed: &Armed) -> Self {
-        let graph = Graph::new(&Setup::from(&armed.facts));
+        let graph = Graph::new(&Config::from(&armed.facts));
         Self { watch: Watch::new(armed), graph, tasks: Watched::default() }
     }
 

@@ -16,7 +16,7 @@ use super::events::events;
 use super::place::TaskPlace;
 use super::requests::candidates;
 use crate::names::printable;
-use asyncscope_model::{Gap, How, Lineage, Notes, Owner, Parent, Task, Waker, Why};
+use asyncscope_model::{Gap, History, How, Lineage, Owner, Parent, Task, Waker, Why};
 use asyncscope_trace::facts::TaskKind;
 
 /// The trace flags of all spans: sampled.
@@ -28,7 +28,7 @@ pub(super) const REMOTE: u32 = LOCAL | SpanFlags::ContextIsRemoteMask as u32;
 
 /// The span of a task, and those of its waits.
 pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
-    let notes = task.notes.as_deref()?;
+    let notes = task.history.as_deref()?;
     let place = spans.place_of_task(&notes.line)?;
     let trace = place.trace()?;
     let began_ns = match &place {
@@ -123,7 +123,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         Some(How::Completed | How::Unknown) => {}
         None => all.push(flag("asyncscope.open")),
     }
-    all.extend(task.notes.as_ref().and_then(|notes| awaits::missing(&notes.awaits)));
+    all.extend(task.history.as_ref().and_then(|notes| awaits::missing(&notes.awaits)));
     all.extend(losses(spans, life));
     all
 }
@@ -183,10 +183,10 @@ pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<K
 }
 
 /// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.
-fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskPlace) -> Vec<Link> {
+fn links(spans: &Spans<'_>, task: &Task, notes: &History, place: &TaskPlace) -> Vec<Link> {
     let doubtful = |waker: &Waker| {
         let gap = |gap: &Gap| gap.since_ns <= waker.last_ns && gap.until_ns >= waker.first_ns;
-        let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.notes.as_deref());
+        let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.history.as_deref());
         spans.graph.gaps().iter().any(gap) || waker_now.is_some_and(|notes| notes.line.root != waker.lineage.root)
     };
     let certain = notes.wakers.iter().filter(|waker| waker.lineage.id != task.id && !doubtful(waker));
