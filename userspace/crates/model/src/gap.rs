@@ -24,9 +24,9 @@
 //!    it does not outlive the request (`attribution`).
 
 use crate::Graph;
-use crate::http::Http;
 use crate::http::connection::Side;
 use crate::http::request::{Close, Closed};
+use crate::http::{Http, UnderWay};
 use crate::ids::{CallId, LoggedLineId, RequestId, TaskIndex};
 use crate::log_lines::LogLines;
 use crate::scheduling::intervals::WakeBy;
@@ -168,8 +168,8 @@ impl Undo {
             self.spawns_kept = self.spawns.len();
         }
         self.inherited.thin(|task| tasks.get(*task).is_some());
-        self.requests.thin(|id| http.requests.contains_key(id));
-        self.calls.thin(|id| http.calls.contains_key(id));
+        self.requests.thin(|id| http.request(*id).is_some());
+        self.calls.thin(|id| http.call(*id).is_some());
         self.log_lines.thin(|id| log_lines.is_kept(*id));
     }
 
@@ -235,13 +235,14 @@ impl Graph {
     /// Ends whatever HTTP is under way: it may have gone on unseen.
     fn close_under_way(&mut self) {
         let unknown = Close { time_ns: self.clock.now, how: Closed::Unknown };
-        for id in std::mem::take(&mut self.http.open) {
+        let UnderWay { requests, calls, connections } = self.http.take_under_way();
+        for id in requests {
             self.close_request(id, unknown);
         }
-        for id in std::mem::take(&mut self.http.open_calls) {
+        for id in calls {
             self.close_call(id, unknown);
         }
-        for connection in std::mem::take(&mut self.http.connections).into_values() {
+        for connection in connections.into_values() {
             if let Side::Server(served) = &connection.side {
                 self.forget_served(connection.task, served);
             }
@@ -250,12 +251,12 @@ impl Graph {
 
     fn retract_http(&mut self, since: u64) {
         while let Some(id) = self.undo.requests.pop_since(since) {
-            if let Some(request) = self.http.requests.get_mut(&id) {
+            if let Some(request) = self.http.request_mut(id) {
                 request.retract(since);
             }
         }
         while let Some(id) = self.undo.calls.pop_since(since) {
-            if let Some(call) = self.http.calls.get_mut(&id) {
+            if let Some(call) = self.http.call_mut(id) {
                 call.retract(since);
             }
         }

@@ -13,6 +13,7 @@
 //! times add up to its lifetime exactly.
 
 mod attribution;
+mod clock;
 mod config;
 mod gap;
 mod http;
@@ -36,8 +37,8 @@ pub use http::request::{Close, Closed, HeadLine, Request};
 pub use ids::{CallId, LoggedLineId, RequestId, TaskIndex};
 pub use log_lines::{Cut, LINE_MAX, LoggedLine};
 pub use samples::{SampleKey, Samples, Stack};
-pub use scheduling::intervals::{Did, Outcome, Poll, Wake, WakeBy};
-pub use scheduling::long_polls::{BlockedAt, BlockedIn, Delayed, LongPoll, LongPolls};
+pub use scheduling::intervals::{BlockedAt, BlockedIn, Did, Outcome, Poll, Wake, WakeBy};
+pub use scheduling::long_polls::{Delayed, LongPoll, LongPolls};
 pub use task::Task;
 pub use task::ancestry::{Ancestry, MAX_ANCESTRY};
 pub use task::history::{Happened, History, Lineage, MAX_HISTORY, Root, Waker};
@@ -48,6 +49,7 @@ pub use task::table::Tasks;
 pub use task::waits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
 pub use totals::Totals;
 
+use crate::clock::Clock;
 use crate::gap::Undo;
 use crate::http::Http;
 use crate::log_lines::LogLines;
@@ -55,15 +57,6 @@ use crate::retention::Retention;
 use crate::scheduling::Scheduler;
 use crate::scheduling::thread::{Actor, Reach, Thread};
 use asyncscope_trace::event::{Event, TaskId, TaskRef, What};
-
-/// The time and the epoch, as far as events have come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Clock {
-    /// The newest time seen, in nanoseconds; never goes back, whatever the events say.
-    pub(crate) now: u64,
-    /// The number of gaps so far. What was learnt in an earlier epoch is doubtful.
-    pub(crate) epoch: u64,
-}
 
 /// The task graph.
 #[derive(Debug)]

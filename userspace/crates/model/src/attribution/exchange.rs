@@ -15,16 +15,13 @@
 
 use crate::Graph;
 use crate::http::call::{Call, Claim, Evidence};
-use crate::http::connection::{MAX_STREAMS, OpenConnection};
+use crate::http::connection::{MAX_STREAMS, Side};
 use crate::ids::{CallId, RequestId, TaskIndex};
 use crate::scheduling::thread::Frame;
 use crate::task::askers::{Askers, Asking, RequestLink};
 use crate::task::http_role::{Exchange, Touch};
 use crate::task::owner::{MAX_CANDIDATES, Owner};
 use asyncscope_trace::event::Connection;
-
-/// Ends of polls kept.
-const MAX_RECENT: usize = 128;
 
 impl Graph {
     /// Who may have asked for the call whose head this task writes on this thread.
@@ -50,20 +47,18 @@ impl Graph {
 
     /// Over HTTP/2, one whose stream ends wakes the connection's task as well, and may let an older call out. That
     /// is no asker; nor is one that may have had a stream before anything of the connection was seen.
-    fn leave_out_earlier(&mut self, askers: &mut Askers, connection: Connection) {
-        if let Some(called) = self.http.connections.get_mut(&connection).and_then(OpenConnection::called) {
-            askers.links.retain(|link| !called.askers.contains(&link.request()));
-            let since_ns = called.since_ns.unwrap_or_default();
-            let requests = &self.http.requests;
-            let is_younger =
-                |link: &RequestLink| requests.get(&link.request()).is_some_and(|one| one.opened_ns >= since_ns);
-            askers.links.retain(is_younger);
-        }
+    fn leave_out_earlier(&self, askers: &mut Askers, connection: Connection) {
+        let Some(Side::Client(called)) = self.http.connection(connection).map(|connection| &connection.side) else {
+            return;
+        };
+        let since_ns = called.since_ns.unwrap_or_default();
+        let is_younger = |id| self.http.request(id).is_some_and(|request| request.opened_ns >= since_ns);
+        askers.links.retain(|link| !called.askers.contains(&link.request()) && is_younger(link.request()));
     }
 
     /// These have a call on the connection, or may have.
     pub(crate) fn note_askers(&mut self, connection: Connection, requests: Vec<RequestId>) {
-        if let Some(called) = self.http.connections.get_mut(&connection).and_then(OpenConnection::called) {
+        if let Some(called) = self.http.called(connection) {
             called.askers.extend(requests);
             while called.askers.len() > MAX_STREAMS {
                 called.askers.pop_first();
@@ -111,7 +106,7 @@ impl Graph {
         if self.gaps.last().is_some_and(|gap| gap.until_ns >= since) {
             return Vec::new();
         }
-        let ended = self.http.recent.iter().rev().take_while(|(end, _)| *end >= since).map(|&(_, index)| index);
+        let ended = self.http.polled_since(since);
         let running = self.scheduler.threads().flat_map(|thread| &thread.frames).filter(|frame| frame.holds());
         let polled = ended.chain(running.filter_map(|frame| frame.task)).filter(|&index| index != writer);
         let mut links: Vec<RequestLink> = Vec::new();
@@ -126,10 +121,7 @@ impl Graph {
     /// A poll of this task is over.
     pub(crate) fn note_recent(&mut self, index: TaskIndex) {
         if self.http.is_used() && !self.tasks[index].runtime {
-            self.http.recent.push_back((self.clock.now, index));
-            if self.http.recent.len() > MAX_RECENT {
-                self.http.recent.pop_front();
-            }
+            self.http.polled(self.clock.now, index);
         }
     }
 
@@ -261,7 +253,7 @@ impl Graph {
         let Touch::By(link, _) = exchange.touch else {
             return;
         };
-        let Some(call) = self.http.calls.get_mut(&id).filter(|call| call.claim.owner == Owner::None && !call.retracted)
+        let Some(call) = self.http.call_mut(id).filter(|call| call.claim.owner == Owner::None && !call.retracted)
         else {
             return;
         };
@@ -278,10 +270,10 @@ impl Graph {
     fn claim_of_stream(&mut self, id: CallId, waker: TaskIndex, link: RequestLink) {
         let now = self.clock.now;
         let is_other = |call: &&Call| !call.retracted && !self.is_connections_own(waker, call);
-        if self.http.calls.get(&id).filter(is_other).is_none() {
+        if self.http.call(id).filter(is_other).is_none() {
             return;
         }
-        let Some(call) = self.http.calls.get_mut(&id) else {
+        let Some(call) = self.http.call_mut(id) else {
             return;
         };
         let fits = match &call.claim.owner {
@@ -301,7 +293,7 @@ impl Graph {
     /// <https://github.com/hyperium/hyper/blob/7f67699ce32d717081deb7018b4da7d679277ac0/src/proto/h2/client.rs>
     fn is_connections_own(&self, index: TaskIndex, call: &Call) -> bool {
         let writer = call.task.and_then(|id| self.task(id));
-        let reads = self.http.connections.get(&call.connection).is_some_and(|link| link.task == Some(index));
+        let reads = self.http.connection(call.connection).is_some_and(|link| link.task == Some(index));
         let task = &self.tasks[index];
         reads || writer.is_some_and(|writer| writer.id == task.id || writer.parent() == task.parent())
     }

@@ -91,8 +91,7 @@ impl Graph {
             return false;
         }
         // What it was woken by in a gap is not known.
-        let suspect =
-            task.had_contact || self.http.client_types.contains(&task.vtable) || self.has_lived_through_a_gap(task);
+        let suspect = task.had_contact || self.http.is_client_type(task.vtable) || self.has_lived_through_a_gap(task);
         task.is_stream || !suspect || !self.outlives(task, id)
     }
 
@@ -104,7 +103,7 @@ impl Graph {
     }
 
     fn outlives(&self, task: &Task, id: RequestId) -> bool {
-        let closed = self.http.requests.get(&id).map(|request| request.end.map(|end| end.time_ns));
+        let closed = self.http.request(id).map(|request| request.end.map(|end| end.time_ns));
         match (closed, task.end()) {
             // Requests are taken when they have closed.
             (None, _) => true,

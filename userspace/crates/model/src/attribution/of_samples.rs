@@ -71,7 +71,7 @@ impl Graph {
     }
 
     fn serves_others(&self, task: &Task) -> bool {
-        let is_client = task.is_client || self.http.client_types.contains(&task.vtable);
+        let is_client = task.is_client || self.http.is_client_type(task.vtable);
         is_client || task.is_server || task.runtime || task.is_shared() || task.born().is_none()
     }
 
@@ -90,9 +90,9 @@ impl Graph {
     /// A request is read on this connection while another one is under way there: neither has the connection's task
     /// for itself.
     pub(crate) fn overlap(&mut self, connection: Connection) -> bool {
-        let served = self.http.connections.get_mut(&connection).and_then(|link| link.served());
+        let served = self.http.served(connection);
         let Some(id) = served.and_then(|served| served.current) else { return false };
-        if let Some(request) = self.http.requests.get_mut(&id) {
+        if let Some(request) = self.http.request_mut(id) {
             request.overlapped = true;
         }
         true
@@ -104,7 +104,7 @@ impl Graph {
         let Some(index) = task.filter(|_| self.config.sampled) else { return };
         let connections = self.tasks[index].http_role().map_or(&[][..], |role| &role.connections);
         let others = connections.iter().filter(|other| **other != connection);
-        let mut links = others.filter_map(|other| self.http.connections.get(other));
+        let mut links = others.filter_map(|other| self.http.connection(*other));
         let is_shared = links.any(|link| link.task == task && link.is_served());
         if is_shared {
             self.tasks[index].rare_mut().is_shared = true;

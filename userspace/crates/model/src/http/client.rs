@@ -11,7 +11,7 @@
 use crate::Graph;
 use crate::config::Detail;
 use crate::http::call::{Call, Claim, Evidence};
-use crate::http::connection::{Called, Head, MAX_STREAMS, MAX_WAITING, OpenConnection, Side};
+use crate::http::connection::{Called, Head, MAX_STREAMS, MAX_WAITING, Side};
 use crate::http::request::{Close, Closed};
 use crate::ids::{CallId, RequestId, TaskIndex};
 use crate::task::http_role::Relay;
@@ -29,9 +29,8 @@ impl Graph {
             return;
         }
         self.know_streams(message);
-        self.http.last_call += 1;
         self.totals.calls += 1;
-        let id = CallId(self.http.last_call);
+        let id = self.http.next_call();
         let claim = self.claim_at_opening(&head);
         let unclaimed = head.task.filter(|_| claim.owner == Owner::None);
         let askers = unclaimed
@@ -43,24 +42,20 @@ impl Graph {
         if let Some(index) = head.task.filter(|_| message.substream == 0) {
             self.begin_exchange(index, unclaimed.map(|_| id));
         }
-        self.http.calls.insert(
+        self.http.add_call(Call {
             id,
-            Call {
-                id,
-                connection: message.connection,
-                substream: message.substream,
-                line: head.line,
-                ids: head.ids,
-                task: head.task.map(|index| self.tasks[index].id),
-                opened_ns: self.clock.now,
-                end: None,
-                grpc_status: None,
-                claim,
-                askers,
-                retracted: false,
-            },
-        );
-        self.http.open_calls.insert(id);
+            connection: message.connection,
+            substream: message.substream,
+            line: head.line,
+            ids: head.ids,
+            task: head.task.map(|index| self.tasks[index].id),
+            opened_ns: self.clock.now,
+            end: None,
+            grpc_status: None,
+            claim,
+            askers,
+            retracted: false,
+        });
         self.mark_call(tid, id);
         if message.substream != 0 {
             self.mark_stream(tid, id);
@@ -73,14 +68,14 @@ impl Graph {
     /// the first that is seen, there were others.
     fn know_streams(&mut self, message: &Message) {
         let now = self.clock.now;
-        if let Some(called) = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::called) {
+        if let Some(called) = self.http.called(message.connection) {
             let since_ns = if message.substream > 1 { now } else { 0 };
             called.since_ns.get_or_insert(since_ns);
         }
     }
 
     fn line_up(&mut self, message: &Message, id: CallId) {
-        let Some(called) = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::called) else {
+        let Some(called) = self.http.called(message.connection) else {
             return;
         };
         let (before, oldest) = match message.substream {
@@ -144,7 +139,7 @@ impl Graph {
 
     /// The head of a response was read.
     pub(crate) fn response_read(&mut self, tid: u32, message: &Message, status: u16) {
-        let called = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::called);
+        let called = self.http.called(message.connection);
         let id = called.and_then(|called| match message.substream {
             0 => called.line.pop_front(),
             substream => called.streams.get(&substream).copied(),
@@ -153,7 +148,7 @@ impl Graph {
             self.totals.unmatched_responses += 1;
             return;
         };
-        if let Some(call) = self.http.calls.get_mut(&id) {
+        if let Some(call) = self.http.call_mut(id) {
             call.grpc_status = message.grpc_status.or(call.grpc_status);
         }
         self.close_call(id, Close { time_ns: self.clock.now, how: Closed::Answered { status } });
@@ -168,9 +163,9 @@ impl Graph {
 
     /// Trailers after a response were read.
     pub(crate) fn trailers_read(&mut self, message: &Message) {
-        let called = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::called);
+        let called = self.http.called(message.connection);
         let id = called.and_then(|called| called.streams.remove(&message.substream));
-        if let Some(call) = id.and_then(|id| self.http.calls.get_mut(&id)) {
+        if let Some(call) = id.and_then(|id| self.http.call_mut(id)) {
             call.grpc_status = message.grpc_status.or(call.grpc_status);
         }
     }
@@ -178,7 +173,7 @@ impl Graph {
     /// Closes a call, if it is open.
     pub(crate) fn close_call(&mut self, id: CallId, close: Close) {
         self.http.open_calls.remove(&id);
-        if let Some(call) = self.http.calls.get_mut(&id).filter(|call| call.end.is_none()) {
+        if let Some(call) = self.http.call_mut(id).filter(|call| call.end.is_none()) {
             call.end = Some(close);
             self.undo.call_changed(self.clock.now, id);
             if self.config.detail == Detail::Totals {
@@ -235,7 +230,7 @@ impl Graph {
     }
 
     fn is_stream_call(&self, id: CallId) -> bool {
-        self.http.calls.get(&id).is_some_and(|call| call.substream != 0)
+        self.http.call(id).is_some_and(|call| call.substream != 0)
     }
 
     fn relay(&mut self, call: CallId, woken: TaskIndex) {
@@ -271,7 +266,7 @@ impl Graph {
     fn claim_by_reply(&mut self, id: CallId, request: RequestId, woken: TaskIndex) {
         let lives = !self.serving(woken).contains(&request);
         let now = self.clock.now;
-        let Some(call) = self.http.calls.get_mut(&id) else {
+        let Some(call) = self.http.call_mut(id) else {
             return;
         };
         match &call.claim.owner {
@@ -298,7 +293,7 @@ impl Graph {
     /// A task that works for one of these requests was woken by the response.
     fn narrow_by_reply(&mut self, id: CallId, requests: &[RequestId]) {
         let now = self.clock.now;
-        let Some(call) = self.http.calls.get_mut(&id) else {
+        let Some(call) = self.http.call_mut(id) else {
             return;
         };
         let known = call.claim.owner.candidates();

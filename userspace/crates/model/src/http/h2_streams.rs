@@ -75,7 +75,7 @@ impl Graph {
         let child = &mut self.tasks[spawned.child];
         child.is_stream = true;
         let (task, end, born) = (child.id, child.end(), child.first_seen_ns);
-        let Some(request) = self.http.requests.get_mut(&id) else {
+        let Some(request) = self.http.request_mut(id) else {
             return;
         };
         request.task = Some(task);
@@ -99,7 +99,7 @@ impl Graph {
 
     /// The task wrote the response of a stream. If the connection's task spawned it, it is the stream's.
     pub(crate) fn answered_by_task(&mut self, id: RequestId, index: TaskIndex) {
-        let Some(request) = self.http.requests.get_mut(&id) else {
+        let Some(request) = self.http.request_mut(id) else {
             return;
         };
         let reader = request.reader.map(|reader| self.tasks[reader].id);

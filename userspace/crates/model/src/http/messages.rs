@@ -34,7 +34,7 @@ impl Graph {
 
     /// Takes a [`asyncscope_trace::event::What::Stream`].
     pub(crate) fn connection_changed(&mut self, at: &At, connection: Connection, change: Change) {
-        let Some(link) = self.http.connections.remove(&connection) else {
+        let Some(link) = self.http.remove_connection(connection) else {
             return;
         };
         if let Some(index) = link.task.filter(|&index| self.acting(at.tid) == Some(index)) {
@@ -62,7 +62,7 @@ impl Graph {
                 self.forget_served(link.task, &served);
                 let of_streams = served.streams.into_values();
                 for id in served.current.into_iter().chain(of_streams) {
-                    let over = self.http.requests.get(&id).and_then(|request| request.task_over);
+                    let over = self.http.request(id).and_then(|request| request.task_over);
                     self.close_request(id, Close { time_ns: over.unwrap_or(now), how });
                 }
             }
@@ -84,7 +84,7 @@ impl Graph {
         side: fn() -> Side,
     ) -> Option<&mut OpenConnection> {
         let contradicts = |link: &OpenConnection| std::mem::discriminant(&link.side) != std::mem::discriminant(&side());
-        if self.http.connections.get(&connection).is_some_and(contradicts) {
+        if self.http.connection(connection).is_some_and(contradicts) {
             self.abandon(connection);
         }
         if !self.http.connections.contains_key(&connection) && self.http.connections.len() >= MAX_CONNECTIONS {
@@ -97,12 +97,12 @@ impl Graph {
             side: side(),
         });
         self.hold(connection, task, false);
-        self.http.connections.get_mut(&connection)
+        self.http.connection_mut(connection)
     }
 
     /// The task read a head on the connection, or wrote one.
     pub(crate) fn hold(&mut self, connection: Connection, task: Option<TaskIndex>, reads: bool) {
-        let Some((link, index)) = self.http.connections.get_mut(&connection).zip(task) else {
+        let Some((link, index)) = self.http.connection_mut(connection).zip(task) else {
             return;
         };
         let is_new = link.task != task && (reads || !link.has_read);
@@ -118,7 +118,7 @@ impl Graph {
 
     /// What was under way is not known any more.
     pub(crate) fn abandon(&mut self, connection: Connection) {
-        if let Some(link) = self.http.connections.remove(&connection) {
+        if let Some(link) = self.http.remove_connection(connection) {
             self.end_link(link, Closed::Unknown);
         }
     }
@@ -127,10 +127,10 @@ impl Graph {
     /// wrote.
     pub(crate) fn end_links_of(&mut self, task: TaskIndex, connections: Vec<Connection>, how: Closed, all: bool) {
         for connection in connections {
-            let link = self.http.connections.get(&connection);
+            let link = self.http.connection(connection);
             let ends =
                 link.is_some_and(|link| link.task == Some(task) && (all || (link.has_read && link.is_multiplexed())));
-            if let Some(link) = ends.then(|| self.http.connections.remove(&connection)).flatten() {
+            if let Some(link) = ends.then(|| self.http.remove_connection(connection)).flatten() {
                 self.end_link(link, how);
             }
         }

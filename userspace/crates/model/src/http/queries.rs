@@ -28,7 +28,7 @@ impl Graph {
     /// One request.
     #[must_use]
     pub fn request(&self, id: RequestId) -> Option<&Request> {
-        self.http.requests.get(&id)
+        self.http.request(id)
     }
 
     /// The outgoing calls, by their opening: those that are open, and those that were not taken yet.
@@ -39,7 +39,7 @@ impl Graph {
     /// One call.
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<&Call> {
-        self.http.calls.get(&id)
+        self.http.call(id)
     }
 
     /// Removes a request that has closed, and returns it. Its tasks still name it as their owner, as long
@@ -53,7 +53,7 @@ impl Graph {
         if self.http.open_calls.contains(&id) {
             return None;
         }
-        let owner = self.owner_of_call(self.http.calls.get(&id)?);
+        let owner = self.owner_of_call(self.http.call(id)?);
         self.http.calls.remove(&id).map(|call| (call, owner))
     }
 

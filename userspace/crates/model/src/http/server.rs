@@ -2,7 +2,7 @@
 
 use crate::Graph;
 use crate::config::Detail;
-use crate::http::connection::{Head, MAX_STREAMS, MAX_WAITING, OpenConnection, Served, Side};
+use crate::http::connection::{Head, MAX_STREAMS, MAX_WAITING, Served, Side};
 use crate::http::correlation::Ids;
 use crate::http::request::{Close, Closed, Request, Share};
 use crate::ids::{RequestId, TaskIndex};
@@ -27,7 +27,7 @@ impl Graph {
             self.linger(connection, head.task, head.overlaps);
             head.overlaps |= self.overlap(connection);
         }
-        let Some(served) = self.http.connections.get_mut(&connection).and_then(OpenConnection::served) else {
+        let Some(served) = self.http.served(connection) else {
             return;
         };
         if substream != 0 {
@@ -60,7 +60,7 @@ impl Graph {
 
     /// A head is read: before the last response has gone through whole, its task may still be at that one's body.
     fn linger(&mut self, connection: Connection, reader: Option<TaskIndex>, early: bool) {
-        let Some(served) = self.http.connections.get_mut(&connection).and_then(OpenConnection::served) else {
+        let Some(served) = self.http.served(connection) else {
             return;
         };
         let lingering = if early { served.lingering.or(served.answered) } else { None };
@@ -74,10 +74,10 @@ impl Graph {
 
     /// The head of the response was written over HTTP/1: its body may follow, and the body of the one before has gone.
     fn answered(&mut self, connection: Connection, id: RequestId) {
-        let Some((reader, overlapped)) = self.http.requests.get(&id).map(|one| (one.reader, one.overlapped)) else {
+        let Some((reader, overlapped)) = self.http.request(id).map(|one| (one.reader, one.overlapped)) else {
             return;
         };
-        let Some(served) = self.http.connections.get_mut(&connection).and_then(OpenConnection::served) else {
+        let Some(served) = self.http.served(connection) else {
             return;
         };
         served.answered = Some(id);
@@ -106,7 +106,7 @@ impl Graph {
 
     /// A request is open on the connection, which another task reads from: it is another connection.
     fn is_read_by_another(&mut self, connection: Connection, task: Option<TaskIndex>) -> bool {
-        let Some(link) = self.http.connections.get_mut(&connection) else {
+        let Some(link) = self.http.connection_mut(connection) else {
             return false;
         };
         let other = link.task.is_some() && task.is_some() && link.task != task;
@@ -121,14 +121,14 @@ impl Graph {
 
     fn open_next(&mut self, connection: Connection, head: Head) {
         let id = self.open_request(connection, 0, head);
-        if let Some(served) = self.http.connections.get_mut(&connection).and_then(OpenConnection::served) {
+        if let Some(served) = self.http.served(connection) {
             served.current = Some(id);
         }
     }
 
     fn open_stream(&mut self, connection: Connection, substream: u32, head: Head) {
         let id = self.open_request(connection, substream, head);
-        let Some(served) = self.http.connections.get_mut(&connection).and_then(OpenConnection::served) else {
+        let Some(served) = self.http.served(connection) else {
             return;
         };
         let before = served.streams.insert(substream, id);
@@ -139,12 +139,8 @@ impl Graph {
     }
 
     fn open_request(&mut self, connection: Connection, substream: u32, head: Head) -> RequestId {
-        self.http.last_request += 1;
         self.totals.requests += 1;
-        let id = RequestId(self.http.last_request);
-        for key in head.ids.keys() {
-            self.http.named.entry(key).or_default().push(id);
-        }
+        let id = self.http.next_request();
         let mut request = Request {
             id,
             connection,
@@ -179,14 +175,13 @@ impl Graph {
                 self.accept(index, id);
             }
         }
-        self.http.requests.insert(id, request);
-        self.http.open.insert(id);
+        self.http.add_request(request);
         id
     }
 
     /// The head of a response was written.
     pub(crate) fn response_written(&mut self, message: &Message, status: u16, task: Option<TaskIndex>) {
-        let served = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::served);
+        let served = self.http.served(message.connection);
         let id = served.and_then(|served| match message.substream {
             0 => served.current.take(),
             substream => served.streams.get(&substream).copied(),
@@ -196,7 +191,7 @@ impl Graph {
             return;
         };
         self.name_by_response(id, message);
-        if let Some(request) = self.http.requests.get_mut(&id) {
+        if let Some(request) = self.http.request_mut(id) {
             request.answered_by = task;
         }
         if let Some(index) = task.filter(|_| message.substream != 0) {
@@ -213,7 +208,7 @@ impl Graph {
 
     /// A stream's task was over, and its response came all the same: it had been held up.
     fn revive_cancelled(&mut self, id: RequestId) {
-        if let Some(request) = self.http.requests.get_mut(&id)
+        if let Some(request) = self.http.request_mut(id)
             && request.end.is_some_and(|end| end.how == Closed::Cancelled)
         {
             request.end = None;
@@ -222,7 +217,7 @@ impl Graph {
     }
 
     fn open_waiting(&mut self, connection: Connection) {
-        let served = self.http.connections.get_mut(&connection).and_then(OpenConnection::served);
+        let served = self.http.served(connection);
         if let Some(head) = served.and_then(|served| served.waiting.pop_front()) {
             self.stop_waiting(&head);
             self.open_next(connection, head);
@@ -232,7 +227,7 @@ impl Graph {
     /// The service may have made up an ID of its own. One that the request came with goes first.
     fn name_by_response(&mut self, id: RequestId, message: &Message) {
         let ids = Ids::of(&message.values, &self.config.headers);
-        if let Some(request) = self.http.requests.get_mut(&id) {
+        if let Some(request) = self.http.request_mut(id) {
             request.grpc_status = message.grpc_status.or(request.grpc_status);
             if request.ids.is_empty() && !ids.is_empty() {
                 request.ids = ids;
@@ -243,16 +238,16 @@ impl Graph {
 
     /// Trailers after a response were written.
     pub(crate) fn trailers_written(&mut self, message: &Message) {
-        let served = self.http.connections.get_mut(&message.connection).and_then(OpenConnection::served);
+        let served = self.http.served(message.connection);
         let id = served.and_then(|served| served.streams.remove(&message.substream));
-        if let Some(request) = id.and_then(|id| self.http.requests.get_mut(&id)) {
+        if let Some(request) = id.and_then(|id| self.http.request_mut(id)) {
             request.grpc_status = message.grpc_status.or(request.grpc_status);
         }
     }
 
     /// Closes a request, if it is open.
     pub(crate) fn close_request(&mut self, id: RequestId, close: Close) {
-        let Some(request) = self.http.requests.get_mut(&id).filter(|request| request.is_open()) else {
+        let Some(request) = self.http.request_mut(id).filter(|request| request.is_open()) else {
             return;
         };
         request.end = Some(close);
@@ -272,13 +267,13 @@ impl Graph {
     }
 
     fn settle_times(&mut self, id: RequestId, close: Close) {
-        let share = self.http.requests.get_mut(&id).and_then(|request| request.share.take());
+        let share = self.http.request_mut(id).and_then(|request| request.share.take());
         let more = share.map(|share| {
             self.tasks[share.task].stop_serving(id);
             let over = self.tasks[share.task].end().is_some_and(|end| end.time_ns < close.time_ns);
             (self.times_now(share.task).since(&share.from), over)
         });
-        let Some(request) = self.http.requests.get_mut(&id) else {
+        let Some(request) = self.http.request_mut(id) else {
             return;
         };
         // What the connection's task did after the stream's own was over is not the request's.
@@ -317,7 +312,7 @@ impl Graph {
 
     /// A stream's task is done. Its response may still be on its way through the connection's.
     pub(crate) fn leave_to_connection(&mut self, id: RequestId, over: u64) {
-        let Some(request) = self.http.requests.get_mut(&id).filter(|request| request.substream != 0) else {
+        let Some(request) = self.http.request_mut(id).filter(|request| request.substream != 0) else {
             return;
         };
         request.task_over = Some(over);
@@ -325,7 +320,7 @@ impl Graph {
         let more = share.map(|share| self.times_now(share.task).since(&share.from));
         let reader = reader.filter(|&reader| !self.tasks[reader].has_ended());
         let from = reader.map(|reader| Share { task: reader, from: self.times_now(reader) });
-        if let Some(request) = self.http.requests.get_mut(&id) {
+        if let Some(request) = self.http.request_mut(id) {
             request.times = request.times.zip(more).map(|(times, more)| times.plus(&more));
             request.share = from;
         }

@@ -57,7 +57,7 @@ impl Graph {
             return;
         }
         let serves = match self.tasks.get(index).map(|task| task.serves()) {
-            Some([id]) => self.http.requests.get_mut(id),
+            Some([id]) => self.http.request_mut(*id),
             _ => None,
         };
         let begun = |request: &&mut Request| request.substream == 0 && request.opened_ns <= awaited.start_ns;

@@ -1,11 +1,10 @@
 //! Polls and wakes, one by one.
 
-use serde::Serialize;
-
 use crate::task::lifecycle::{How, Why};
 use asyncscope_trace::event::{State, TaskId};
 use asyncscope_trace::facts::Driver;
 use probe_common::record::state::{COMPLETE, NOTIFIED, RUNNING};
+use serde::Serialize;
 
 /// A poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,4 +117,37 @@ pub enum WakeBy {
     Thread(u32),
     /// Not known.
     Unknown(Why),
+}
+
+/// The longest that a thread was blocked in a poll, of those times of which it is known where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockedAt {
+    /// How long, in nanoseconds.
+    pub ns: u64,
+    /// Where.
+    pub place: BlockedIn,
+}
+
+/// Where a thread was blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockedIn {
+    /// In a trap of asyncscope's.
+    Trap,
+    /// At this stack: a key of [`super::Samples::stack`].
+    Stack(u64),
+}
+
+impl BlockedIn {
+    /// Returns the stack of this key; `None` of 0, which stands for none.
+    pub(crate) fn stack(key: u64) -> Option<Self> {
+        (key != 0).then_some(Self::Stack(key))
+    }
+}
+
+impl BlockedAt {
+    /// Returns the stack, if it is one.
+    #[must_use]
+    pub fn stack(self) -> Option<u64> {
+        if let BlockedIn::Stack(key) = self.place { Some(key) } else { None }
+    }
 }

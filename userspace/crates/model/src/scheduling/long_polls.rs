@@ -5,6 +5,7 @@
 //! may have been held up by the same poll, but nothing proves that it was.
 
 use crate::scheduling::Scheduler;
+use crate::scheduling::intervals::BlockedAt;
 use crate::scheduling::thread::{Frame, FrameKind};
 use crate::task::table::Tasks;
 use asyncscope_trace::event::TaskId;
@@ -42,39 +43,6 @@ pub struct LongPoll {
     pub blocked_at: Option<BlockedAt>,
     /// The tasks that it delayed, in the order in which the thread took them.
     pub delayed: Vec<Delayed>,
-}
-
-/// The longest that a thread was blocked in a poll, of those times of which it is known where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockedAt {
-    /// How long, in nanoseconds.
-    pub ns: u64,
-    /// Where.
-    pub place: BlockedIn,
-}
-
-/// Where a thread was blocked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BlockedIn {
-    /// In a trap of asyncscope's.
-    Trap,
-    /// At this stack: a key of [`super::Samples::stack`].
-    Stack(u64),
-}
-
-impl BlockedIn {
-    /// Returns the stack of this key; `None` of 0, which stands for none.
-    pub(crate) fn stack(key: u64) -> Option<Self> {
-        (key != 0).then_some(Self::Stack(key))
-    }
-}
-
-impl BlockedAt {
-    /// Returns the stack, if it is one.
-    #[must_use]
-    pub fn stack(self) -> Option<u64> {
-        if let BlockedIn::Stack(key) = self.place { Some(key) } else { None }
-    }
 }
 
 /// A task that a poll delayed.

@@ -3,9 +3,9 @@
 //! One event reports such a time when it is over. No event of the thread can lie in it, so it belongs to
 //! the innermost frame alone.
 
-use crate::Clock;
+use crate::clock::Clock;
 use crate::scheduling::Scheduler;
-use crate::scheduling::long_polls::{BlockedAt, BlockedIn};
+use crate::scheduling::intervals::{BlockedAt, BlockedIn};
 use crate::scheduling::thread::Frame;
 use crate::task::lifecycle::Phase;
 use crate::task::table::Tasks;

@@ -1,8 +1,7 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
 use crate::ids::TaskIndex;
-use crate::scheduling::intervals::Outcome;
-use crate::scheduling::long_polls::BlockedAt;
+use crate::scheduling::intervals::{BlockedAt, Outcome};
 use crate::task::lifecycle::Why;
 use crate::task::segment::SegmentMarks;
 use asyncscope_trace::event::{State, TaskId, What};

@@ -159,7 +159,7 @@ fn only_the_newest_are_kept_where_sums_are_enough() {
     let graph = graph_with(&script, Detail::Totals);
     assert_eq!((graph.requests().len(), graph.calls().len()), (MAX_KEPT, MAX_KEPT));
     assert_eq!((graph.totals().requests, graph.totals().calls), (2 * MAX_KEPT as u64, 2 * MAX_KEPT as u64));
-    assert!(graph.http.named.len() <= MAX_KEPT && graph.http.open.is_empty() && graph.http.open_calls.is_empty());
+    assert!(graph.http.is_small());
     assert_eq!(graph.requests().next().unwrap().id, RequestId(MAX_KEPT as u64 + 1));
     let all = graph_with(&script, Detail::Requests);
     assert_eq!(all.requests().len(), 2 * MAX_KEPT);
