@@ -1,11 +1,11 @@
-//! What the graph is told before the first event.
+//! The configuration of a graph: facts of before the first event, and how much to keep.
 
 use hashbrown::{HashMap, HashSet};
 
 use crate::http::correlation::Format;
 use asyncscope_trace::facts::{Driver, DriverCode, Facts, PollCode, TaskKind};
 
-/// How much the graph keeps.
+/// The amount that the graph keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
     /// Sums for each task, and the newest requests and calls.
@@ -17,14 +17,14 @@ pub enum Detail {
     Intervals,
 }
 
-/// The few facts that change what events mean.
+/// The few facts that change what events mean, and how much to keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Whether the target was watched from its first instruction on.
+    /// `true` if the target was watched from its first instruction on.
     pub from_first_instruction: bool,
-    /// Whether CPU time was sampled: then polls and wakes have no hooks.
+    /// `true` if CPU time was sampled: then polls and wakes have no hooks.
     pub sampled: bool,
-    /// When the hooks were armed, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time at which the hooks were armed, in nanoseconds of `CLOCK_MONOTONIC`.
     pub armed_ns: u64,
     /// The threads alive then: each may have been inside a poll.
     pub threads: HashSet<u32>,
@@ -38,17 +38,17 @@ pub struct Config {
     pub drivers: Vec<DriverCode>,
     /// Code of poll functions, by start address, not overlapping.
     pub polls: Vec<PollCode>,
-    /// What the values of each allow-listed header are.
+    /// The format of each allow-listed header's values.
     pub headers: Vec<Format>,
-    /// How much to keep.
+    /// The amount to keep.
     pub detail: Detail,
     /// From how many nanoseconds on polls are kept as long ones; `None`: none is.
     pub long_polls_ns: Option<u64>,
-    /// What notes to take of each task, if any.
+    /// The history to keep of each task, if any.
     pub span_detail: Option<SpanDetail>,
-    /// Whether tasks may leave when they are over.
+    /// Tasks may leave when they are over.
     pub evicts: bool,
-    /// How much to keep of the lines that the target wrote, in bytes; `None`: no line is kept.
+    /// The bytes to keep of the lines that the target wrote; `None`: no line is kept.
     pub log_lines_max: Option<u64>,
 }
 
@@ -80,31 +80,31 @@ impl From<&Facts> for Config {
 }
 
 impl Config {
-    /// The same, keeping as much as `detail` says.
+    /// Returns it with the amount to keep.
     #[must_use]
     pub fn with_detail(self, detail: Detail) -> Self {
         Self { detail, ..self }
     }
 
-    /// The same, with polls kept as long ones from so many nanoseconds on, if any.
+    /// Returns it with polls kept as long ones from so many nanoseconds on, if any.
     #[must_use]
     pub fn with_long_polls(self, long_polls_ns: Option<u64>) -> Self {
         Self { long_polls_ns, ..self }
     }
 
-    /// The same, with notes taken of each task.
+    /// Returns it with a history kept of each task.
     #[must_use]
     pub fn with_span_detail(self, span_detail: Option<SpanDetail>) -> Self {
         Self { span_detail, ..self }
     }
 
-    /// The same, with tasks that leave when they are over, if their places are asked for.
+    /// Returns it with tasks that may leave when they are over, if they are asked for.
     #[must_use]
     pub fn with_eviction(self, evicts: bool) -> Self {
         Self { evicts, ..self }
     }
 
-    /// The same, with lines kept up to so many bytes, if any.
+    /// Returns it with lines kept up to so many bytes, if any.
     #[must_use]
     pub fn with_log_lines(self, log_lines_max: Option<u64>) -> Self {
         Self { log_lines_max, ..self }
@@ -114,7 +114,7 @@ impl Config {
         self.kinds.get(&vtable).copied().unwrap_or_default()
     }
 
-    /// Whether a task of this type may have been spawned while the hooks were armed, and unseen.
+    /// Returns `true` if a task of this type may have been spawned while the hooks were armed, and unseen.
     pub(crate) fn may_miss_spawn(&self, vtable: u64) -> bool {
         match self.kind(vtable) {
             TaskKind::Unknown => !self.unseen_spawns.is_empty(),
@@ -141,7 +141,7 @@ impl Config {
     }
 }
 
-/// What is worth a note.
+/// The least that goes into a task's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanDetail {
     /// Polls, delays before them, and waits, of at least so many nanoseconds.

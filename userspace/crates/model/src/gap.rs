@@ -44,7 +44,7 @@ pub struct Gap {
     pub since_ns: u64,
     /// The time of the first event after it.
     pub until_ns: u64,
-    /// How many events are missing.
+    /// The number of missing events.
     pub lost: u64,
 }
 
@@ -58,7 +58,7 @@ const MIN_DUE: usize = 1 << 12;
 pub(crate) struct Undo {
     /// Tasks whose parents are known, or known not to be; their times are when they were first seen.
     spawns: IndexSet,
-    /// How many of them there were when they were last looked through.
+    /// Their number when they were last looked through.
     spawns_kept: usize,
     polls: Conclusions<usize>,
     wakes: Conclusions<usize>,
@@ -76,7 +76,7 @@ pub(crate) struct Undo {
 #[derive(Debug)]
 struct Conclusions<T> {
     about: Vec<(u64, T)>,
-    /// How many of them there were when they were last looked through.
+    /// Their number when they were last looked through.
     kept: usize,
 }
 

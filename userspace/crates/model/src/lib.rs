@@ -11,6 +11,21 @@
 //!
 //! Every task is in one [`Phase`] at a time from the moment it is first seen until its end, so its
 //! times add up to its lifetime exactly.
+//!
+//! | folder or file | what it knows |
+//! |---|---|
+//! | `ids`, `clock`, `config` | names, the time, what to keep |
+//! | `task` | tasks, and all that is known of one; the words for it |
+//! | `scheduling` | threads, and the polls, wakes and spawns on them |
+//! | `http` | requests, calls and connections |
+//! | `attribution` | whose work a task, a call, a segment or a sample is |
+//! | `gap` | what missing events put in doubt, and all rules for that |
+//! | `samples`, `log_lines` | samples of CPU time; what the target wrote |
+//! | `retention` | tasks that leave when they are over |
+//!
+//! State lies in parts that own their fields: the table of [`Tasks`], `Scheduler`, `Http`, [`Samples`], `LogLines`,
+//! `Undo`, `Retention`. None of them knows [`Graph`], which routes events, and whose methods, in the folder that each
+//! is about, work on several parts.
 
 mod attribution;
 mod clock;
@@ -115,9 +130,9 @@ impl Graph {
             What::Spawn { task, state, way, completion, .. } => self.spawn(at, task, *state, *way, *completion),
             What::SpawnedBy { task, state, way, by, .. } => self.spawned_by(at, task, *state, *way, *by),
             What::Sample { running, stack, in_kernel } => self.sample(at, *running, *stack, *in_kernel),
-            What::Stack { stack, ended, frames } => self.told_stack(*stack, *ended, frames),
-            What::Code { address, functions } => self.told_code(*address, functions),
-            What::Typed { task } => self.told_type(task),
+            What::Stack { stack, ended, frames } => self.add_stack(*stack, *ended, frames),
+            What::Code { address, functions } => self.add_code(*address, functions),
+            What::Typed { task } => self.learn_type(task),
             What::Shutdown { task, state } => self.shutdown(at, task, *state),
             What::Panic => self.panic(at.tid),
             What::PollExit => self.poll_exit(at.tid),
@@ -159,7 +174,7 @@ impl Graph {
         }
     }
 
-    /// What the graph was told before the first event.
+    /// Returns the configuration that the graph began with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -213,7 +228,7 @@ impl Graph {
         &self.gaps
     }
 
-    /// The newest name of a thread, if any was told.
+    /// Returns the newest name of a thread, if it has any.
     #[must_use]
     pub fn thread_name(&self, tid: u32) -> Option<&str> {
         self.scheduler.name_of(tid)
@@ -244,7 +259,7 @@ impl Graph {
                 let why = self.why_not_spawned(task.vtable);
                 let index = self.add(id, task.vtable, phase, Parent::Unknown(why));
                 if why == Why::BeforeAttach {
-                    // A gap that is told of later may have swallowed its spawn.
+                    // A gap that is reported later may have swallowed its spawn.
                     self.undo.entered(index);
                 }
                 index
@@ -263,7 +278,7 @@ impl Graph {
         index
     }
 
-    /// Why a task is in the graph whose spawn is not.
+    /// Returns the reason why the spawn is not in the graph of a task that is.
     fn why_not_spawned(&self, vtable: u64) -> Why {
         if self.clock.epoch > 0 {
             Why::Gap

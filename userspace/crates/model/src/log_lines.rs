@@ -2,7 +2,7 @@
 //!
 //! A line is put together for each stream from what passed, in the order of time: one call may write several,
 //! and several calls one. Whose a line is follows from the task that is being polled on the thread which
-//! writes it; a thread outside of every poll, such as one that writes for others, tells nothing of it. What
+//! writes it; a thread outside of every poll, such as one that writes for others, shows nothing of it. What
 //! was collected elsewhere before it was written is, for all that can be seen, that of who writes it.
 
 use std::collections::BTreeMap;
@@ -21,27 +21,27 @@ pub const LINE_MAX: usize = 8192;
 /// A line that the target wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedLine {
-    /// Where to.
+    /// The stream that it was written to.
     pub to: Standard,
-    /// When the first of it was written, in nanoseconds.
+    /// The time at which the first of it was written, in nanoseconds.
     pub time_ns: u64,
     /// The thread that wrote it; `None` if several did.
     pub thread: Option<u32>,
     /// The task that was polled on that thread meanwhile; `None` if none was, several were, or it is not
     /// known.
     pub task: Option<TaskId>,
-    /// Why it is not known whether a task wrote it, if it is not.
+    /// The reason why it is not known whether a task wrote it, if it is not.
     pub unknown: Option<Why>,
     /// The line without its end, at most [`LINE_MAX`] bytes. Escape it before you show it.
     pub text: Box<[u8]>,
-    /// Why this may not be all of it.
+    /// The reason why this may not be all of it, if there is one.
     pub cut: Option<Cut>,
     inherited: Inherited,
     /// The place of the stretch in which it was written.
     segment: Option<usize>,
 }
 
-/// Why a line may not be whole.
+/// A reason why a line may not be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// It is longer than is kept.
@@ -52,7 +52,7 @@ pub enum Cut {
     Open,
 }
 
-/// Who wrote a piece.
+/// The author of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Author {
     thread: Option<u32>,
@@ -106,7 +106,7 @@ impl Author {
         Self { thread: None, task: None, unknown: why, inherited: Inherited::Nobody }
     }
 
-    /// Who wrote a line of which another part is this one's.
+    /// Adds the author of another part of the line.
     fn and(&mut self, other: Self) {
         if *self == other {
             return;
@@ -159,7 +159,7 @@ impl Graph {
         self.log_lines.lines.range(after).map(|(id, line)| (*id, line))
     }
 
-    /// Whose work a line was.
+    /// Returns the owner of a line.
     #[must_use]
     pub fn owner_of_log_line(&self, line: &LoggedLine) -> Owner {
         let owner = match (&line.inherited, line.task) {
@@ -310,7 +310,7 @@ impl Graph {
         }
     }
 
-    /// Whether segments are of use to an output.
+    /// Returns `true` if segments are of use to an output.
     pub(crate) fn keeps_segments(&self) -> bool {
         let tells_lines = self.config.log_lines_max.is_some() && self.config.detail == Detail::Requests;
         tells_lines || self.config.detail == Detail::Intervals

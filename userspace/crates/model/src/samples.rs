@@ -2,7 +2,7 @@
 //!
 //! Which task a thread runs is tokio's own word, read together with the registers: no event lost elsewhere
 //! puts it in doubt. A task of before the attach is known by its id alone, until its header is found. The stack
-//! does not tell its type: in the first and last instructions of a poll, tokio's word is still, or again, that
+//! does not show its type: in the first and last instructions of a poll, tokio's word is still, or again, that
 //! of the task around it, which is a worker's.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use asyncscope_trace::event::{At, Ended, Function, Running, SpawnWay, State, Tas
 
 /// Distinct combinations of task, thread and stack that are counted one by one.
 const KEYS_MAX: usize = 1 << 20;
-/// Stacks, and addresses, of which it is kept what was told of them.
+/// Stacks, and addresses, that are kept with what was reported of them.
 const STACKS_MAX: usize = 1 << 18;
 const CODE_MAX: usize = 1 << 18;
 
-/// What is sampled, and how often.
+/// Samples, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
     counts: BTreeMap<SampleKey, u64>,
@@ -33,7 +33,7 @@ pub struct Samples {
     pub not_kept: u64,
 }
 
-/// Where samples fell.
+/// The place of samples that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleKey {
     /// The task, by tokio's own word.
@@ -44,32 +44,32 @@ pub struct SampleKey {
     pub thread: u32,
     /// The stack: a key of [`Samples::stack`].
     pub stack: u64,
-    /// Whether the thread was in the kernel.
+    /// `true` if the thread was in the kernel.
     pub in_kernel: bool,
 }
 
 /// A stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
-    /// How far it was unwound.
+    /// The place at which unwinding ended.
     pub ended: Ended,
     /// Addresses in the target's memory, the innermost first.
     pub frames: Vec<u64>,
 }
 
 impl Samples {
-    /// Where samples fell, and how many.
+    /// Iterates over where samples fell, and how many.
     pub fn counts(&self) -> impl Iterator<Item = (SampleKey, u64)> + '_ {
         self.counts.iter().map(|(key, count)| (*key, *count))
     }
 
-    /// A stack that was told.
+    /// Returns a stack that was reported.
     #[must_use]
     pub fn stack(&self, stack: u64) -> Option<&Stack> {
         self.stacks.get(&stack)
     }
 
-    /// The functions at an address: the innermost of those that are inlined there first.
+    /// Returns the functions at an address: the innermost of those that are inlined there first.
     #[must_use]
     pub fn code(&self, address: u64) -> &[Function] {
         self.code.get(&address).map_or(&[], Vec::as_slice)
@@ -106,13 +106,13 @@ impl Graph {
         *self.samples.counts.entry(key).or_default() += 1;
     }
 
-    pub(crate) fn told_stack(&mut self, stack: u64, ended: Ended, frames: &[u64]) {
+    pub(crate) fn add_stack(&mut self, stack: u64, ended: Ended, frames: &[u64]) {
         if self.samples.stacks.len() < STACKS_MAX {
             self.samples.stacks.insert(stack, Stack { ended, frames: frames.to_vec() });
         }
     }
 
-    pub(crate) fn told_code(&mut self, address: u64, functions: &[Function]) {
+    pub(crate) fn add_code(&mut self, address: u64, functions: &[Function]) {
         if self.samples.code.len() < CODE_MAX {
             self.samples.code.insert(address, functions.to_vec());
         }
@@ -147,14 +147,14 @@ impl Graph {
         let why = self.why_not_spawned(0);
         let index = self.add(id, 0, Phase::Waiting, Parent::Unknown(why));
         if why == Why::BeforeAttach {
-            // A gap that is told of later may have swallowed its spawn.
+            // A gap that is reported later may have swallowed its spawn.
             self.undo.entered(index);
         }
         Some(index)
     }
 
     /// The type of a task that entered the graph without its spawn.
-    pub(crate) fn told_type(&mut self, task: &TaskRef) {
+    pub(crate) fn learn_type(&mut self, task: &TaskRef) {
         let Some(index) = task.id.and_then(|id| self.by_id(id)).filter(|&index| self.tasks[index].vtable == 0) else {
             return;
         };
@@ -163,7 +163,7 @@ impl Graph {
         (*of, *its_kind, *its_runtime) = (task.vtable, kind, runtime);
     }
 
-    /// Whether the task is of another type than the poll function that the stack ends in.
+    /// Returns `true` if the task is of another type than the poll function that the stack ends in.
     fn contradicts(&mut self, id: TaskId, stack: u64) -> bool {
         let known = self.by_id(id).map_or(0, |index| self.tasks[index].vtable);
         let polled = self.polled_by(stack);

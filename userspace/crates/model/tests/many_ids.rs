@@ -13,7 +13,7 @@ use asyncscope_trace::facts::Facts;
 const REQUESTS: u64 = 200_000;
 /// Requests between two looks for tasks that are over, as a live run has them.
 const ROUND: u64 = 1000;
-/// What may come on top from three tenths of all requests on.
+/// The memory that may come on top from three tenths of all requests on.
 const GROWTH_KIB: u64 = 4 << 10;
 /// Bits of tokio's state word: running, complete, notified.
 const RUNNING: u64 = 1;
@@ -48,7 +48,7 @@ fn request(number: u64) -> [What; 9] {
     ]
 }
 
-/// 0 where it is not told.
+/// Returns this process's resident memory; 0 where the kernel does not say.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

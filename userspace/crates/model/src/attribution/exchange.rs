@@ -24,7 +24,7 @@ use crate::task::owner::{MAX_CANDIDATES, Owner};
 use asyncscope_trace::event::Connection;
 
 impl Graph {
-    /// Who may have asked for the call whose head this task writes on this thread.
+    /// Returns those who may have asked for the call whose head this task writes on this thread.
     pub(crate) fn askers(&mut self, tid: u32, writer: TaskIndex, connection: Connection, multiplexed: bool) -> Askers {
         let epoch = self.clock.epoch;
         let mut askers = self.woken_by(tid, writer);

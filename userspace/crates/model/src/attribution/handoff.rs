@@ -1,4 +1,4 @@
-//! Hand-offs: what wakes between tasks of requests and others tell.
+//! Hand-offs: what wakes between tasks of requests and others show.
 
 use crate::Graph;
 use crate::ids::TaskIndex;

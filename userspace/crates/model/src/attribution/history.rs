@@ -12,8 +12,8 @@ use crate::task::owner::Owner;
 use asyncscope_trace::event::TaskId;
 
 impl Graph {
-    /// Whose work a task of which notes are taken is, decided once and for all: the task may have left, and
-    /// what was told of it stands.
+    /// Returns the owner of a task that has a history, decided once and for all: the task may have left, and
+    /// what was reported of it stands.
     #[must_use]
     pub fn settled_owner(&self, lineage: &Lineage) -> Owner {
         for line in lineage.upwards() {
@@ -22,7 +22,7 @@ impl Graph {
         lineage.settled.get().cloned().unwrap_or_default()
     }
 
-    /// The same, if it has been decided, or nothing stands against deciding it now: each request that it
+    /// Returns that owner if it has been decided, or nothing stands against deciding it now: each request that it
     /// may be of has closed.
     #[must_use]
     pub fn owner_if_settled(&self, lineage: &Lineage) -> Option<Owner> {
@@ -34,7 +34,7 @@ impl Graph {
         (self.finished || !owner.candidates().iter().any(open)).then(|| self.settled_owner(lineage))
     }
 
-    /// What was decided of a task that spawned this one, and has left.
+    /// Returns the owner that was decided of a task that spawned this one, and has left.
     pub(crate) fn owner_by_lineage(&self, task: &Task) -> Option<Owner> {
         task.history.as_ref()?.line.up.as_ref()?.settled.get().cloned()
     }

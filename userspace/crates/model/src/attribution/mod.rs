@@ -1,4 +1,4 @@
-//! Whose work a task is.
+//! Attribution: whose work a task is.
 //!
 //! A task spawned while its parent serves a request is of that request, and so is what it spawns. Some of
 //! these turn out to serve others: the first request that needs a connection or an actor spawns it, and
@@ -29,7 +29,7 @@ use asyncscope_trace::event::TaskId;
 const MAX_GAPS: usize = 64;
 
 impl Graph {
-    /// Whose work a task is; [`Owner::None`] for one that serves several in turn, as a connection's does.
+    /// Returns the owner of a task; [`Owner::None`] for one that serves several in turn, as a connection's does.
     #[must_use]
     pub fn owner(&self, task: TaskId) -> Owner {
         self.index_of(task).map_or(Owner::None, |index| self.owner_at(index))
@@ -52,7 +52,7 @@ impl Graph {
         owner
     }
 
-    /// Whom the spawns say the task to be of, and how many spawns ago that was decided.
+    /// Returns the owner that the spawns give the task, and how many spawns ago that was decided.
     fn lineage(&self, index: TaskIndex) -> Option<(Owner, usize)> {
         let mut at = index;
         for steps in 0..MAX_ANCESTRY {
@@ -73,7 +73,7 @@ impl Graph {
         None
     }
 
-    /// Whom the spawns say the task to be of, whatever it has done since.
+    /// Returns the owner that the spawns give the task, whatever it has done since.
     pub(crate) fn lineage_owner(&self, index: TaskIndex) -> Owner {
         self.lineage(index).map_or(Owner::None, |(owner, _)| owner)
     }
@@ -85,7 +85,7 @@ impl Graph {
         }
     }
 
-    /// Whether nothing shows that the task serves others than the request.
+    /// Returns `true` if nothing shows that the task serves others than the request.
     fn stays(&self, task: &Task, id: RequestId) -> bool {
         if task.is_client && task.had_contact {
             return false;
@@ -113,7 +113,7 @@ impl Graph {
         }
     }
 
-    /// Whose work the task is doing right now. That a client's connection is one request's as a whole is
+    /// Returns the owner of what the task is doing right now. That a client's connection is one request's as a whole is
     /// known at its end at the earliest.
     pub(crate) fn doing(&self, index: TaskIndex) -> Owner {
         match self.tasks.get(index) {
@@ -122,7 +122,7 @@ impl Graph {
         }
     }
 
-    /// Whose work the task is, as far as anything shows by now.
+    /// Returns the owner of the task, as far as anything shows by now.
     pub(crate) fn taken_for(&self, index: TaskIndex) -> Owner {
         match self.tasks.get(index).map_or(&[][..], Task::serves) {
             [] => self.owner_at(index),
@@ -130,7 +130,7 @@ impl Graph {
         }
     }
 
-    /// What the spawn of a task by this parent says of whose it is.
+    /// Returns what a task inherits that this parent spawns now.
     pub(crate) fn inherited_from(&self, parent: Parent) -> Inherited {
         let Parent::Task(id) = parent else {
             return Inherited::Nobody;

@@ -75,8 +75,8 @@ impl Graph {
         is_client || task.is_server || task.runtime || task.is_shared() || task.born().is_none()
     }
 
-    /// When the request was answered, in nanoseconds, if it is known all the time which task served it, and that
-    /// this one served no other meanwhile.
+    /// Returns when the request was answered, in nanoseconds, if it is known all the time which task served it, and
+    /// that this one served no other meanwhile.
     fn proves(&self, request: &Request) -> Option<u64> {
         let end = request.end.filter(|end| matches!(end.how, Closed::Answered { .. }))?;
         let by = self.tasks.get(request.answered_by?).filter(|by| !by.is_shared())?;

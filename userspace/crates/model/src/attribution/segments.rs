@@ -9,7 +9,7 @@
 //! - holds the head of a call of it;
 //!
 //! and where each call in it is known to be of that request. If some of it says another, all are candidates. A busy task is
-//! woken once for many messages, so most of its segments have a reply and nothing else: these tell which
+//! woken once for many messages, so most of its segments have a reply and nothing else: these show which
 //! request was answered and claim nothing.
 
 use crate::Graph;
@@ -27,7 +27,7 @@ impl Graph {
         &self.segments
     }
 
-    /// Whose a segment is. None where its task turned out to be of one request as a whole.
+    /// Returns the owner of a segment; none where its task turned out to be of one request as a whole.
     #[must_use]
     pub fn owner_of_segment(&self, segment: &Segment) -> Owner {
         if segment.retracted || self.owner(segment.task) != Owner::None {

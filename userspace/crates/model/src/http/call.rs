@@ -18,13 +18,13 @@ pub struct Call {
     pub connection: Connection,
     /// Its HTTP/2 stream; 0 for HTTP/1.
     pub substream: u32,
-    /// What was asked for.
+    /// The first line of its head.
     pub line: HeadLine,
     /// The IDs in its head.
     pub ids: Ids,
     /// The task that wrote its head: a pooled connection's, more often than the one that asked for it.
     pub task: Option<TaskId>,
-    /// When its head was written, in nanoseconds.
+    /// The time at which its head was written, in nanoseconds.
     pub opened_ns: u64,
     /// Its end; `None` while it is open, and at the end of a recording if it was open then.
     pub end: Option<Close>,
@@ -37,7 +37,7 @@ pub struct Call {
     pub(crate) retracted: bool,
 }
 
-/// How it was decided whose a call is.
+/// The evidence by which it was decided whose a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
@@ -54,14 +54,14 @@ pub enum Evidence {
     Wake,
 }
 
-/// What is claimed of a call.
+/// A claim of whose a call is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) owner: Owner,
     pub(crate) by: Option<Evidence>,
     /// The task that the claim hangs from: if it turns out to serve others, the claim falls.
     pub(crate) through: Option<TaskIndex>,
-    /// When it was made, so that a gap can take it back.
+    /// The time at which it was made, so that a gap can take it back.
     pub(crate) since_ns: u64,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A call is of the request whose ID it bears. One without an ID is of the request that the task that
 //! wrote it was serving. But clients keep connections in pools, each with a task of its own that writes
-//! for whoever asks. What tells then is the answer: having read the response, the connection's task wakes
+//! for whoever asks. The answer shows it then: having read the response, the connection's task wakes
 //! the one that waits for it. hyper hands HTTP/1 responses over at once
 //! (<https://github.com/hyperium/hyper/blob/7f67699ce32d717081deb7018b4da7d679277ac0/src/proto/h1/dispatch.rs>);
 //! those of HTTP/2 take the way through a task that was spawned for this one stream, ends with it, and
@@ -117,7 +117,7 @@ impl Graph {
             (1, _) if !both.is_empty() => (named, Some(Evidence::Id)),
             (0, 1) => (serving, Some(Evidence::Task)),
             _ if both.len() == 1 => (both, Some(Evidence::Task)),
-            // Contradiction, or too little to tell. A reply may yet.
+            // Contradiction, or too little evidence. A reply may yet.
             _ => ([named, serving].concat(), None),
         };
         Claim { owner: Owner::of(candidates), by, through: None, since_ns: self.clock.now }
@@ -183,13 +183,13 @@ impl Graph {
         }
     }
 
-    /// Whose a call is.
+    /// Returns the owner of a call.
     #[must_use]
     pub fn owner_of_call(&self, call: &Call) -> Owner {
         self.decided(call).0
     }
 
-    /// How that was decided; `None` where it was not.
+    /// Returns the evidence for that; `None` where it was not decided.
     #[must_use]
     pub fn evidence_of_call(&self, call: &Call) -> Option<Evidence> {
         self.decided(call).1
@@ -249,7 +249,7 @@ impl Graph {
         }
     }
 
-    /// The poll of a task is over: if it was to pass a response on, and ended with that, it told to whom.
+    /// The poll of a task is over: if it was to pass a response on, and ended with that, it showed to whom.
     pub(crate) fn relay_over(&mut self, index: TaskIndex, ended: bool) {
         let relay = self.tasks[index].http_role_mut().and_then(|role| role.relay.take());
         let Some(relay) = relay.filter(|relay| ended && relay.epoch == self.clock.epoch) else {

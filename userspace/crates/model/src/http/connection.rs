@@ -33,19 +33,19 @@ pub(crate) enum Side {
     Client(Called),
 }
 
-/// What is under way where the target serves.
+/// Requests under way on a connection where the target serves.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     pub(crate) current: Option<RequestId>,
     pub(crate) waiting: VecDeque<Head>,
     /// The last one that was answered.
     pub(crate) answered: Option<RequestId>,
-    /// The same, while its task may still be at its body, though others of its connection are under way.
+    /// The last one, while its task may still be at its body, though others of its connection are under way.
     pub(crate) lingering: Option<RequestId>,
     pub(crate) streams: BTreeMap<u32, RequestId>,
 }
 
-/// What is under way where the target asks.
+/// Calls under way on a connection where the target asks.
 #[derive(Debug, Default)]
 pub(crate) struct Called {
     pub(crate) line: VecDeque<CallId>,
@@ -63,7 +63,7 @@ pub(crate) struct Head {
     pub(crate) ids: Ids,
     /// The task that read or wrote it.
     pub(crate) task: Option<TaskIndex>,
-    /// Whether it came while the one before it on its connection was being answered.
+    /// `true` if it came while the one before it on its connection was being answered.
     pub(crate) overlaps: bool,
 }
 

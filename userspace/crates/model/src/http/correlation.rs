@@ -5,7 +5,7 @@
 
 use asyncscope_trace::event::Value;
 
-/// What a header's name says about its values.
+/// The format of a header's values, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// W3C trace context: <https://www.w3.org/TR/trace-context-1/#traceparent-header>
@@ -42,11 +42,11 @@ pub struct Ids {
 pub struct Id {
     /// The header: its place in [`asyncscope_trace::facts::Facts::correlation_headers`].
     pub header: u8,
-    /// What its name says.
+    /// Its format, by the header's name.
     pub format: Format,
     /// The value as it came. Escape it before you show it.
     pub value: Box<[u8]>,
-    /// Whether it was longer. Such a value is equal to none.
+    /// `true` if it was longer. Such a value is equal to none.
     pub cut: bool,
 }
 
@@ -57,11 +57,11 @@ pub struct Trace {
     pub trace_id: [u8; 16],
     /// The span at the sender; not 0.
     pub span_id: [u8; 8],
-    /// Whether the sender asks to record it; `None` where it left that open.
+    /// `true` if the sender asks to record it; `None` where it left that open.
     pub sampled: Option<bool>,
 }
 
-/// What makes two messages parts of one whole.
+/// A value that makes two messages parts of one whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Trace([u8; 16]),
@@ -75,7 +75,7 @@ impl Ids {
         Self { values, trace }
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

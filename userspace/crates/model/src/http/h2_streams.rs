@@ -87,7 +87,7 @@ impl Graph {
             request.share = None;
             self.stream_was_short(id, end);
         } else {
-            // Of a reader that was over before it spawned, only events that contradict each other tell.
+            // Of a reader that was over before it spawned, only events that contradict each other speak.
             let share = request.share.take();
             let share = share.filter(|share| self.tasks[share.task].end().is_none_or(|end| end.time_ns >= born));
             let before = share.map(|share| spawned.times.since(&share.from));

@@ -48,7 +48,7 @@ impl Graph {
         self.end_link(link, how);
     }
 
-    /// Whether the task is being polled on this thread, and a panic began in that poll.
+    /// Returns `true` if the task is being polled on this thread, and a panic began in that poll.
     fn is_unwinding(&self, tid: u32, task: Option<TaskIndex>) -> bool {
         let innermost = self.scheduler.innermost(tid);
         innermost.is_some_and(|frame| frame.task.is_some() && frame.task == task && frame.panics > 0)
@@ -116,7 +116,7 @@ impl Graph {
         }
     }
 
-    /// What was under way is not known any more.
+    /// Gives the connection up: what was under way is not known any more.
     pub(crate) fn abandon(&mut self, connection: Connection) {
         if let Some(link) = self.http.remove_connection(connection) {
             self.end_link(link, Closed::Unknown);

@@ -48,7 +48,7 @@ pub(crate) struct Http {
     client_types: HashSet<u64>,
 }
 
-/// What was under way.
+/// Everything that was under way.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
     pub(crate) requests: BTreeSet<RequestId>,
@@ -166,7 +166,7 @@ impl Http {
         }
     }
 
-    /// The same for calls.
+    /// Takes that a call has closed: it may be time for the oldest to go.
     pub(crate) fn keep_call(&mut self, id: CallId) {
         self.closed_calls.push_back(id);
         if self.closed_calls.len() > MAX_KEPT
@@ -176,7 +176,7 @@ impl Http {
         }
     }
 
-    /// Whether any head was ever seen.
+    /// Returns `true` if any head was ever seen.
     pub(crate) fn is_used(&self) -> bool {
         self.last_request > 0 || self.last_call > 0
     }

@@ -19,13 +19,13 @@ pub struct Request {
     pub connection: Connection,
     /// Its HTTP/2 stream; 0 for HTTP/1.
     pub substream: u32,
-    /// What was asked for.
+    /// The first line of its head.
     pub line: HeadLine,
     /// The IDs in its head, or, where there are none, in that of its response.
     pub ids: Ids,
-    /// Whether the service made up `ids`, and only its response bears them.
+    /// `true` if the service made up `ids`, and only its response bears them.
     pub named_by_response: bool,
-    /// When it opened, in nanoseconds.
+    /// The time at which it opened, in nanoseconds.
     pub opened_ns: u64,
     /// Its end; `None` while it is open, and at the end of a recording if it was open then.
     pub end: Option<Close>,
@@ -34,20 +34,20 @@ pub struct Request {
     /// The task that serves it: the connection's, or on HTTP/2 the stream's own. `None` where a thread
     /// outside of every task does, or it is not known.
     pub task: Option<TaskId>,
-    /// Where its time went: running, blocked, ready and waiting of the task that serves it, from opening to
+    /// The times spent running, blocked, ready and waiting by the task that serves it, from opening to
     /// closing. They add up to that time. `None` where that task was not known all the time.
     pub times: Option<Times>,
-    /// What its task awaited while it served this request alone, over HTTP/1, where notes are taken.
+    /// Its task's waits while it served this request alone, over HTTP/1, where histories are kept.
     pub awaits: Awaits,
-    /// Where `times` is being counted from.
+    /// The part of a task's life that `times` is being counted from.
     pub(crate) share: Option<Share>,
     /// The connection's task.
     pub(crate) reader: Option<TaskIndex>,
-    /// When the stream's task ended, if that was before a response.
+    /// The time at which the stream's task ended, if that was before a response.
     pub(crate) task_over: Option<u64>,
     /// The task that wrote the response's head.
     pub(crate) answered_by: Option<TaskIndex>,
-    /// Whether another request on its HTTP/1 connection was under way at the same time.
+    /// `true` if another request on its HTTP/1 connection was under way at the same time.
     pub(crate) overlapped: bool,
 }
 
@@ -58,20 +58,20 @@ pub struct HeadLine {
     pub method: Box<[u8]>,
     /// The path without its query. Escape it before you show it.
     pub path: Box<[u8]>,
-    /// Whether the path was longer.
+    /// `true` if the path was longer.
     pub cut: bool,
 }
 
 /// The end of a request, or of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close {
-    /// When, in nanoseconds. For [`Closed::Unknown`]: when it was lost sight of.
+    /// The time, in nanoseconds. For [`Closed::Unknown`]: when it was lost sight of.
     pub time_ns: u64,
-    /// How.
+    /// The kind of end.
     pub how: Closed,
 }
 
-/// How a request, or a call, ended.
+/// The kinds of end of a request or a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// With a response.

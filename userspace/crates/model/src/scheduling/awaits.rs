@@ -1,7 +1,7 @@
 //! What tasks awaited, and for how long.
 //!
-//! What a task awaited is told when its next poll begins, and right after that poll's start. So a wait belongs
-//! to the chain that is told next for the task; where none is told, it stays unknown what was awaited.
+//! What a task awaited is reported when its next poll begins, and right after that poll's start. So a wait belongs
+//! to the chain that is reported next for the task; where none is, it stays unknown what was awaited.
 
 use crate::Graph;
 use crate::http::request::Request;
@@ -10,13 +10,13 @@ use crate::task::waits::{Awaited, Chain, Waited};
 use asyncscope_trace::event::{ChainFrame, TaskRef};
 
 impl Graph {
-    /// The chain with this hash, if its frames were told.
+    /// Returns the chain with this hash, if its frames are known.
     #[must_use]
     pub fn chain(&self, chain: u64) -> Option<&Chain> {
         self.scheduler.chains.get(&chain)
     }
 
-    /// Whether any chain was told.
+    /// Returns `true` if any chain is known.
     #[must_use]
     pub fn knows_chains(&self) -> bool {
         !self.scheduler.chains.is_empty()
@@ -26,7 +26,7 @@ impl Graph {
         self.scheduler.chains.entry(chain).or_insert_with(|| Chain { frames: frames.to_vec(), partial });
     }
 
-    /// What the task awaited until the poll that it is in, or awaits if it is in none.
+    /// Takes what the task awaited until the poll that it is in, or awaits if it is in none.
     pub(crate) fn awaited(&mut self, task: &TaskRef, chain: u64) {
         let now = self.clock.now;
         let index = task.id.and_then(|id| self.index_of(id));

@@ -13,13 +13,13 @@ pub struct Poll {
     pub task: Option<TaskId>,
     /// The thread.
     pub thread: u32,
-    /// When it began, in nanoseconds.
+    /// The time at which it began, in nanoseconds.
     pub start_ns: u64,
-    /// When it ended; `None` if that was not seen.
+    /// The time at which it ended; `None` if that was not seen.
     pub end_ns: Option<u64>,
-    /// How it ended.
+    /// The way in which it ended.
     pub outcome: Outcome,
-    /// Whether the task was woken during it, and so is ready again.
+    /// `true` if the task was woken during it, and so is ready again.
     pub woken: bool,
     /// Nanoseconds of it in which the thread was inside another task's poll.
     pub nested_ns: u64,
@@ -28,11 +28,11 @@ pub struct Poll {
     pub blocked_ns: u64,
     /// The part of these in which the kernel held the thread in a trap of asyncscope's.
     pub trap_ns: u64,
-    /// Whether events are missing that may belong to it.
+    /// `true` if events are missing that may belong to it.
     pub doubtful: bool,
 }
 
-/// How a poll ended.
+/// The way in which a poll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -66,17 +66,17 @@ impl From<How> for Outcome {
 pub struct Wake {
     /// The task that was woken.
     pub task: TaskId,
-    /// When, in nanoseconds.
+    /// The time at which  in nanoseconds.
     pub time_ns: u64,
     /// On which thread.
     pub thread: u32,
-    /// What came of it.
+    /// Its effect.
     pub did: Did,
-    /// Who did it.
+    /// The one who did it.
     pub by: WakeBy,
 }
 
-/// What a wake did.
+/// The effect of a wake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Did {
@@ -91,7 +91,7 @@ pub enum Did {
 }
 
 impl Did {
-    /// What a transition of the state word says; `None` for one that no wake makes.
+    /// Returns the effect that a transition of the state word shows; `None` for one that no wake makes.
     pub(crate) fn of(old: State, new: State) -> Option<Self> {
         match () {
             () if old.has(COMPLETE) => Some(Self::FoundComplete),
@@ -103,7 +103,7 @@ impl Did {
     }
 }
 
-/// Who woke a task.
+/// The one who woke a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeBy {
     /// A task polled on the thread, or the one that had just completed there.
@@ -122,13 +122,13 @@ pub enum WakeBy {
 /// The longest that a thread was blocked in a poll, of those times of which it is known where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockedAt {
-    /// How long, in nanoseconds.
+    /// The length, in nanoseconds.
     pub ns: u64,
-    /// Where.
+    /// The place.
     pub place: BlockedIn,
 }
 
-/// Where a thread was blocked.
+/// A place at which a thread was blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockedIn {
     /// In a trap of asyncscope's.

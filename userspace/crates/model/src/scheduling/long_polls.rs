@@ -25,11 +25,11 @@ pub struct LongPoll {
     pub task: TaskId,
     /// The thread.
     pub thread: u32,
-    /// When it began, in nanoseconds.
+    /// The time at which it began, in nanoseconds.
     pub start_ns: u64,
-    /// When it ended; the end of the recording if it was not over then.
+    /// The time at which it ended; the end of the recording if it was not over then.
     pub end_ns: u64,
-    /// Whether it was not over at the end of the recording.
+    /// `true` if it was not over at the end of the recording.
     pub open: bool,
     /// Nanoseconds of it in which the thread was in no poll nested in it.
     pub own_ns: u64,
@@ -37,9 +37,9 @@ pub struct LongPoll {
     pub blocked_ns: u64,
     /// The part of that in which the kernel held the thread in a trap of asyncscope's.
     pub trap_ns: u64,
-    /// What the task awaited until it began: a chain in [`Graph::chain`].
+    /// The chain that the task awaited until it began: a key of [`crate::Graph::chain`].
     pub awaited: Option<u64>,
-    /// Where the thread was blocked in it.
+    /// The place at which the thread was blocked in it for longest.
     pub blocked_at: Option<BlockedAt>,
     /// The tasks that it delayed, in the order in which the thread took them.
     pub delayed: Vec<Delayed>,
@@ -53,7 +53,7 @@ pub struct Delayed {
     /// Since when it was ready, or when the poll began if that was later, in nanoseconds. It was ready until the
     /// poll's end, and longer.
     pub since_ns: u64,
-    /// When the thread took it.
+    /// The time at which the thread took it.
     pub taken_ns: u64,
 }
 

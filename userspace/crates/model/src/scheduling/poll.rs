@@ -74,7 +74,7 @@ impl Graph {
         self.tasks.get(task).is_some_and(|task| task.has_ended())
     }
 
-    /// Whether a frame that no gap puts in doubt holds the task.
+    /// Returns `true` if a frame that no gap puts in doubt holds the task.
     fn is_held(&self, task: TaskIndex) -> bool {
         let tid = self.tasks.get(task).and_then(Task::on);
         let thread = tid.and_then(|tid| self.scheduler.known(tid));
@@ -118,7 +118,7 @@ impl Graph {
         self.push(at, frame);
     }
 
-    /// What is known of the poll as it begins: the request whose task woke this one, if one did.
+    /// Returns what is known of the poll as it begins: the request whose task woke this one, if one did.
     fn marks_at_entry(&mut self, index: Option<TaskIndex>) -> SegmentMarks {
         let now = self.clock.now;
         let Some(task) = index.and_then(|index| self.tasks.get_mut(index)) else {

@@ -30,7 +30,7 @@ impl Graph {
         let Some(id) = task.id.filter(|&id| is_new && !self.retention.has_left(id)) else { return };
         let child = match self.index_of(id) {
             None => self.born(at, id, task.vtable, way, parent),
-            // It was sampled on another CPU before its spawn was told of.
+            // It was sampled on another CPU before its spawn was reported.
             Some(index) if self.tasks[index].born().is_none() => {
                 self.learn_birth(at, index, task.vtable, way, parent);
                 index
@@ -45,7 +45,7 @@ impl Graph {
         let (kind, runtime) = (self.config.kind(vtable), self.config.is_runtime(vtable));
         let kind = if kind == TaskKind::Unknown { kind_by(way) } else { kind };
         let (birth, inherited) = (Birth { time_ns: self.clock.now, thread: at.tid }, self.inherited_from(parent));
-        // Its spawn is told now: no gap has swallowed it.
+        // Its spawn is reported now: no gap has swallowed it.
         self.undo.saw_spawn(index);
         let task = &mut self.tasks[index];
         (task.vtable, task.kind, task.runtime) = (vtable, kind, runtime);

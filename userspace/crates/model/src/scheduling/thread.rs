@@ -19,14 +19,14 @@ pub(crate) struct Thread {
     pub(crate) completing: Vec<Completing>,
     /// The epoch in which the thread was known to be outside of every poll below `frames`.
     base: Option<u64>,
-    /// Whether a task was polled here outside of every other: the thread runs an executor.
+    /// `true` if a task was polled here outside of every other: the thread runs an executor.
     pub(crate) hosts_tasks: bool,
     /// Entries into `raw::poll` that were no polls and got no frame, and whose exits are to come.
     pub(crate) entries_ignored: u32,
     /// The task of the last wake that was left out of the graph. A `LocalSet` schedules it next,
     /// which must not pass for its spawn.
     pub(crate) passed_over: Option<TaskId>,
-    /// When it was last seen to run, in nanoseconds.
+    /// The time at which it was last seen to run, in nanoseconds.
     pub(crate) active_ns: u64,
     /// The places of its long polls among the graph's, by their ends.
     pub(crate) long_polls: Vec<usize>,
@@ -40,7 +40,7 @@ pub(crate) struct Frame {
     pub(crate) header: u64,
     pub(crate) runtime: bool,
     pub(crate) kind: FrameKind,
-    /// When it was entered, in nanoseconds.
+    /// The time at which it was entered, in nanoseconds.
     pub(crate) start: u64,
     /// The stack pointer at the entry.
     pub(crate) sp: u64,
@@ -53,14 +53,14 @@ pub(crate) struct Frame {
     pub(crate) trapped: u64,
     /// The epoch in which it was pushed.
     pub(crate) epoch: u64,
-    /// When another event proved that the task is no longer RUNNING here, though the thread has not
+    /// The time at which another event proved that the task is no longer RUNNING here, though the thread has not
     /// said so yet: its report is written after the transition and may come late.
     pub(crate) over: Option<u64>,
-    /// What it did for requests since it last woke a task of one.
+    /// Its doings for requests since it last woke a task of one.
     pub(crate) marks: SegmentMarks,
-    /// What its task awaited until it began: a chain.
+    /// The await chain that its task waited at until it began.
     pub(crate) awaited: Option<u64>,
-    /// Where the thread was blocked in it for longest.
+    /// The place at which the thread was blocked in it for longest.
     pub(crate) blocked_at: Option<BlockedAt>,
 }
 
@@ -91,7 +91,7 @@ impl Thread {
         }
     }
 
-    /// Why the thread may be inside a poll that has no frame; `None` if it is not.
+    /// Returns the reason why the thread may be inside a poll that has no frame; `None` if it is not.
     pub(crate) fn doubt(&self, epoch: u64) -> Option<Why> {
         match self.base {
             Some(certain) if certain == epoch => None,
@@ -111,7 +111,7 @@ impl Thread {
         self.frames.push(frame);
     }
 
-    /// Where the innermost frame of this task is that still holds it.
+    /// Returns the position of the innermost frame of this task that still holds it.
     pub(crate) fn holder(&self, task: TaskIndex) -> Option<usize> {
         let holds = |frame: &Frame| frame.task == Some(task) && frame.over.is_none();
         self.frames.iter().rposition(holds)
@@ -119,13 +119,13 @@ impl Thread {
 }
 
 impl Frame {
-    /// Whether it is a task's own, and the task is still RUNNING here.
+    /// Returns `true` if it is a task's own, and the task is still RUNNING here.
     pub(crate) fn holds(&self) -> bool {
         !self.runtime && self.over.is_none()
     }
 }
 
-/// Which frames an event proves to have returned, by its stack pointer. The stack grows down.
+/// The frames that an event proves to have returned, by its stack pointer. The stack grows down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// The hook sits in a function of its own, called from the frame or after it: what runs inside
@@ -151,7 +151,7 @@ impl Reach {
         }
     }
 
-    /// Whether an event at `sp` shows that the function has returned which was entered at `entry`.
+    /// Returns `true` if an event at `sp` shows that the function has returned which was entered at `entry`.
     pub(crate) const fn is_above(self, entry: u64, sp: u64) -> bool {
         match self {
             Self::Callee => entry <= sp,
@@ -160,7 +160,7 @@ impl Reach {
     }
 }
 
-/// Who acts on a thread.
+/// The one who acts on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Actor {
     /// The task with this index.
@@ -172,7 +172,7 @@ pub(crate) enum Actor {
     Unknown(Why),
 }
 
-/// How a frame was left.
+/// The way in which a frame was left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameExit {
     pub(crate) outcome: Outcome,
@@ -195,12 +195,12 @@ pub(crate) struct Completing {
     /// The stack pointer at the poll's entry.
     pub(crate) sp: u64,
     pub(crate) epoch: u64,
-    /// How many frames of its thread it lies in.
+    /// The number of its thread's frames that it lies in.
     pub(crate) depth: usize,
     pub(crate) what: Follows,
 }
 
-/// What follows a completion.
+/// The act that follows a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Follows {
     /// The output is dropped: by tokio's own word the task runs.

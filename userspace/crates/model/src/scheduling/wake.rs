@@ -98,7 +98,7 @@ impl Graph {
         }
     }
 
-    /// Who uses a waker on this thread. The code that called it is the best evidence: drivers run
+    /// Returns who uses a waker on this thread. The code that called it is the best evidence: drivers run
     /// on threads, and in tasks, that do other things as well.
     fn waker(&mut self, at: &At, caller: u64, moment: Moment) -> WakeBy {
         match self.config.driver(caller) {

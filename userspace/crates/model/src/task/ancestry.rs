@@ -13,7 +13,7 @@ pub const MAX_ANCESTRY: usize = 512;
 pub struct Ancestry<'a> {
     /// The tasks, the oldest ancestor first, the task itself last.
     pub tasks: Vec<&'a Task>,
-    /// Who spawned the first of them: [`Parent::Task`] only where the line was cut at
+    /// The parent of the first of them: [`Parent::Task`] only where the line was cut at
     /// [`MAX_ANCESTRY`].
     pub origin: Parent,
 }

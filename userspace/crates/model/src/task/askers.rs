@@ -8,7 +8,7 @@ use crate::task::owner::MAX_CANDIDATES;
 pub(crate) struct RequestLink {
     pub(crate) request: RequestId,
     pub(crate) task: TaskIndex,
-    /// Whether the task was spawned for it, and so may turn out not to be its.
+    /// The task was spawned for it, and so may turn out not to be its.
     pub(crate) lives: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What of a task's life is worth telling one by one, where that is wanted: bounded, however long it lives.
+//! The history of a task, for spans: what of its life is worth reporting one by one. Bounded, however long it lives.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,9 +17,9 @@ const MAX_LINE: usize = 512;
 pub struct History {
     /// The task and its ancestors.
     pub line: Arc<Lineage>,
-    /// What happened, by the time at which it was known.
+    /// Everything that happened, by the time at which it was known.
     pub happened: Vec<Happened>,
-    /// How much more of it there was.
+    /// The number of further happenings.
     pub more_happened: u64,
     /// The tasks that woke it, in the order of their first wakes.
     pub wakers: Vec<Waker>,
@@ -42,9 +42,9 @@ pub struct Lineage {
     pub up: Option<Arc<Lineage>>,
     /// The oldest known ancestor: the task itself if its parent is no task, or not known.
     pub root: Root,
-    /// Whose work the task is, once somebody had to know.
+    /// The task's owner, once somebody had to know.
     pub(crate) settled: OnceLock<Owner>,
-    /// How many ancestors are kept.
+    /// The number of ancestors that are kept.
     depth: usize,
 }
 
@@ -53,7 +53,7 @@ pub struct Lineage {
 pub struct Root {
     /// The task.
     pub id: TaskId,
-    /// When it was first seen, in nanoseconds.
+    /// The time at which it was first seen, in nanoseconds.
     pub first_seen_ns: u64,
 }
 
@@ -79,7 +79,7 @@ pub struct Waker {
     pub first_ns: u64,
     /// Its last.
     pub last_ns: u64,
-    /// How many.
+    /// Their number.
     pub times: u64,
 }
 
@@ -121,7 +121,7 @@ impl History {
 }
 
 impl Lineage {
-    /// Whether it is longer than is kept.
+    /// Returns `true` if it is longer than is kept.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.up.is_none() && self.parent.is_some()

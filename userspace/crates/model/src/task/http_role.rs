@@ -7,7 +7,7 @@ use crate::task::askers::{Askers, Asking, RequestLink};
 use crate::task::lifecycle::Times;
 use asyncscope_trace::event::Connection;
 
-/// What a task does for requests. Most tasks have none.
+/// The part that a task plays for requests. Most tasks have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HttpRole {
     /// The open requests that it serves.
@@ -54,7 +54,7 @@ pub(crate) struct Exchange {
     /// The gaps when it began.
     pub(crate) epoch: u64,
     pub(crate) answered: bool,
-    /// Who woke the connection's task since the head was written or, once it was, the response's was read.
+    /// Those who woke the connection's task since the head was written or, once it was, the response's was read.
     pub(crate) touch: Touch,
     /// The poll that follows such a wake is under way.
     pub(crate) follows: bool,
@@ -80,7 +80,7 @@ impl Touch {
     }
 }
 
-/// What a connection's task read and spawned in one poll.
+/// The heads and spawns of a connection's task in one poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Accept {
     /// The requests whose heads it read.
@@ -94,14 +94,14 @@ pub(crate) struct Accept {
 pub(crate) struct Spawned {
     pub(crate) child: TaskIndex,
     pub(crate) vtable: u64,
-    /// How many heads had been read.
+    /// The number of heads that had been read.
     pub(crate) heads: usize,
     /// The times of the connection's task.
     pub(crate) times: Times,
 }
 
 impl Accept {
-    /// How many spawns each request had; `None` if they do not tell.
+    /// Returns how many spawns each request had; `None` if that does not show.
     pub(crate) fn each(&self) -> Option<usize> {
         let requests = self.heads.len();
         let each = self.spawns.len().checked_div(requests).filter(|each| each * requests == self.spawns.len())?;
@@ -146,7 +146,7 @@ impl Task {
         }
     }
 
-    /// Whether it serves requests in turn, or all at once.
+    /// Returns `true` if it serves requests in turn, or all at once.
     pub(crate) fn is_common(&self) -> bool {
         self.is_server || self.runtime
     }

@@ -13,7 +13,7 @@ pub(crate) struct Unended {
     pub(crate) epoch: u64,
 }
 
-/// Who spawned a task.
+/// The one who spawned a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Parent {
     /// A task, polled on the spawning thread.
@@ -24,7 +24,7 @@ pub enum Parent {
     Unknown(Why),
 }
 
-/// Why something is not known.
+/// A reason why something is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
@@ -39,7 +39,7 @@ pub enum Why {
 /// A spawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birth {
-    /// When, in nanoseconds.
+    /// The time at which  in nanoseconds.
     pub time_ns: u64,
     /// On which thread.
     pub thread: u32,
@@ -48,13 +48,13 @@ pub struct Birth {
 /// The end of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// When, in nanoseconds.
+    /// The time at which  in nanoseconds.
     pub time_ns: u64,
-    /// How.
+    /// The kind of end.
     pub how: How,
 }
 
-/// How a task ended.
+/// The way in which a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
@@ -70,7 +70,7 @@ pub enum How {
     Unknown,
 }
 
-/// What a task is doing.
+/// The state that a task is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// On a thread: polled, or its future being dropped by a cancellation.
@@ -84,7 +84,7 @@ pub enum Phase {
 /// A stretch in which a task was not polled, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// How long it is.
+    /// Its length.
     pub(crate) ns: u64,
     /// The part of it, at its end, in which the task was ready.
     pub(crate) ready_ns: u64,
@@ -92,12 +92,13 @@ pub(crate) struct Wait {
     pub(crate) until_ns: u64,
 }
 
-/// Where a task's time went, in nanoseconds. Running, blocked, ready and waiting add up to its lifetime.
+/// A task's times, in nanoseconds. Running, blocked, ready and waiting add up to its lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Running.
     pub running_ns: u64,
-    /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not watched.
+    /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not
+    /// watched.
     pub blocked_ns: u64,
     /// The part of that in which the kernel held its thread in a trap of asyncscope's.
     pub trap_ns: u64,
@@ -128,7 +129,7 @@ impl Times {
 }
 
 impl Times {
-    /// What came on top of `earlier`. The longest poll is not known of a part.
+    /// Returns what came on top of `earlier`. The longest poll is not known of a part.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
             running_ns: self.running_ns.saturating_sub(earlier.running_ns),

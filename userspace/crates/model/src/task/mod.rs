@@ -20,7 +20,7 @@ use crate::task::waits::Waited;
 use asyncscope_trace::event::TaskId;
 use asyncscope_trace::facts::TaskKind;
 
-/// A tokio task. There may be millions of them: what few have is in a box of its own, and what can be told from other
+/// A tokio task. There may be millions of them: what few have is in a box of its own, and what follows from other
 /// fields has none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -28,16 +28,16 @@ pub struct Task {
     pub id: TaskId,
     /// Its type's key.
     pub vtable: u64,
-    /// When it was first seen, in nanoseconds; its birth if that was seen.
+    /// The time at which it was first seen, in nanoseconds; its birth if that was seen.
     pub first_seen_ns: u64,
     /// Polls whose start was seen.
     pub polls: u64,
     /// Uses of its wakers, whatever they did.
     pub wakes: u64,
-    /// What is worth telling one by one, where that is wanted.
+    /// Its history, where that is wanted.
     pub history: Option<Box<History>>,
     pub(crate) rare: Option<Box<Rare>>,
-    /// What its spawn says of whose work it is.
+    /// The owner that its spawn gives it.
     pub(crate) inherited: Inherited,
     /// While it is polled, the last wait; else the wait since the last poll ended. Without the part of which it
     /// is known what was awaited.
@@ -55,36 +55,36 @@ pub struct Task {
     on: u32,
     owed_wake_in: u32,
     parent_is: ParentIs,
-    /// Whether its spawn was seen: on `born_on`.
+    /// `true` if its spawn was seen: on `born_on`.
     is_born: bool,
-    /// Whether a thread's frame holds the task RUNNING, as far as known: `on`.
+    /// `true` if a thread's frame holds the task RUNNING, as far as known: `on`.
     is_on: bool,
-    /// Whether a wake is owed: in the epoch `owed_wake_in`.
+    /// `true` if a wake is owed: in the epoch `owed_wake_in`.
     is_owed_wake: bool,
-    /// How it ended, if that was seen.
+    /// The way in which it ended, if that was seen.
     how: Option<How>,
     pub(crate) phase: Phase,
-    /// What runs it.
+    /// The kind of scheduler that runs it.
     pub kind: TaskKind,
-    /// Whether it is the runtime's own: a worker.
+    /// `true` if it is the runtime's own: a worker.
     pub runtime: bool,
-    /// Whether it read the head of a request.
+    /// `true` if it read the head of a request.
     pub(crate) is_server: bool,
-    /// Whether it wrote the head of a call while it served no request.
+    /// `true` if it wrote the head of a call while it served no request.
     pub(crate) is_client: bool,
-    /// Whether it was spawned to serve one HTTP/2 stream.
+    /// `true` if it was spawned to serve one HTTP/2 stream.
     pub(crate) is_stream: bool,
-    /// Whether it woke a task of another request, or was woken by one.
+    /// `true` if it woke a task of another request, or was woken by one.
     pub(crate) had_contact: bool,
 }
 
 // A million live tasks are to take less than 200 MB, their index included.
 const _: () = assert!(size_of::<Option<Task>>() <= 176);
 
-/// What is known of most tasks only that it did not happen.
+/// Facts of which most tasks have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rare {
-    /// When its spawn was told of, if that was later than it was first seen.
+    /// The time at which its spawn was reported, if that was later than it was first seen.
     born_ns: Option<u64>,
     blocked_ns: u64,
     trap_ns: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Rare {
     pub(crate) waited: Vec<Waited>,
     /// The last poll, if its end was not seen.
     unended: Option<Unended>,
-    /// Whether it was seen to serve several connections, or streams, at a time.
+    /// `true` if it was seen to serve several connections, or streams, at a time.
     pub(crate) is_shared: bool,
     pub(crate) http_role: Option<Box<HttpRole>>,
 }
@@ -145,7 +145,7 @@ impl Task {
         task
     }
 
-    /// Who spawned it.
+    /// Returns who spawned it.
     #[must_use]
     pub fn parent(&self) -> Parent {
         match self.parent_is {
@@ -184,7 +184,7 @@ impl Task {
         self.how.map(|how| End { time_ns: self.charged_to, how })
     }
 
-    /// Whether its end was seen.
+    /// Returns `true` if its end was seen.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.how.is_some()
@@ -202,13 +202,13 @@ impl Task {
         self.rare.as_ref().map_or(0, |rare| rare.aborts)
     }
 
-    /// What it awaited, and for how long.
+    /// Returns what it awaited, and for how long.
     #[must_use]
     pub fn waited(&self) -> &[Waited] {
         self.rare.as_ref().map_or(&[], |rare| &rare.waited)
     }
 
-    /// Where its time went.
+    /// Returns where its time went.
     #[must_use]
     pub fn times(&self) -> Times {
         let rare = self.rare.as_ref();
@@ -225,7 +225,7 @@ impl Task {
         }
     }
 
-    /// Whether it was seen to serve several connections, or streams, at a time.
+    /// Returns `true` if it was seen to serve several connections, or streams, at a time.
     pub(crate) fn is_shared(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.is_shared)
     }
@@ -234,7 +234,7 @@ impl Task {
         self.rare.get_or_insert_default()
     }
 
-    /// What it was doing last, and since when, in nanoseconds.
+    /// Returns what it was doing last, and since when, in nanoseconds.
     #[must_use]
     pub fn phase(&self) -> (Phase, u64) {
         (self.phase, self.charged_to)

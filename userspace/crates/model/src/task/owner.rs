@@ -5,7 +5,7 @@ use crate::ids::RequestId;
 /// Candidates kept where it is not known whose work something is.
 pub const MAX_CANDIDATES: usize = 8;
 
-/// Whose work something is.
+/// The request that something is the work of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
     /// Of this request.
@@ -56,7 +56,7 @@ impl Owner {
     }
 }
 
-/// What a task's spawn says of whose it is.
+/// The owner that a task's spawn gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Inherited {
     /// It is whose its parent is.

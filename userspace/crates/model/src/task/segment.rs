@@ -6,7 +6,7 @@ use asyncscope_trace::event::TaskId;
 
 /// Calls kept that lie in one segment.
 pub(crate) const MAX_CALLS: usize = 8;
-/// Lines kept that were written in one segment; others are told without it.
+/// Lines kept that were written in one segment; others are without it.
 pub(crate) const MAX_LINES: usize = 256;
 
 /// A part of one poll of a task that serves several requests in turn.
@@ -23,10 +23,10 @@ pub struct Segment {
     pub(crate) retracted: bool,
 }
 
-/// What lies in a segment.
+/// The marks that lie in a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentMarks {
-    /// When it began.
+    /// The time at which it began.
     pub(crate) since_ns: u64,
     /// The calls whose head was written, or whose response was read.
     pub(crate) calls: Vec<CallId>,
@@ -38,7 +38,7 @@ pub(crate) struct SegmentMarks {
     pub(crate) asked: Option<RequestLink>,
     /// Those who may have asked for the next call that is written.
     pub(crate) askers: Askers,
-    /// When the task became ready before the poll, in nanoseconds.
+    /// The time at which the task became ready before the poll, in nanoseconds.
     pub(crate) ready_ns: u64,
     /// The stream's call whose head was written last, and the last task spawned since.
     pub(crate) stream: Option<(CallId, Option<TaskIndex>)>,

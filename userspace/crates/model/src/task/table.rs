@@ -22,7 +22,7 @@ const CHUNK: usize = BLOCK * BLOCKS;
 pub struct Tasks {
     /// `None` where all have left.
     chunks: Vec<Option<Box<Chunk>>>,
-    /// How many there are, those that have left among them.
+    /// Their number, those that have left among them.
     len: usize,
     index: IdIndex,
     /// Stands in for those that have left.

@@ -10,18 +10,18 @@ pub const MAX_AWAITS: usize = 64;
 pub struct Chain {
     /// The frames, each before those inside it.
     pub frames: Vec<ChainFrame>,
-    /// Whether it goes on in a way that was not followed.
+    /// `true` if it goes on in a way that was not followed.
     pub partial: bool,
 }
 
-/// How long a task waited at one chain.
+/// The time that a task waited at one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
     /// The chain, in [`Graph::chain`].
     pub chain: u64,
     /// Ready and waiting, in nanoseconds.
     pub ns: u64,
-    /// How many waits.
+    /// The number of waits.
     pub times: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Awaited {
     pub end_ns: u64,
     /// The part of it, at its end, in which the task was ready to be polled.
     pub ready_ns: u64,
-    /// Whether it goes on.
+    /// `true` if it goes on.
     pub open: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Awaited {
 pub struct Awaits {
     /// The first of them.
     pub kept: Vec<Awaited>,
-    /// How many more.
+    /// The number of further ones.
     pub more: u64,
 }
 

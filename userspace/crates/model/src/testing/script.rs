@@ -46,22 +46,22 @@ pub fn graph_with(script: &str, detail: Detail) -> Graph {
     graph_of(&facts(script.starts_with("attached;")), script, detail)
 }
 
-/// The same, with other facts.
+/// The finished graph of a script, with other facts.
 pub fn graph_of(facts: &Facts, script: &str, detail: Detail) -> Graph {
     graph_noted(facts, script, detail, None)
 }
 
-/// The same, with lines kept up to so many bytes, if any.
+/// The finished graph of a script, with lines kept up to so many bytes, if any.
 pub fn with_log_lines(script: &str, max: Option<u64>) -> Graph {
     finished(&Config::from(&facts(false)).with_log_lines(max), script)
 }
 
-/// The same, with polls kept that took at least so many nanoseconds.
+/// The finished graph of a script, with polls kept that took at least so many nanoseconds.
 pub fn with_long_polls(script: &str, min_ns: u64) -> Graph {
     finished(&Config::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
 }
 
-/// The same, with notes taken.
+/// The finished graph of a script, with histories kept.
 pub fn with_span_detail(script: &str, span_detail: Option<SpanDetail>) -> Graph {
     graph_noted(&facts(script.starts_with("attached;")), script, Detail::Intervals, span_detail)
 }

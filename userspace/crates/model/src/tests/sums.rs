@@ -39,7 +39,7 @@ fn totals_add_up(graph: &Graph) {
     assert_eq!(totals.spawns, born.count() as u64);
 }
 
-/// What is claimed of requests, calls and tasks fits together.
+/// Checks that what is claimed of requests, calls and tasks fits together.
 fn claims_fit(graph: &Graph) {
     for request in graph.requests() {
         let end = request.end.map_or(graph.end_ns(), |end| end.time_ns);
