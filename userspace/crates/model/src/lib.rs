@@ -240,11 +240,13 @@ impl Graph {
         self.totals
     }
 
+    #[inline]
     fn thread(&mut self, tid: u32) -> &mut Thread {
         self.scheduler.thread(tid)
     }
 
     /// Returns who acts on this thread now.
+    #[inline]
     fn actor(&self, tid: u32) -> Actor {
         self.scheduler.actor(tid, self.clock.epoch)
     }

@@ -23,10 +23,8 @@ impl Graph {
 
     /// Drops all frames of a thread but the outermost `keep`: their ends were not seen.
     pub(crate) fn drop_frames(&mut self, tid: u32, keep: usize) {
-        while self.thread(tid).frames.len() > keep {
-            if let Some(mut frame) = self.thread(tid).frames.pop() {
-                self.drop_frame(tid, &mut frame);
-            }
+        while let Some(mut frame) = self.scheduler.pop_frame(tid, keep) {
+            self.drop_frame(tid, &mut frame);
         }
     }
 
@@ -78,7 +76,7 @@ impl Graph {
             task.set_on(Some(at.tid));
             task.enter(Phase::Running, self.clock.now);
             self.note_delay(frame.task, ready_since);
-            if let Some(since) = ready_since {
+            if let Some(since) = ready_since.filter(|_| !self.scheduler.long_polls.polls().is_empty()) {
                 self.scheduler.was_delayed(at.tid, id, since, self.clock.now);
             }
         }

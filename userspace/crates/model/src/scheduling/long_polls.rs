@@ -113,6 +113,12 @@ impl LongPolls {
         &self.polls
     }
 
+    /// Returns `true` if a poll is kept in which the thread spent so many nanoseconds.
+    #[inline]
+    pub(crate) fn is_long(&self, own_ns: u64) -> bool {
+        self.min_ns.is_some_and(|min_ns| own_ns >= min_ns)
+    }
+
     /// Leaves out whatever lies in a gap, from one time to another each: a gap is reported at its end, when much has
     /// been taken for certain.
     pub(crate) fn leave_out_doubtful(&mut self, mut gaps: Vec<(u64, u64)>) {
@@ -139,11 +145,10 @@ impl LongPolls {
 }
 
 impl Scheduler {
-    /// Keeps the frame's poll, if it took long; those of blocking closures, which are there to block, are left out.
+    /// Keeps the frame's poll, which took long; those of blocking closures, which are there to block, are left out.
     pub(crate) fn keep_long_poll(&mut self, tasks: &Tasks, epoch: u64, thread: u32, frame: &Frame, span: PollSpan) {
         let PollSpan { end_ns, own_ns, open } = span;
-        let is_long = self.long_polls.min_ns.is_some_and(|min_ns| own_ns >= min_ns);
-        if !is_long || frame.kind != FrameKind::Poll || frame.runtime {
+        if frame.kind != FrameKind::Poll || frame.runtime {
             return;
         }
         let task = frame.task.and_then(|index| tasks.get(index));

@@ -55,17 +55,20 @@ impl Scheduler {
     }
 
     /// Returns the thread, which is known from now on.
+    #[inline]
     pub(crate) fn thread(&mut self, tid: u32) -> &mut Thread {
         let Self { threads, before, .. } = self;
         threads.entry(tid).or_insert_with(|| Thread::new(is_certain(before.as_ref(), tid)))
     }
 
     /// Returns the thread, if it is known.
+    #[inline]
     pub(crate) fn known(&self, tid: u32) -> Option<&Thread> {
         self.threads.get(&tid)
     }
 
     /// Returns the thread, if it is known.
+    #[inline]
     pub(crate) fn known_mut(&mut self, tid: u32) -> Option<&mut Thread> {
         self.threads.get_mut(&tid)
     }
@@ -93,8 +96,16 @@ impl Scheduler {
     }
 
     /// Returns the innermost frame of a thread.
+    #[inline]
     pub(crate) fn innermost(&self, tid: u32) -> Option<&Frame> {
         self.threads.get(&tid)?.frames.last()
+    }
+
+    /// Takes a thread's innermost frame, if it lies in at least so many others.
+    #[inline]
+    pub(crate) fn pop_frame(&mut self, tid: u32, keep: usize) -> Option<Frame> {
+        let frames = &mut self.thread(tid).frames;
+        if frames.len() > keep { frames.pop() } else { None }
     }
 
     /// Returns who acts on a thread in this epoch.

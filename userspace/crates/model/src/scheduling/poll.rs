@@ -268,8 +268,9 @@ impl Graph {
             task.add_poll(close.end_seen.then_some(took));
         }
         let open = !close.end_seen && self.finished && frame.over.is_none();
-        if close.end_seen || open {
-            let span = PollSpan { end_ns: end, own_ns: took.saturating_sub(nested), open };
+        let own_ns = took.saturating_sub(nested);
+        if self.scheduler.long_polls.is_long(own_ns) && (close.end_seen || open) {
+            let span = PollSpan { end_ns: end, own_ns, open };
             self.scheduler.keep_long_poll(&self.tasks, self.clock.epoch, thread, frame, span);
         }
         self.totals.polls_unended += u64::from(!close.end_seen);
