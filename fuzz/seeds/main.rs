@@ -9,7 +9,7 @@ use asyncscope_trace::{event::{
         At, Change, ChainFrame, Completion, Connection, Event, Message, Moment, SpawnWay, Start, State, TaskId, TaskRef,
         Turn, TurnOf, Value, What,
         encode::encode,
-    }, facts::{Facts, Hook, TaskType, Thread}, recording::Writer};
+    }, facts::{Facts, Hook, HookSite, HookState, ImageId, Proof, Sees, TaskType, Thread, VtableFunction}, recording::Writer};
 use probe_common::record::Source;
 
 const TASK: TaskRef = TaskRef { header: 0x7f00_0000_1000, id: Some(TaskId(7)), vtable: 0x5500_0000_2000 };
@@ -61,15 +61,11 @@ fn events() -> Vec<Event> {
 
 fn facts() -> Facts {
     let mut facts = Facts { tokio: Some("1.47.1".to_owned()), ..Facts::default() };
-    facts.types = vec![TaskType { vtable: TASK.vtable, name: "svc::request".to_owned(), ..TaskType::default() }];
+    facts.types = vec![TaskType { vtable: TASK.vtable, name: Some("svc::request".to_owned()), ..TaskType::default() }];
     facts.threads = vec![Thread { tid: 42, name: "svc".to_owned() }];
-    let hook = Hook {
-        sees: "poll-start".to_owned(),
-        address: Some(0x2000),
-        instruction: "push %rbx".to_owned(),
-        emulated: true,
-        how: "task vtable by shape: raw::poll".to_owned(),
-    };
+    let proof = Proof::Vtable { function: VtableFunction::Poll };
+    let site = HookSite { address: 0x2000, instruction: "push %rbx".to_owned(), emulated: true, proof };
+    let hook = Hook { sees: Sees::PollStart, image: ImageId::EXECUTABLE, state: HookState::Armed(site) };
     facts.hooks = vec![hook];
     facts
 }

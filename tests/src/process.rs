@@ -1,6 +1,8 @@
 //! A child process whose output is read line by line, with a bound on every wait.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -103,6 +105,22 @@ impl Running {
         let stdout = Lines::of(child.stdout.take().context("no standard output")?);
         let stderr = Lines::of(child.stderr.take().context("no standard error")?);
         Ok(Self { stdin: child.stdin.take(), child, stdout, stderr })
+    }
+
+    /// Starts a command whose standard output and error are one Unix socket, as a service's may be. Both are read as
+    /// its standard output.
+    ///
+    /// # Errors
+    ///
+    /// If there is no socket, or the command cannot be started.
+    pub fn start_on_socket(command: &mut Command) -> Result<Self> {
+        let (own, its) = UnixStream::pair()?;
+        command.stdin(Stdio::piped()).stdout(OwnedFd::from(its.try_clone()?)).stderr(OwnedFd::from(its));
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()));
+        // The command would hold the socket open beyond the child's end.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child?;
+        Ok(Self { stdin: child.stdin.take(), child, stdout: Lines::of(own), stderr: Lines::of(io::empty()) })
     }
 
     /// Its process id.

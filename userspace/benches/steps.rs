@@ -16,7 +16,8 @@ use asyncscope_trace::event::Event;
 use asyncscope_trace::event::decode::decode;
 use asyncscope_trace::event::order::{CpuRound, Order};
 use asyncscope_view::folded;
-use asyncscope_view::stacks::{Part, Weight};
+use asyncscope_view::stacks::Part;
+use asyncscope_view::weight::Weight;
 use load::{Load, facts, records};
 
 fn main() -> ExitCode {

@@ -92,7 +92,7 @@ fn sees_http2(program: &Path) -> Result<bool> {
     let inspection = agent::run(["inspect".as_ref(), "--json".as_ref(), program.as_os_str()])?;
     let inspection: Value = serde_json::from_str(&inspection.stdout.concat())?;
     let abilities = inspection["abilities"].as_array().context("no abilities")?;
-    let http2 = abilities.iter().find(|ability| ability["what"].as_str().is_some_and(|what| what.contains("HTTP/2")));
+    let http2 = abilities.iter().find(|ability| ability["what"] == "http2");
     Ok(http2.context("nothing said of HTTP/2")?["works"] == "yes")
 }
 

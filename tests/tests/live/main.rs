@@ -21,6 +21,7 @@ mod liar;
 mod life;
 mod logs;
 mod namespaces;
+mod odd_names;
 mod overrun;
 mod panic_storm;
 mod privileges;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         logs::tests(),
         privileges::tests(),
         namespaces::tests(),
+        odd_names::tests(),
         overrun::tests(),
         spans::tests(),
         awaits::tests(),

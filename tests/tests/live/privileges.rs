@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 }
 
 /// A directory that everybody can use, with a copy of the agent in it.
-fn everybodys() -> Result<(Scratch, PathBuf)> {
+pub(crate) fn everybodys() -> Result<(Scratch, PathBuf)> {
     let scratch = Scratch::new()?;
     let agent = scratch.file("asyncscope");
     fs::copy(paths::agent()?, &agent)?;
@@ -41,7 +41,7 @@ fn everybodys() -> Result<(Scratch, PathBuf)> {
     Ok((scratch, agent))
 }
 
-fn as_user(user: u32) -> Command {
+pub(crate) fn as_user(user: u32) -> Command {
     let mut command = Command::new("setpriv");
     command.args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()]);
     command
@@ -94,11 +94,17 @@ fn little_is_left_once_attached() -> Result<()> {
     agent.interrupt().map(drop)
 }
 
+/// Gives the agent's file the capabilities that an attach takes.
+pub(crate) fn lend_capabilities(agent: &Path) -> Result<()> {
+    let set = Command::new("setcap").arg("cap_bpf,cap_perfmon,cap_sys_ptrace+ep").arg(agent).status();
+    ensure!(set.context("cannot run setcap")?.success(), "setcap fails");
+    Ok(())
+}
+
 /// With capabilities on its file, everybody can run it: then it shows nobody what is not theirs.
 fn file_capabilities_lend_nothing() -> Result<()> {
     let (scratch, agent) = everybodys()?;
-    let set = Command::new("setcap").arg("cap_bpf,cap_perfmon,cap_sys_ptrace+ep").arg(&agent).status();
-    ensure!(set.context("cannot run setcap")?.success(), "setcap fails");
+    lend_capabilities(&agent)?;
     let truth = scratch.file("truth");
     fs::copy(paths::truth()?, &truth)?;
     let as_nobody = |args: &[&str]| -> Result<Ended> {
@@ -144,7 +150,7 @@ fn sudo_leaves_files_to_its_user() -> Result<()> {
     Ok(())
 }
 
-fn attach_briefly(record: &std::path::Path, environment: &[(&str, &str)]) -> Result<()> {
+fn attach_briefly(record: &Path, environment: &[(&str, &str)]) -> Result<()> {
     let target = Target::start("idle")?;
     let mut command = Command::new(paths::agent()?);
     command.args(["attach", &target.process.pid().to_string(), "--duration", "50ms", "--record"]).arg(record);

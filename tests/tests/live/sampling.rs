@@ -39,12 +39,13 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 }
 
 /// Nanoseconds, or samples, by task type and function.
-type Shares = BTreeMap<(String, String), f64>;
+pub(crate) type Shares = BTreeMap<(String, String), f64>;
 
 fn shares(build: Build) -> Result<()> {
     let scratch = Scratch::new()?;
     let (folded, recording) = (scratch.file("cpu.folded"), scratch.file("cpu.ascope"));
-    let said = sampled(&paths::burn(build)?, &folded, &recording, Agent::armed)?;
+    let target = started(&mut Command::new(paths::burn(build)?))?;
+    let said = sampled(target, &folded, &recording, Agent::armed)?;
     check(build, &folded, &recording, &said)
 }
 
@@ -88,7 +89,8 @@ fn overrun() -> Result<()> {
         agent.armed()?;
         agent.process.signal(libc::SIGSTOP)
     };
-    sampled(&paths::burn(Build::Release)?, &folded, &recording, stand_still)?;
+    let target = started(&mut Command::new(paths::burn(Build::Release)?))?;
+    sampled(target, &folded, &recording, stand_still)?;
     let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
     let lost = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
     eprintln!("sampling: lost {lost}");
@@ -102,16 +104,20 @@ fn overrun() -> Result<()> {
     Ok(())
 }
 
-/// Runs the target under the agent, which is `readied` before the target begins its work, and tells what the
-/// target counted.
-fn sampled(
-    binary: &Path,
+/// Starts the target, which waits for its work then.
+pub(crate) fn started(command: &mut Command) -> Result<Running> {
+    let mut target = Running::start(command)?;
+    target.stdout.until(|line| line == "ready", PATIENCE)?;
+    Ok(target)
+}
+
+/// Lets the target work under the agent, which is `readied` before, and returns what the target counted.
+pub(crate) fn sampled(
+    mut target: Running,
     folded: &Path,
     recording: &Path,
     readied: impl FnOnce(&mut Agent) -> Result<()>,
 ) -> Result<Shares> {
-    let mut target = Running::start(&mut Command::new(binary))?;
-    target.stdout.until(|line| line == "ready", PATIENCE)?;
     let pid = target.pid().to_string();
     let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY].map(Into::into);
     let outputs =
@@ -143,7 +149,7 @@ fn said(lines: &[String]) -> Result<Shares> {
 }
 
 /// What the summary says of stacks: `stacks of tasks: 996 of 1000 reached the poll function, …`.
-fn check_reached(summary: &[String]) -> Result<()> {
+pub(crate) fn check_reached(summary: &[String]) -> Result<()> {
     let line = summary.iter().find_map(|line| line.strip_prefix("stacks of tasks: ")).context("no line on stacks")?;
     eprintln!("sampling: {line}");
     let mut words = line.split_whitespace();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use asyncscope_discovery::procfs::{self, Mapping};
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{Module, ModuleSectionInfo, Unwinder as _};
 use object::{File, Object as _, ObjectSection as _, ObjectSegment as _};
@@ -40,24 +41,20 @@ impl ModuleSectionInfo<Arc<[u8]>> for Sections<'_> {
 }
 
 impl Framehop {
-    pub(crate) fn new(pid: u32, maps: &str) -> Result<Self> {
-        let mut files: BTreeMap<&str, Vec<Range<u64>>> = BTreeMap::new();
-        for line in maps.lines() {
-            let fields: Vec<&str> = line.splitn(6, ' ').collect();
-            let [range, _, _, _, _, name] = fields[..] else { continue };
-            let (start, end) = range.split_once('-').context("a mapping without a range")?;
-            let number = |text| u64::from_str_radix(text, 16);
-            files.entry(name.trim_start()).or_default().push(number(start)?..number(end)?);
+    pub(crate) fn new(pid: u32, maps: &[Mapping]) -> Self {
+        let mut files: BTreeMap<&Path, Vec<Range<u64>>> = BTreeMap::new();
+        for mapping in maps {
+            files.entry(Path::new(&mapping.path)).or_default().push(mapping.range.clone());
         }
         let mut unwinder = UnwinderX86_64::new();
-        for (name, ranges) in files {
-            let Some((whole, data)) = read(pid, name, &ranges) else { continue };
+        for (path, ranges) in files {
+            let Some((whole, data)) = read(pid, path, &ranges) else { continue };
             let Ok(file) = File::parse(&data[..]) else { continue };
             let Some(first) = file.segments().next() else { continue };
             let base = whole.start.wrapping_sub(first.address() & !0xfff);
-            unwinder.add_module(Module::new(name.to_owned(), whole, base, Sections(file)));
+            unwinder.add_module(Module::new(path.display().to_string(), whole, base, Sections(file)));
         }
-        Ok(Self { unwinder, cache: CacheX86_64::new() })
+        Self { unwinder, cache: CacheX86_64::new() }
     }
 
     /// Where the thread is, and the calls that it is to return from, the innermost first.
@@ -76,17 +73,17 @@ impl Framehop {
 }
 
 /// Where a file lies, and its bytes; those of what the kernel maps are read from memory.
-fn read(pid: u32, name: &str, ranges: &[Range<u64>]) -> Option<(Range<u64>, Vec<u8>)> {
+fn read(pid: u32, path: &Path, ranges: &[Range<u64>]) -> Option<(Range<u64>, Vec<u8>)> {
     let whole = ranges.first()?.start..ranges.last()?.end;
-    let data = match name {
-        "[vdso]" => {
+    let data = match path.to_str() {
+        Some("[vdso]") => {
             let process = asyncscope_discovery::process::Process::by_pid(pid).ok()?;
             let mut bytes = vec![0; usize::try_from(whole.end - whole.start).ok()?];
             let len = process.read_memory(asyncscope_discovery::addr::RuntimeAddr(whole.start), &mut bytes);
             bytes.truncate(len);
             bytes
         }
-        name if name.starts_with('/') => fs::read(format!("/proc/{pid}/root{name}")).ok()?,
+        _ if path.is_absolute() => fs::read(procfs::below_root(pid, path)).ok()?,
         _ => return None,
     };
     Some((whole, data))

@@ -6,12 +6,11 @@ mod compare;
 mod framehop;
 mod stop;
 
-use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use asyncscope_discovery::{addr::RuntimeAddr, discover, elf::Elf, process::Process};
+use asyncscope_discovery::{addr::RuntimeAddr, discover, elf::Elf, process::Process, procfs};
 use asyncscope_trace::facts::RunningTask;
 use asyncscope_unwind::{Modules, Registers, unwind};
 
@@ -61,9 +60,9 @@ fn look(process: &Process, samples: u64) -> Result<Counts> {
     let (running, bias) = (plan.running_task().map_err(|why| anyhow!(why))?, process.bias(&elf)?);
     let polls: Vec<_> = plan.polls.iter().map(|(at, len, _)| (at.at_runtime(bias).0, *len)).collect();
     let is_poll = |address: u64| polls.iter().any(|&(start, len)| address.wrapping_sub(start) < len);
-    let maps = fs::read_to_string(format!("/proc/{}/maps", process.pid))?;
+    let maps = procfs::maps(process.pid);
     let modules = Modules::find(&maps, &mut |at, to| process.read_memory(RuntimeAddr(at), to));
-    let mut framehop = Framehop::new(process.pid, &maps)?;
+    let mut framehop = Framehop::new(process.pid, &maps);
     let (mut counts, mut threads, start) = (Counts::default(), Threads::of(process.pid), Instant::now());
     while counts.samples < samples {
         ensure!(start.elapsed() < PATIENCE, "only {} samples of tasks in {PATIENCE:?}", counts.samples);

@@ -20,7 +20,7 @@ const IDLE: u64 = REF_ONE | JOIN_INTEREST;
 /// Types of tasks with names as services have them.
 pub(crate) fn facts() -> Facts {
     let name = |at| format!("service::handlers::route_{at}::handle::{{{{closure}}}}");
-    let types = (1..=TYPES).map(|at| TaskType { vtable: at, name: name(at), ..TaskType::default() });
+    let types = (1..=TYPES).map(|at| TaskType { vtable: at, name: Some(name(at)), ..TaskType::default() });
     Facts { from_first_instruction: true, types: types.collect(), ..Facts::default() }
 }
 

@@ -5,17 +5,13 @@ use std::{collections::HashSet, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use probe_common::http::{NAME_MAX, NAMES_MAX};
 
+use super::outputs::OutputArguments;
 use crate::{
     probe::{self, Way},
-    session::{By, Http, Live, Wanted, WantedSpans},
+    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, SyscallSource, Wanted},
 };
 use asyncscope_discovery::debug;
-use asyncscope_view::{
-    otlp::{Options, Sampling, Traces},
-    samples::By as GroupedBy,
-    select::Selection,
-    stacks::Weight,
-};
+use asyncscope_view::format::{Coverage, Extra, Need};
 
 /// Shows where the time of an unmodified tokio program goes, and how it got there.
 #[derive(Debug, Parser)]
@@ -189,7 +185,7 @@ enum HttpBy {
 }
 
 impl HttpArguments {
-    fn decided(self) -> (Option<Http>, By) {
+    fn into_options(self) -> (Option<HttpOptions>, SyscallSource) {
         let Self { correlation_header: mut headers, redact, no_http, http_by } = self;
         if headers.is_empty() {
             headers = DEFAULT_HEADERS.map(str::to_owned).to_vec();
@@ -197,97 +193,16 @@ impl HttpArguments {
         let mut known = HashSet::new();
         headers.retain(|header| known.insert(header.clone()));
         headers.truncate(NAMES_MAX);
-        let by = match http_by {
-            None => By::Either,
-            Some(HttpBy::Hooks) => By::Hooks,
-            Some(HttpBy::Tracepoints) => By::Tracepoints,
+        let syscalls = match http_by {
+            None => SyscallSource::Either,
+            Some(HttpBy::Hooks) => SyscallSource::Hooks,
+            Some(HttpBy::Tracepoints) => SyscallSource::Tracepoints,
         };
-        ((!no_http).then_some(Http { headers, redact }), by)
+        ((!no_http).then_some(HttpOptions { headers, redact }), syscalls)
     }
 }
 
 const DEFAULT_HEADERS: [&str; 4] = ["traceparent", "x-correlation-id", "x-request-id", "b3"];
-
-/// What to write. Without any, a summary is printed.
-#[derive(Args, Debug)]
-pub(super) struct OutputArguments {
-    /// A flamegraph: who spawned whom, as wide as --weight says
-    #[arg(long, value_name = "FILE.svg")]
-    flamegraph: Option<PathBuf>,
-    /// The flamegraph's stacks as text, in nanoseconds
-    #[arg(long, value_name = "FILE")]
-    folded: Option<PathBuf>,
-    /// The same as a profile for pprof, with labels for tasks, threads and routes
-    #[arg(long, value_name = "FILE")]
-    pprof: Option<PathBuf>,
-    /// What flamegraph, folded stacks and profile weigh: time inside polls, between them, or both; or CPU time, of a run
-    /// with --mode sample [default: busy, and cpu of such a run]
-    #[arg(long, value_enum)]
-    weight: Option<Weight>,
-    /// What samples of CPU time are grouped by first [default: task]
-    #[arg(long, value_enum)]
-    by: Option<GroupedBy>,
-    /// Every task, poll, wake, spawn, request and call as a JSON object on a line
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// What the target writes to its standard output and error, line by line, each with its time, thread, task,
-    /// request and correlation ID. Without FILE only in the other outputs (--record, --json), if there are
-    /// any. What is written otherwise is never captured
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
-    logs: Option<PathBuf>,
-    /// A table of the requests served, on standard output. With --mode sample, also what has samples told by
-    /// request: hooks on system calls, each of which costs the target a trap at each read and write
-    #[arg(long)]
-    requests: bool,
-    /// Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were ready
-    /// meanwhile
-    #[arg(long)]
-    blocking: bool,
-    /// From which length on a poll counts for --blocking
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1ms", requires = "blocking")]
-    min_blocking: Duration,
-    /// One request, by its correlation ID, its trace id, the beginning of either, or the number `--requests` shows:
-    /// its story as text, or what --flamegraph, --folded and --pprof are about
-    #[arg(long, value_name = "ID")]
-    request: Option<String>,
-    /// Only requests of this path, as it is without its query; `/orders/*` for all that begin with `/orders/`
-    #[arg(long, value_name = "PATH")]
-    route: Option<String>,
-    /// Only requests that took at least this long, such as 100ms
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    slower_than: Option<Duration>,
-    /// Have the flamegraph compare these slow requests with the faster ones: red is what they spend more on
-    #[arg(long, requires = "slower_than", requires = "flamegraph", conflicts_with_all = ["request", "folded", "pprof"])]
-    versus: bool,
-    #[command(flatten)]
-    spans: SpanArguments,
-}
-
-/// Spans for a tracing backend.
-#[derive(Args, Debug)]
-pub(super) struct SpanArguments {
-    /// Send spans to this OTLP endpoint, such as http://localhost:4317; `-` prints them as OTLP/JSON. Without
-    /// a URL, and for all else, OpenTelemetry's environment variables count
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
-    otlp: Option<String>,
-    /// What becomes a span
-    #[arg(long, value_enum, default_value_t, requires = "otlp")]
-    traces: Traces,
-    /// Waits, polls, and delays before these, that are long enough to be told
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1ms", requires = "otlp")]
-    min_span: Duration,
-    /// The part of all traces that is sent, from 0 to 1, chosen by trace id
-    #[arg(long, value_name = "RATIO", default_value = "1", requires = "otlp")]
-    sample_ratio: Sampling,
-}
-
-impl SpanArguments {
-    fn decided(self) -> Option<WantedSpans> {
-        let Self { otlp, traces, min_span, sample_ratio: sampling } = self;
-        let to = otlp.map(|url| Some(url).filter(|url| !url.is_empty()));
-        to.map(|to| WantedSpans { to, options: Options { traces, sampling }, min_span })
-    }
-}
 
 impl Command {
     /// Why the arguments do not fit together, in a sentence, where they do not.
@@ -302,88 +217,54 @@ impl Command {
     }
 }
 
-impl OutputArguments {
-    /// `is_recorded`: whether all events are kept as well.
-    pub(super) fn decided(self, is_recorded: bool) -> Wanted {
-        let Self { flamegraph, folded, pprof, weight, by, json, logs, .. } = self;
-        let Self { requests, request, route, slower_than, versus, spans, blocking, min_blocking, .. } = self;
-        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let slower_than_ns = slower_than.map(ns);
-        let blocking_ns = blocking.then(|| ns(min_blocking));
-        let selection = Selection { id: request, route, slower_than_ns };
-        let otlp = spans.decided();
-        let elsewhere = is_recorded || json.is_some();
-        let lines = logs.and_then(|path| match path.as_os_str().is_empty() {
-            true => (!elsewhere).then(|| PathBuf::from("-")),
-            false => Some(path),
-        });
-        let texts = Wanted { weight, by, requests, blocking_ns, selection, versus, ..Wanted::default() };
-        Wanted { flamegraph, folded, pprof, json, lines, otlp, ..texts }
-    }
-}
-
 impl LiveArguments {
     fn contradiction(&self) -> Option<String> {
-        let OutputArguments { weight, by, json, logs, requests, spans, blocking, versus, .. } = &self.outputs;
-        let OutputArguments { request, route, slower_than, .. } = &self.outputs;
-        let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
-        let of_polls = [
-            ("--logs", logs.is_some()),
-            ("--blocking", *blocking),
-            ("--versus", *versus),
-            ("--otlp", spans.otlp.is_some()),
-            ("--blocked", self.blocked),
-            ("--weight other than cpu", weight.is_some_and(|weight| weight != Weight::Cpu)),
-        ];
-        let of_requests = [
-            ("--json", json.is_some()),
-            ("--correlation-header", !correlation_header.is_empty()),
-            ("--redact", *redact),
-            ("--http-by", http_by.is_some()),
-            ("--request", request.is_some()),
-            ("--route", route.is_some()),
-            ("--slower-than", slower_than.is_some()),
-            ("--by request and route", by.is_some_and(GroupedBy::needs_requests)),
-        ];
-        let of_samples = [
-            ("--frequency", self.frequency.is_some()),
-            ("--by", by.is_some()),
-            ("--weight cpu", *weight == Some(Weight::Cpu)),
-        ];
-        let given = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|&(name, _)| name);
-        match self.mode {
-            Mode::Sample if *requests && self.http.no_http => Some("--requests takes HTTP".to_owned()),
-            Mode::Sample => given(&of_polls)
-                .map(|name| format!("{name} cannot be used with --mode sample"))
-                .or_else(|| given(&of_requests).filter(|_| !requests).map(|name| format!("{name} takes --requests"))),
-            Mode::Trace => given(&of_samples).map(|name| format!("{name} takes --mode sample")),
+        let HttpArguments { correlation_header, redact, http_by, no_http } = &self.http;
+        let by_request = self.outputs.record(Extra::Requests);
+        if self.mode == Mode::Sample && by_request && *no_http {
+            return Some("--requests takes HTTP".to_owned());
         }
+        let given = [
+            ("--logs", self.outputs.record(Extra::LogLines), Need::Polls),
+            ("--blocked", self.blocked, Need::Polls),
+            ("--frequency", self.frequency.is_some(), Need::Samples),
+            ("--correlation-header", !correlation_header.is_empty(), Need::Requests),
+            ("--redact", *redact, Need::Requests),
+            ("--http-by", http_by.is_some(), Need::Requests),
+        ];
+        let given = given.into_iter().filter(|(_, given, _)| *given).map(|(name, _, need)| (name.to_owned(), need));
+        let needs: Vec<_> = given.chain(self.outputs.clone().decided(self.record.is_some()).needs()).collect();
+        let sampled = self.mode == Mode::Sample;
+        let coverage = Coverage { sampled, requests: !sampled || by_request };
+        coverage.lacks(&needs).map(|(name, need)| match need {
+            Need::Polls => format!("{name} cannot be used with --mode sample"),
+            Need::Requests => format!("{name} takes --requests"),
+            Need::Samples => format!("{name} takes --mode sample"),
+        })
     }
 
-    pub(super) fn decided(self, target: Vec<String>) -> Live {
+    pub(super) fn into_plan(self, target: Vec<String>) -> LivePlan {
         let Self { duration, record, outputs, names, buffer, http, no_awaits, blocked, probe_log, one_by_one, .. } =
             self;
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
         let way = if one_by_one { Way::Single } else { Way::Auto };
         let empty = self.empty_programs;
-        let (logs, with_requests) = (outputs.logs.is_some(), outputs.requests);
-        let (http, by) = http.decided();
-        let options = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
-        Live {
-            target,
-            duration,
-            wanted: Wanted { record: record.clone(), ..outputs.decided(record.is_some()) },
-            options,
+        let (logs, by_request) = (outputs.record(Extra::LogLines), outputs.record(Extra::Requests));
+        let (http, syscalls) = http.into_options();
+        let probe = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
+        let attach = AttachOptions {
+            probe,
             names: names.decided(),
-            awaits: !no_awaits && !sampled,
-            follow: !no_awaits && !sampled,
+            awaits: if no_awaits || sampled { AwaitChains::No } else { AwaitChains::Followed },
             blocked,
-            http: http.filter(|_| !sampled || with_requests),
+            http: http.filter(|_| !sampled || by_request),
             logs,
-            by,
+            syscalls,
             sampling: sampled.then_some(frequency),
-        }
+        };
+        let wanted = Wanted { record: record.clone(), ..outputs.decided(record.is_some()) };
+        LivePlan { target, duration, wanted, attach }
     }
 }
 

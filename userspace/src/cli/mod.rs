@@ -1,6 +1,10 @@
 //! Arguments, decided into a plan, handed to the session.
 
 mod args;
+mod formats;
+mod outputs;
+mod spans;
+mod values;
 
 use std::process::ExitCode;
 
@@ -8,7 +12,7 @@ use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
-use crate::session::{self, Form};
+use crate::session::{self, InspectFormat};
 use args::{Arguments, Command};
 use asyncscope_view::printable;
 
@@ -43,15 +47,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn carry_out(command: Command) -> Result<()> {
     match command {
-        Command::Attach { target, pid_namespace, live } => session::attach(&live.decided(vec![target]), pid_namespace),
-        Command::Run { command, live } => session::run(&live.decided(command)),
+        Command::Attach { target, pid_namespace, live } => {
+            session::attach(&live.into_plan(vec![target]), pid_namespace)
+        }
+        Command::Run { command, live } => session::run(&live.into_plan(command)),
         Command::Report { recording, outputs } => session::report(&recording, &outputs.decided(false)),
         Command::Inspect { target, names, verbose, json } => {
-            let form = if json { Form::Json } else { Form::Text { each_hook: verbose } };
-            session::inspect(&target, form, &names.decided())
+            let format = if json { InspectFormat::Json } else { InspectFormat::Text { each_hook: verbose } };
+            session::inspect(&target, format, &names.decided())
         }
         Command::Dump { target, names, json, watch, within, times } => {
-            session::dump(&session::Dump { target, json, watch, within, times, names: names.decided() })
+            session::dump(&session::DumpPlan { target, json, watch, within, times, names: names.decided() })
         }
         Command::Doctor => session::doctor(),
     }

@@ -106,16 +106,19 @@ pub(crate) fn privileges_are_lent() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Which of the capabilities that attaching takes this process lacks.
-pub(crate) fn missing_capabilities() -> String {
+/// The capabilities that attaching takes and this process lacks.
+pub(crate) fn lacking_capabilities() -> Vec<&'static str> {
     // https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/capability.h
     const NEEDED: [(u64, &str); 3] = [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE")];
     const ADMIN: u64 = 21;
     let effective = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |status| status.capeff);
     let lacks = |bit: u64| effective & 1 << bit == 0;
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect();
-    match missing.as_slice() {
+    NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect()
+}
+
+/// The same in words, or what else may forbid it.
+pub(crate) fn missing_capabilities() -> String {
+    match lacking_capabilities().as_slice() {
         [] => "a security module, the kernel's lockdown or kernel.perf_event_paranoid forbids it".to_owned(),
         [one] => format!("{one} is missing"),
         several => format!("{} are missing", several.join(", ")),

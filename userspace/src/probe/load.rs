@@ -230,11 +230,9 @@ fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
 /// The process as its own pid namespace numbers it, which is how the programs know its threads.
 fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
-    let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).map_err(failed)?;
-    let status = asyncscope_discovery::proc::text(format!("/proc/{pid}/status")).map_err(failed)?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    let own = numbers.and_then(|numbers| numbers.split_ascii_whitespace().last()?.parse().ok());
-    Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: own.unwrap_or(u64::from(pid)) })
+    let namespace = fs::metadata(asyncscope_discovery::procfs::namespace_file(pid, "pid")).map_err(failed)?;
+    let own = asyncscope_discovery::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
+    Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
 }
 
 /// One program's code.

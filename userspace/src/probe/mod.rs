@@ -29,7 +29,7 @@ use probe_common::config::Http2Layout;
 pub use blocked::{StillBlocked, Tasks as BlockedTasks};
 pub use counters::Losses;
 pub use error::ProbeError;
-pub(crate) use error::{SINCE, missing_capabilities, privileges_are_lent};
+pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
 
 use asyncscope_discovery::plan::{Placement, Program};

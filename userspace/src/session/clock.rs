@@ -24,7 +24,7 @@ pub(super) fn moment() -> Moment {
     readings.into_iter().min_by_key(|(took, _)| *took).map(|(_, moment)| moment).unwrap_or_default()
 }
 
-/// How long it took, and what it said.
+/// Returns the time that a reading took, and the reading.
 fn reading() -> (u64, Moment) {
     let before = monotonic_ns();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -17,10 +17,10 @@ use nix::{
 
 /// The command's process.
 #[derive(Debug)]
-pub(super) struct Held(Child);
+pub(super) struct HeldCommand(Child);
 
 /// Starts the command; it has not run any of its own instructions when this returns.
-pub(super) fn start(command: &[String]) -> Result<Held> {
+pub(super) fn start(command: &[String]) -> Result<HeldCommand> {
     let (program, arguments) = command.split_first().ok_or_else(|| anyhow!("no command given"))?;
     let mut builder = Command::new(program);
     builder.args(arguments);
@@ -28,7 +28,7 @@ pub(super) fn start(command: &[String]) -> Result<Held> {
     // SAFETY: between fork and exec the child only makes one system call.
     unsafe { builder.pre_exec(traced) };
     let child = builder.spawn().with_context(|| format!("cannot start {}", program.escape_debug()))?;
-    let held = Held(child);
+    let held = HeldCommand(child);
     // https://man7.org/linux/man-pages/man2/ptrace.2.html: exec stops a traced process with SIGTRAP.
     match waitpid(held.pid(), None).context("cannot wait for the command to start")? {
         WaitStatus::Stopped(_, Signal::SIGTRAP) => Ok(held),
@@ -36,7 +36,7 @@ pub(super) fn start(command: &[String]) -> Result<Held> {
     }
 }
 
-impl Held {
+impl HeldCommand {
     pub(super) fn id(&self) -> u32 {
         self.0.id()
     }

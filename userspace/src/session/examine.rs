@@ -8,16 +8,23 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, bail};
 
-use super::{http, others, privileges};
-use crate::probe::{self, SINCE, Tested, Way, missing_capabilities};
+use super::{
+    attach::{other_tokios, syscalls},
+    plan::SyscallSource,
+    privileges,
+};
+use crate::probe::{self, SINCE, Tested, Way, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
 };
-use asyncscope_view::inspect::{self, Inspection};
+use asyncscope_view::{
+    inspect::{self, Inspection},
+    sentences,
+};
 
-/// How `inspect` tells it.
+/// The format of what `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum InspectFormat {
     /// One JSON object.
     Json,
     /// Text.
@@ -27,14 +34,14 @@ pub enum Form {
     },
 }
 
-/// Tells what can be seen in a process (by id or name) or in a file (by path).
+/// Prints what can be seen in a process (by id or name) or in a file (by path).
 ///
 /// # Errors
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
-pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
+pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Result<()> {
     let (file, process, data) = if of.contains('/') || Path::new(of).is_file() {
-        (of.to_owned(), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
+        (PathBuf::from(of), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
     } else {
         let process = match of.parse() {
             Ok(pid) => Process::by_pid(pid)?,
@@ -45,27 +52,29 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         (process.executable_path().to_owned(), Some(process), data)
     };
     let pid = process.as_ref().map(|process| process.pid);
-    let not_watchable = |why: String| TargetError::NotWatchable { file: file.clone(), why };
-    let elf = Elf::parse(&data).map_err(not_watchable)?;
+    let shown = file.display().to_string();
+    let not_watchable = |why: String| TargetError::NotWatchable { file: shown.clone(), why };
+    let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
+    let elf = Elf::parse(&data).map_err(unreadable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
-    let path = here().unwrap_or_else(|| PathBuf::from(&file));
+    let path = here().unwrap_or_else(|| file.clone());
     let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
     let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(Error::msg)?,
+        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
-    let libraries = || process.iter().flat_map(|process| others::in_libraries(process, &mut Loaded::default()));
+    let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
     let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
     let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
     match &process {
         Some(process) => {
-            others::note(process, &mut Loaded::default(), &mut plan);
-            drop(http::see_calls(process, &mut plan, false, http::By::Either, http::For::EVERYTHING)?);
+            other_tokios::note(process, &mut Loaded::default(), &mut plan);
+            drop(syscalls::see(process, &mut plan, false, SyscallSource::Either, syscalls::Purpose::EVERYTHING)?);
         }
-        None => http::note_file(&mut plan),
+        None => syscalls::note_file(&mut plan),
     }
     let inspection = Inspection {
-        file: &file,
+        file: &shown,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
         current_task: plan.current_task,
@@ -74,17 +83,18 @@ pub fn inspect(of: &str, form: Form, names: &debug::Options) -> Result<()> {
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,
+        images: &plan.images(&shown),
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();
-    let told = match form {
-        Form::Json => inspect::json(&inspection, out),
-        Form::Text { each_hook } => inspect::text(&inspection, each_hook, out),
+    let written = match format {
+        InspectFormat::Json => inspect::json(&inspection, out),
+        InspectFormat::Text { each_hook } => inspect::text(&inspection, each_hook, out),
     };
-    told.context("cannot write to standard output")
+    written.context("cannot write to standard output")
 }
 
-/// Tells what this machine allows.
+/// Prints what this machine allows.
 ///
 /// # Errors
 ///
@@ -135,8 +145,8 @@ fn uprobes() -> Check {
 }
 
 fn capabilities() -> Check {
-    let missing = missing_capabilities();
-    if missing.contains("CAP_") {
+    if !lacking_capabilities().is_empty() {
+        let missing = missing_capabilities();
         return Err(format!(
             "capabilities: {missing} (CAP_BPF and CAP_PERFMON to load and attach, CAP_SYS_PTRACE to read the target); use sudo"
         ));

@@ -1,30 +1,27 @@
 //! Wiring: a decided plan is carried out, from a target or a recording to outputs.
 
+mod attach;
 mod clock;
+mod collect;
 mod command;
 mod dump;
 mod examine;
+#[cfg(feature = "otlp")]
 mod export;
-mod http;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_export.rs"]
+mod export;
 mod live;
-mod logs;
-mod observe;
-mod others;
 mod outputs;
+mod plan;
 mod privileges;
-mod progress;
-mod redact;
 mod report;
-mod sampler;
-mod start;
-mod traps;
-mod typed;
-mod watch;
+mod task_memory;
 
-pub use dump::{Dump, dump};
-pub use examine::{Form, doctor, inspect};
+pub use dump::dump;
+pub use examine::{InspectFormat, doctor, inspect};
 pub use export::Wanted as WantedSpans;
-pub use http::{By, Http};
-pub use live::{Live, attach, run};
+pub use live::{attach, run};
 pub use outputs::{Destination, Outputs, Wanted};
+pub use plan::{AttachOptions, AwaitChains, DumpPlan, HttpOptions, LivePlan, SyscallSource};
 pub use report::report;

@@ -113,6 +113,8 @@ const ARMED: &str = "hooks armed";
 
 #[derive(Debug, Deserialize)]
 struct Inspection {
+    /// The files that hooks are in: the executable first.
+    images: Vec<PathBuf>,
     hooks: Vec<Hook>,
 }
 
@@ -121,8 +123,8 @@ struct Hook {
     sees: String,
     /// `None` where the hook is missing.
     address: Option<u64>,
-    /// Begins with the library's name and a colon, where it is in one.
-    how: String,
+    /// Its place among the images.
+    image: usize,
 }
 
 /// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
@@ -131,11 +133,10 @@ fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
     let told = output(Command::new(build::agent()).args(["inspect", "--json", &pid.to_string()]))?;
     let found: Inspection = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
     let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
-    let libraries = libraries(&fs::read_to_string(format!("/proc/{pid}/maps"))?);
     let mut hooks: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
-    for Hook { sees, address, how } in &found.hooks {
+    for Hook { sees, address, image } in &found.hooks {
         let Some(address) = address.filter(|_| sees != "logs") else { continue };
-        let library = how.split_once(':').and_then(|(name, _)| libraries.get(name));
+        let library = found.images.get(*image).filter(|_| *image > 0);
         hooks.entry(library.unwrap_or(&executable).clone()).or_default().push(address);
     }
     let mut probes = Vec::new();
@@ -171,13 +172,6 @@ fn program(probes: &[String], pid: u32) -> String {
     count + &format!("interval:ms:100 {{ if (@ready == 0) {{ printf(\"{READY}\\n\"); @ready = 1; }} }}\n")
 }
 
-/// The files that the process has mapped, by their names without a path.
-fn libraries(maps: &str) -> BTreeMap<String, PathBuf> {
-    let paths = maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(5)).map(PathBuf::from);
-    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
-    paths.filter_map(named).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,11 +183,5 @@ mod tests {
         let of_size = |symbol: &object::Symbol<'_, '_>| symbol.kind() == SymbolKind::Text && symbol.size() > 8;
         let some = here.symbols().find(of_size).unwrap();
         assert_eq!(entries(&file, &[some.address() + 4, 1]).unwrap(), BTreeSet::from([some.address()]));
-    }
-
-    #[test]
-    fn finds_libraries() {
-        let maps = "7f0-7f1 r-xp 00000000 fe:00 1234  /usr/lib/libc.so.6\n7f2-7f3 rw-p 00000000 00:00 0\n";
-        assert_eq!(libraries(maps), BTreeMap::from([("libc.so.6".to_owned(), "/usr/lib/libc.so.6".into())]));
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Inspection {
     /// Whether it has symbols.
     pub(crate) symbols: bool,
     /// The names of its task types, in the order of their vtables.
-    pub(crate) types: Vec<String>,
+    pub(crate) types: Vec<Option<String>>,
     /// Whether it is known where tokio keeps the running task's id.
     pub(crate) running_known: bool,
     /// What is missing: what it would see, and why it is not there.
@@ -30,21 +30,30 @@ struct Said {
     symbols: usize,
     types: Vec<Type>,
     hooks: Vec<Hook>,
-    /// `Ok` with the place, or `Err` with a sentence.
+    /// `Ok` with the place, or `Err` with the reason.
     #[serde(default)]
     running: BTreeMap<String, IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Type {
-    name: String,
+    /// `None` where nothing but its vtable names it.
+    name: Option<String>,
+    #[serde(default)]
+    runtime: bool,
 }
 
 #[derive(Deserialize)]
 struct Hook {
     sees: String,
-    address: Option<u64>,
-    how: String,
+    /// `None` where the hook is there.
+    missing: Option<Missing>,
+}
+
+/// Why a hook is missing: a word, and the data of the case.
+#[derive(Deserialize)]
+struct Missing {
+    why: String,
 }
 
 impl Inspection {
@@ -63,18 +72,19 @@ impl Inspection {
 
     fn parse(text: &str) -> Result<Self> {
         let Said { symbols, types, hooks, running } = serde_json::from_str(text).context("inspect says no JSON")?;
-        let missing = hooks.into_iter().filter(|hook| hook.address.is_none());
+        let missing = hooks.into_iter().filter_map(|hook| Some((hook.sees, hook.missing?.why)));
+        let name = |ty: Type| ty.name.or_else(|| ty.runtime.then(|| "tokio worker".to_owned()));
         Ok(Self {
             symbols: symbols > 0,
             running_known: running.contains_key("Ok"),
-            types: types.into_iter().map(|ty| ty.name).collect(),
-            missing: missing.map(|hook| (hook.sees, hook.how)).collect(),
+            types: types.into_iter().map(name).collect(),
+            missing: missing.collect(),
         })
     }
 
     /// How many task types are named after their vtables only.
     pub(crate) fn unnamed(&self) -> usize {
-        self.types.iter().filter(|name| name.starts_with("task#")).count()
+        self.types.iter().filter(|name| name.is_none()).count()
     }
 
     /// Whether a hook of this kind is missing.
@@ -89,11 +99,11 @@ mod tests {
 
     #[test]
     fn reads_what_inspect_says() {
-        let text = r#"{"symbols":3,"running":{"Ok":{"below":8}},"types":[{"name":"svc::a"},{"name":"task#1f"}],"hooks":[
-            {"sees":"panic","address":null,"how":"no symbol"},{"sees":"wake","address":7,"how":"exchange"}]}"#;
+        let text = r#"{"symbols":3,"running":{"Ok":{"below":8}},"types":[{"name":"svc::a"},{"name":null}],"hooks":[
+            {"sees":"panic","image":0,"missing":{"why":"no-panic"}},{"sees":"wake","image":0,"address":7}]}"#;
         let inspection = Inspection::parse(text).unwrap();
-        let missing = vec![("panic".to_owned(), "no symbol".to_owned())];
-        let types = vec!["svc::a".to_owned(), "task#1f".to_owned()];
+        let missing = vec![("panic".to_owned(), "no-panic".to_owned())];
+        let types = vec![Some("svc::a".to_owned()), None];
         assert_eq!(inspection, Inspection { symbols: true, types, running_known: true, missing });
         assert_eq!(inspection.unnamed(), 1);
         assert!(inspection.misses("panic") && !inspection.misses("wake"));

@@ -1,121 +1,142 @@
 //! What can be seen in a target with the hooks that were found, and what to do about the rest.
 
-use super::{
-    calls::{self, TRANSFER},
-    h2,
-    layout::Layouts,
-    plan::Plan,
-    turns,
+use super::{calls, layout::Layouts, plan::Plan};
+use asyncscope_trace::facts::{
+    Ability, Aspect, Hook, Http2Part, Http2Unknown, MissingReason, NoLayouts, Proof, Remedy, Sees, Shortfall, Support,
+    TaskType,
 };
-use asyncscope_trace::facts::{Ability, Hook, Works};
-
-const WITH_SYMBOLS: &str =
-    "give the unstripped file of the same build with --debug-file, or keep the symbol table (`strip = \"debuginfo\"`)";
-
-const WITH_TYPES: &str = "or give the debug file of such a build with --debug-file";
 
 /// All abilities, in the order of their weight. `layouts`: those of the plan's task types, or why there are
 /// none.
 #[must_use]
-pub fn of(plan: &Plan, layouts: &Result<Layouts, String>) -> Vec<Ability> {
+pub fn of(plan: &Plan, layouts: &Result<Layouts, NoLayouts>) -> Vec<Ability> {
     let mut abilities = vec![
-        by_hooks(plan, "poll-start", "starts of polls", "raw::poll cannot be decoded"),
-        by_hooks(
-            plan,
-            "poll-end",
-            "ends of polls and of tasks",
-            "neither exchanges of the state word nor the functions that make them were found",
-        ),
-        by_hooks(plan, "wake", "wakes and who made them", "the waker's functions were not found"),
-        by_hooks(plan, "spawn", "spawns and parents", "no function that binds tasks was found"),
-        by_hooks(plan, "abort", "aborts", "no code that sets CANCELLED and NOTIFIED was found"),
-        by_hooks(plan, "panic", "panics", "the function that starts them was not found"),
-        by_hooks(plan, turns::TURN, "wakes by drivers through any waker", "no driver's turn was found"),
+        by_hooks(plan, Sees::PollStart, Aspect::PollStarts),
+        by_hooks(plan, Sees::PollEnd, Aspect::PollEnds),
+        by_hooks(plan, Sees::Wake, Aspect::Wakes),
+        by_hooks(plan, Sees::Spawn, Aspect::Spawns),
+        by_hooks(plan, Sees::Abort, Aspect::Aborts),
+        by_hooks(plan, Sees::Panic, Aspect::Panics),
+        by_hooks(plan, Sees::Turn, Aspect::DriverWakes),
         http(plan),
         names(plan),
         await_points(plan, layouts),
     ];
     // A program without h2 has no such hook, and none that is missing.
-    if plan.hooks.iter().any(|hook| hook.sees == h2::HEAD) {
-        abilities.push(by_hooks(plan, h2::HEAD, "HTTP/2 requests and responses (h2)", "h2 was not found"));
+    if plan.hooks.iter().any(|hook| hook.sees == Sees::Http2Head) {
+        abilities.push(by_hooks(plan, Sees::Http2Head, Aspect::Http2));
     }
     abilities
 }
 
-/// A hook sees what happens unless it says itself that it foretells or cannot tell something.
-fn is_exact(hook: &Hook) -> bool {
-    !hook.how.contains("foretold") && !hook.how.contains("not seen")
+/// A hook sees what happens, but for those at which the new state is computed beforehand, or the task's end is
+/// not seen.
+const fn is_exact(proof: &Proof) -> bool {
+    !matches!(proof, Proof::PollReturn | Proof::WakerEntry | Proof::TransitionEntry)
 }
 
-fn by_hooks(plan: &Plan, sees: &str, what: &'static str, without: &str) -> Ability {
-    let of_kind: Vec<&Hook> = plan.hooks.iter().filter(|hook| hook.sees == sees).collect();
-    let armed: Vec<&&Hook> = of_kind.iter().filter(|hook| hook.address.is_some()).collect();
-    let missing = of_kind.iter().find(|hook| hook.address.is_none());
-    let inexact = armed.iter().find(|hook| !is_exact(hook));
-    let (works, why) = match (armed.is_empty(), missing, inexact) {
-        (true, reason, _) => (Works::No, Some(reason.map_or(without, |hook| &hook.how))),
-        (false, Some(hook), _) => (Works::Partly, Some(hook.how.as_str())),
-        (false, None, Some(hook)) => (Works::Partly, Some(hook.how.as_str())),
-        (false, None, None) => (Works::Yes, None),
+fn by_hooks(plan: &Plan, sees: Sees, what: Aspect) -> Ability {
+    let of_kind = || plan.hooks.iter().filter(|hook| hook.sees == sees);
+    let missing = of_kind().find_map(|hook| Some((hook.image, hook.why_missing()?)));
+    let is_armed = of_kind().any(|hook| hook.armed().is_some());
+    let inexact = of_kind().filter_map(Hook::armed).map(|site| &site.proof).find(|proof| !is_exact(proof));
+    let works = match (is_armed, missing, inexact) {
+        (false, ..) => Support::No,
+        (true, None, None) => Support::Yes,
+        (true, ..) => Support::Partly,
     };
-    let by_symbol = why.is_some_and(|why| why.contains("symbol") && works != Works::Yes);
-    Ability { what, works, why: why.map(str::to_owned), remedy: by_symbol.then_some(WITH_SYMBOLS) }
+    let why = match (missing, inexact) {
+        _ if works == Support::Yes => None,
+        (Some((image, missing)), _) => Some(Shortfall::Hook { image, missing: missing.clone() }),
+        (None, Some(proof)) => Some(Shortfall::Inexact { proof: proof.clone() }),
+        (None, None) => Some(Shortfall::NoHook),
+    };
+    let remedy = why.as_ref().is_some_and(symbols_help).then_some(Remedy::Symbols);
+    Ability { what, works, why, remedy }
+}
+
+/// Whether more would be seen with symbols.
+fn symbols_help(why: &Shortfall) -> bool {
+    match why {
+        Shortfall::Hook { missing, .. } => lacks_symbols(missing),
+        Shortfall::Inexact { proof } => *proof == Proof::TransitionEntry,
+        _ => false,
+    }
+}
+
+fn lacks_symbols(missing: &MissingReason) -> bool {
+    match missing {
+        MissingReason::WakerDisagrees { .. }
+        | MissingReason::NoWaker
+        | MissingReason::NoPanic
+        | MissingReason::QueueDisagrees { .. }
+        | MissingReason::NoQueue { .. }
+        | MissingReason::NoTurn { .. }
+        | MissingReason::NoHttp2Symbols
+        | MissingReason::Http2Part { part: Http2Part::NoReceive { .. } }
+        | MissingReason::Http2Unknown { reason: Http2Unknown::NoQueueFrame } => true,
+        MissingReason::Http2Unknown { reason: Http2Unknown::Parts { parts } } => {
+            parts.iter().any(|part| matches!(part, Http2Part::NoReceive { .. }))
+        }
+        _ => false,
+    }
 }
 
 fn http(plan: &Plan) -> Ability {
-    let what = "HTTP/1 requests and responses on plain connections";
-    let encrypted = plan
-        .tls
-        .as_ref()
-        .map(|tls| format!("connections under TLS ({tls} is in it) are seen encrypted, and told nothing of"));
+    let ability = |works, why| Ability { what: Aspect::Http1, works, why, remedy: None };
+    let tls = plan.tls.clone();
     if let Some(why) = &plan.tracepoints {
-        let works = if encrypted.is_some() { Works::Partly } else { Works::Yes };
-        let by = format!("by the kernel's tracepoints, at a cost for every process of the machine ({why})");
-        let why = encrypted.map_or_else(|| by.clone(), |encrypted| format!("{encrypted}; {by}"));
-        return Ability { what, works, why: Some(why), remedy: None };
+        let works = if tls.is_some() { Support::Partly } else { Support::Yes };
+        return ability(works, Some(Shortfall::Connections { tls, tracepoints: Some(why.clone()) }));
     }
-    let missing = calls::lacking(&plan.hooks);
-    let armed = plan.hooks.iter().any(|hook| hook.sees == TRANSFER && hook.address.is_some());
-    let reason = plan.hooks.iter().find(|hook| hook.sees == TRANSFER && hook.address.is_none());
-    let (works, why) = match (missing.is_empty(), encrypted) {
-        (true, None) => (Works::Yes, None),
-        (true, encrypted) => (Works::Partly, encrypted),
-        (false, _) if !armed => {
-            let why = reason.map_or("no system call with a known number was found", |hook| &hook.how);
-            (Works::No, Some(why.to_owned()))
-        }
-        (false, _) => (Works::Partly, Some(format!("the system calls {} have no hook", missing.join(", ")))),
-    };
-    Ability { what, works, why, remedy: None }
+    let calls = calls::lacking(&plan.hooks);
+    let of_http = || plan.hooks.iter().filter(|hook| hook.sees == Sees::Http);
+    if calls.is_empty() {
+        let works = if tls.is_some() { Support::Partly } else { Support::Yes };
+        return ability(works, tls.map(|tls| Shortfall::Connections { tls: Some(tls), tracepoints: None }));
+    }
+    if of_http().any(|hook| hook.armed().is_some()) {
+        return ability(Support::Partly, Some(Shortfall::CallsWithoutHook { calls }));
+    }
+    let missing = of_http().find_map(|hook| Some((hook.image, hook.why_missing()?.clone())));
+    let why = missing.map_or(Shortfall::NoCalls, |(image, missing)| Shortfall::Hook { image, missing });
+    ability(Support::No, Some(why))
 }
 
 fn names(plan: &Plan) -> Ability {
-    let unnamed = plan.types.iter().filter(|ty| ty.name.starts_with("task#")).count();
-    let folded = plan.types.iter().filter(|ty| !ty.folded.is_empty()).count();
+    let unnamed = plan.types.iter().filter(|ty| is_unnamed(ty)).count();
+    let shared = plan.types.iter().filter(|ty| !ty.folded.is_empty() || ty.or_another).count();
     let all = plan.types.len();
     let works = if unnamed == all {
-        Works::No
-    } else if unnamed + folded > 0 {
-        Works::Partly
+        Support::No
+    } else if unnamed + shared > 0 {
+        Support::Partly
     } else {
-        Works::Yes
+        Support::Yes
     };
-    let why = (works != Works::Yes)
-        .then(|| format!("of {all} task types, {unnamed} have no name and {folded} share one with others"));
-    Ability { what: "names of tasks", works, why, remedy: (unnamed > 0).then_some(WITH_SYMBOLS) }
+    let why = (works != Support::Yes).then_some(Shortfall::Names { all, unnamed, shared });
+    Ability { what: Aspect::TaskNames, works, why, remedy: (unnamed > 0).then_some(Remedy::Symbols) }
 }
 
-fn await_points(plan: &Plan, layouts: &Result<Layouts, String>) -> Ability {
-    let what = "await points, with file and line";
+/// The runtime's own tasks need no symbol.
+pub(super) const fn is_unnamed(ty: &TaskType) -> bool {
+    ty.name.is_none() && !ty.runtime
+}
+
+fn await_points(plan: &Plan, layouts: &Result<Layouts, NoLayouts>) -> Ability {
+    let what = Aspect::AwaitPoints;
     let layouts = match layouts {
         Ok(layouts) => layouts,
-        Err(why) => return Ability { what, works: Works::No, why: Some(why.clone()), remedy: Some(WITH_TYPES) },
+        Err(reason) => {
+            let why = Some(Shortfall::NoLayouts { reason: *reason });
+            return Ability { what, works: Support::No, why, remedy: Some(Remedy::DebugInfo) };
+        }
     };
     let tasks = &layouts.program.tasks;
     let known = plan.vtables.iter().filter(|vtable| tasks.iter().any(|&(known, _)| known == vtable.address.0)).count();
     let all = plan.vtables.len();
-    let works = if known == all { Works::Yes } else { Works::Partly };
-    let why = (known < all).then(|| format!("how the futures of {} of {all} task types lie is not known", all - known));
+    let works = if known == all { Support::Yes } else { Support::Partly };
+    let why = (known < all).then_some(Shortfall::Layouts { all, unknown: all - known });
     Ability { what, works, why, remedy: None }
 }
 
@@ -123,24 +144,28 @@ fn await_points(plan: &Plan, layouts: &Result<Layouts, String>) -> Ability {
 mod tests {
     use super::*;
     use crate::{addr::ElfAddr, vtables::Vtable};
-    use asyncscope_trace::facts::TaskType;
+    use asyncscope_trace::facts::{HookSite, HookState, ImageId, SystemCall, TaskType, Tracepoints};
 
-    fn hook(sees: &str, how: &str, address: Option<u64>) -> Hook {
-        Hook { sees: sees.into(), address, instruction: String::new(), emulated: true, how: how.into() }
+    fn armed(sees: Sees, proof: Proof) -> Hook {
+        let site = HookSite { address: 1, instruction: String::new(), emulated: true, proof };
+        Hook { sees, image: ImageId::EXECUTABLE, state: HookState::Armed(site) }
     }
 
     #[test]
     fn hooks_tell_what_works() {
         let check = |hooks: Vec<Hook>, works, remedy: bool| {
-            let abilities = of(&Plan { hooks, ..Plan::default() }, &Err(String::new()));
-            let wake = abilities.iter().find(|ability| ability.what.starts_with("wakes")).unwrap();
-            assert_eq!((wake.works, wake.why.is_some(), wake.remedy.is_some()), (works, works != Works::Yes, remedy));
+            let abilities = of(&Plan { hooks, ..Plan::default() }, &Err(NoLayouts::NoTypes));
+            let wake = abilities.iter().find(|ability| ability.what == Aspect::Wakes).unwrap();
+            assert_eq!((wake.works, wake.why.is_some(), wake.remedy.is_some()), (works, works != Support::Yes, remedy));
         };
-        check(vec![hook("wake", "exchange", Some(1))], Works::Yes, false);
-        check(vec![hook("wake", "state foretold from the entry", Some(1))], Works::Partly, false);
-        check(vec![hook("wake", "exchange", Some(1)), hook("wake", "no symbol", None)], Works::Partly, true);
-        check(vec![hook("wake", "no symbol", None)], Works::No, true);
-        check(vec![hook("spawn", "exchange", Some(1))], Works::No, false);
+        let exchange = || armed(Sees::Wake, Proof::WakerExchange);
+        let missing = || Hook::missing(Sees::Wake, ImageId::EXECUTABLE, MissingReason::NoWaker);
+        check(vec![exchange()], Support::Yes, false);
+        check(vec![armed(Sees::Wake, Proof::WakerEntry)], Support::Partly, false);
+        check(vec![armed(Sees::Wake, Proof::TransitionEntry)], Support::Partly, true);
+        check(vec![exchange(), missing()], Support::Partly, true);
+        check(vec![missing()], Support::No, true);
+        check(vec![armed(Sees::Spawn, Proof::WakerExchange)], Support::No, false);
     }
 
     #[test]
@@ -160,55 +185,58 @@ mod tests {
             let mut layouts = Layouts::default();
             layouts.program.tasks = known.iter().map(|&address| (address, 0)).collect();
             let told = await_points(&plan, &Ok(layouts));
-            assert_eq!((told.works, told.why.is_some()), (works, works != Works::Yes), "{known:?}");
+            assert_eq!((told.works, told.why.is_some()), (works, works != Support::Yes), "{known:?}");
         };
-        check(&[1, 2], Works::Yes);
-        check(&[2], Works::Partly);
-        let without = await_points(&Plan::default(), &Err("no types".into()));
-        assert_eq!((without.works, without.why.as_deref()), (Works::No, Some("no types")));
+        check(&[1, 2], Support::Yes);
+        check(&[2], Support::Partly);
+        let without = await_points(&Plan::default(), &Err(NoLayouts::NoTypes));
+        let why = Shortfall::NoLayouts { reason: NoLayouts::NoTypes };
+        assert_eq!((without.works, without.why), (Support::No, Some(why)));
         assert!(without.remedy.is_some());
     }
 
     #[test]
     fn tracepoints_see_http_and_no_more_of_tls_than_hooks() {
-        let mut plan = Plan { tracepoints: Some("musl".into()), ..Plan::default() };
-        assert_eq!(http(&plan).works, Works::Yes);
+        let mut plan = Plan { tracepoints: Some(Tracepoints::AskedFor), ..Plan::default() };
+        assert_eq!(http(&plan).works, Support::Yes);
         plan.tls = Some("rustls".into());
         let Ability { works, why, .. } = http(&plan);
-        assert_eq!(works, Works::Partly);
-        assert!(why.is_some_and(|why| why.contains("rustls") && why.contains("musl")));
+        assert_eq!(works, Support::Partly);
+        let tracepoints = Some(Tracepoints::AskedFor);
+        assert_eq!(why, Some(Shortfall::Connections { tls: Some("rustls".into()), tracepoints }));
     }
 
     #[test]
     fn system_calls_tell_whether_http_is_seen() {
-        let check = |calls: &[&str], tls: Option<&str>, works| {
-            let hooks = calls.iter().map(|call| hook(TRANSFER, call, Some(1))).collect();
+        let check = |calls: &[SystemCall], tls: Option<&str>, works| {
+            let hooks = calls.iter().map(|&call| armed(Sees::Http, Proof::SystemCall { call })).collect();
             let plan = Plan { hooks, tls: tls.map(str::to_owned), ..Plan::default() };
             assert_eq!(http(&plan).works, works, "{calls:?}");
         };
-        const ALL: [&str; 7] = [
-            "libc.so.6: behind the system call read",
-            "libc.so.6: behind the system call write",
-            "behind the system calls readv, preadv2",
-            "behind the system calls writev, pwritev2",
-            "behind the system call recvfrom",
-            "behind the system call sendto",
-            "before the system call close",
+        const ALL: [SystemCall; 7] = [
+            SystemCall::Read,
+            SystemCall::Write,
+            SystemCall::ReadVector,
+            SystemCall::WriteVector,
+            SystemCall::Receive,
+            SystemCall::Send,
+            SystemCall::Close,
         ];
-        check(&ALL, None, Works::Yes);
-        check(&ALL, Some("rustls"), Works::Partly);
-        check(&ALL[1..], None, Works::Partly);
-        check(&[], None, Works::No);
+        check(&ALL, None, Support::Yes);
+        check(&ALL, Some("rustls"), Support::Partly);
+        check(&ALL[1..], None, Support::Partly);
+        check(&[], None, Support::No);
     }
 
     #[test]
     fn names_tell_what_works() {
-        let check = |names: &[&str], works| {
-            let types = names.iter().map(|&name| TaskType { name: name.into(), ..TaskType::default() }).collect();
+        let check = |names: &[Option<&str>], works| {
+            let types =
+                names.iter().map(|name| TaskType { name: name.map(str::to_owned), ..TaskType::default() }).collect();
             assert_eq!(super::names(&Plan { types, ..Plan::default() }).works, works);
         };
-        check(&["svc::a", "svc::b"], Works::Yes);
-        check(&["svc::a", "task#10"], Works::Partly);
-        check(&["task#10"], Works::No);
+        check(&[Some("svc::a"), Some("svc::b")], Support::Yes);
+        check(&[Some("svc::a"), None], Support::Partly);
+        check(&[None], Support::No);
     }
 }

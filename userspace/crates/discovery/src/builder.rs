@@ -1,4 +1,4 @@
-//! Collects hooks: each once, with what is to be told about it.
+//! Collects hooks: each once, with what is known about it.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::{
     plan::{Placement, Program},
     x86_64::{is_emulated, show},
 };
-use asyncscope_trace::facts::Hook;
+use asyncscope_trace::facts::{Hook, HookSite, HookState, ImageId, MissingReason, Proof, Sees};
 
 /// A growing list of placements.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<'e, 'data> Builder<'e, 'data> {
     }
 
     /// Places a probe on an instruction that was decoded in order from its function's start.
-    pub(super) fn place(&mut self, program: Program, instruction: &Instruction, cookie: u64, sees: &str, how: &str) {
+    pub(super) fn place(&mut self, program: Program, instruction: &Instruction, cookie: u64, sees: Sees, proof: Proof) {
         let address = ElfAddr(instruction.ip());
         let Some(offset) = self.elf.file_offset(address) else { return };
         if !self.seen.insert((program, address.0)) {
@@ -35,23 +35,13 @@ impl<'e, 'data> Builder<'e, 'data> {
         }
         let bytes = self.elf.bytes(address, instruction.len() as u64).to_vec();
         self.placements.push(Placement { program, address, offset, bytes, cookie });
-        self.hooks.push(Hook {
-            sees: sees.to_owned(),
-            address: Some(address.0),
-            instruction: show(instruction),
-            emulated: is_emulated(instruction),
-            how: how.to_owned(),
-        });
+        let site =
+            HookSite { address: address.0, instruction: show(instruction), emulated: is_emulated(instruction), proof };
+        self.hooks.push(Hook { sees, image: ImageId::EXECUTABLE, state: HookState::Armed(site) });
     }
 
     /// Notes a hook that is not there, and why.
-    pub(super) fn missing(&mut self, sees: &str, why: &str) {
-        self.hooks.push(Hook {
-            sees: sees.to_owned(),
-            address: None,
-            instruction: String::new(),
-            emulated: false,
-            how: why.to_owned(),
-        });
+    pub(super) fn missing(&mut self, sees: Sees, why: MissingReason) {
+        self.hooks.push(Hook::missing(sees, ImageId::EXECUTABLE, why));
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{elf::Elf, plan::Plan};
+use super::{elf::Elf, plan::Plan, procfs};
 use asyncscope_trace::facts::CurrentTask;
 
 /// A larger file is not read: no plan takes that much.
@@ -36,17 +36,13 @@ struct Kept<P> {
 /// # Errors
 ///
 /// Those of `discover`.
-pub fn plan(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, String>) -> Result<Plan, String> {
+pub fn plan<E>(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>) -> Result<Plan, E> {
     // A separate debug file may change without the executable.
     let Some(directory) = directory().filter(|_| elf.debug_file(false).is_none()) else { return discover(elf) };
     plan_in(&directory, elf, discover)
 }
 
-fn plan_in(
-    directory: &Path,
-    elf: &Elf<'_>,
-    discover: impl FnOnce(&Elf<'_>) -> Result<Plan, String>,
-) -> Result<Plan, String> {
+fn plan_in<E>(directory: &Path, elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>) -> Result<Plan, E> {
     let Some(build_id) = elf.build_id.as_deref().filter(|id| id.len() >= 16) else { return discover(elf) };
     let file = directory.join(format!("{build_id}.plan"));
     if let Some(plan) = kept(&file, build_id, elf) {
@@ -120,7 +116,7 @@ fn read(file: &Path) -> Option<Kept<Plan>> {
 
 /// This very build of asyncscope: another may find more, or know better.
 fn version() -> String {
-    let own = fs::metadata("/proc/self/exe").map(|own| (own.len(), own.mtime(), own.mtime_nsec()));
+    let own = fs::metadata(procfs::OWN_EXECUTABLE).map(|own| (own.len(), own.mtime(), own.mtime_nsec()));
     format!("{} {:?}", env!("CARGO_PKG_VERSION"), own.unwrap_or_default())
 }
 

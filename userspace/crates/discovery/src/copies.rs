@@ -18,14 +18,15 @@ use super::{
         waker::{self, Waker},
     },
 };
+use asyncscope_trace::facts::MissingReason;
 
-/// The task vtables of the tokio with the most task types, and a sentence about the others, if there are any.
+/// The task vtables of the tokio with the most task types, and what is missing of the others, if there are any.
 pub(super) fn of_one(
     code: &Code<'_, '_>,
     symbols: &Symbols,
     polls: &Flows,
     vtables: Vec<Vtable>,
-) -> (Vec<Vtable>, Option<String>) {
+) -> (Vec<Vtable>, Option<MissingReason>) {
     if is_sure_to_be_one(code.elf, symbols) {
         return (vtables, None);
     }
@@ -40,33 +41,24 @@ pub(super) fn of_one(
     let all = vtables.len();
     let of = vtables.into_iter().zip(loaded).filter(|(_, wakers)| wakers.contains(&most));
     let watched: Vec<Vtable> = of.map(|(vtable, _)| vtable).collect();
-    let why = format!(
-        "there is more than one tokio in it{}, and each counts its tasks by itself: watched is the one with {} of the \
-         {all} task types; {others} are of another one, and of {} it is not known",
-        named(code.elf),
-        watched.len(),
-        all - watched.len() - others
-    );
+    let mut versions = version::all(code.elf);
+    if versions.len() < 2 {
+        versions.clear();
+    }
+    let why = MissingReason::SeveralTokios { versions, watched: watched.len(), others, all };
     (watched, Some(why))
 }
 
-/// A sentence about tokios that may be in it and are too old to be seen, where it mentions several.
-pub(super) fn too_old(elf: &Elf<'_>) -> Option<String> {
+/// The tokios that may be in it and are too old to be seen, where it mentions several.
+pub(super) fn too_old(elf: &Elf<'_>) -> Option<MissingReason> {
     let versions = version::all(elf);
     let is_old = |version: &&String| {
         let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(u32::MAX));
         (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(u32::MAX)) < (1, 28)
     };
-    let old: Vec<&str> = versions.iter().filter(is_old).map(String::as_str).collect();
+    let old: Vec<String> = versions.iter().filter(is_old).cloned().collect();
     let some = !old.is_empty() && old.len() < versions.len();
-    some.then(|| {
-        format!("tokio {} is in it as well, whose tasks are not seen: asyncscope knows 1.28 and newer", old.join(", "))
-    })
-}
-
-fn named(elf: &Elf<'_>) -> String {
-    let versions = version::all(elf);
-    if versions.len() > 1 { format!(" ({})", versions.join(", ")) } else { String::new() }
+    some.then_some(MissingReason::TooOldTokios { versions: old })
 }
 
 /// By its symbols; without these, by the versions whose sources it names.

@@ -24,7 +24,9 @@ use super::{
         waker::{self, Waker},
     },
 };
-use asyncscope_trace::facts::{Driver, DriverCode, TaskType};
+use asyncscope_trace::facts::{
+    Driver, DriverCode, MissingReason, Proof, RunningUnknown, Sees, TaskType, VtableFunction,
+};
 
 /// Finds all that there is to be seen in the executable.
 ///
@@ -44,7 +46,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     let mut builder = Builder::new(elf);
     let several_tokios = others.is_some();
     for why in others.into_iter().chain(copies::too_old(elf)) {
-        builder.missing(OTHER_TOKIO, &why);
+        builder.missing(Sees::OtherTokio, why);
     }
     poll_starts(&mut builder, &code, &vtables);
     poll_ends(&mut builder, &code, &symbols, &polls, &vtables);
@@ -61,7 +63,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     let drivers = drivers(&symbols);
     let tokio = version::find(elf);
     let (running, running_unknown) = match running::find(&code, &vtables, tokio.as_deref()) {
-        Ok(place) => (Some(place), String::new()),
+        Ok(place) => (Some(place), RunningUnknown::default()),
         Err(why) => (None, why),
     };
     let polls = all_polls(&code, &polls, &vtables);
@@ -71,6 +73,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
         types,
         placements,
         hooks,
+        libraries: Vec::new(),
         unseen_spawns: spawns.unseen,
         drivers,
         tokio,
@@ -86,9 +89,6 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
         several_tokios,
     })
 }
-
-/// What is said to be missing where there is another tokio.
-pub const OTHER_TOKIO: &str = "another tokio";
 
 /// By the names that panic messages and symbols leave in the file.
 fn tls(elf: &Elf<'_>) -> Option<String> {
@@ -176,10 +176,11 @@ impl Flows {
 fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {
     for vtable in vtables {
         match entry::cheapest(code, vtable.poll, Register::RDI) {
-            Some(at) => builder.place(Program::PollStart, &at, 0, "poll-start", "task vtable by shape: raw::poll"),
-            None => {
-                builder.missing("poll-start", &format!("the poll function at {:#x} cannot be decoded", vtable.poll.0))
+            Some(at) => {
+                let proof = Proof::Vtable { function: VtableFunction::Poll };
+                builder.place(Program::PollStart, &at, 0, Sees::PollStart, proof)
             }
+            None => builder.missing(Sees::PollStart, MissingReason::PollUndecodable { function: vtable.poll.0 }),
         }
     }
 }
@@ -190,11 +191,11 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
         let Some(flow) = polls.0.get(&vtable.poll) else { continue };
         let before = builder.placements.len();
         let ends = flow.exchanges.values().filter(|exchange| !exchange.starts_running).count();
-        end_transitions(builder, flow, "raw::poll");
+        end_transitions(builder, flow, VtableFunction::Poll);
         if ends == 0 && builder.placements.len() == before {
             unproved.insert(vtable.poll);
         }
-        end_transitions(builder, &flow::follow(code, vtable.shutdown, FIRST), "raw::shutdown");
+        end_transitions(builder, &flow::follow(code, vtable.shutdown, FIRST), VtableFunction::Shutdown);
     }
     if unproved.is_empty() {
         return;
@@ -205,30 +206,19 @@ fn poll_ends(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbo
     for poll in unproved {
         let Some(flow) = polls.0.get(&poll) else { continue };
         for exit in flow.exits.values() {
-            builder.place(
-                Program::PollExit,
-                exit,
-                0,
-                "poll-end",
-                "return of raw::poll: whether the task is done is not seen",
-            );
+            builder.place(Program::PollExit, exit, 0, Sees::PollEnd, Proof::PollReturn);
         }
     }
 }
 
 /// All exchanges but the one that starts a poll.
-fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: &str) {
+fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: VtableFunction) {
     let unsets_waker = flow.exchanges.values().any(|exchange| exchange.unsets_waker);
     for exchange in flow.exchanges.values().filter(|exchange| !exchange.starts_running) {
-        let (watch, what) = end_of(exchange);
-        transition(builder, exchange, (watch, unsets_waker), "poll-end", &format!("{what} in {function}"));
-    }
-}
-
-fn end_of(exchange: &Exchange) -> (Watch, &'static str) {
-    match exchange.completes {
-        true => (Watch::TaskEnd, "exchange of the state word that completes tasks"),
-        false => (Watch::PollEnd, "exchange of the state word"),
+        let completes = exchange.completes;
+        let watch = if completes { Watch::TaskEnd } else { Watch::PollEnd };
+        let proof = Proof::Exchange { completes, function };
+        transition(builder, exchange, (watch, unsets_waker), Sees::PollEnd, proof);
     }
 }
 
@@ -243,13 +233,7 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
     for (name, cookie) in names {
         for function in symbols.ending(&[name]) {
             let Some(at) = entry::cheapest(code, function, Register::RDI) else { continue };
-            builder.place(
-                Program::TransitionEntry,
-                &at,
-                cookie as u64,
-                "poll-end",
-                "symbol; state foretold from the entry",
-            );
+            builder.place(Program::TransitionEntry, &at, cookie as u64, Sees::PollEnd, Proof::TransitionEntry);
             found += 1;
         }
     }
@@ -260,18 +244,19 @@ fn transition(
     builder: &mut Builder<'_, '_>,
     exchange: &Exchange,
     (watch, unsets_waker): (Watch, bool),
-    sees: &str,
-    how: &str,
+    sees: Sees,
+    proof: Proof,
 ) {
     let (Some(header), Some(new)) = (place_in_pt_regs(exchange.header), place_in_pt_regs(exchange.new)) else { return };
     let cookie = TransitionCookie { watch, header, new, caller: exchange.caller, unsets_waker };
-    builder.place(Program::Transition, &exchange.after, cookie.pack(), sees, how);
+    builder.place(Program::Transition, &exchange.after, cookie.pack(), sees, proof);
 }
 
 fn shutdowns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {
     for vtable in vtables {
         if let Some(at) = entry::cheapest(code, vtable.shutdown, Register::RDI) {
-            builder.place(Program::Shutdown, &at, 0, "shutdown", "task vtable by shape: raw::shutdown");
+            let proof = Proof::Vtable { function: VtableFunction::Shutdown };
+            builder.place(Program::Shutdown, &at, 0, Sees::Shutdown, proof);
         }
     }
 }
@@ -290,17 +275,12 @@ fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
             vec![waker.wake_by_val, waker.wake_by_ref]
         }
         (Some(waker), [_, ..]) => {
-            let named = symbols.name_at(waker.wake_by_val).unwrap_or("no symbol");
-            return builder.missing(
-                "wake",
-                &format!(
-                    "the waker vtable found by shape at {:#x} disagrees with the symbols ({named})",
-                    waker.address.0
-                ),
-            );
+            let named = symbols.name_at(waker.wake_by_val).map(str::to_owned);
+            let why = MissingReason::WakerDisagrees { vtable: waker.address.0, named };
+            return builder.missing(Sees::Wake, why);
         }
         (None, [_, ..]) => by_symbol,
-        _ => return builder.missing("wake", "no waker vtable that the poll functions share, and no symbols"),
+        _ => return builder.missing(Sees::Wake, MissingReason::NoWaker),
     };
     for function in functions {
         wake(builder, code, function);
@@ -310,31 +290,19 @@ fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
 fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
     let flow = flow::follow(code, function, FIRST);
     for exchange in flow.exchanges.values() {
-        transition(
-            builder,
-            exchange,
-            (Watch::Wake, false),
-            "wake",
-            "exchange of the state word in the waker's function",
-        );
+        transition(builder, exchange, (Watch::Wake, false), Sees::Wake, Proof::WakerExchange);
     }
     if flow.exchanges.is_empty()
         && let Some(at) = entry::cheapest(code, function, Register::RDI)
     {
-        builder.place(
-            Program::TransitionEntry,
-            &at,
-            EntryCookie::Wake as u64,
-            "wake",
-            "waker's function; state foretold from its entry",
-        );
+        builder.place(Program::TransitionEntry, &at, EntryCookie::Wake as u64, Sees::Wake, Proof::WakerEntry);
     }
 }
 
 fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let exchanges = abort::find(code);
     for exchange in &exchanges {
-        transition(builder, exchange, (Watch::Abort, false), "abort", "exchange of the state word by its constants");
+        transition(builder, exchange, (Watch::Abort, false), Sees::Abort, Proof::AbortExchange);
     }
     if !exchanges.is_empty() {
         return;
@@ -342,36 +310,28 @@ fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols)
     let functions = symbols.ending(&["::transition_to_notified_and_cancel"]);
     for function in &functions {
         if let Some(at) = entry::cheapest(code, *function, Register::RDI) {
-            builder.place(
-                Program::TransitionEntry,
-                &at,
-                EntryCookie::Abort as u64,
-                "abort",
-                "symbol; state foretold from the entry",
-            );
+            let cookie = EntryCookie::Abort as u64;
+            builder.place(Program::TransitionEntry, &at, cookie, Sees::Abort, Proof::TransitionEntry);
         }
     }
     if functions.is_empty() {
-        builder.missing("abort", "no code that sets CANCELLED and NOTIFIED: either nothing aborts, or when an abort makes a task ready is not seen");
+        builder.missing(Sees::Abort, MissingReason::NoAbort);
     }
 }
 
 fn panics(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let by_symbol = symbols.ending(&["::rust_panic", "rust_panic"]);
-    let (functions, how) = match by_symbol.as_slice() {
-        [] => (raise::find(code), "it makes an exception of Rust's"),
-        _ => (by_symbol, "symbol rust_panic"),
+    let (functions, proof) = match by_symbol.as_slice() {
+        [] => (raise::find(code), Proof::ExceptionRaised),
+        _ => (by_symbol, Proof::PanicSymbol),
     };
     for function in &functions {
         if let Some(at) = entry::cheapest(code, *function, Register::RSP) {
-            builder.place(Program::PanicStart, &at, 0, "panic", how);
+            builder.place(Program::PanicStart, &at, 0, Sees::Panic, proof.clone());
         }
     }
     if functions.is_empty() {
-        builder.missing(
-            "panic",
-            "no symbol rust_panic, and no code that starts to unwind: a task that panics looks like one that completes",
-        );
+        builder.missing(Sees::Panic, MissingReason::NoPanic);
     }
 }
 

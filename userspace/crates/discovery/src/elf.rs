@@ -16,6 +16,7 @@ use super::{
     addr::{ElfAddr, FileOffset},
     debug::{self, DebugFile, Source, Subprograms},
 };
+use asyncscope_trace::facts::Unreadable;
 
 /// A program has four loaded segments, or a few more; in a hostile file each may be the whole file.
 const SEGMENTS_MAX: usize = 64;
@@ -76,16 +77,15 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// A sentence: what the file is, where it is no ELF64 executable for this machine.
-    pub fn parse(data: &'data [u8]) -> Result<Self, String> {
+    /// What the file is, where it is no ELF64 executable for this machine.
+    pub fn parse(data: &'data [u8]) -> Result<Self, Unreadable> {
         if !data.starts_with(&elf::ELFMAG) {
-            return Err("is not an ELF file; asyncscope watches native Linux programs".to_owned());
+            return Err(Unreadable::NotElf);
         }
-        let file = ElfFile64::<LE>::parse(data)
-            .map_err(|error| format!("is not a 64-bit little-endian ELF file that can be read ({error})"))?;
+        let file = ElfFile64::<LE>::parse(data).map_err(|error| Unreadable::Malformed { error: error.to_string() })?;
         let header = file.elf_header();
         if header.e_machine(LE) != elf::EM_X86_64 {
-            return Err(format!("is built for machine {}, not for x86-64", header.e_machine(LE)));
+            return Err(Unreadable::Machine { machine: header.e_machine(LE).to_string() });
         }
         let segments = segments(&file);
         let program_headers = program_headers(header, &file, &segments);
@@ -116,8 +116,8 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// A sentence: what the other file is, where it is no ELF64 executable for this machine.
-    pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, String> {
+    /// What the other file is, where it is no ELF64 executable for this machine.
+    pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, Unreadable> {
         self.debug.path = Some(file.path());
         let Some(data) = file.data() else { return Ok(self) };
         let other = Self::parse(data)?;

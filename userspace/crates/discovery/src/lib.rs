@@ -20,8 +20,8 @@ pub mod lines;
 mod memory;
 pub mod names;
 pub mod plan;
-pub mod proc;
 pub mod process;
+pub mod procfs;
 pub mod rest;
 pub mod room;
 mod running;
@@ -36,7 +36,7 @@ mod version;
 pub mod vtables;
 pub mod x86_64;
 
-pub use discover::{OTHER_TOKIO, discover};
+pub use discover::discover;
 
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,23 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::{OsStr, OsString},
     fs::File,
     io::Read as _,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
 };
 
-use super::{addr::Bias, elf::Elf, process::Process, threads, version, vtables};
+use super::{
+    addr::Bias,
+    elf::Elf,
+    process::Process,
+    procfs::{self, Mapping},
+    version, vtables,
+};
 
 /// A larger library is not read.
 const LEN_MAX: u64 = 64 << 20;
@@ -38,7 +48,7 @@ impl Library {
     /// A path by which the kernel finds the file for as long as it is held.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+        procfs::own_descriptor(self.file.as_raw_fd())
     }
 
     /// How far it was moved; `None` where it is not loaded yet.
@@ -54,15 +64,15 @@ impl Library {
 #[must_use]
 pub fn of(process: &Process) -> Vec<Library> {
     let mut found: Vec<Library> = Vec::new();
-    for mapping in mapped(process).into_iter().filter(|mapping| makes_calls(&mapping.name)) {
+    for mapping in mapped(process).into_iter().filter(|mapping| makes_calls(&mapping.path)) {
         if found.len() == LIBRARIES_MAX {
             break;
         }
-        let library = mapping.read(process).map(|(file, data)| Library {
-            name: mapping.name,
+        let library = open(&mapping, process.pid).map(|(file, data)| Library {
+            name: mapping.name(),
             file,
             data,
-            mapped: Some((mapping.start, mapping.offset)),
+            mapped: Some((mapping.range.start, mapping.offset)),
         });
         found.extend(library);
     }
@@ -71,26 +81,26 @@ pub fn of(process: &Process) -> Vec<Library> {
 
 /// The files other than its executable that the process has code of, each once.
 fn mapped(process: &Process) -> Vec<Mapping> {
-    let maps = threads::maps(process.pid);
-    // The kernel escapes a line's end in it, and nothing else.
-    let escaped = process.executable.replace('\n', "\\012");
-    let mut names = BTreeSet::from([process.executable.clone(), escaped]);
-    let mappings = maps.lines().filter_map(Mapping::parse).filter(|mapping| names.insert(mapping.name.clone()));
-    mappings.take(MAPPED_MAX).collect()
+    let mut paths = BTreeSet::new();
+    let mappings = procfs::maps(process.pid).into_iter().filter(is_code_of_file);
+    let others = mappings.filter(|mapping| !process.is_executable(mapping));
+    others.filter(|mapping| paths.insert(mapping.path.clone())).take(MAPPED_MAX).collect()
 }
 
-/// What the process has loaded: names of files.
+fn is_code_of_file(mapping: &Mapping) -> bool {
+    mapping.is_code() && mapping.has_file()
+}
+
+/// What the process has loaded: paths of files.
 #[derive(Debug, Default)]
-pub struct Loaded(BTreeSet<String>);
+pub struct Loaded(BTreeSet<OsString>);
 
 impl Loaded {
     /// Looks at what was not loaded the last time, and tells of each that has a tokio of its own: which, and of
     /// what version if that is known.
     pub fn tokios(&mut self, process: &Process) -> Vec<(String, Option<String>)> {
-        let new = mapped(process).into_iter().filter(|mapping| self.0.insert(mapping.name.clone()));
-        new.filter_map(|mapping| Some((tokio_in(&mapping.read(process)?.1)?, mapping.name)))
-            .map(|(version, name)| (name, version))
-            .collect()
+        let new = mapped(process).into_iter().filter(|mapping| self.0.insert(mapping.path.clone()));
+        new.filter_map(|mapping| Some((mapping.name(), tokio_in(&open(&mapping, process.pid)?.1)?))).collect()
     }
 }
 
@@ -106,7 +116,7 @@ fn tokio_in(data: &[u8]) -> Option<Option<String>> {
 /// The C library that a program will load, which stands at its first instruction.
 #[must_use]
 pub fn to_be_loaded(process: &Process) -> Vec<Library> {
-    let root = PathBuf::from(format!("/proc/{}/root", process.pid));
+    let root = procfs::root(process.pid);
     let candidates = DIRECTORIES.iter().map(|directory| Path::new(directory).join("libc.so.6"));
     let found = candidates.filter_map(|file| {
         let (opened, data) = read(&root.join(&file))?;
@@ -148,50 +158,21 @@ impl Code {
 /// All code that the process has mapped of the file with this inode.
 #[must_use]
 pub fn code_of(process: &Process, inode: u64) -> Vec<Code> {
-    let maps = threads::maps(process.pid);
-    let mappings = maps.lines().filter_map(Mapping::parse).filter(|mapping| mapping.inode == inode);
-    let code = mappings.filter_map(|Mapping { range, start, offset, .. }| {
-        Some(Code { start, end: u64::from_str_radix(range.split_once('-')?.1, 16).ok()?, offset })
-    });
-    code.collect()
+    let mappings = procfs::maps(process.pid).into_iter().filter(is_code_of_file);
+    let of_file = mappings.filter(|mapping| mapping.inode == inode);
+    of_file.map(|Mapping { range, offset, .. }| Code { start: range.start, end: range.end, offset }).collect()
 }
 
-struct Mapping {
-    range: String,
-    start: u64,
-    offset: u64,
-    inode: u64,
-    name: String,
+/// The file: by its mapping, for which some kernels want more privileges, or by its name if it is the same.
+fn open(mapping: &Mapping, pid: u32) -> Option<(File, Vec<u8>)> {
+    let is_it = |(file, _): &(File, Vec<u8>)| file.metadata().is_ok_and(|data| data.ino() == mapping.inode);
+    let by_name = |path: PathBuf| read(&procfs::below_root(pid, &path)).filter(is_it);
+    read(&procfs::mapped_file(pid, &mapping.range)).or_else(|| mapping.paths().find_map(by_name))
 }
 
-impl Mapping {
-    /// The file: by its mapping, for which some kernels want more privileges, or by its name if it is the same.
-    fn read(&self, process: &Process) -> Option<(File, Vec<u8>)> {
-        let by_mapping = PathBuf::from(format!("/proc/{}/map_files/{}", process.pid, self.range));
-        let by_name = || {
-            let path = PathBuf::from(format!("/proc/{}/root{}", process.pid, self.name));
-            let is_it = |(file, _): &(File, Vec<u8>)| file.metadata().is_ok_and(|data| data.ino() == self.inode);
-            read(&path).filter(is_it)
-        };
-        read(&by_mapping).or_else(by_name)
-    }
-
-    /// A line such as `7f12a000-7f15b000 r-xp 00026000 fe:00 1234   /usr/lib/libc.so.6`, if it is of code.
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.splitn(6, ' ');
-        let (range, access, offset) = (fields.next()?, fields.next()?, fields.next()?);
-        let inode = fields.nth(1)?.parse().ok()?;
-        let name = fields.next()?.trim_start();
-        let start = u64::from_str_radix(range.split_once('-')?.0, 16).ok()?;
-        let offset = u64::from_str_radix(offset, 16).ok()?;
-        let is_code = access.contains('x') && name.starts_with('/');
-        is_code.then(|| Self { range: range.to_owned(), start, offset, inode, name: name.to_owned() })
-    }
-}
-
-fn makes_calls(name: &str) -> bool {
-    let file = name.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or_default();
-    ["libc.so", "libc-2.", "libpthread", "ld-musl", "libc.musl"].iter().any(|start| file.starts_with(start))
+fn makes_calls(path: &OsStr) -> bool {
+    let file = path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    ["libc.so", "libc-2.", "libpthread", "ld-musl", "libc.musl"].iter().any(|start| file.starts_with(start.as_bytes()))
 }
 
 #[cfg(test)]
@@ -200,23 +181,12 @@ mod tests {
 
     #[test]
     fn the_c_library_is_known_by_its_name() {
-        let check = |name, expected| assert_eq!(makes_calls(name), expected, "{name}");
+        let check = |name: &str, expected| assert_eq!(makes_calls(name.as_ref()), expected, "{name}");
         check("/usr/lib/x86_64-linux-gnu/libc.so.6", true);
         check("/lib/libc-2.31.so", true);
         check("/lib/libpthread-2.31.so (deleted)", true);
         check("/lib/ld-musl-x86_64.so.1", true);
         check("/usr/lib/libcrypto.so.3", false);
         check("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", false);
-    }
-
-    #[test]
-    fn lines_of_maps_are_read() {
-        let line = "7f12a000-7f15b000 r-xp 00026000 fe:00 1234                       /a b/libc.so.6 (deleted)";
-        let mapping = Mapping::parse(line).unwrap();
-        assert_eq!((mapping.start, mapping.offset, mapping.inode), (0x7f12_a000, 0x26000, 1234));
-        assert_eq!((mapping.range.as_str(), mapping.name.as_str()), ("7f12a000-7f15b000", "/a b/libc.so.6 (deleted)"));
-        assert!(Mapping::parse("7f12a000-7f15b000 rw-p 00026000 fe:00 1234 /lib/libc.so.6").is_none());
-        assert!(Mapping::parse("7f12a000-7f15b000 r-xp 00000000 00:00 0 ").is_none());
-        assert!(Mapping::parse("").is_none());
     }
 }

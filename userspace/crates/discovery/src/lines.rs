@@ -19,10 +19,7 @@ use super::{
     elf::Elf,
     names::demangled,
 };
-use asyncscope_trace::event::{
-    Function,
-    sample::{INLINED_MAX, shortened},
-};
+use asyncscope_trace::facts::{Function, INLINED_MAX, shortened};
 
 type Reader = EndianArcSlice<LittleEndian>;
 

@@ -8,9 +8,8 @@ use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv},
     unistd::Pid,
 };
-use procfs::{FromRead as _, process::Stat};
 
-use super::{addr::RuntimeAddr, threads};
+use super::{addr::RuntimeAddr, procfs};
 
 /// The memory of the program that ran when this was opened.
 #[derive(Debug)]
@@ -33,9 +32,9 @@ pub(super) struct Place {
 impl Place {
     /// `None` where that is not told, or no program is left.
     fn of(pid: Pid) -> Option<Self> {
-        threads::ask(pid.as_raw().unsigned_abs(), |thread| {
-            let stat = Stat::from_file(thread.join("stat")).ok()?;
-            let place = Self { code: stat.startcode, stack: stat.startstack };
+        procfs::of_any_thread(pid.as_raw().unsigned_abs(), |thread| {
+            let stat = procfs::stat_in(&thread)?;
+            let place = Self { code: stat.start_code, stack: stat.start_stack };
             Some(place).filter(|place| place.code != 0 && place.stack != 0)
         })
     }
@@ -43,7 +42,7 @@ impl Place {
 
 impl Memory {
     pub(super) fn open(pid: u32) -> io::Result<Self> {
-        match File::open(format!("/proc/{pid}/mem")) {
+        match File::open(procfs::memory_file(pid)) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Self::by_call(pid).ok_or(error),
             opened => opened.map(Self::Held),
         }
@@ -95,7 +94,7 @@ fn call(pid: Pid, address: RuntimeAddr, buffer: &mut [u8]) -> usize {
     match by(pid) {
         // The first thread has left: the memory is that of the others.
         Err(Errno::ESRCH) => {
-            let threads = threads::ids(pid.as_raw().unsigned_abs()).filter_map(|tid| i32::try_from(tid).ok());
+            let threads = procfs::tids(pid.as_raw().unsigned_abs()).filter_map(|tid| i32::try_from(tid).ok());
             threads.map(Pid::from_raw).find_map(|thread| by(thread).ok()).unwrap_or(0)
         }
         read => read.unwrap_or(0),

@@ -7,7 +7,9 @@ use super::{
     addr::{ElfAddr, FileOffset},
     vtables::Vtable,
 };
-use asyncscope_trace::facts::{CurrentTask, DriverCode, Hook, RunningTask, TaskKind, TaskType};
+use asyncscope_trace::facts::{
+    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, Tracepoints,
+};
 
 /// The eBPF programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,8 +122,11 @@ pub struct Plan {
     pub types: Vec<TaskType>,
     /// The probes to be placed; no two of one program at one address.
     pub placements: Vec<Placement>,
-    /// The same, and what is missing, for people.
+    /// What is known of these probes, and what is missing.
     pub hooks: Vec<Hook>,
+    /// The paths of libraries that have hooks, or lack them: see [`Self::image`].
+    #[serde(skip)]
+    pub libraries: Vec<String>,
     /// The kinds of tasks whose spawns may pass none of them.
     pub unseen_spawns: Vec<TaskKind>,
     /// The runtime's own users of wakers. Their addresses are the file's.
@@ -133,7 +138,7 @@ pub struct Plan {
     /// Where it stands by the code that writes it.
     pub running: Option<RunningTask>,
     /// Why that is not known, where it is not.
-    pub running_unknown: String,
+    pub running_unknown: RunningUnknown,
     /// tokio's version.
     pub tokio: Option<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
@@ -142,7 +147,7 @@ pub struct Plan {
     /// Why system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]
-    pub tracepoints: Option<String>,
+    pub tracepoints: Option<Tracepoints>,
     /// Functions in which a thread is while it polls, but for those that poll only the runtime's own
     /// tasks.
     pub poll_code: Vec<(ElfAddr, u64)>,
@@ -154,6 +159,24 @@ pub struct Plan {
     /// How HTTP/2 header blocks lie in memory, where they are seen.
     #[serde(with = "bytes")]
     pub http2: Option<Http2Layout>,
+}
+
+impl Plan {
+    /// The number of a library, which it gets the first time.
+    pub fn image(&mut self, library: &str) -> ImageId {
+        let known = self.libraries.iter().position(|path| path == library);
+        let place = known.unwrap_or_else(|| {
+            self.libraries.push(library.to_owned());
+            self.libraries.len() - 1
+        });
+        ImageId(u32::try_from(place + 1).unwrap_or(u32::MAX))
+    }
+
+    /// The paths of all files by their numbers.
+    #[must_use]
+    pub fn images(&self, executable: &str) -> Vec<String> {
+        std::iter::once(executable.to_owned()).chain(self.libraries.iter().cloned()).collect()
+    }
 }
 
 /// The layout as the bytes that the programs get.

@@ -1,10 +1,11 @@
 //! The process to be watched: its executable, where that lies in memory, its threads.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
-    os::fd::AsRawFd as _,
-    path::PathBuf,
+    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     elf::Elf,
     error::TargetError,
     memory::Memory,
+    procfs::{self, Mapping},
     threads::{self, First},
 };
 
@@ -29,8 +31,9 @@ pub struct Process {
     pub pid: u32,
     /// Its command name.
     pub name: String,
-    /// Its executable as the kernel names it, with ` (deleted)` where it is.
+    /// Its executable as the kernel names it, with ` (deleted)` where it is; to be shown.
     pub executable: String,
+    link: PathBuf,
     start_time: u64,
     /// `None`: it may not be read.
     memory: Option<Memory>,
@@ -44,7 +47,7 @@ impl Process {
     ///
     /// No such process, or none with an executable.
     pub fn by_pid(pid: u32) -> Result<Self, TargetError> {
-        let (start_time, _) = threads::start_time_and_state(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?;
+        let start_time = procfs::stat(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?.start_time;
         let first = threads::first_settled(pid, start_time);
         let refused = |error: io::Error| match error.kind() {
             io::ErrorKind::PermissionDenied => not_permitted(pid),
@@ -52,14 +55,14 @@ impl Process {
             _ if threads::first(pid, start_time) == First::Gone => TargetError::NoSuchProcess(pid),
             _ => TargetError::NoExecutable(pid),
         };
-        let link = format!("/proc/{pid}/exe");
-        let executable = fs::read_link(&link).map_err(refused)?;
+        let executable = procfs::executable_link(pid);
+        let link = fs::read_link(&executable).map_err(refused)?;
         // The memory first: an exec between the two leaves none, where the other way round it would leave
         // the memory of one program and the file of another.
         let memory = Memory::open(pid).ok();
-        let file = File::open(&link).map_err(refused)?;
-        let name = comm(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?;
-        Ok(Self { pid, name, executable: executable.to_string_lossy().into_owned(), start_time, memory, file })
+        let file = File::open(&executable).map_err(refused)?;
+        let name = procfs::comm(pid, pid).ok_or(TargetError::NoSuchProcess(pid))?;
+        Ok(Self { pid, name, executable: link.to_string_lossy().into_owned(), link, start_time, memory, file })
     }
 
     /// Finds a process by the id that it has in the pid namespace of another process, such as a container's
@@ -69,9 +72,10 @@ impl Process {
     ///
     /// No such process there, or none with an executable.
     pub fn by_pid_in_namespace_of(member: u32, pid: u32) -> Result<Self, TargetError> {
-        let namespace = pid_namespace(member).ok_or(TargetError::NoSuchProcess(member))?;
-        let is_it = |candidate: &u32| {
-            innermost_pid(*candidate) == Some(pid) && pid_namespace(*candidate).as_ref() == Some(&namespace)
+        let namespace = procfs::namespace(member, "pid").map_err(|_| TargetError::NoSuchProcess(member))?;
+        let is_it = |&candidate: &u32| {
+            procfs::status(candidate, candidate).is_ok_and(|status| status.innermost_id == Some(pid))
+                && procfs::namespace(candidate, "pid").is_ok_and(|its| its == namespace)
         };
         let found = all_pids()?.find(is_it).ok_or(TargetError::NotInNamespace { pid, member })?;
         Self::by_pid(found)
@@ -101,15 +105,20 @@ impl Process {
 
     /// Where its executable lies, or lay before it was deleted, as the process itself sees it.
     #[must_use]
-    pub fn executable_path(&self) -> &str {
-        self.executable.trim_end_matches(" (deleted)")
+    pub fn executable_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(procfs::without_deleted(self.link.as_os_str().as_bytes())))
+    }
+
+    /// Reports a mapping of its executable.
+    pub(super) fn is_executable(&self, mapping: &Mapping) -> bool {
+        mapping.is_of(&self.link)
     }
 
     /// A path by which the kernel finds the executable's file for as long as this lives, even if it was
     /// replaced or deleted, lies in another mount namespace, or the process runs another one meanwhile.
     #[must_use]
     pub fn executable_link(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+        procfs::own_descriptor(self.file.as_raw_fd())
     }
 
     /// The executable's bytes.
@@ -134,8 +143,7 @@ impl Process {
     ///
     /// The process ended, or may not be looked at.
     pub fn bias(&self, elf: &Elf<'_>) -> Result<Bias, TargetError> {
-        let headers = fs::read(format!("/proc/{}/auxv", self.pid)).ok().and_then(|auxv| headers_of(&auxv));
-        let bias = match headers {
+        let bias = match procfs::auxiliary(self.pid, AT_PHDR) {
             Some(headers) => Some(headers.wrapping_sub(elf.program_headers.0)),
             None => self.bias_by_mapping(elf),
         };
@@ -143,8 +151,9 @@ impl Process {
     }
 
     fn bias_by_mapping(&self, elf: &Elf<'_>) -> Option<u64> {
-        let start = first_mapping(&threads::maps(self.pid), &self.executable)?;
-        Some(start.wrapping_sub(elf.at_file_start()?.0))
+        let maps = procfs::maps(self.pid);
+        let first = maps.iter().find(|mapping| mapping.offset == 0 && self.is_executable(mapping))?;
+        Some(first.range.start.wrapping_sub(elf.at_file_start()?.0))
     }
 
     /// Reads the target's memory. Fewer bytes than asked for, where a page is not there.
@@ -169,19 +178,19 @@ impl Process {
     /// What it runs now, as the kernel names it.
     #[must_use]
     pub fn executable_now(&self) -> Option<String> {
-        Some(threads::link(self.pid, "exe")?.to_string_lossy().into_owned())
+        Some(procfs::link(self.pid, "exe")?.to_string_lossy().into_owned())
     }
 
     /// The ids and names of its threads now.
     #[must_use]
     pub fn threads(&self) -> Vec<(u32, String)> {
-        threads::ids(self.pid).filter_map(|tid| Some((tid, comm(self.pid, tid)?))).collect()
+        procfs::tids(self.pid).filter_map(|tid| Some((tid, procfs::comm(self.pid, tid)?))).collect()
     }
 
     /// The name of one thread, while it lives.
     #[must_use]
     pub fn thread_name(&self, tid: u32) -> Option<String> {
-        comm(self.pid, tid)
+        procfs::comm(self.pid, tid)
     }
 
     /// Whether the process still runs: a thread of it does, and its id has not been reused.
@@ -218,32 +227,12 @@ impl Process {
             // It may not be looked at, but is there.
             told => Some(told),
         };
-        !self.is_alive() || threads::ask(self.pid, executable).is_none()
+        !self.is_alive() || procfs::of_any_thread(self.pid, executable).is_none()
     }
 
     fn gone_or_forbidden(&self) -> TargetError {
         if self.is_ending() { TargetError::Ended(self.pid) } else { not_permitted(self.pid) }
     }
-}
-
-/// `AT_PHDR` of an auxiliary vector.
-fn headers_of(auxv: &[u8]) -> Option<u64> {
-    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
-    let mut pairs = auxv.chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..])));
-    pairs.find(|pair| pair.0 == Some(AT_PHDR))?.1
-}
-
-/// Where the start of this file is mapped first: the kernel writes the path there as it does in the link
-/// to the executable.
-/// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/task_mmu.c#L270-L331>
-fn first_mapping(maps: &str, file: &str) -> Option<u64> {
-    const PATH_FIELD: usize = 6;
-    let of_file = |line: &&str| {
-        let mut fields = line.splitn(PATH_FIELD, ' ');
-        fields.nth(2) == Some("00000000") && fields.nth(2).is_some_and(|path| path.trim_start() == file)
-    };
-    let line = maps.lines().find(of_file)?;
-    u64::from_str_radix(line.split_once('-')?.0, 16).ok()
 }
 
 fn not_permitted(pid: u32) -> TargetError {
@@ -252,60 +241,20 @@ fn not_permitted(pid: u32) -> TargetError {
 
 /// The executable of the process, if that is its file's name, or the process's.
 fn executable_if_named(pid: u32, name: &str) -> Option<String> {
-    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok()?.to_string_lossy().into_owned();
-    let file = executable.trim_end_matches(" (deleted)").rsplit('/').next();
-    let is_named = file == Some(name) || comm(pid, pid).as_deref() == Some(name);
-    is_named.then_some(executable)
+    let link = fs::read_link(procfs::executable_link(pid)).ok()?;
+    let path = procfs::without_deleted(link.as_os_str().as_bytes());
+    let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_named = String::from_utf8_lossy(file) == name || procfs::comm(pid, pid).as_deref() == Some(name);
+    is_named.then(|| link.to_string_lossy().into_owned())
 }
 
 fn all_pids() -> Result<impl Iterator<Item = u32>, TargetError> {
-    let processes = fs::read_dir("/proc").map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })?;
-    Ok(processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
-}
-
-fn pid_namespace(pid: u32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
-}
-
-/// The id of a process in its own pid namespace, the last in `NSpid`.
-/// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
-fn innermost_pid(pid: u32) -> Option<u32> {
-    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status).into_owned();
-    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
-fn comm(pid: u32, tid: u32) -> Option<String> {
-    let comm = fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned())
+    procfs::pids().map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MAPS: &str = "\
-55e0c8200000-55e0c8240000 r--p 00000000 fe:00 11  /usr/lib/other
-55e0c8a00000-55e0c8a40000 r--p 00000000 fe:00 12                         /srv/a b (deleted)
-55e0c8a40000-55e0c8b00000 r-xp 00040000 fe:00 12                         /srv/a b (deleted)
-7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                          [stack]
-";
-
-    #[test]
-    fn the_place_of_a_file_in_memory() {
-        assert_eq!(first_mapping(MAPS, "/srv/a b (deleted)"), Some(0x55e0_c8a0_0000));
-        assert_eq!(first_mapping(MAPS, "/srv/a b"), None);
-        assert_eq!(first_mapping("", "/srv/a"), None);
-        assert_eq!(first_mapping("x", "/srv/a"), None);
-    }
-
-    #[test]
-    fn program_headers_by_the_auxiliary_vector() {
-        let vector = [6, 4096, AT_PHDR, 0x40, 0, 0].map(u64::to_le_bytes).concat();
-        assert_eq!(headers_of(&vector), Some(0x40));
-        assert_eq!(headers_of(&vector[..20]), None);
-        assert_eq!(headers_of(&[]), None);
-    }
 
     #[test]
     fn both_ways_agree_on_this_process() {

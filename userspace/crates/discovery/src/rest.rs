@@ -7,9 +7,8 @@
 use super::{
     addr::{Bias, RuntimeAddr},
     plan::Plan,
-    proc,
     process::Process,
-    threads,
+    procfs,
 };
 
 /// A deeper stack than this is not looked at.
@@ -42,12 +41,7 @@ impl Mappings {
     /// As they are now; none if the process has ended.
     #[must_use]
     pub fn of(process: &Process) -> Self {
-        let maps = threads::maps(process.pid);
-        let range = |line: &str| {
-            let (start, end) = line.split_once(' ')?.0.split_once('-')?;
-            Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
-        };
-        Self(maps.lines().filter_map(range).collect())
+        Self(procfs::maps(process.pid).into_iter().map(|mapping| (mapping.range.start, mapping.range.end)).collect())
     }
 
     /// The end of the mapping that the address lies in.
@@ -77,24 +71,15 @@ pub fn is_outside(
 #[derive(Debug, PartialEq, Eq)]
 struct Sleep {
     stack_pointer: u64,
-    switches: Vec<String>,
+    switches: (u64, u64),
 }
 
 impl Sleep {
     /// `None` if the thread is not asleep in a system call, or may not be looked at.
     fn of(pid: u32, tid: u32) -> Option<Self> {
-        let switches = switches(pid, tid)?;
-        let syscall = proc::text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
-        let mut words = syscall.split_ascii_whitespace().rev();
-        let _pc = words.next()?;
-        let stack_pointer = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-        Some(Self { stack_pointer, switches })
+        let switches = procfs::status(pid, tid).ok()?.switches;
+        Some(Self { stack_pointer: procfs::sleeping_stack_pointer(pid, tid)?, switches })
     }
-}
-
-fn switches(pid: u32, tid: u32) -> Option<Vec<String>> {
-    let status = proc::text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    Some(status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect())
 }
 
 fn stack_is_clear(process: &Process, stack_pointer: u64, poll_code: &PollCode, mappings: &Mappings) -> bool {

@@ -11,7 +11,7 @@ use super::{
         running::{self, Place},
     },
 };
-use asyncscope_trace::facts::{CurrentTask, RunningTask};
+use asyncscope_trace::facts::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
 
 /// More poll functions than this are not asked: they would say the same.
 const POLLS_MAX: usize = 256;
@@ -21,12 +21,16 @@ const CONTEXT: &str = "5tokio7runtime7context7CONTEXT";
 /// <https://github.com/tokio-rs/tokio/pull/6961>
 const NEVER_ZERO: u32 = 43;
 
-/// The place, or in a sentence why none is proved.
+/// The place, or why none is proved.
 ///
 /// # Errors
 ///
 /// The poll functions' code does not tell it, or contradicts itself or what else is known.
-pub(super) fn find(code: &Code<'_, '_>, vtables: &[Vtable], tokio: Option<&str>) -> Result<RunningTask, String> {
+pub(super) fn find(
+    code: &Code<'_, '_>,
+    vtables: &[Vtable],
+    tokio: Option<&str>,
+) -> Result<RunningTask, RunningUnknown> {
     let polls: BTreeSet<_> = vtables.iter().map(|vtable| (vtable.poll, vtable.id_offset)).collect();
     let every = polls.len().div_ceil(POLLS_MAX).max(1);
     let mut found: BTreeMap<Place, usize> = BTreeMap::new();
@@ -39,45 +43,32 @@ pub(super) fn find(code: &Code<'_, '_>, vtables: &[Vtable], tokio: Option<&str>)
     }
     let (place, agree) = match found.into_iter().collect::<Vec<_>>()[..] {
         [one] => one,
-        [] => {
-            return Err(format!(
-                "none of {asked} poll functions is seen to keep its task's id in the executable's own thread-local \
-                 memory (a library's is not followed)"
-            ));
-        }
-        ref several => return Err(format!("poll functions keep their task's id at {} places", several.len())),
+        [] => return Err(RunningUnknown::NotKept { asked }),
+        ref several => return Err(RunningUnknown::Places { count: several.len() }),
     };
-    let how = format!("{agree} of {asked} poll functions keep the id of their task there, by their code");
-    let how = check_symbol(code.elf, place, how)?;
+    let in_context = check_symbol(code.elf, place)?;
     check_version(place, tokio)?;
-    Ok(RunningTask { below: place.below, tagged: place.tagged, how })
+    let proof = RunningProof::Code { agree, asked, in_context };
+    Ok(RunningTask { below: place.below, tagged: place.tagged, proof })
 }
 
-/// The place must lie in the variable where a symbol tells where that is.
-fn check_symbol(elf: &Elf<'_>, place: Place, how: String) -> Result<String, String> {
+/// The place must lie in the variable where a symbol tells where that is. Returns whether one does.
+fn check_symbol(elf: &Elf<'_>, place: Place) -> Result<bool, RunningUnknown> {
     let below = u64::from(place.below);
     if below > elf.thread_local_len() {
-        return Err(format!("the code's place, {below:#x} below %fs, is outside of the executable's variables"));
+        return Err(RunningUnknown::Outside { below: place.below });
     }
-    let Some((address, len)) = elf.thread_local_symbol(CONTEXT) else { return Ok(how) };
+    let Some((address, len)) = elf.thread_local_symbol(CONTEXT) else { return Ok(false) };
     let at = elf.thread_local_len() - below;
     let inside = at >= address && at + 8 <= address.saturating_add(len);
-    if inside {
-        Ok(format!("{how}, in tokio's CONTEXT by its symbol"))
-    } else {
-        Err(format!("the code's place, {below:#x} below %fs, is not in tokio's CONTEXT by its symbol"))
-    }
+    if inside { Ok(true) } else { Err(RunningUnknown::NotInContext { below: place.below }) }
 }
 
 /// Whether ids of that version need a tag must be what the code shows.
-fn check_version(place: Place, tokio: Option<&str>) -> Result<(), String> {
-    match tokio.and_then(needs_tag) {
-        Some(needed) if needed != place.tagged => {
-            let with = if place.tagged { "with" } else { "without" };
-            let version = tokio.unwrap_or_default();
-            Err(format!(
-                "the code keeps ids {with} a word that says whether there is one, which tokio {version} does not"
-            ))
+fn check_version(place: Place, tokio: Option<&str>) -> Result<(), RunningUnknown> {
+    match tokio.and_then(|version| Some((version, needs_tag(version)?))) {
+        Some((version, needed)) if needed != place.tagged => {
+            Err(RunningUnknown::Tag { tagged: place.tagged, tokio: version.to_owned() })
         }
         _ => Ok(()),
     }
@@ -96,15 +87,14 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Why none is known for sure, in a sentence.
-    pub fn running_task(&self) -> Result<RunningTask, String> {
+    /// Why none is known for sure.
+    pub fn running_task(&self) -> Result<RunningTask, RunningUnknown> {
         let observed = self.current_task;
         match (&self.running, observed) {
-            (Some(proved), Some(observed)) if proved.below != observed.below => Err(format!(
-                "the code keeps the id {:#x} below %fs, but it was observed {:#x} below",
-                proved.below, observed.below
-            )),
-            (Some(proved), _) => Ok(proved.clone()),
+            (Some(proved), Some(observed)) if proved.below != observed.below => {
+                Err(RunningUnknown::Contradicted { code: proved.below, observed: observed.below })
+            }
+            (Some(proved), _) => Ok(*proved),
             (None, Some(observed)) if self.tokio.as_deref().and_then(needs_tag) == Some(false) => {
                 Ok(by_observation(observed))
             }
@@ -115,15 +105,14 @@ impl Plan {
 
 fn by_observation(observed: CurrentTask) -> RunningTask {
     let CurrentTask { below, looks, agree, tasks } = observed;
-    let how = format!("it stood there in {agree} of {looks} looks at polls of {tasks} tasks");
-    RunningTask { below, tagged: false, how }
+    RunningTask { below, tagged: false, proof: RunningProof::Observation { agree, looks, tasks } }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(proved: Option<u32>, observed: Option<u32>, tokio: Option<&str>) -> Result<u32, String> {
+    fn plan(proved: Option<u32>, observed: Option<u32>, tokio: Option<&str>) -> Result<u32, RunningUnknown> {
         let running = proved.map(|below| RunningTask { below, ..RunningTask::default() });
         let current_task = observed.map(|below| CurrentTask { below, ..CurrentTask::default() });
         let tokio = tokio.map(str::to_owned);

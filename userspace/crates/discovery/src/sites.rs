@@ -21,7 +21,7 @@ pub(super) const CALLERS_MAX: usize = 256;
 /// No more sites than this are named.
 const NAMED_MAX: usize = 4;
 
-/// `spawned in svc::accept_loop`, by vtable, where the symbols tell.
+/// The functions that spawn the tasks, such as `svc::accept_loop`, by vtable, where the symbols tell.
 pub(super) fn names(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> BTreeMap<ElfAddr, String> {
     if vtables.is_empty() || code.elf.symbols().is_empty() {
         return BTreeMap::new();
@@ -51,7 +51,7 @@ pub(super) fn names(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> BTreeMa
 fn named(elf: &Elf<'_>, functions: &BTreeSet<ElfAddr>) -> Option<String> {
     let names: Option<BTreeSet<String>> = functions.iter().map(|&function| programs_own(elf, function)).collect();
     let names = names.filter(|names| (1..=NAMED_MAX).contains(&names.len()))?;
-    Some(format!("spawned in {}", names.into_iter().collect::<Vec<_>>().join(" | ")))
+    Some(names.into_iter().collect::<Vec<_>>().join(" | "))
 }
 
 /// The function's name, if it is not a library's.

@@ -5,10 +5,9 @@
 //! (<https://man7.org/linux/man-pages/man7/sock_diag.7.html>).
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
@@ -16,6 +15,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
+use super::procfs;
 use asyncscope_trace::facts::InExchange;
 
 /// `SOCK_DIAG_BY_FAMILY`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/sock_diag.h#L7>
@@ -37,8 +37,6 @@ const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 /// Sockets of a network namespace that are looked at.
 const SOCKETS_MAX: usize = 1 << 20;
-/// Descriptors of the target that are looked at.
-const DESCRIPTORS_MAX: usize = 1 << 20;
 /// The kernel's answers come in pieces of at most this many bytes.
 const PIECE: usize = 1 << 16;
 
@@ -97,19 +95,15 @@ impl Socket {
 }
 
 fn inodes(pid: u32) -> io::Result<HashSet<u32>> {
-    let links = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten().take(DESCRIPTORS_MAX);
-    let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
-    let inode = |target: &Path| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
-    Ok(targets.filter_map(|target| inode(&target)).collect())
+    Ok(procfs::own_sockets(pid)?.filter_map(|inode| u32::try_from(inode).ok()).collect())
 }
 
 /// A socket that asks in the target's network namespace. A thread of its own goes there.
 fn open(pid: u32) -> io::Result<OwnedFd> {
-    let namespace = format!("/proc/{pid}/ns/net");
-    if fs::read_link(&namespace)? == fs::read_link("/proc/self/ns/net")? {
+    if procfs::namespace(pid, "net")? == procfs::own_namespace("net")? {
         return open_here();
     }
-    let there = File::open(namespace)?;
+    let there = File::open(procfs::namespace_file(pid, "net"))?;
     let opened = std::thread::spawn(move || {
         setns(there, CloneFlags::CLONE_NEWNET)?;
         open_here()

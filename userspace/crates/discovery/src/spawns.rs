@@ -14,7 +14,7 @@ use super::{
     vtables::Vtable,
     x86_64::{bind, code::Code, entry, place_in_pt_regs, queue, worker},
 };
-use asyncscope_trace::facts::TaskKind;
+use asyncscope_trace::facts::{KnownBy, MissingReason, Proof, Sees, TaskKind, TaskQueue};
 
 /// How the symbol of the queue of a `LocalSet` ends.
 const LOCAL_QUEUE: &str = "::task::local::Shared::schedule";
@@ -44,9 +44,9 @@ pub(super) fn find(
     let schedules: BTreeSet<ElfAddr> = vtables.iter().map(|vtable| vtable.schedule).collect();
     let pool = Queue {
         way: SpawnWay::Blocking,
+        kind: TaskQueue::BlockingPool,
         ending: "::Spawner::spawn_task",
         within: "tokio::runtime::blocking::",
-        without: "parents of blocking tasks are unknown",
         functions: queue::of_blocking_pool(code, &bound)
             .into_iter()
             .map(|function| (function, Register::RSI))
@@ -64,9 +64,9 @@ pub(super) fn find(
     spawns.local = local.iter().map(|&(schedule, _)| schedule).chain(by_symbol).collect();
     let set = Queue {
         way: SpawnWay::Local,
+        kind: TaskQueue::LocalSet,
         ending: LOCAL_QUEUE,
         within: "tokio::task::local::",
-        without: "parents of LocalSet's tasks are unknown",
         functions: local.into_iter().map(|(_, found)| found).collect(),
         unused: if symbols.are_missing() {
             !version::may_have_source(code.elf, "task/local.rs")
@@ -85,19 +85,16 @@ fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
     let by_symbol = symbols.ending(&["::bind_inner"]);
     for bind in binds {
         if bind.second_argument {
-            let how = if by_symbol.contains(&bind.function) {
-                "bind_inner, by what it does and by symbol"
-            } else {
-                "bind_inner, by what it does"
-            };
-            at_entry(builder, code, bind.function, Register::RSI, SpawnWay::Owned, how);
+            let known = if by_symbol.contains(&bind.function) { KnownBy::CodeAndSymbol } else { KnownBy::Code };
+            at_entry(builder, code, bind.function, Register::RSI, SpawnWay::Owned, Proof::Bind { known });
         } else if let Some(header) = place_in_pt_regs(bind.header) {
             let cookie = SpawnCookie { way: SpawnWay::Owned, header, at_entry: false };
-            builder.place(Program::Spawn, &bind.at, cookie.pack(), "spawn", "inlined bind_inner, by what it does");
+            builder.place(Program::Spawn, &bind.at, cookie.pack(), Sees::Spawn, Proof::InlinedBind);
         }
     }
     for function in by_symbol.iter().filter(|function| !binds.iter().any(|bind| bind.function == **function)) {
-        at_entry(builder, code, *function, Register::RSI, SpawnWay::Owned, "bind_inner, by symbol alone");
+        let proof = Proof::Bind { known: KnownBy::Symbol };
+        at_entry(builder, code, *function, Register::RSI, SpawnWay::Owned, proof);
     }
     if !binds.is_empty() || !by_symbol.is_empty() {
         return true;
@@ -108,10 +105,10 @@ fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
     let is_told_apart = !symbols.local || !symbols.ending(&[LOCAL_QUEUE]).is_empty();
     let first_steps = if is_told_apart { symbols.ending(&["::task::core::Header::set_owner_id"]) } else { Vec::new() };
     for &function in &first_steps {
-        at_entry(builder, code, function, Register::RDI, SpawnWay::Owned, "the first step of bind, by symbol");
+        at_entry(builder, code, function, Register::RDI, SpawnWay::Owned, Proof::BindStep);
     }
     if first_steps.is_empty() {
-        builder.missing("spawn", "OwnedTasks::bind_inner not found: parents of spawned tasks are unknown");
+        builder.missing(Sees::Spawn, MissingReason::NoBind);
     }
     !first_steps.is_empty()
 }
@@ -119,12 +116,11 @@ fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
 /// Functions that put a new task into a queue.
 struct Queue {
     way: SpawnWay,
+    kind: TaskQueue,
     /// How the symbol of such a function ends.
     ending: &'static str,
     /// Where all that look so by what they do have to be, by symbols.
     within: &'static str,
-    /// What it means that there is none.
-    without: &'static str,
     /// Those found by what they do, and the argument that has the task.
     functions: BTreeMap<ElfAddr, Register>,
     /// Whether the program has no such tasks.
@@ -144,25 +140,22 @@ impl Queue {
         };
         let (confirmed, doubtful): (Vec<_>, Vec<_>) = self.functions.iter().partition(|(at, _)| agreed(**at));
         for &(&function, &header) in &confirmed {
-            let how = if by_symbol.is_empty() { "what it does" } else { "what it does, and symbol" };
-            at_entry(builder, code, function, header, self.way, how);
+            let known = if by_symbol.is_empty() { KnownBy::Code } else { KnownBy::CodeAndSymbol };
+            at_entry(builder, code, function, header, self.way, Proof::Queue { known });
         }
         let passes_on =
             |at: &ElfAddr| leading.get(at).is_some_and(|led| self.functions.keys().any(|known| led.contains(known)));
         for &function in by_symbol.iter().filter(|at| !passes_on(at)) {
-            at_entry(builder, code, function, Register::RSI, self.way, "symbol");
+            at_entry(builder, code, function, Register::RSI, self.way, Proof::Queue { known: KnownBy::Symbol });
         }
         for (function, _) in doubtful {
-            let (at, ending) = (function.0, self.ending);
-            let named = symbols.name_at(*function).unwrap_or("nothing");
-            let why = format!("the function at {at:#x} works like {ending}, and symbols say {named}: it is not used");
-            builder.missing("spawn", &why);
+            let named = symbols.name_at(*function).map(str::to_owned);
+            let why = MissingReason::QueueDisagrees { function: function.0, queue: self.kind, named };
+            builder.missing(Sees::Spawn, why);
         }
         let found = !by_symbol.is_empty() || !confirmed.is_empty();
         if !found && !self.unused {
-            let (ending, without) = (self.ending, self.without);
-            let why = format!("no function that works like {ending}, and no symbol ending so: {without}");
-            builder.missing("spawn", &why);
+            builder.missing(Sees::Spawn, MissingReason::NoQueue { queue: self.kind });
         }
         found || self.unused
     }
@@ -175,12 +168,13 @@ fn at_entry(
     function: ElfAddr,
     header: Register,
     way: SpawnWay,
-    how: &str,
+    proof: Proof,
 ) {
     match (entry::cheapest(code, function, header), place_in_pt_regs(header)) {
         (Some(at), Some(header)) => {
-            builder.place(Program::Spawn, &at, SpawnCookie { way, header, at_entry: true }.pack(), "spawn", how)
+            let cookie = SpawnCookie { way, header, at_entry: true };
+            builder.place(Program::Spawn, &at, cookie.pack(), Sees::Spawn, proof)
         }
-        _ => builder.missing("spawn", &format!("the function at {:#x} cannot be decoded", function.0)),
+        _ => builder.missing(Sees::Spawn, MissingReason::Undecodable { function: function.0 }),
     }
 }

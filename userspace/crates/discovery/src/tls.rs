@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{addr::RuntimeAddr, proc, process::Process, threads};
+use super::{addr::RuntimeAddr, process::Process, procfs};
 
 /// A thread's descriptor lies this near to the end of its mapping, which begins with the stack.
 const NEAR_END: u64 = 64 << 10;
@@ -58,23 +58,15 @@ fn descriptors(bytes: &[u8], from: u64, ids: &BTreeMap<u32, u32>) -> Vec<(u64, u
 
 /// The thread's id as it knows it itself, in its own namespace.
 fn own_id(pid: u32, tid: u32) -> Option<u32> {
-    let status = proc::text(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    ids.split_ascii_whitespace().last()?.parse().ok()
+    procfs::status(pid, tid).ok()?.innermost_id
 }
 
 /// Private memory of no file that may be read and written.
 fn writable(pid: u32) -> Vec<(u64, u64)> {
-    let maps = threads::maps(pid);
-    let range = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let private = fields.next()?.starts_with("rw-p");
-        let no_file = fields.nth(2)? == "0";
-        let range = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-        (private && no_file && range.0 < range.1).then_some(range)
-    };
-    maps.lines().rev().filter_map(range).take(MAPPINGS_MAX).collect()
+    let mappings = procfs::maps(pid).into_iter().rev();
+    // Stacks are not executable.
+    let writable = mappings.filter(|mapping| mapping.is_anonymous_data() && mapping.is_private() && !mapping.is_code());
+    writable.take(MAPPINGS_MAX).map(|mapping| (mapping.range.start, mapping.range.end)).collect()
 }
 
 #[cfg(test)]

@@ -22,52 +22,52 @@ use super::{
         entry, is_emulated,
     },
 };
+use asyncscope_trace::facts::{self, MissingReason, Proof, ReturnUnproved, Sees};
 
-/// What these hooks see.
-pub const TURN: &str = "turn";
 /// Functions that return right after the turn does, and in turn those that call them, are followed so far.
 const DEPTH_MAX: u8 = 6;
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/io/driver.rs#L155-L217>,
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/time/mod.rs#L255-L292>,
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.38.2/tokio/src/runtime/time/mod.rs#L313-L360>
-const TURNS: [(Driver, &str, &[&str]); 2] = [
-    (Driver::Io, "the I/O driver's turn", &["::runtime::io::driver::Driver::turn", "::runtime::io::Driver::turn"]),
-    (Driver::Time, "the timers' turn", &["::process_at_time", "::process_at_sharded_time"]),
+const TURNS: [(Driver, &[&str]); 2] = [
+    (Driver::Io, &["::runtime::io::driver::Driver::turn", "::runtime::io::Driver::turn"]),
+    (Driver::Time, &["::process_at_time", "::process_at_sharded_time"]),
 ];
 
 /// Places what sees the turns. A panic that leaves one must be seen as well.
 pub(super) fn place(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let sees_panics = builder.placements.iter().any(|placement| placement.program == Program::PanicStart);
     if !sees_panics {
-        return builder.missing(TURN, "panics are not seen, which may leave a driver's turn without a return");
+        return builder.missing(Sees::Turn, MissingReason::TurnsNeedPanics);
     }
     let mut callers = None;
-    for (driver, what, names) in TURNS {
+    for (driver, names) in TURNS {
         let functions = symbols.ending(names);
         if functions.is_empty() {
-            builder.missing(TURN, &format!("no symbol of {what}: who uses another library's waker there is not told"));
+            builder.missing(Sees::Turn, MissingReason::NoTurn { driver: driver.into() });
         }
         for function in functions {
             let callers = callers.get_or_insert_with(|| Callers::new(code.elf));
-            place_one(builder, &Calls { code, callers }, function, driver, what);
+            place_one(builder, &Calls { code, callers }, function, driver);
         }
     }
 }
 
-fn place_one(builder: &mut Builder<'_, '_>, calls: &Calls<'_, '_, '_>, function: ElfAddr, driver: Driver, what: &str) {
+fn place_one(builder: &mut Builder<'_, '_>, calls: &Calls<'_, '_, '_>, function: ElfAddr, driver: Driver) {
+    let named = facts::Driver::from(driver);
     let found = calls.of_turn(function);
     let entry = entry::cheapest(calls.code, function, Register::RSP);
     match (entry, found) {
         (Some(entry), Ok(returned)) => {
             let cookie = TurnCookie::Begins(driver).pack();
-            builder.place(Program::Turn, &entry, cookie, TURN, &format!("symbol of {what}"));
+            builder.place(Program::Turn, &entry, cookie, Sees::Turn, Proof::TurnEntry { driver: named });
             for instruction in returned {
                 let cookie = TurnCookie::HasReturned.pack();
-                builder.place(Program::Turn, &instruction, cookie, TURN, &format!("{what} has returned there"));
+                builder.place(Program::Turn, &instruction, cookie, Sees::Turn, Proof::TurnReturn { driver: named });
             }
         }
-        (None, _) => builder.missing(TURN, &format!("{what} cannot be decoded")),
-        (_, Err(why)) => builder.missing(TURN, &format!("where {what} returns to is not proved: {why}")),
+        (None, _) => builder.missing(Sees::Turn, MissingReason::TurnUndecodable { driver: named }),
+        (_, Err(reason)) => builder.missing(Sees::Turn, MissingReason::TurnReturnUnproved { driver: named, reason }),
     }
 }
 
@@ -77,9 +77,9 @@ struct Calls<'a, 'e, 'data> {
     callers: &'a Callers,
 }
 
-/// Instructions of which one runs right after each return of the function, or in a sentence why they are not known.
+/// Instructions of which one runs right after each return of the function, or why they are not known.
 #[cfg(test)]
-pub(super) fn returned(code: &Code<'_, '_>, function: ElfAddr) -> Result<Vec<ElfAddr>, String> {
+pub(super) fn returned(code: &Code<'_, '_>, function: ElfAddr) -> Result<Vec<ElfAddr>, ReturnUnproved> {
     let callers = Callers::new(code.elf);
     let found = Calls { code, callers: &callers }.of_turn(function)?;
     Ok(found.iter().map(|instruction| ElfAddr(instruction.ip())).collect())
@@ -97,7 +97,7 @@ struct Found {
 
 impl Calls<'_, '_, '_> {
     /// Instructions of which one runs right after each return of the function.
-    fn of_turn(&self, function: ElfAddr) -> Result<Vec<Instruction>, String> {
+    fn of_turn(&self, function: ElfAddr) -> Result<Vec<Instruction>, ReturnUnproved> {
         let mut found = Found::default();
         self.returns(function, 0, &mut found)?;
         let elf = self.code.elf;
@@ -105,21 +105,21 @@ impl Calls<'_, '_, '_> {
             !found.through.contains(place) && elf.pointer(*place).is_some_and(|to| found.functions.contains(&to))
         };
         if !sites::loads(self.code, &found.functions).is_empty() || elf.pointer_places().any(|at| is_elsewhere(&at)) {
-            return Err("a function on the way may be called by its address".to_owned());
+            return Err(ReturnUnproved::CalledByAddress);
         }
         Ok(found.instructions)
     }
 
-    fn returns(&self, function: ElfAddr, depth: u8, to: &mut Found) -> Result<(), String> {
+    fn returns(&self, function: ElfAddr, depth: u8, to: &mut Found) -> Result<(), ReturnUnproved> {
         if depth > DEPTH_MAX {
-            return Err("too many functions return after it".to_owned());
+            return Err(ReturnUnproved::TooDeep);
         }
         if !to.functions.insert(function) {
             return Ok(());
         }
         let mut callers = self.callers.of(self.code, function);
         if callers.is_empty() || callers.len() >= sites::CALLERS_MAX {
-            return Err(format!("{} functions are seen to call the one at {:#x}", callers.len(), function.0));
+            return Err(ReturnUnproved::Callers { callers: callers.len(), function: function.0 });
         }
         callers.extend(self.neighbours(function));
         for caller in callers {
@@ -149,7 +149,7 @@ impl Calls<'_, '_, '_> {
     }
 
     /// Adds the first instruction from `index` on that can be hooked at little cost, or that goes elsewhere.
-    fn after(&self, body: &Body, index: usize, depth: u8, to: &mut Found) -> Result<(), String> {
+    fn after(&self, body: &Body, index: usize, depth: u8, to: &mut Found) -> Result<(), ReturnUnproved> {
         for instruction in body.instructions.get(index..).unwrap_or_default() {
             match instruction.flow_control() {
                 FlowControl::Return => return self.returns(body.function.start, depth + 1, to),
@@ -163,7 +163,7 @@ impl Calls<'_, '_, '_> {
                 break;
             }
         }
-        Err(format!("the code after a call in the function at {:#x} cannot be followed", body.function.start.0))
+        Err(ReturnUnproved::NotFollowed { function: body.function.start.0 })
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    abilities::is_unnamed,
     addr::ElfAddr,
     discover::Flows,
     elf::Elf,
@@ -22,13 +23,9 @@ use super::{
         worker::{self, Runs},
     },
 };
-use asyncscope_trace::facts::{FOLDED_MAX, TaskKind, TaskType};
+use asyncscope_trace::facts::{FOLDED_MAX, ImageId, NameSource, NamedBy, TaskKind, TaskType, TypeKey};
 
 const BOXED: &str = "boxed future";
-/// How the name of a type starts that no symbol names.
-const UNNAMED: &str = "task#";
-/// What stands beside a name for the futures whose folded code no symbol names.
-const ANOTHER: &str = "another with the same code";
 /// No more functions than this are looked at for a name.
 const NEAREST_MAX: usize = 256;
 
@@ -169,7 +166,7 @@ struct Found {
     /// Whether it may also be another one, which no symbol names.
     or_another: bool,
     kind: TaskKind,
-    named_by: String,
+    named_by: NamedBy,
 }
 
 /// Symbols decide where they can, then debug info; in the symbols' words, where these have the same future.
@@ -187,7 +184,7 @@ fn settle(
     };
     let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
     let Some(named) = by_debug_info.filter(adds) else {
-        let named_by = if by_symbols.is_empty() { "vtable".to_owned() } else { by_symbol(elf, vtable) };
+        let named_by = if by_symbols.is_empty() { NamedBy::default() } else { by_symbol(elf, vtable) };
         return Found { futures: by_symbols, or_another: doubtful, kind, named_by };
     };
     let alike: Vec<BTreeSet<String>> =
@@ -195,41 +192,44 @@ fn settle(
     let all = alike.iter().all(|symbols| symbols.len() == 1);
     let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
     let futures = if all { alike.into_iter().flatten().collect() } else { said() };
-    Found { futures, or_another: false, kind, named_by: sourced("dwarf", elf.debug_file(false)) }
+    Found { futures, or_another: false, kind, named_by: sourced(NameSource::Dwarf, elf.debug_file(false)) }
 }
 
 fn is_boxed(futures: &BTreeSet<String>) -> bool {
     futures.iter().all(|future| names::future(&names::dwarf::said(future)).0 == BOXED)
 }
 
-fn by_symbol(elf: &Elf<'_>, vtable: &Vtable) -> String {
+fn by_symbol(elf: &Elf<'_>, vtable: &Vtable) -> NamedBy {
     let functions = [vtable.poll, vtable.dealloc, vtable.shutdown];
     let v0 =
         functions.iter().flat_map(|&function| elf.symbols_at(function)).any(|symbol| symbol.name.starts_with("_R"));
-    sourced(if v0 { "v0 symbol" } else { "symbols" }, elf.debug_file(true))
+    sourced(if v0 { NameSource::V0Symbol } else { NameSource::Symbols }, elf.debug_file(true))
 }
 
-fn sourced(by: &str, file: Option<&Path>) -> String {
-    match file {
-        Some(file) => format!("{by} in debug file {}", file.display()),
-        None => by.to_owned(),
-    }
+fn sourced(source: NameSource, file: Option<&Path>) -> NamedBy {
+    NamedBy { source, debug_file: file.map(|file| file.display().to_string()) }
 }
 
 fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
     let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).take(FOLDED_MAX).collect();
-    names.extend(found.or_another.then(|| ANOTHER.to_owned()));
-    let name = match names.as_slice() {
-        [] => format!("{UNNAMED}{:x}", vtable.address.0),
-        several => several.join(" | "),
-    };
+    let name = (!names.is_empty()).then(|| names.join(" | "));
     if names.len() == 1 {
         names.clear();
     }
     let named_by = found.named_by.clone();
-    TaskType { vtable: vtable.address.0, name, folded: names, named_by, kind: found.kind, runtime }
+    let address = vtable.address.0;
+    TaskType {
+        vtable: address,
+        key: TypeKey { image: ImageId::EXECUTABLE, address },
+        name,
+        folded: names,
+        or_another: found.or_another,
+        named_by,
+        kind: found.kind,
+        runtime,
+    }
 }
 
 /// Without names: `LocalSet`'s tasks, blocking ones, and among them the workers that run the others.
@@ -252,7 +252,7 @@ fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfA
     }
     for at in workers(&runners) {
         if let Some(ty) = types.get_mut(at) {
-            (ty.runtime, ty.name) = (true, "tokio worker".to_owned());
+            ty.runtime = true;
         }
     }
 }
@@ -273,14 +273,10 @@ fn names_by_site(code: &Code<'_, '_>, types: &mut [TaskType]) {
     let names = sites::names(code, &unnamed);
     for ty in types.iter_mut().filter(|ty| is_unnamed(ty)) {
         if let Some(name) = names.get(&ElfAddr(ty.vtable)) {
-            ty.name.clone_from(name);
-            ty.named_by = sourced("symbol of its spawn's function", code.elf.debug_file(true));
+            ty.name = Some(name.clone());
+            ty.named_by = sourced(NameSource::SpawnSymbol, code.elf.debug_file(true));
         }
     }
-}
-
-fn is_unnamed(ty: &TaskType) -> bool {
-    ty.name.starts_with(UNNAMED)
 }
 
 /// `schedule` is one function for each scheduler: what is known of one type holds for all that share it.

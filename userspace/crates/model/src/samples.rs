@@ -11,7 +11,8 @@ use crate::Graph;
 use crate::ids::{RequestId, TaskIndex};
 use crate::task::Task;
 use crate::task::lifecycle::{Parent, Phase, Why};
-use asyncscope_trace::event::{At, Ended, Function, Running, SpawnWay, State, TaskId, TaskRef};
+use asyncscope_trace::event::{At, Ended, Running, SpawnWay, State, TaskId, TaskRef};
+use asyncscope_trace::facts::Function;
 
 /// Distinct combinations of task, thread and stack that are counted one by one.
 const KEYS_MAX: usize = 1 << 20;

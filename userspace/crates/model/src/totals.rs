@@ -1,14 +1,14 @@
 //! Sums over a recording.
 
-/// Sums over a recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use serde::Serialize;
+
+/// Sums over a recording, in the order in which JSON has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Tasks, those that have left the graph among them.
     pub tasks: u64,
     /// Polls whose start was seen.
     pub polls: u64,
-    /// Polls whose end was not seen.
-    pub polls_unended: u64,
     /// Wakes of tasks in the graph.
     pub wakes: u64,
     /// Spawns seen.
@@ -19,6 +19,8 @@ pub struct Totals {
     pub lost: u64,
     /// Samples that could not be taken or handed on.
     pub samples_lost: u64,
+    /// Polls whose end was not seen.
+    pub polls_unended: u64,
     /// Wakes that say nothing of any task in the graph.
     pub stale_wakes: u64,
     /// Ends of polls whose start was not seen.

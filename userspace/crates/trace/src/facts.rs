@@ -1,15 +1,27 @@
 //! What is known about a target beside its events: plain data that a recording holds as well.
 //!
-//! `target` finds these out, `model` is told the few that change what events mean, `view` needs the
-//! names. No behaviour lives here.
+//! `discovery` finds these out, `model` is told the few that change what events mean, `view` makes sentences and
+//! pictures of them. No behaviour lives here, and no String that asyncscope words itself.
 
-mod abilities;
+mod ability;
 mod bounded;
+mod function;
+mod hook;
+mod missing;
+mod running;
+mod task_type;
 
 use serde::{Deserialize, Serialize};
 
-pub use abilities::{Ability, Works};
+pub use ability::{Ability, Aspect, NoLayouts, Remedy, Shortfall, Support, Tracepoints};
 pub use bounded::bounded;
+pub use function::{Function, INLINED_MAX, NAME_MAX, shortened};
+pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof, Sees, SystemCall, VtableFunction};
+pub use missing::{
+    BlockPart, Http2Part, Http2Received, Http2Unknown, MissingReason, ReturnUnproved, TaskQueue, Unreadable,
+};
+pub use running::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
+pub use task_type::{NameSource, NamedBy, TaskType, TypeKey};
 
 /// More task types than these are not searched for, nor read from a recording.
 pub const TYPES_MAX: usize = 4096;
@@ -19,6 +31,8 @@ pub const FOLDED_MAX: usize = 256;
 const PLACES_MAX: usize = 1 << 18;
 /// More threads than these no kernel runs: the greatest `pid_max`.
 const THREADS_MAX: usize = 1 << 22;
+/// More files than these are not looked at.
+const IMAGES_MAX: usize = 1 << 12;
 /// More headers than these are not recorded.
 const HEADERS_MAX: usize = 256;
 /// As many as [`TaskKind`] has.
@@ -63,6 +77,9 @@ pub struct Facts {
     pub threads: Vec<Thread>,
     /// What the frames of await chains are called, by number; none where chains were not looked at.
     pub frames: Vec<AwaitFrame>,
+    /// The paths of the files with code of the target: the executable first. Empty in recordings of earlier versions.
+    #[serde(deserialize_with = "bounded::<IMAGES_MAX, _, _>")]
+    pub images: Vec<String>,
     /// The hooks that were armed, and those that could not be.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
     pub hooks: Vec<Hook>,
@@ -106,32 +123,6 @@ pub struct InExchange {
     pub served: u32,
 }
 
-/// Where tokio keeps the id of the task that a thread polls, in the thread's own memory; 0 or left over
-/// while it polls none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CurrentTask {
-    /// So many bytes below the address that `%fs` holds.
-    pub below: u32,
-    /// How often the memory was read during a poll.
-    pub looks: u32,
-    /// How often the polled task's id stood there.
-    pub agree: u32,
-    /// How many tasks were looked for.
-    pub tasks: u32,
-}
-
-/// Where the id of the task that a thread polls stands in the thread's own memory, by the code that writes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunningTask {
-    /// So many bytes below the address that `%fs` holds.
-    pub below: u32,
-    /// Whether the word before it tells whether there is one: 1 then. Otherwise 0 stands for none.
-    pub tagged: bool,
-    /// How that was found.
-    pub how: String,
-}
-
 /// How CPU time was sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -165,28 +156,6 @@ pub struct Moment {
     pub monotonic_ns: u64,
     /// Nanoseconds since the Unix epoch.
     pub unix_ns: u64,
-}
-
-/// A task type: a future and the scheduler it runs on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TaskType {
-    /// Where its vtable lies in the target's memory. This is the type's key.
-    pub vtable: u64,
-    /// The future, as a person would call it. Never empty: without symbols it is `task#<vtable's ELF
-    /// address in hexadecimal>`.
-    pub name: String,
-    /// All names that share this code, where the linker folded several into one; else empty.
-    #[serde(deserialize_with = "bounded::<FOLDED_MAX, _, _>")]
-    pub folded: Vec<String>,
-    /// Where the name comes from: `symbols`, `v0 symbol`, `dwarf`, `symbol of its spawn's function`, any of these followed by
-    /// `in debug file <path>`, or `vtable` where there is none but its address.
-    pub named_by: String,
-    /// What runs it.
-    pub kind: TaskKind,
-    /// Whether it is the runtime's own: a worker thread of the multi-thread scheduler, which is a
-    /// blocking task that polls others. Never a parent and never a waker.
-    pub runtime: bool,
 }
 
 /// A frame of an await chain: one future in one state, or what it waits for.
@@ -262,15 +231,6 @@ pub enum Driver {
     Deferred,
 }
 
-impl From<crate::event::TurnOf> for Driver {
-    fn from(driver: crate::event::TurnOf) -> Self {
-        match driver {
-            crate::event::TurnOf::Io => Self::Io,
-            crate::event::TurnOf::Time => Self::Time,
-        }
-    }
-}
-
 /// A thread of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
@@ -278,20 +238,4 @@ pub struct Thread {
     pub tid: u32,
     /// Its name.
     pub name: String,
-}
-
-/// A hook: an instruction at which a probe sits, or the reason why none does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hook {
-    /// What it sees: `poll-start`, `poll-end`, `wake`, `abort`, `spawn`, `shutdown`, `panic`, `turn`, `http`,
-    /// `connection`, `http2-head`, `logs`; `task-end` in place of `poll-end` where CPU time was sampled.
-    pub sees: String,
-    /// The ELF address of the instruction; `None` where there is no such hook.
-    pub address: Option<u64>,
-    /// The instruction in AT&T syntax.
-    pub instruction: String,
-    /// Whether the kernel emulates the instruction, which is several times cheaper than stepping it.
-    pub emulated: bool,
-    /// How it was found, or why it could not be.
-    pub how: String,
 }

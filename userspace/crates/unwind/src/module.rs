@@ -10,6 +10,8 @@ use object::{
     read::elf::{FileHeader as _, ProgramHeader as _},
 };
 
+use asyncscope_discovery::procfs::Mapping;
+
 /// An ELF file's headers lie in its first bytes.
 const HEADERS_LEN: usize = 4096;
 /// A process has some hundred mappings of code; more are not looked at.
@@ -20,7 +22,7 @@ const TABLE_MAX: u64 = 256 << 20;
 /// Code of one file, with its unwind tables. All addresses are those in memory.
 #[derive(Debug)]
 pub struct Module {
-    /// The file, as the kernel names it.
+    /// The file, as the kernel names it; to be shown.
     pub name: String,
     /// How far its addresses were moved.
     pub bias: u64,
@@ -36,28 +38,16 @@ pub struct Module {
 #[derive(Debug, Default)]
 pub struct Modules(Vec<Module>);
 
-/// A line of `/proc/<pid>/maps`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mapping<'a> {
-    range: Range<u64>,
-    is_code: bool,
-    offset: u64,
-    /// Device, inode and name: what mappings of one file have in common.
-    file: (&'a str, &'a str, &'a str),
-}
-
 impl Modules {
-    /// Finds what code is mapped. `maps` is the text of `/proc/<pid>/maps`; `read` reads the process's memory
-    /// into a buffer, and tells how many bytes it got.
-    pub fn find(maps: &str, read: &mut dyn FnMut(u64, &mut [u8]) -> usize) -> Self {
-        let mappings: Vec<Mapping<'_>> = maps.lines().filter_map(Mapping::parse).take(MAPPINGS_MAX).collect();
+    /// Finds what code is mapped. `read` reads the process's memory into a buffer, and tells how many bytes it got.
+    pub fn find(maps: &[Mapping], read: &mut dyn FnMut(u64, &mut [u8]) -> usize) -> Self {
         let mut modules: Vec<(u64, Module)> = Vec::new();
-        let mut base: Option<&Mapping<'_>> = None;
-        for mapping in &mappings {
+        let mut base: Option<&Mapping> = None;
+        for mapping in maps.iter().filter(|mapping| !mapping.path.is_empty()).take(MAPPINGS_MAX) {
             if mapping.offset == 0 {
                 base = Some(mapping);
             }
-            let Some(start) = base.filter(|base| base.file == mapping.file && mapping.is_code) else { continue };
+            let Some(start) = base.filter(|base| base.has_file_of(mapping) && mapping.is_code()) else { continue };
             let start = start.range.start;
             match modules.last_mut().filter(|(of, _)| *of == start) {
                 Some((_, module)) => module.code.push(mapping.range.clone()),
@@ -76,7 +66,7 @@ impl Modules {
 
 impl Module {
     /// `None` where there is no unwind table with an index.
-    fn read(code: &Mapping<'_>, start: u64, read: &mut dyn FnMut(u64, &mut [u8]) -> usize) -> Option<Self> {
+    fn read(code: &Mapping, start: u64, read: &mut dyn FnMut(u64, &mut [u8]) -> usize) -> Option<Self> {
         let mut headers = vec![0; HEADERS_LEN];
         let len = read(start, &mut headers);
         let headers = headers.get(..len)?;
@@ -96,7 +86,7 @@ impl Module {
             segment.p_filesz(LE).checked_sub(into).filter(|&len| len > 0)
         })?;
         let table = read_exactly(table_at, within, read)?;
-        let (name, code) = (code.file.2.to_owned(), vec![code.range.clone()]);
+        let (name, code) = (code.name(), vec![code.range.clone()]);
         Some(Self { name, bias, code, header, header_at, table, table_at })
     }
 
@@ -126,19 +116,4 @@ fn read_exactly(at: u64, len: u64, read: &mut dyn FnMut(u64, &mut [u8]) -> usize
         }
     }
     Some(bytes)
-}
-
-impl<'a> Mapping<'a> {
-    /// A line such as `7f12a000-7f15b000 r-xp 00026000 fe:00 1234   /usr/lib/libc.so.6`, if it is of a file.
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut fields = line.splitn(6, ' ');
-        let (range, access, offset) = (fields.next()?, fields.next()?, fields.next()?);
-        let (device, inode, name) = (fields.next()?, fields.next()?, fields.next()?.trim_start());
-        let (start, end) = range.split_once('-')?;
-        let hexadecimal = |text| u64::from_str_radix(text, 16).ok();
-        let range = hexadecimal(start)?..hexadecimal(end)?;
-        let offset = hexadecimal(offset)?;
-        let file = (device, inode, name);
-        (!name.is_empty()).then_some(Self { range, is_code: access.contains('x'), offset, file })
-    }
 }

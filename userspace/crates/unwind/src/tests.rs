@@ -1,10 +1,8 @@
-use std::fs;
-
 use super::*;
 
 /// This process's own.
 fn own() -> Modules {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = asyncscope_discovery::procfs::maps(std::process::id());
     let process = asyncscope_discovery::process::Process::by_pid(std::process::id()).unwrap();
     Modules::find(&maps, &mut |at, to| process.read_memory(asyncscope_discovery::addr::RuntimeAddr(at), to))
 }
@@ -77,7 +75,7 @@ fn what_has_no_table_is_not_guessed() {
 
 #[test]
 fn damaged_tables_make_no_harm() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = asyncscope_discovery::procfs::maps(std::process::id());
     let process = asyncscope_discovery::process::Process::by_pid(std::process::id()).unwrap();
     let (registers, _) = here();
     for seed in 1..40u64 {

@@ -9,7 +9,7 @@ use super::names::{Names, printable};
 use super::units::human;
 use asyncscope_model::{Graph, LongPoll, Stack};
 use asyncscope_trace::chain::frame_name;
-use asyncscope_trace::event::Function;
+use asyncscope_trace::facts::Function;
 use asyncscope_trace::facts::{AwaitFrame, AwaitKind, Facts};
 
 /// Rows shown; the rest is counted.

@@ -11,8 +11,10 @@ use super::lost;
 use super::names::printable;
 use super::of_requests;
 use super::sampled;
-use super::stacks::{Part, Weight};
+use super::select::Versus;
+use super::stacks::Part;
 use super::units::human;
+use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
 use asyncscope_trace::facts::{AwaitKind, Facts};
 
@@ -68,7 +70,7 @@ pub fn write_versus(
     versus: &Versus<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let stacks = versus.fold(graph, facts, weight);
+    let stacks = fold_both(graph, facts, weight, versus);
     let total: u128 = stacks.values().map(|(_, slow)| u128::from(*slow)).sum();
     if total == 0 {
         return write_empty(graph, weight, out);
@@ -91,32 +93,17 @@ pub fn write_versus(
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
 }
 
-/// Slow requests, and the faster ones that they are compared with.
-#[derive(Clone, Debug)]
-pub struct Versus<'a> {
-    /// Those of at least [`Self::least_ns`].
-    pub slow: Vec<&'a Request>,
-    /// The others, of a known duration.
-    pub fast: Vec<&'a Request>,
-    /// What divides them, in nanoseconds.
-    pub least_ns: u64,
-    /// The outermost frame.
-    pub label: String,
-}
-
-impl Versus<'_> {
-    /// Nanoseconds for one request on average, fast and slow, by stack.
-    fn fold(&self, graph: &Graph, facts: &Facts, weight: Weight) -> BTreeMap<Vec<String>, (u64, u64)> {
-        let mut both: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
-        let stacks = |requests: &[&Request]| {
-            let count = requests.len().max(1) as u64;
-            let stacks = of_requests::fold(graph, facts, weight, requests, Some(&self.label));
-            stacks.into_iter().map(move |(stack, ns)| (stack.split(';').map(str::to_owned).collect(), ns / count))
-        };
-        stacks(&self.fast).for_each(|(stack, ns)| both.entry(stack).or_default().0 = ns);
-        stacks(&self.slow).for_each(|(stack, ns)| both.entry(stack).or_default().1 = ns);
-        both
-    }
+/// Nanoseconds for one request on average, fast and slow, by stack.
+fn fold_both(graph: &Graph, facts: &Facts, weight: Weight, versus: &Versus<'_>) -> BTreeMap<Vec<String>, (u64, u64)> {
+    let mut both: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
+    let stacks = |requests: &[&Request]| {
+        let count = requests.len().max(1) as u64;
+        let stacks = of_requests::fold(graph, facts, weight, requests, Some(&versus.label));
+        stacks.into_iter().map(move |(stack, ns)| (stack.split(';').map(str::to_owned).collect(), ns / count))
+    };
+    stacks(&versus.fast).for_each(|(stack, ns)| both.entry(stack).or_default().0 = ns);
+    stacks(&versus.slow).for_each(|(stack, ns)| both.entry(stack).or_default().1 = ns);
+    both
 }
 
 fn counted(requests: usize) -> String {

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::stacks::{Part, Weight};
+use super::stacks::Part;
+use super::weight::Weight;
 use asyncscope_model::Graph;
 use asyncscope_trace::facts::Facts;
 

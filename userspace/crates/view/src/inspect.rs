@@ -7,8 +7,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::names::printable;
-use asyncscope_trace::facts::{Ability, CurrentTask, Hook, RunningTask, TaskType, Works};
+use super::{
+    names::{printable, task_type},
+    sentences,
+};
+use asyncscope_trace::facts::{
+    Ability, CurrentTask, Hook, HookSite, HookState, RunningTask, RunningUnknown, Support, TaskType,
+};
 
 /// All there is to tell. Addresses are the file's.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +27,7 @@ pub struct Inspection<'a> {
     /// Where tokio keeps the running task's id, once that was observed.
     pub current_task: Option<CurrentTask>,
     /// Where samples take it from, or why they cannot.
-    pub running: Result<RunningTask, String>,
+    pub running: Result<RunningTask, RunningUnknown>,
     /// How many function symbols it has.
     pub symbols: usize,
     /// The separate file that names come from.
@@ -31,8 +36,21 @@ pub struct Inspection<'a> {
     pub abilities: &'a [Ability],
     /// The task types.
     pub types: &'a [TaskType],
+    /// The paths of the files that hooks are in, by their numbers.
+    pub images: &'a [String],
     /// The hooks, and those that are missing.
     pub hooks: &'a [Hook],
+}
+
+/// The version of the JSON: raised when a field changes its meaning or goes.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    kind: &'static str,
+    format: u32,
+    #[serde(flatten)]
+    inspection: &'a Inspection<'a>,
 }
 
 /// Writes one JSON object.
@@ -41,7 +59,7 @@ pub struct Inspection<'a> {
 ///
 /// The writer's.
 pub fn json(inspection: &Inspection<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, inspection)?;
+    serde_json::to_writer_pretty(&mut *out, &Document { kind: "inspect", format: FORMAT, inspection })?;
     writeln!(out)
 }
 
@@ -62,14 +80,14 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
         writeln!(out, "  debug file {}", file.escape_debug())?;
     }
     writeln!(out, "\ncan be seen")?;
-    inspection.abilities.iter().try_for_each(|ability| ability_line(ability, out))?;
+    inspection.abilities.iter().try_for_each(|ability| ability_line(ability, inspection.images, out))?;
     writeln!(out, "\ntask types ({})", inspection.types.len())?;
     inspection.types.iter().try_for_each(|ty| type_line(ty, out))?;
     writeln!(out, "\nhooks")?;
     if each_hook {
-        return inspection.hooks.iter().try_for_each(|hook| hook_line(hook, out));
+        return inspection.hooks.iter().try_for_each(|hook| hook_line(hook, inspection.images, out));
     }
-    hooks_by_kind(inspection.hooks, out)?;
+    hooks_by_kind(inspection.hooks, inspection.images, out)?;
     writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
 }
 
@@ -82,56 +100,62 @@ fn running(current_task: Option<CurrentTask>) -> String {
     }
 }
 
-fn sampled(running: &Result<RunningTask, String>) -> String {
+fn sampled(running: &Result<RunningTask, RunningUnknown>) -> String {
     match running {
-        Ok(RunningTask { below, tagged, how }) => {
+        Ok(RunningTask { below, tagged, proof }) => {
             let tag = if *tagged { ", where the word before it is 1" } else { "" };
-            format!("task's id at %fs:-{below:#x}{tag}: {}", printable(how))
+            format!("task's id at %fs:-{below:#x}{tag}: {}", sentences::running_proof(proof))
         }
-        Err(why) => format!("not possible, as it is not proved where the running task's id stands: {}", printable(why)),
+        Err(why) => {
+            let why = printable(&sentences::running_unknown(why));
+            format!("not possible, as it is not proved where the running task's id stands: {why}")
+        }
     }
 }
 
-fn ability_line(ability: &Ability, out: &mut dyn Write) -> io::Result<()> {
+fn ability_line(ability: &Ability, images: &[String], out: &mut dyn Write) -> io::Result<()> {
     let works = match ability.works {
-        Works::Yes => "yes",
-        Works::Partly => "partly",
-        Works::No => "no",
+        Support::Yes => "yes",
+        Support::Partly => "partly",
+        Support::No => "no",
     };
-    write!(out, "  {works:<7} {}", ability.what)?;
-    if let Some(why) = &ability.why {
-        write!(out, ": {}", printable(why))?;
+    write!(out, "  {works:<7} {}", sentences::aspect(ability.what))?;
+    if let Some(why) = sentences::shortfall(ability, images) {
+        write!(out, ": {}", printable(&why))?;
     }
     if let Some(remedy) = ability.remedy {
-        write!(out, "; {remedy}")?;
+        write!(out, "; {}", sentences::remedy(remedy))?;
     }
     writeln!(out)
 }
 
 fn type_line(ty: &TaskType, out: &mut dyn Write) -> io::Result<()> {
     let kind = if ty.runtime { "the runtime's own".to_owned() } else { format!("{:?}", ty.kind).to_lowercase() };
-    writeln!(out, "  {kind:<18} {}  ({})", ty.name.escape_debug(), ty.named_by.escape_debug())
+    let (name, named_by) = (task_type(ty), sentences::named_by(&ty.named_by));
+    writeln!(out, "  {kind:<18} {}  ({})", name.escape_debug(), named_by.escape_debug())
 }
 
-fn hook_line(hook: &Hook, out: &mut dyn Write) -> io::Result<()> {
-    let Hook { sees, instruction, how, .. } = hook;
-    let how = printable(how);
-    let cost = if hook.emulated { "emulated" } else { "stepped" };
-    match hook.address {
-        Some(address) => writeln!(out, "  {sees:<10} {address:#10x}  {cost:<8}  {instruction:<28} {how}"),
-        None => writeln!(out, "  {sees:<10} missing: {how}"),
+fn hook_line(hook: &Hook, images: &[String], out: &mut dyn Write) -> io::Result<()> {
+    let (sees, how) = (sentences::sees(hook.sees), printable(&sentences::hook(hook, images)));
+    match &hook.state {
+        HookState::Armed(HookSite { address, instruction, emulated, .. }) => {
+            let cost = if *emulated { "emulated" } else { "stepped" };
+            writeln!(out, "  {sees:<10} {address:#10x}  {cost:<8}  {instruction:<28} {how}")
+        }
+        HookState::Missing(_) => writeln!(out, "  {sees:<10} missing: {how}"),
     }
 }
 
-fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
-    let mut counts: BTreeMap<(&str, bool, &str), (usize, usize)> = BTreeMap::new();
+fn hooks_by_kind(hooks: &[Hook], images: &[String], out: &mut dyn Write) -> io::Result<()> {
+    let mut counts: BTreeMap<(&str, bool, String), (usize, usize)> = BTreeMap::new();
     for hook in hooks {
-        let (all, emulated) = counts.entry((&hook.sees, hook.address.is_none(), &hook.how)).or_default();
+        let kind = (sentences::sees(hook.sees), hook.armed().is_none(), sentences::hook(hook, images));
+        let (all, emulated) = counts.entry(kind).or_default();
         *all += 1;
-        *emulated += usize::from(hook.emulated);
+        *emulated += usize::from(hook.armed().is_some_and(|site| site.emulated));
     }
     for ((sees, missing, how), (all, emulated)) in counts {
-        let how = printable(how);
+        let how = printable(&how);
         if missing {
             writeln!(out, "  {sees:<10} missing: {how}")?;
         } else {
@@ -148,43 +172,44 @@ fn hooks_by_kind(hooks: &[Hook], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use asyncscope_trace::facts::{Aspect, ImageId, MissingReason, Remedy, Sees, Shortfall};
 
     fn hostile() -> Vec<TaskType> {
-        vec![TaskType { name: "svc\u{1b}[31m\n</svg>".into(), ..TaskType::default() }]
+        vec![TaskType { name: Some("svc\u{1b}[31m\n</svg>".into()), ..TaskType::default() }]
     }
 
     #[test]
     fn names_are_escaped() {
         let types = hostile();
-        let abilities = [Ability { what: "aborts", works: Works::No, why: Some("none".into()), remedy: Some("do") }];
-        let hooks = [Hook {
-            sees: "wake".into(),
-            address: None,
-            instruction: String::new(),
-            emulated: false,
-            how: "why".into(),
-        }];
+        let named = Some("no \u{1b}".into());
+        let missing = MissingReason::WakerDisagrees { vtable: 1, named };
+        let why = Shortfall::Hook { image: ImageId::EXECUTABLE, missing: missing.clone() };
+        let remedy = Some(Remedy::Symbols);
+        let abilities = [Ability { what: Aspect::Aborts, works: Support::No, why: Some(why), remedy }];
+        let hooks = [Hook::missing(Sees::Wake, ImageId(1), missing)];
+        let images = ["a\u{1b}".to_owned(), "/lib/b\u{1b}.so".to_owned()];
         let inspection = Inspection {
             file: "a\u{1b}",
             build_id: None,
             tokio: Some("1.54.1"),
             current_task: None,
-            running: Err("no \u{1b}".into()),
+            running: Err(RunningUnknown::Tag { tagged: false, tokio: "1\u{1b}".into() }),
             symbols: 3,
             debug_file: None,
             abilities: &abilities,
             types: &types,
+            images: &images,
             hooks: &hooks,
         };
         let mut out = Vec::new();
         text(&inspection, false, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap();
-        assert!(!shown.contains('\u{1b}') && shown.contains("no      aborts: none; do"), "{shown}");
-        assert!(shown.contains("wake       missing: why"), "{shown}");
+        assert!(!shown.contains('\u{1b}') && shown.contains("no      aborts: the waker"), "{shown}");
+        assert!(shown.contains("wake       missing: b\\u{1b}.so: the waker"), "{shown}");
         let mut out = Vec::new();
         json(&inspection, &mut out).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(read["types"][0]["name"], types[0].name.as_str());
+        assert_eq!(read["types"][0]["name"], types[0].name.as_deref().unwrap());
         assert_eq!(read["abilities"][0]["works"], "no");
     }
 }

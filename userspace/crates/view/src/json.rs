@@ -12,15 +12,14 @@ use self::http::{call_line, candidates, log_line, request_line, stretch_line};
 use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine,
 };
-use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, TotalsLine, WakeLine};
+use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
 use super::blocking::{Blocks, Resumed, functions};
 use super::names::Names;
 use asyncscope_model::{
-    Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Wake, WakeBy,
+    Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
 };
 use asyncscope_trace::chain::frame_name;
-use asyncscope_trace::event::Function;
-use asyncscope_trace::facts::{AwaitFrame, Facts};
+use asyncscope_trace::facts::{AwaitFrame, Facts, Function};
 
 /// The version of the format: raised when a field changes its meaning or goes.
 pub const FORMAT: u32 = 1;
@@ -195,7 +194,6 @@ impl Writer<'_> {
 }
 
 fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
-    let totals = graph.totals();
     RecordingLine {
         format: FORMAT,
         process: &facts.process,
@@ -204,27 +202,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
         in_exchange: facts.in_exchange,
-        totals: TotalsLine {
-            tasks: graph.tasks().len() as u64,
-            polls: totals.polls,
-            wakes: totals.wakes,
-            spawns: totals.spawns,
-            gaps: totals.gaps,
-            lost: totals.lost,
-            samples_lost: totals.samples_lost,
-            polls_unended: totals.polls_unended,
-            stale_wakes: totals.stale_wakes,
-            unmatched_poll_ends: totals.unmatched_poll_ends,
-            requests: totals.requests,
-            calls: totals.calls,
-            unmatched_responses: totals.unmatched_responses,
-            ambiguous_streams: totals.ambiguous_streams,
-            contradictions: totals.contradictions,
-            unfollowed: totals.unfollowed,
-            lines: totals.lines,
-            lines_dropped: totals.lines_dropped,
-            print_bytes_missing: totals.print_bytes_missing,
-        },
+        totals: Totals { tasks: graph.tasks().len() as u64, ..graph.totals() },
     }
 }
 

@@ -8,11 +8,15 @@ pub mod blocking;
 pub mod dump;
 pub mod flamegraph;
 pub mod folded;
+pub mod format;
+pub mod formats;
 pub mod inspect;
 pub mod json;
+mod labels;
 pub mod lost;
 mod names;
 mod of_requests;
+#[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod pprof;
 pub mod printed;
@@ -21,11 +25,13 @@ pub mod requests;
 mod sampled;
 pub mod samples;
 pub mod select;
+pub mod sentences;
 pub mod stacks;
 pub mod summary;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod units;
+pub mod weight;
 
 pub use names::printable;

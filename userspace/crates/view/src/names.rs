@@ -1,24 +1,24 @@
 //! Names of tasks and threads, made safe to show.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use asyncscope_model::Graph;
-use asyncscope_trace::facts::Facts;
+use asyncscope_trace::facts::{Facts, NameSource, TaskType};
 
 /// The names in one recording.
 #[derive(Debug)]
 pub(super) struct Names<'a> {
-    types: HashMap<u64, &'a str>,
+    types: HashMap<u64, &'a TaskType>,
     threads: HashMap<u32, &'a str>,
     graph: &'a Graph,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(graph: &'a Graph, facts: &'a Facts) -> Self {
-        let types = facts.types.iter().filter(|ty| !ty.name.is_empty());
         let threads = facts.threads.iter();
         Self {
-            types: types.map(|ty| (ty.vtable, ty.name.as_str())).collect(),
+            types: facts.types.iter().map(|ty| (ty.vtable, ty)).collect(),
             threads: threads.map(|thread| (thread.tid, thread.name.as_str())).collect(),
             graph,
         }
@@ -30,13 +30,13 @@ impl<'a> Names<'a> {
         if vtable == 0 {
             return "[task type not known]".to_owned();
         }
-        let name = self.types.get(&vtable).copied();
-        name.map_or_else(|| format!("task#{vtable:x}"), str::to_owned)
+        self.types.get(&vtable).map_or_else(|| unnamed(vtable), |ty| task_type(ty).into_owned())
     }
 
     /// A task type's name as it is, if it is that of a function.
-    pub(super) fn known_task_type(&self, vtable: u64) -> Option<&'a str> {
-        self.types.get(&vtable).copied().filter(|name| !name.starts_with("task#"))
+    #[cfg(feature = "otlp")]
+    pub(super) fn known_task_type(&self, vtable: u64) -> Option<Cow<'a, str>> {
+        self.types.get(&vtable).copied().and_then(known_task_type)
     }
 
     /// A thread's newest name as it is.
@@ -44,6 +44,25 @@ impl<'a> Names<'a> {
         let armed = || self.threads.get(&tid).copied();
         self.graph.thread_name(tid).or_else(armed).filter(|name| !name.is_empty())
     }
+}
+
+/// A task type's name as it is, or by its vtable's ELF address.
+pub(super) fn task_type(ty: &TaskType) -> Cow<'_, str> {
+    known_task_type(ty).unwrap_or_else(|| Cow::Owned(unnamed(ty.key.address)))
+}
+
+fn unnamed(vtable: u64) -> String {
+    format!("task#{vtable:x}")
+}
+
+fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
+    let Some(name) = &ty.name else { return ty.runtime.then_some(Cow::Borrowed("tokio worker")) };
+    let spawned = if ty.named_by.source == NameSource::SpawnSymbol { "spawned in " } else { "" };
+    let another = if ty.or_another { " | another with the same code" } else { "" };
+    Some(match (spawned, another) {
+        ("", "") => Cow::Borrowed(name),
+        _ => Cow::Owned(format!("{spawned}{name}{another}")),
+    })
 }
 
 /// Bytes as text: UTF-8 as it is, every other byte as `\\xNN`. To be escaped by whoever shows it.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::names::{Names, frame, text};
-use super::stacks::Weight;
+use super::weight::Weight;
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, Task, Times};
 use asyncscope_trace::facts::Facts;
 

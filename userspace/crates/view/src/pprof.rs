@@ -14,8 +14,9 @@ use super::awaits::Awaits;
 use super::lost;
 use super::names::{Names, frame, printable, text};
 use super::samples::{self, Native};
-use super::stacks::{Part, Weight, parts};
+use super::stacks::{Part, parts};
 use super::tree::Tree;
+use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
 use asyncscope_trace::facts::Facts;
 

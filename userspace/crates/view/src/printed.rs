@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
+use super::labels::id;
 use super::names::{printable, text};
-use super::requests::id;
 use super::units::time_of_day;
 use asyncscope_model::{Cut, Graph, LoggedLine, Owner, Request, RequestId};
 use asyncscope_trace::event::Standard;

@@ -3,10 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
+use super::labels::{id, number, path, status};
 use super::names::{Names, printable, text};
 use super::printed::{stream, why_cut};
-use super::requests::{id, path, status};
-use super::select::number;
 use super::units::{human, time_of_day};
 use asyncscope_model::{Call, Did, Evidence, Graph, LoggedLine, Parent, Request, Task, TaskIndex, Wake, WakeBy};
 use asyncscope_trace::facts::{Driver, Facts};

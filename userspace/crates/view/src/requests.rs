@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::ops::Range;
 
+use super::labels::{id, path, status};
 use super::names::{printable, text};
-use super::select::number;
 use super::units::{human, time_of_day};
-use asyncscope_model::{Close, Closed, Graph, Owner, Request, RequestId, Times};
+use asyncscope_model::{Graph, Owner, Request, RequestId, Times};
 use asyncscope_trace::facts::{Facts, InExchange};
 
 /// The widest that a column is padded to, in characters.
@@ -141,33 +141,6 @@ fn cells(facts: &Facts, request: &Request, counts: &Counts) -> [String; COLUMNS]
         path(request),
         id(request),
     ]
-}
-
-/// How a request or a call ended, in a word or two.
-pub(super) fn status(end: Option<Close>, grpc: Option<u8>) -> String {
-    let status = match end.map(|end| end.how) {
-        None => "open".to_owned(),
-        Some(Closed::Answered { status }) => status.to_string(),
-        Some(Closed::Cancelled) => "cancelled".to_owned(),
-        Some(Closed::Panicked) => "panicked".to_owned(),
-        Some(Closed::Unknown) => "unknown".to_owned(),
-    };
-    grpc.map_or(status.clone(), |grpc| format!("{status} grpc {grpc}"))
-}
-
-pub(super) fn path(request: &Request) -> String {
-    let cut = if request.line.cut { "…" } else { "" };
-    format!("{}{cut}", printable(&text(&request.line.path)))
-}
-
-/// The ID to ask for it by.
-pub(super) fn id(request: &Request) -> String {
-    let trace = request.ids.trace.filter(|_| request.ids.values.len() == 1);
-    match (trace, request.ids.shown()) {
-        (Some(trace), _) => format!("{:032x}", u128::from_be_bytes(trace.trace_id)),
-        (None, Some(id)) => format!("{}{}", printable(&text(&id.value)), if id.cut { "…" } else { "" }),
-        (None, None) => number(request.id),
-    }
 }
 
 /// How many samples each request has, and in how many tasks these are.

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use clap::ValueEnum;
-
+use super::labels::id as id_of;
 use super::names::{Names, frame, text};
-use super::requests::id as id_of;
 use super::tree::{Tree, thread_frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, SampleKey, Task, TaskIndex};
-use asyncscope_trace::event::{Ended, Function, Running, TaskId};
+use asyncscope_trace::event::{Ended, Running, TaskId};
 use asyncscope_trace::facts::Facts;
+use asyncscope_trace::facts::Function;
 
 /// What samples are grouped by first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
     /// The tasks, under those that spawned them.
     #[default]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::flamegraph::Versus;
+use super::labels::number;
 use super::names::{printable, text};
-use asyncscope_model::{Graph, Id, Request, RequestId};
+use super::units::human;
+use asyncscope_model::{Graph, Id, Request};
 
 /// What was asked for. Empty: all requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,19 @@ pub struct Selection {
     pub route: Option<String>,
     /// Those that took at least this long, in nanoseconds.
     pub slower_than_ns: Option<u64>,
+}
+
+/// Slow requests, and the faster ones that they are compared with.
+#[derive(Clone, Debug)]
+pub struct Versus<'a> {
+    /// Those of at least [`Self::least_ns`].
+    pub slow: Vec<&'a Request>,
+    /// The others, of a known duration.
+    pub fast: Vec<&'a Request>,
+    /// What divides them, in nanoseconds.
+    pub least_ns: u64,
+    /// The outermost frame.
+    pub label: String,
 }
 
 /// Why a selection is none.
@@ -77,7 +91,7 @@ impl Selection {
         let is_fast = |request: &&Request| request.duration_ns().is_some_and(|took| took < least_ns);
         let fast: Vec<&Request> = others.requests(graph)?.into_iter().filter(is_fast).collect();
         if fast.is_empty() {
-            return Err(Unclear::None(format!("faster than {}", super::units::human(least_ns))));
+            return Err(Unclear::None(format!("faster than {}", human(least_ns))));
         }
         Ok(Versus { slow, fast, least_ns, label: self.route.clone().unwrap_or_else(|| "requests".to_owned()) })
     }
@@ -101,7 +115,7 @@ impl Selection {
         let mut words = Vec::new();
         words.extend(self.id.as_ref().map(|id| format!("with the ID {}", printable(id))));
         words.extend(self.route.as_ref().map(|route| format!("of {}", printable(route))));
-        words.extend(self.slower_than_ns.map(|ns| format!("of at least {}", super::units::human(ns))));
+        words.extend(self.slower_than_ns.map(|ns| format!("of at least {}", human(ns))));
         words.join(" ")
     }
 }
@@ -131,9 +145,4 @@ fn names(request: &Request) -> impl Iterator<Item = String> + '_ {
     let trace = request.ids.trace.map(|trace| format!("{:032x}", u128::from_be_bytes(trace.trace_id)));
     let values = request.ids.values.iter().map(|id: &Id| text(&id.value));
     trace.into_iter().chain(values).chain([number(request.id)])
-}
-
-/// A request's number, as it is shown and asked for.
-pub(super) fn number(id: RequestId) -> String {
-    format!("#{}", id.0)
 }

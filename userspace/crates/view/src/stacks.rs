@@ -2,72 +2,14 @@
 
 use std::collections::HashMap;
 
-use clap::ValueEnum;
-
 use super::awaits::Awaits;
 use super::names::Names;
 use super::of_requests;
 use super::samples::{self, By, Chosen};
 use super::tree::Tree;
-use asyncscope_model::{Graph, Request, Task, Times};
+use super::weight::Weight;
+use asyncscope_model::{Graph, Request, Task};
 use asyncscope_trace::facts::Facts;
-
-/// Below a task: its time inside polls in which its thread was blocked.
-pub(super) const BLOCKED: &str = "[blocked]";
-/// Below a task: the part of that which is asyncscope's doing.
-pub(super) const IN_TRAP: &str = "[in asyncscope's own trap]";
-
-/// What a stack's width means: nanoseconds, or samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Weight {
-    /// Time inside polls, but for other tasks' polls nested in them.
-    #[default]
-    Busy,
-    /// Busy and waiting time together.
-    Wall,
-    /// Time between polls: ready or waiting.
-    Wait,
-    /// CPU time, by samples: of a run with --mode sample.
-    Cpu,
-}
-
-impl Weight {
-    /// Whether the time inside polls counts, and whether that between them does.
-    fn counts(self) -> (bool, bool) {
-        (matches!(self, Self::Busy | Self::Wall), matches!(self, Self::Wall | Self::Wait))
-    }
-
-    /// A task's weight, or that of a part of one, but for what it was blocked.
-    #[must_use]
-    pub fn of(self, times: &Times) -> u64 {
-        let wait = times.ready_ns.saturating_add(times.waiting_ns);
-        match self {
-            Self::Busy => times.on_cpu_ns(),
-            Self::Wall => times.on_cpu_ns().saturating_add(wait),
-            Self::Wait => wait,
-            Self::Cpu => 0,
-        }
-    }
-
-    /// What it was blocked, with the frame below the task's own.
-    pub(super) fn blocked(self, times: &Times) -> [(&'static str, u64); 2] {
-        let Times { blocked_ns, trap_ns, .. } = *times;
-        let (busy, _) = self.counts();
-        let counted = |ns| if busy { ns } else { 0 };
-        [(BLOCKED, counted(blocked_ns.saturating_sub(trap_ns))), (IN_TRAP, counted(trap_ns))]
-    }
-
-    /// What it means, for a title.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Busy => "time inside polls",
-            Self::Wall => "time inside and between polls",
-            Self::Wait => "time between polls",
-            Self::Cpu => "CPU time",
-        }
-    }
-}
 
 /// Which part of the graph is drawn.
 #[derive(Clone, Debug, Default)]

@@ -3,11 +3,13 @@ mod pprof;
 mod printed;
 mod requests;
 mod samples;
+mod sentences;
 
 use super::lost::Lost;
 use super::names::{frame, printable};
-use super::stacks::{Part, Weight, fold};
+use super::stacks::{Part, fold};
 use super::units::human;
+use super::weight::Weight;
 use super::{flamegraph, folded, json, summary};
 use asyncscope_model::Graph;
 use asyncscope_model::testing::script;
@@ -18,7 +20,7 @@ const FAMILY: &str = "1/0 name main; 1/90 spawn 1; 2/90 poll 1; 2/70 spawn 2; 2/
 fn facts(name: &str) -> Facts {
     let mut facts = script::facts(false);
     facts.process.name = "svc".into();
-    facts.types[0].name = name.into();
+    facts.types[0].name = Some(name.into());
     facts
 }
 
@@ -118,7 +120,7 @@ fn flamegraphs_are_the_same_every_time() {
 fn flamegraphs_draw_a_frame_once() {
     let script = "1/90 spawn 1; 1/90 spawn 2; 1/90 poll 1; 1/70 spawn 4; 1/80 end 1; 1/90 poll 4; 1/80 end 4; 1/90 poll 2; 1/80 end 2";
     let mut facts = facts("f");
-    facts.types[1].name = "f::g".into();
+    facts.types[1].name = Some("f::g".into());
     let svg = text(|out| flamegraph::write(&script::graph(script), &facts, Weight::Busy, &Part::All, out));
     assert_eq!(svg.matches("<title>f (").count(), 1, "{svg}");
 }

@@ -4,13 +4,14 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use object::{LittleEndian as LE, read::Object as _, read::elf::ElfFile64};
 
 use super::{DebugFile, Options, fits, open, sections};
-use crate::elf::Elf;
+use crate::{elf::Elf, procfs};
 
 /// The system's store of debug files.
 const STORE: &str = "/usr/lib/debug";
@@ -84,7 +85,7 @@ fn has_names(data: &[u8]) -> bool {
 /// The agent's root directory, and the process's own.
 fn roots(pid: Option<u32>) -> Vec<PathBuf> {
     let own = PathBuf::from("/");
-    [Some(own), pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")))].into_iter().flatten().collect()
+    [Some(own), pid.map(procfs::root)].into_iter().flatten().collect()
 }
 
 /// An absolute path as seen below a root; a relative one stays what it is.
@@ -118,11 +119,11 @@ fn is_file_name(name: &str) -> bool {
 /// The file of the executable's build in a directory: by build id, or by name where it has none.
 fn twin_in(elf: &Elf<'_>, executable: &Path, directory: &Path) -> Option<PathBuf> {
     let wanted = open::build_id_of(elf.data());
-    let name = executable.file_name()?.to_str()?.trim_end_matches(" (deleted)");
+    let name = executable.file_name()?.as_bytes();
     let is_twin = |path: &Path| match &wanted {
         Some(id) => open::build_id(path).as_ref() == Some(id) && open::read(path).is_ok_and(|data| has_names(&data)),
         None => {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|file| file.starts_with(name))
+            path.file_name().is_some_and(|file| file.as_bytes().starts_with(name))
                 && open::read(path).is_ok_and(|data| has_names(&data) && fits::check(elf.data(), &data).is_ok())
         }
     };

@@ -10,6 +10,7 @@ use object::{LittleEndian as LE, elf, read::elf::FileHeader as _};
 
 use super::*;
 use crate::{elf::Elf, plan::Plan};
+use asyncscope_trace::facts::NameSource;
 
 async fn spawned_by_a_test(number: u64) -> u64 {
     tokio::task::yield_now().await;
@@ -107,10 +108,18 @@ fn a_debug_file_gives_what_stripping_took() {
         assert_eq!(plan.hooks, own.hooks);
         let names = |plan: &Plan| plan.types.iter().map(|ty| (ty.name.clone(), ty.kind)).collect::<Vec<_>>();
         assert_eq!(names(&plan), names(&own));
-        assert!(plan.types.iter().all(|ty| ty.named_by.contains(" in debug file /")), "{:?}", plan.types);
+        assert!(
+            plan.types.iter().all(|ty| ty.named_by.debug_file.as_ref().is_some_and(|file| file.starts_with('/'))),
+            "{:?}",
+            plan.types
+        );
     }
     let bare = plan(stripped(), None);
-    assert!(bare.types.iter().all(|ty| ty.named_by == "vtable" && ty.name.starts_with("task#")), "{:?}", bare.types);
+    assert!(
+        bare.types.iter().all(|ty| ty.named_by.source == NameSource::Vtable && ty.name.is_none()),
+        "{:?}",
+        bare.types
+    );
 }
 
 #[test]
@@ -118,10 +127,10 @@ fn dwarf_alone_names_futures() {
     let nameless = without(program(), |name| name == ".symtab");
     let (plan, own) = (plan(&nameless, None), plan(program(), None));
     let this = "asyncscope_discovery::debug::tests::spawned_by_a_test";
-    assert!(plan.types.iter().all(|ty| ty.named_by == "dwarf"), "{:?}", plan.types);
+    assert!(plan.types.iter().all(|ty| ty.named_by.source == NameSource::Dwarf), "{:?}", plan.types);
     let kinds = |plan: &Plan| plan.types.iter().map(|ty| ty.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&plan), kinds(&own));
-    let named = |name: &str| plan.types.iter().any(|ty| ty.name == name);
+    let named = |name: &str| plan.types.iter().any(|ty| ty.name.as_deref() == Some(name));
     assert!(named(this) && named(&format!("blocking {this}_too")), "{:?}", plan.types);
 }
 
@@ -133,14 +142,14 @@ fn tasks_without_names_are_called_after_their_spawns() {
     elf.keep_symbols(own);
     let types = crate::discover(&elf).unwrap().types;
     let check = |name: &str| {
-        let found = types.iter().find(|ty| ty.name == name);
-        assert!(found.is_some_and(|ty| ty.named_by.starts_with("symbol of its spawn's function")), "{name}: {types:?}");
+        let found = types.iter().find(|ty| ty.name.as_deref() == Some(name));
+        assert!(found.is_some_and(|ty| ty.named_by.source == NameSource::SpawnSymbol), "{name}: {types:?}");
     };
-    check("spawned in asyncscope_discovery::debug::tests::spawned_by_a_test_too");
-    check("spawned in asyncscope_discovery::debug::tests::program::{closure}");
+    check("asyncscope_discovery::debug::tests::spawned_by_a_test_too");
+    check("asyncscope_discovery::debug::tests::program::{closure}");
     elf.keep_symbols(|_| false);
     let types = crate::discover(&elf).unwrap().types;
-    assert!(types.iter().all(|ty| ty.name.starts_with("task#") || ty.runtime), "{types:?}");
+    assert!(types.iter().all(|ty| ty.name.is_none()), "{types:?}");
 }
 
 #[test]

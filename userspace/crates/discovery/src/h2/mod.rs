@@ -30,9 +30,10 @@ use super::{
         trace::{Event, trace},
     },
 };
+use asyncscope_trace::facts::{
+    BlockPart, Http2Function, Http2Part, Http2Received, Http2Unknown, MissingReason, Proof, Sees,
+};
 
-/// What the hooks on header blocks see.
-pub const HEAD: &str = "http2-head";
 /// The registers of the first arguments.
 const ARGUMENTS: [Register; 6] =
     [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
@@ -43,18 +44,20 @@ pub(super) fn place(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, elf: &El
     let names = Names::new(elf);
     if !names.is_there() {
         if elf.symbols().is_empty() && is_mentioned(elf) {
-            builder.missing(HEAD, "no symbols of h2: HTTP/2 heads are not seen");
+            builder.missing(Sees::Http2Head, MissingReason::NoHttp2Symbols);
         }
         return None;
     }
     match find(code, &names) {
         Ok(found) => {
             found.hooks.iter().for_each(|hook| hook.place(builder, code));
-            found.missing.iter().for_each(|why| builder.missing(HEAD, why));
+            for part in found.missing {
+                builder.missing(Sees::Http2Head, MissingReason::Http2Part { part });
+            }
             Some(found.layout)
         }
-        Err(why) => {
-            builder.missing(HEAD, &format!("{why}: HTTP/2 heads are not seen"));
+        Err(reason) => {
+            builder.missing(Sees::Http2Head, MissingReason::Http2Unknown { reason });
             None
         }
     }
@@ -70,13 +73,13 @@ fn is_mentioned(elf: &Elf<'_>) -> bool {
 #[derive(Debug)]
 struct Found {
     layout: Http2Layout,
-    hooks: Vec<Hook>,
-    missing: Vec<String>,
+    hooks: Vec<BlockHook>,
+    missing: Vec<Http2Part>,
 }
 
 /// A hook at a function's entry.
 #[derive(Debug)]
-struct Hook {
+struct BlockHook {
     function: ElfAddr,
     /// Which argument is the frame, or the enum around it.
     frame: u8,
@@ -84,17 +87,23 @@ struct Hook {
     stream: u8,
     /// How the frame is wrapped; `None` where the argument is the frame itself.
     queued: Option<Queued>,
-    how: &'static str,
+    passes: Http2Function,
 }
 
-impl Hook {
+impl BlockHook {
     fn place(&self, builder: &mut Builder<'_, '_>, code: &Code<'_, '_>) {
         let Some(cookie) = self.cookie() else { return };
         let keeping = |argument: u8| entry::cheapest(code, self.function, *ARGUMENTS.get(usize::from(argument))?);
         // Both registers hold what was passed at the first of the two.
         match keeping(self.frame).into_iter().chain(keeping(self.stream)).min_by_key(Instruction::ip) {
-            Some(at) => builder.place(Program::Http2Head, &at, cookie.pack(), HEAD, self.how),
-            None => builder.missing(HEAD, &format!("the function at {:#x} cannot be decoded", self.function.0)),
+            Some(at) => builder.place(
+                Program::Http2Head,
+                &at,
+                cookie.pack(),
+                Sees::Http2Head,
+                Proof::Http2 { function: self.passes },
+            ),
+            None => builder.missing(Sees::Http2Head, MissingReason::Undecodable { function: self.function.0 }),
         }
     }
 
@@ -115,58 +124,61 @@ impl Hook {
     }
 }
 
-fn find(code: &Code<'_, '_>, names: &Names) -> Result<Found, String> {
+fn find(code: &Code<'_, '_>, names: &Names) -> Result<Found, Http2Unknown> {
     let send = send(code, names)?;
     let entries = block(code, names, send.block)?;
     let receive = receive(code, names)?;
     let layout = fit(entries, &send, &receive)?;
-    let sent = send.hooks.iter().map(|&(function, queued, stream)| Hook {
+    let sent = send.hooks.iter().map(|&(function, queued, stream)| BlockHook {
         function,
         frame: queued.argument,
         stream: stream.argument,
         queued: Some(queued),
-        how: "Prioritize::queue_frame, by symbol; fields by what the code does with them",
+        passes: Http2Function::QueueFrame,
     });
-    let received = receive.hooks.iter().map(|&(function, frame, stream)| Hook {
+    let received = receive.hooks.iter().map(|&(function, frame, stream)| BlockHook {
         function,
         frame,
         stream: stream.argument,
         queued: None,
-        how: "Recv::recv_headers or recv_trailers, by symbol; fields by what the code does with them",
+        passes: Http2Function::Receive,
     });
     let missing = send.missing.into_iter().chain(receive.missing).collect();
     Ok(Found { layout, hooks: sent.chain(received).collect(), missing })
 }
 
 /// All that was learned, as the programs need it, if it fits together.
-fn fit((block, length, stride): (Block, i64, i64), send: &Send, receive: &Receive) -> Result<Http2Layout, String> {
+fn fit(
+    (block, length, stride): (Block, i64, i64),
+    send: &Send,
+    receive: &Receive,
+) -> Result<Http2Layout, Http2Unknown> {
     let same = |one: StreamPointer, other: StreamPointer| one.store == other.store && one.stream == other.stream;
     if !receive.hooks.iter().all(|(_, _, stream)| same(*stream, receive.stream))
         || !send.hooks.iter().all(|(_, _, stream)| same(*stream, receive.stream))
     {
-        return Err("the parts of a store::Ptr lie differently in one function than in another".to_owned());
+        return Err(Http2Unknown::PointersDiffer);
     }
-    let offset = |what: &str, offset: i64| {
-        u16::try_from(offset).map_err(|_| format!("the {what} of a header block cannot lie at {offset:#x}"))
-    };
-    let at = |what: &str, inside: i64| offset(what, send.block + inside);
+    let offset =
+        |part: BlockPart, offset: i64| u16::try_from(offset).map_err(|_| Http2Unknown::Offset { part, offset });
+    let at = |part: BlockPart, inside: i64| offset(part, send.block + inside);
     Ok(Http2Layout {
-        stream: offset("stream", send.stream_id)?,
-        status: offset("status", receive.status)?,
-        method: at("method", block.method)?,
-        path_vtable: at("path", block.path.vtable)?,
-        path_pointer: at("path", block.path.pointer)?,
-        path_length: at("path", block.path.length)?,
-        entries: at("fields", block.entries)?,
-        entries_length: at("fields", length)?,
-        entry_size: offset("fields", stride)?,
-        name_vtable: offset("fields", block.name.vtable)?,
-        name_pointer: offset("fields", block.name.pointer)?,
-        name_length: offset("fields", block.name.length)?,
-        value_pointer: offset("fields", block.value.pointer)?,
-        value_length: offset("fields", block.value.length)?,
-        store: offset("stream", receive.stream.store)?,
-        stream_id: offset("stream", receive.stream.stream)?,
+        stream: offset(BlockPart::Stream, send.stream_id)?,
+        status: offset(BlockPart::Status, receive.status)?,
+        method: at(BlockPart::Method, block.method)?,
+        path_vtable: at(BlockPart::Path, block.path.vtable)?,
+        path_pointer: at(BlockPart::Path, block.path.pointer)?,
+        path_length: at(BlockPart::Path, block.path.length)?,
+        entries: at(BlockPart::Fields, block.entries)?,
+        entries_length: at(BlockPart::Fields, length)?,
+        entry_size: offset(BlockPart::Fields, stride)?,
+        name_vtable: offset(BlockPart::Fields, block.name.vtable)?,
+        name_pointer: offset(BlockPart::Fields, block.name.pointer)?,
+        name_length: offset(BlockPart::Fields, block.name.length)?,
+        value_pointer: offset(BlockPart::Fields, block.value.pointer)?,
+        value_length: offset(BlockPart::Fields, block.value.length)?,
+        store: offset(BlockPart::Stream, receive.stream.store)?,
+        stream_id: offset(BlockPart::Stream, receive.stream.stream)?,
         methods: block.allocated,
         zero: [0; 3],
         name_lengths: 0,
@@ -176,13 +188,13 @@ fn fit((block, length, stride): (Block, i64, i64), send: &Send, receive: &Receiv
 
 /// How a block lies, where its entries' number lies, and how far apart entries are. `in_frame`: where in a
 /// frame the block lies.
-fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i64, i64), String> {
+fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i64, i64), Http2Unknown> {
     let mut drops = names.blocks();
     if in_frame == 0 {
         drops.extend(names.frames());
     }
     let block = drops.iter().find_map(|&drop| layout::block(&trace(code, drop, 4)));
-    let block = block.ok_or("the drop glue of h2's HeaderBlock does not tell where its fields lie")?;
+    let block = block.ok_or(Http2Unknown::NoBlock)?;
     let reader = |ending: &str, argument: u8| {
         names
             .ending(ending)
@@ -193,10 +205,10 @@ fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i6
     let entries = reader("::frame::headers::calculate_headermap_size", 0)
         .or_else(|| reader("::send::Send::check_headers", 0))
         .or_else(|| reader("::send::Send::send_headers", frame_sent(code, names)?));
-    let (length, stride) = entries.ok_or("no function of h2 tells how a HeaderMap's entries lie")?;
+    let (length, stride) = entries.ok_or(Http2Unknown::NoEntries)?;
     let size = [block.name, block.value].iter().flat_map(|bytes| [bytes.vtable, bytes.pointer, bytes.length]).max();
     if size.is_none_or(|last| last + 8 > stride) {
-        return Err("a HeaderMap's entries overlap".to_owned());
+        return Err(Http2Unknown::EntriesOverlap);
     }
     Ok((block, length, stride))
 }
@@ -233,17 +245,17 @@ struct Send {
     /// Where in a frame the stream's id lies.
     stream_id: i64,
     hooks: Vec<(ElfAddr, Queued, StreamPointer)>,
-    missing: Vec<String>,
+    missing: Vec<Http2Part>,
 }
 
-fn send(code: &Code<'_, '_>, names: &Names) -> Result<Send, String> {
+fn send(code: &Code<'_, '_>, names: &Names) -> Result<Send, Http2Unknown> {
     let senders: Vec<_> =
         names.ending("::send::Send::send_headers").into_iter().map(|function| trace(code, function, 0)).collect();
     let frames: Vec<_> = senders.iter().filter_map(|events| Some((events, frame(events, names)?))).collect();
     let block = only(frames.iter().map(|(_, (_, block))| *block));
     let stream_id = only(frames.iter().filter_map(|(events, (frame, _))| streams::stream_of_frame(events, *frame)));
     let (Some(block), Some(stream_id)) = (block, stream_id) else {
-        return Err("Send::send_headers does not tell how a frame lies".to_owned());
+        return Err(Http2Unknown::NoFrame);
     };
     let (mut hooks, mut missing) = (Vec::new(), Vec::new());
     for queue in names.ending("::prioritize::Prioritize::queue_frame") {
@@ -251,14 +263,12 @@ fn send(code: &Code<'_, '_>, names: &Names) -> Result<Send, String> {
         let stream = streams::stream_pointer(&trace(code, queue, 1));
         match (queued, stream) {
             (Some(queued), Some(stream)) => hooks.push((queue, queued, stream)),
-            _ => missing.push(format!(
-                "Prioritize::queue_frame at {:#x} is not understood: heads that are sent through it are not seen",
-                queue.0
-            )),
+            _ => missing.push(Http2Part::QueueFrame { function: queue.0 }),
         }
     }
     if hooks.is_empty() {
-        return Err(missing.pop().unwrap_or_else(|| "no symbol ending with Prioritize::queue_frame".to_owned()));
+        let part = |part| Http2Unknown::Parts { parts: vec![part] };
+        return Err(missing.pop().map_or(Http2Unknown::NoQueueFrame, part));
     }
     Ok(Send { block, stream_id, hooks, missing })
 }
@@ -268,15 +278,19 @@ struct Receive {
     status: i64,
     stream: StreamPointer,
     hooks: Vec<(ElfAddr, u8, StreamPointer)>,
-    missing: Vec<String>,
+    missing: Vec<Http2Part>,
 }
 
-fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, String> {
+fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, Http2Unknown> {
     let (mut hooks, mut missing, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
-    for (ending, what) in [("::recv::Recv::recv_headers", "heads"), ("::recv::Recv::recv_trailers", "trailers")] {
+    let all = [
+        ("::recv::Recv::recv_headers", Http2Received::Heads),
+        ("::recv::Recv::recv_trailers", Http2Received::Trailers),
+    ];
+    for (ending, receives) in all {
         let functions = names.ending(ending);
         if functions.is_empty() {
-            missing.push(format!("no symbol ending with {ending}: {what} that are received are not seen"));
+            missing.push(Http2Part::NoReceive { receives });
         }
         for function in functions {
             let events = trace(code, function, 1);
@@ -287,18 +301,15 @@ fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, String> {
             );
             match (frame, streams::stream_pointer(&events)) {
                 (Some((frame, _)), Some(stream)) => hooks.push((function, frame, stream)),
-                _ => missing.push(format!(
-                    "the function at {:#x} ({ending}) is not understood: {what} that are received are not seen",
-                    function.0
-                )),
+                _ => missing.push(Http2Part::Receive { function: function.0, receives }),
             }
         }
     }
     let status = only(statuses.iter().map(|(_, status)| *status));
     match (status, hooks.first()) {
         (Some(status), Some(&(_, _, stream))) => Ok(Receive { status, stream, hooks, missing }),
-        (None, _) => Err("Recv::recv_headers does not tell where the status lies".to_owned()),
-        (_, None) => Err(missing.join("; ")),
+        (None, _) => Err(Http2Unknown::NoStatus),
+        (_, None) => Err(Http2Unknown::Parts { parts: missing }),
     }
 }
 

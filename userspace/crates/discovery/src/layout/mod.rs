@@ -26,7 +26,7 @@ use super::{
     elf::Elf,
     vtables::Vtable,
 };
-use asyncscope_trace::chain::Program;
+use asyncscope_trace::{chain::Program, facts::NoLayouts};
 pub use runtime::{Kinds, Owned, Pick, Shards};
 
 /// What debug info says about a target's futures. Addresses are the file's.
@@ -42,13 +42,12 @@ pub struct Layouts {
 ///
 /// # Errors
 ///
-/// A sentence: why there is no type information.
-pub fn compile(elf: &Elf<'_>, vtables: &[Vtable]) -> Result<Layouts, String> {
-    let none = || "it has no type information: build it with debug info (`debug = \"full\"` in its profile)".to_owned();
-    let sections = sections::load(elf.debug_data()).ok_or_else(none)?;
+/// There is no type information.
+pub fn compile(elf: &Elf<'_>, vtables: &[Vtable]) -> Result<Layouts, NoLayouts> {
+    let sections = sections::load(elf.debug_data()).ok_or(NoLayouts::NoTypes)?;
     let dwarf = sections.borrow(|data| sections::slice(data));
     let layouts = of_dwarf(&dwarf, vtables);
-    if layouts.program.tasks.is_empty() { Err(none()) } else { Ok(layouts) }
+    if layouts.program.tasks.is_empty() { Err(NoLayouts::NoTypes) } else { Ok(layouts) }
 }
 
 /// What this debug info says about the futures of these task types.

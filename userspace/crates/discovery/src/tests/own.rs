@@ -16,7 +16,7 @@ use crate::{
     vtables::Vtable,
     x86_64::code::Code,
 };
-use asyncscope_trace::facts::{Hook, TaskKind};
+use asyncscope_trace::facts::{Hook, Proof, Sees, TaskKind};
 
 /// Brings tokio's tasks into the executable: spawned, blocking and local ones.
 fn tasks() -> u32 {
@@ -91,12 +91,16 @@ fn finds_every_hook() {
     let Own { file, plan } = &*OWN;
     // There is no h2 in this executable.
     let missing: Vec<_> =
-        plan.hooks.iter().filter(|hook| hook.address.is_none() && hook.sees != "http2-head").collect();
+        plan.hooks.iter().filter(|hook| hook.armed().is_none() && hook.sees != Sees::Http2Head).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    let check = |sees: &str| assert!(plan.hooks.iter().any(|hook| hook.sees == sees), "{sees}");
-    ["poll-start", "poll-end", "shutdown", "wake", "abort", "spawn", "panic", "turn"].into_iter().for_each(check);
-    let completes = |hook: &&Hook| hook.how.contains("completes") || hook.how.contains("foretold");
-    assert!(plan.hooks.iter().filter(|hook| hook.sees == "poll-end").any(|hook| completes(&hook)), "{:?}", plan.hooks);
+    let check = |sees: Sees| assert!(plan.hooks.iter().any(|hook| hook.sees == sees), "{sees:?}");
+    [Sees::PollStart, Sees::PollEnd, Sees::Shutdown, Sees::Wake].into_iter().for_each(check);
+    [Sees::Abort, Sees::Spawn, Sees::Panic, Sees::Turn].into_iter().for_each(check);
+    let completes = |proof: &Proof| {
+        matches!(proof, Proof::Exchange { completes: true, .. } | Proof::WakerEntry | Proof::TransitionEntry)
+    };
+    let ends = plan.hooks.iter().filter(|hook| hook.sees == Sees::PollEnd);
+    assert!(ends.filter_map(Hook::armed).any(|site| completes(&site.proof)), "{:?}", plan.hooks);
     assert_eq!(plan.types.len(), plan.vtables.len());
     sound(file, plan);
 }
@@ -133,7 +137,11 @@ fn knows_the_version() {
 #[test]
 fn names_its_types() {
     let check = |kind| {
-        let found = OWN.plan.types.iter().any(|ty| ty.kind == kind && ty.name.contains("own::tasks"));
+        let found = OWN
+            .plan
+            .types
+            .iter()
+            .any(|ty| ty.kind == kind && ty.name.as_ref().is_some_and(|name| name.contains("own::tasks")));
         assert!(found, "{kind:?}: {:?}", OWN.plan.types);
     };
     check(TaskKind::Spawned);

@@ -8,11 +8,11 @@
 use crate::{Call, Close, Closed, Detail, Graph, HeadLine, How, LoggedLine, Outcome, Owner, Parent, SpanDetail};
 use crate::{Config, Request, Segment, Task, Tasks, WakeBy};
 use asyncscope_trace::event::{
-    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
-    Source, SpawnWay, Standard, Start, Turn, TurnOf,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
+    SpawnWay, Standard, Start, Turn, TurnOf,
 };
 use asyncscope_trace::event::{State, TaskId, TaskRef, Value, What};
-use asyncscope_trace::facts::{Driver, DriverCode, Facts, PollCode, TaskType, Thread};
+use asyncscope_trace::facts::{Driver, DriverCode, Facts, Function, ImageId, PollCode, TaskType, Thread, TypeKey};
 use probe_common::record::state::*;
 
 pub const IO: u64 = 0x10;
@@ -24,7 +24,10 @@ const IDLE: u64 = REF_ONE | JOIN_INTEREST;
 
 pub fn facts(attached: bool) -> Facts {
     let code = |start, driver| DriverCode { start, end: start + 0x10, driver };
-    let ty = |vtable, name: &str, runtime| TaskType { vtable, name: name.into(), runtime, ..TaskType::default() };
+    let ty = |vtable, name: &str, runtime| {
+        let key = TypeKey { image: ImageId::EXECUTABLE, address: vtable };
+        TaskType { vtable, key, name: Some(name.into()), runtime, ..TaskType::default() }
+    };
     let thread = |tid| Thread { tid, name: format!("thread-{tid}") };
     Facts {
         from_first_instruction: !attached,

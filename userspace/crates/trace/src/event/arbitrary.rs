@@ -7,11 +7,11 @@ use probe_common::record::{
 };
 
 use super::encode::thread_name;
-use super::sample::INLINED_MAX;
 use super::{
-    At, ChainFrame, Change, Completion, Connection, Ended, Event, Function, Message, Missing, Moment, Print, Running,
-    Source, SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What,
+    At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
+    SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What,
 };
+use crate::facts::{Function, INLINED_MAX};
 
 /// Any event that a record can hold.
 pub fn event() -> impl Strategy<Value = Event> {

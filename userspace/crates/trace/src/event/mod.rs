@@ -16,7 +16,18 @@ pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
 pub use probe_common::config::Driver as TurnOf;
 pub use probe_common::record::{Change, Source};
-pub use sample::{Ended, Function, Running};
+pub use sample::{Ended, Running};
+
+use crate::facts;
+
+impl From<TurnOf> for facts::Driver {
+    fn from(driver: TurnOf) -> Self {
+        match driver {
+            TurnOf::Io => Self::Io,
+            TurnOf::Time => Self::Time,
+        }
+    }
+}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +102,7 @@ pub enum What {
     /// The agent found the header of a task that a sample is of, which says its type.
     Typed { task: TaskRef },
     /// Whose code lies at an address: the function, after those that are inlined into it there.
-    Code { address: u64, functions: Vec<Function> },
+    Code { address: u64, functions: Vec<facts::Function> },
     /// `Vtable::shutdown` was entered.
     Shutdown { task: TaskRef, state: State },
     /// A panic starts to unwind on the thread.

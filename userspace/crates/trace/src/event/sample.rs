@@ -5,6 +5,7 @@ use probe_common::record::{self, BLOCKED_STACK_MAX, Head, Kind, STACK_MAX, flags
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{TaskId, TaskRef, What};
+use crate::facts::{Function, INLINED_MAX, NAME_MAX, shortened};
 
 /// [`Head::kind`] of a sample.
 pub const SAMPLE: u8 = 67;
@@ -19,10 +20,6 @@ pub const TYPED: u8 = 71;
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
-/// The most functions that are inlined into one another at an address.
-pub const INLINED_MAX: usize = 24;
-/// The longest name of a function, and of a file, in bytes.
-pub const NAME_MAX: usize = 512;
 /// The longest of these records in bytes.
 pub const MAX_LEN: usize = {
     let stack = size_of::<StackHead>() + FRAMES_MAX * 8;
@@ -126,17 +123,6 @@ impl Ended {
     fn from_u32(value: u32) -> Option<Self> {
         Self::ALL.get(value as usize).copied()
     }
-}
-
-/// A function whose code lies at an address, or that is inlined there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Function {
-    /// Its name, as a person would call it. At most [`NAME_MAX`] bytes, as is `file`.
-    pub name: String,
-    /// The source file; empty where it is not known.
-    pub file: String,
-    /// The line; 0 where it is not known.
-    pub line: u32,
 }
 
 /// A [`record::Blocked`] with the stack at which the thread was blocked.
@@ -335,12 +321,6 @@ pub(super) fn encode_code(head: Head, address: u64, functions: &[Function], out:
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(file.as_bytes());
     }
-}
-
-/// As much of a text as a record has room for.
-#[must_use]
-pub fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(NAME_MAX)]
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::facts::{Facts, Process, TaskType};
 
 fn facts(name: &str) -> Facts {
     let process = Process { pid: 4, name: name.into(), ..Process::default() };
-    let types = vec![TaskType { vtable: 0x5000, name: "svc::fetch".into(), ..TaskType::default() }];
+    let types = vec![TaskType { vtable: 0x5000, name: Some("svc::fetch".into()), ..TaskType::default() }];
     Facts { process, types, ..Facts::default() }
 }
 

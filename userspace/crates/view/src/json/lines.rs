@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use asyncscope_model::{Did, Evidence, How, Outcome, Why};
+use asyncscope_model::{Did, Evidence, How, Outcome, Totals, Why};
 use asyncscope_trace::facts::{AwaitKind, Driver, InExchange, Moment, Process, TaskKind};
 
 #[derive(Serialize)]
@@ -32,30 +32,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
     pub(super) in_exchange: Option<InExchange>,
-    pub(super) totals: TotalsLine,
-}
-
-#[derive(Serialize)]
-pub(super) struct TotalsLine {
-    pub(super) tasks: u64,
-    pub(super) polls: u64,
-    pub(super) wakes: u64,
-    pub(super) spawns: u64,
-    pub(super) gaps: u64,
-    pub(super) lost: u64,
-    pub(super) samples_lost: u64,
-    pub(super) polls_unended: u64,
-    pub(super) stale_wakes: u64,
-    pub(super) unmatched_poll_ends: u64,
-    pub(super) requests: u64,
-    pub(super) calls: u64,
-    pub(super) unmatched_responses: u64,
-    pub(super) ambiguous_streams: u64,
-    pub(super) contradictions: u64,
-    pub(super) unfollowed: u64,
-    pub(super) lines: u64,
-    pub(super) lines_dropped: u64,
-    pub(super) print_bytes_missing: u64,
+    pub(super) totals: Totals,
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,9 @@
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 
+use super::Spans;
+use asyncscope_model::Gap;
+
 fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
@@ -16,4 +19,18 @@ pub(super) fn number(key: &str, value: u64) -> KeyValue {
 
 pub(super) fn flag(key: &str) -> KeyValue {
     attribute(key, Value::BoolValue(true))
+}
+
+/// What is missing of the time in which the task lived.
+pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<KeyValue> {
+    let overlaps = |gap: &&Gap| gap.since_ns <= end_ns && gap.until_ns >= start_ns;
+    let (mut gaps, mut lost) = (0, 0u64);
+    for gap in spans.graph.gaps().iter().filter(overlaps) {
+        gaps += 1;
+        lost = lost.saturating_add(gap.lost);
+    }
+    match gaps {
+        0 => Vec::new(),
+        _ => vec![number("asyncscope.gaps", gaps), number("asyncscope.events_lost", lost)],
+    }
 }

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::{
 use super::Spans;
 use super::attributes::{flag, number, text};
 use super::clock::Distance;
-use super::tasks::LOCAL;
+use super::links::LOCAL;
 use crate::awaits::shown;
 use crate::names::printable;
 use asyncscope_model::{Awaited, Awaits, Chain, Gap};

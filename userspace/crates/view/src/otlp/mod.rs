@@ -9,6 +9,7 @@ mod clock;
 mod due;
 mod events;
 mod ids;
+mod links;
 mod place;
 mod requests;
 mod resource;
@@ -38,7 +39,7 @@ pub use self::place::{Remembered, Told};
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
 /// What becomes a span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traces {
     /// Requests, the calls made for them, and their tasks.
     #[default]

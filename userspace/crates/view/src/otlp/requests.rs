@@ -4,21 +4,17 @@ use std::collections::HashMap;
 
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
-    trace::v1::{
-        Span, Status,
-        span::{Link, SpanKind},
-        status::StatusCode,
-    },
+    trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
 };
 
 use super::Spans;
-use super::attributes::{flag, number, text};
+use super::attributes::{flag, losses, number, text};
 use super::awaits;
 use super::ids::SpanId;
+use super::links::{LOCAL, REMOTE, SAMPLED, candidates};
 use super::place::{Place, TaskPlace};
-use super::tasks::{LOCAL, REMOTE, SAMPLED, losses};
 use crate::names::printable;
-use asyncscope_model::{Call, Close, Closed, HeadLine, Ids, Owner, Request, RequestId};
+use asyncscope_model::{Call, Close, Closed, HeadLine, Ids, Request, RequestId};
 
 /// A name's length in characters.
 const MAX_NAME: usize = 200;
@@ -133,26 +129,6 @@ impl Spans<'_> {
             }
             times
         })
-    }
-}
-
-/// Links to requests of which something may be.
-pub(super) fn candidates(spans: &Spans<'_>, owner: &Owner) -> Vec<Link> {
-    let Owner::Ambiguous(ids) = owner else {
-        return Vec::new();
-    };
-    let places = ids.iter().filter_map(|id| spans.place(*id)).filter(|place| place.sent);
-    places.map(|place| link(spans, &place, "candidate")).collect()
-}
-
-fn link(spans: &Spans<'_>, place: &Place, what: &str) -> Link {
-    Link {
-        trace_id: place.trace.to_vec(),
-        span_id: place.span.to_vec(),
-        trace_state: spans.ratio.trace_state(),
-        attributes: vec![text("asyncscope.link", what)],
-        dropped_attributes_count: 0,
-        flags: LOCAL,
     }
 }
 

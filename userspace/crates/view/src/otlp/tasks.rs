@@ -3,28 +3,21 @@
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     trace::v1::{
-        Span, SpanFlags, Status,
+        Span, Status,
         span::{Link, SpanKind},
         status::StatusCode,
     },
 };
 
 use super::Spans;
-use super::attributes::{flag, number, text};
+use super::attributes::{flag, losses, number, text};
 use super::awaits;
 use super::events::events;
+use super::links::{LOCAL, SAMPLED, candidates};
 use super::place::TaskPlace;
-use super::requests::candidates;
 use crate::names::printable;
 use asyncscope_model::{Gap, History, How, Lineage, Owner, Parent, Task, Waker, Why};
 use asyncscope_trace::facts::TaskKind;
-
-/// The trace flags of all spans: sampled.
-pub(super) const SAMPLED: u32 = 1;
-/// The same for a parent or a link: it is known whether these are of another process, and they are not.
-pub(super) const LOCAL: u32 = SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32;
-/// The same where they are.
-pub(super) const REMOTE: u32 = LOCAL | SpanFlags::ContextIsRemoteMask as u32;
 
 /// The span of a task, and those of its waits.
 pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
@@ -114,7 +107,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         all.push(text("asyncscope.task.kind", kind));
     }
     if let Some(function) = spans.names.known_task_type(task.vtable) {
-        all.push(text("code.function.name", printable(function)));
+        all.push(text("code.function.name", printable(&function)));
     }
     all.extend(origin(spans, task));
     match task.end().map(|end| end.how) {
@@ -166,20 +159,6 @@ fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
         all.push(text("asyncscope.parent_unknown", why));
     }
     all
-}
-
-/// What is missing of the time in which the task lived.
-pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<KeyValue> {
-    let overlaps = |gap: &&Gap| gap.since_ns <= end_ns && gap.until_ns >= start_ns;
-    let (mut gaps, mut lost) = (0, 0u64);
-    for gap in spans.graph.gaps().iter().filter(overlaps) {
-        gaps += 1;
-        lost = lost.saturating_add(gap.lost);
-    }
-    match gaps {
-        0 => Vec::new(),
-        _ => vec![number("asyncscope.gaps", gaps), number("asyncscope.events_lost", lost)],
-    }
 }
 
 /// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.

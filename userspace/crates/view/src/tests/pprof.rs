@@ -5,7 +5,8 @@ use prost::Message as _;
 
 use super::super::pprof::{Profile, write};
 use super::super::samples::By;
-use super::super::stacks::{Part, Weight};
+use super::super::stacks::Part;
+use super::super::weight::Weight;
 use super::samples::SCRIPT;
 use super::{FAMILY, facts};
 use asyncscope_model::testing::sampled;
@@ -68,7 +69,7 @@ fn samples_have_functions_and_labels() {
 #[test]
 fn traced_time_is_told_by_task() {
     let mut facts = facts("svc::handle");
-    facts.types[1].name = "a\x1b".into();
+    facts.types[1].name = Some("a\x1b".into());
     let lines = told(&profile(&graph(FAMILY), &facts, Weight::Busy, &Part::All));
     let expected = [
         "[thread main];svc::handle 20 task_type=svc::handle task=1",

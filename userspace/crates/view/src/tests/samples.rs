@@ -1,6 +1,7 @@
 use super::super::lost::Lost;
 use super::super::samples::{By, Chosen};
-use super::super::stacks::{Part, Weight};
+use super::super::stacks::Part;
+use super::super::weight::Weight;
 use super::super::{flamegraph, json, requests, summary};
 use super::text;
 use asyncscope_model::Detail;

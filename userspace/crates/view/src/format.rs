@@ -1,0 +1,240 @@
+//! The row that describes an output: its option, what it is made of, and how it is written.
+
+use std::io::{self, Write};
+
+use super::lost::Lost;
+use super::samples::{By, Chosen};
+use super::select::{Selection, Unclear, Versus};
+use super::stacks::Part;
+use super::weight::Weight;
+use asyncscope_model::{Detail, Graph, Request};
+use asyncscope_trace::facts::Facts;
+
+/// An output that is made of a finished graph.
+#[derive(Debug)]
+pub struct Format {
+    /// The option that asks for it, without its dashes.
+    pub option: &'static str,
+    /// The option's help.
+    pub help: &'static str,
+    /// Where it goes.
+    pub to: Medium,
+    /// How it takes part in a comparison of two sets of requests.
+    pub versus: Comparison,
+    /// What it is made of.
+    pub needs: Option<Need>,
+    /// What is recorded of the target because somebody asks for it.
+    pub records: Option<Extra>,
+    /// What the graph keeps for it.
+    pub keeps: Keeps,
+    /// Writes it.
+    pub write: fn(&View<'_>, &mut dyn Write) -> io::Result<()>,
+}
+
+/// Where an output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// To the terminal, as text.
+    Terminal {
+        /// What the text is, as in "cannot write …".
+        holds: &'static str,
+    },
+    /// To a file, or standard output.
+    File {
+        /// What stands for its path in the help.
+        value: &'static str,
+        /// The option may come without a path: standard output then, if no other output holds the same.
+        optional: bool,
+        /// Nobody but its owner may read it: it holds more of the target than a picture does.
+        private: bool,
+    },
+}
+
+/// How an output takes part in a comparison of two sets of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It draws the comparison.
+    Drawn,
+    /// It would have to draw it, and cannot.
+    Refused,
+    /// It holds what it holds otherwise.
+    Apart,
+}
+
+/// What an output is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Polls, each with its time.
+    Polls,
+    /// Samples of CPU time.
+    Samples,
+    /// Requests.
+    Requests,
+}
+
+/// What is recorded only for those who ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// What the target prints.
+    LogLines,
+    /// Requests, where CPU time is sampled.
+    Requests,
+}
+
+/// What a graph keeps for an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// How much of tasks and requests.
+    pub detail: Detail,
+    /// Long polls.
+    pub long_polls: bool,
+    /// The lines that the target printed, where they were captured.
+    pub log_lines: bool,
+}
+
+impl Format {
+    /// A text for the terminal, not a file.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self.to, Medium::Terminal { .. })
+    }
+}
+
+impl Keeps {
+    /// Sums alone.
+    pub const SUMS: Self = Self { detail: Detail::Totals, long_polls: false, log_lines: false };
+}
+
+/// What a recording holds, or is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Samples of CPU time, instead of polls.
+    pub sampled: bool,
+    /// Requests.
+    pub requests: bool,
+}
+
+impl Coverage {
+    /// What the recording with these facts holds.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Self {
+        let requests = facts.sampling.is_none_or(|sampling| sampling.requests);
+        Self { sampled: facts.sampling.is_some(), requests }
+    }
+
+    const fn has(self, need: Need) -> bool {
+        match need {
+            Need::Polls => !self.sampled,
+            Need::Samples => self.sampled,
+            Need::Requests => self.requests,
+        }
+    }
+
+    /// The first of these that needs what is not there: polls or samples before requests.
+    #[must_use]
+    pub fn lacks(self, needs: &[(String, Need)]) -> Option<(&str, Need)> {
+        let unmet = |of_requests: bool| {
+            needs.iter().find(|(_, need)| (*need == Need::Requests) == of_requests && !self.has(*need))
+        };
+        unmet(false).or_else(|| unmet(true)).map(|(name, need)| (name.as_str(), *need))
+    }
+}
+
+/// What outputs show, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// What stacks are weighted by; `None`: by CPU time where that was sampled, else by time inside polls.
+    pub weight: Option<Weight>,
+    /// What samples are grouped by first; `None`: by task.
+    pub by: Option<By>,
+    /// The requests that outputs are about.
+    pub selection: Selection,
+    /// A comparison of the requests that are at least as slow as the selection says with the faster ones.
+    pub versus: bool,
+    /// How many nanoseconds a long poll takes at least.
+    pub long_poll_ns: u64,
+}
+
+impl Default for ViewOptions {
+    fn default() -> Self {
+        const LONG_POLL_NS: u64 = 1_000_000;
+        let (weight, by, selection) = (None, None, Selection::default());
+        Self { weight, by, selection, versus: false, long_poll_ns: LONG_POLL_NS }
+    }
+}
+
+impl ViewOptions {
+    /// What each option needs, by the option's name.
+    #[must_use]
+    pub fn needs(&self) -> Vec<(String, Need)> {
+        let Selection { id, route, slower_than_ns } = &self.selection;
+        let weight = self.weight.map(|weight| match weight {
+            Weight::Cpu => ("--weight cpu", Need::Samples),
+            Weight::Busy | Weight::Wall | Weight::Wait => ("--weight other than cpu", Need::Polls),
+        });
+        let all = [
+            self.versus.then_some(("--versus", Need::Polls)),
+            weight.filter(|(_, need)| *need == Need::Polls),
+            self.by.map(|_| ("--by", Need::Samples)),
+            weight.filter(|(_, need)| *need == Need::Samples),
+            id.as_ref().map(|_| ("--request", Need::Requests)),
+            route.as_ref().map(|_| ("--route", Need::Requests)),
+            slower_than_ns.map(|_| ("--slower-than", Need::Requests)),
+            self.by.filter(|by| by.needs_requests()).map(|_| ("--by request and route", Need::Requests)),
+        ];
+        all.into_iter().flatten().map(|(name, need)| (name.to_owned(), need)).collect()
+    }
+}
+
+/// What an output is made of: a finished graph, and what of it is to be shown.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// What is known about the target.
+    pub facts: &'a Facts,
+    /// What did not reach the agent.
+    pub lost: &'a Lost,
+    /// The weight of stacks.
+    pub weight: Weight,
+    /// The part of the graph that stacks are drawn of.
+    pub part: Part<'a>,
+    /// The comparison, if one is wanted.
+    pub versus: Option<Versus<'a>>,
+    /// The requests that are meant, if not all are.
+    pub only: Option<Vec<&'a Request>>,
+    /// How many nanoseconds a long poll takes at least.
+    pub long_poll_ns: u64,
+}
+
+impl<'a> View<'a> {
+    /// A view by these options.
+    ///
+    /// # Errors
+    ///
+    /// The options mean no request.
+    pub fn new(graph: &'a Graph, facts: &'a Facts, lost: &'a Lost, options: &ViewOptions) -> Result<Self, Unclear> {
+        let sampled = facts.sampling.is_some();
+        let selection = &options.selection;
+        let only = (!selection.is_everything()).then(|| selection.requests(graph)).transpose()?;
+        let part = match &only {
+            None if sampled => Part::Samples(options.by.unwrap_or_default(), None),
+            None => Part::All,
+            Some(requests) if sampled => {
+                let requests = requests.iter().map(|request| request.id).collect();
+                let chosen = Chosen { requests, label: selection.route.clone() };
+                Part::Samples(options.by.unwrap_or(By::Route), Some(chosen))
+            }
+            Some(requests) => Part::Of { requests: requests.clone(), label: selection.route.clone() },
+        };
+        let versus = options.versus.then(|| selection.versus(graph)).transpose()?;
+        let weight = options.weight.unwrap_or(if sampled { Weight::Cpu } else { Weight::Busy });
+        Ok(Self { graph, facts, lost, weight, part, versus, only, long_poll_ns: options.long_poll_ns })
+    }
+
+    /// The requests that are meant, by their opening.
+    #[must_use]
+    pub fn requests(&self) -> Vec<&'a Request> {
+        self.only.clone().unwrap_or_else(|| self.graph.requests().collect())
+    }
+}

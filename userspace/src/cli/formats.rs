@@ -1,0 +1,85 @@
+//! The options of the table of outputs: one for each row.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, builder::PathBufValueParser};
+
+use asyncscope_view::{
+    format::{Extra, Format, Medium},
+    formats::FORMATS,
+};
+
+/// The outputs asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FormatArguments(Vec<FormatArgument>);
+
+#[derive(Clone, Debug)]
+struct FormatArgument {
+    format: &'static Format,
+    path: Option<PathBuf>,
+}
+
+impl Args for FormatArguments {
+    fn augment_args(command: Command) -> Command {
+        command.args(FORMATS.iter().map(option))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FormatArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self(FORMATS.iter().filter_map(|format| given(format, matches)).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn option(format: &'static Format) -> Arg {
+    let option = Arg::new(format.option).long(format.option).help(format.help);
+    match format.to {
+        Medium::Terminal { .. } => option.action(ArgAction::SetTrue),
+        Medium::File { value, optional, .. } => {
+            let paths = if optional { 0..=1 } else { 1..=1 };
+            option.value_name(value).value_parser(PathBufValueParser::new()).num_args(paths)
+        }
+    }
+}
+
+fn given(format: &'static Format, matches: &ArgMatches) -> Option<FormatArgument> {
+    let (is_given, path) = match format.to {
+        Medium::Terminal { .. } => (matches.get_flag(format.option), None),
+        Medium::File { .. } => (matches.contains_id(format.option), matches.get_one(format.option).cloned()),
+    };
+    is_given.then_some(FormatArgument { format, path })
+}
+
+impl FormatArguments {
+    /// Returns `true` if this is to be recorded for one of the outputs.
+    pub(super) fn record(&self, extra: Extra) -> bool {
+        self.0.iter().any(|asked| asked.format.records == Some(extra))
+    }
+
+    /// The outputs to be made. One that came without a path goes to standard output, unless a recording or another
+    /// output has the same.
+    pub(super) fn decided(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
+        let elsewhere = is_recorded || self.0.iter().any(FormatArgument::holds_log_lines);
+        let path = |FormatArgument { format, path }| match (format, path) {
+            (format, None) if format.is_text() => Some((format, None)),
+            (_, None) if elsewhere => None,
+            (format, path) => Some((format, Some(path.unwrap_or_else(|| Path::new("-").to_owned())))),
+        };
+        self.0.into_iter().filter_map(path).collect()
+    }
+}
+
+impl FormatArgument {
+    fn holds_log_lines(&self) -> bool {
+        self.path.is_some() && self.format.keeps.log_lines
+    }
+}

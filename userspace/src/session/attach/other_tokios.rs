@@ -1,0 +1,42 @@
+//! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
+
+use super::attached::Attached;
+use asyncscope_discovery::{libraries::Loaded, plan::Plan, process::Process};
+use asyncscope_trace::facts::{Hook, MissingReason, Sees};
+use asyncscope_view::{printable, sentences};
+
+/// Returns a sentence for each tokio in a library that the process has loaded since the last time.
+pub(crate) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
+    let sentence =
+        |(library, version): (String, Option<String>)| sentences::library_tokio(&library, version.as_deref());
+    loaded.tokios(process).into_iter().map(sentence).collect()
+}
+
+/// Adds them to the plan's list.
+pub(crate) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
+    for (library, version) in loaded.tokios(process) {
+        let image = plan.image(&library);
+        plan.hooks.push(Hook::missing(Sees::OtherTokio, image, MissingReason::LibraryTokio { version }));
+    }
+}
+
+/// Says that tasks of the target's are not seen.
+pub(crate) fn announce(sentences: &[String]) {
+    for sentence in sentences {
+        eprintln!("not all of its tasks are seen: {}", printable(sentence));
+    }
+}
+
+/// Says so of what was loaded since the attach. It takes its time, in which no events may wait.
+pub(crate) fn announce_late(attached: &mut Attached) {
+    // Another program's libraries are no matter of this one's.
+    if !attached.process.became_another() {
+        announce(&in_libraries(&attached.process, &mut attached.loaded));
+    }
+}
+
+/// Returns the sentences about these hooks.
+pub(crate) fn sentences(hooks: &[Hook], images: &[String]) -> Vec<String> {
+    let others = hooks.iter().filter(|hook| hook.sees == Sees::OtherTokio);
+    others.map(|hook| sentences::hook(hook, images)).collect()
+}
