@@ -15,9 +15,9 @@ use asyncscope_model::{Config, Graph};
 use asyncscope_trace::event::Event;
 use asyncscope_trace::event::decode::decode;
 use asyncscope_trace::event::order::{CpuRound, Order};
-use asyncscope_view::folded;
-use asyncscope_view::stacks::Part;
-use asyncscope_view::weight::Weight;
+use asyncscope_view::format::{View, ViewOptions};
+use asyncscope_view::formats::FORMATS;
+use asyncscope_view::lost::Lost;
 use load::{Load, facts, records};
 
 fn main() -> ExitCode {
@@ -96,8 +96,12 @@ fn graph(events: &[Event]) -> Graph {
 
 fn fold(graph: &Graph) -> Vec<u8> {
     let mut out = Vec::new();
-    // Writing to memory does not fail.
-    drop(folded::write(graph, &facts(), Weight::Busy, &Part::default(), &mut out));
+    let (facts, lost) = (facts(), Lost::default());
+    let folded = FORMATS.iter().find(|format| format.option == "folded");
+    if let Some((folded, view)) = folded.zip(View::new(graph, &facts, &lost, &ViewOptions::default()).ok()) {
+        // Writing to memory does not fail.
+        drop((folded.write)(&view, &mut out));
+    }
     out
 }
 

@@ -5,10 +5,10 @@ use std::{collections::HashSet, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use probe_common::http::{NAME_MAX, NAMES_MAX};
 
-use super::outputs::OutputArguments;
+use super::{formats::recording, outputs::OutputArguments};
 use crate::{
     probe::{self, Way},
-    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, SyscallSource, Wanted},
+    session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
 use asyncscope_discovery::debug;
 use asyncscope_view::format::{Coverage, Extra, Need};
@@ -167,7 +167,7 @@ pub(super) struct HttpArguments {
     #[arg(long, value_name = "NAME", value_parser = header_name)]
     correlation_header: Vec<String>,
     /// Record a hash of each such value instead of the value
-    #[arg(long, conflicts_with = "logs")]
+    #[arg(long, conflicts_with_all = recording(Extra::LogLines))]
     redact: bool,
     /// Do not look at HTTP: without hooks on the system calls of sockets
     #[arg(long, conflicts_with_all = ["correlation_header", "redact"])]
@@ -219,28 +219,37 @@ impl Command {
 
 impl LiveArguments {
     fn contradiction(&self) -> Option<String> {
-        let HttpArguments { correlation_header, redact, http_by, no_http } = &self.http;
-        let by_request = self.outputs.record(Extra::Requests);
-        if self.mode == Mode::Sample && by_request && *no_http {
-            return Some("--requests takes HTTP".to_owned());
+        let sampled = self.mode == Mode::Sample;
+        let by_request = self.outputs.asked(Extra::Requests).next();
+        if sampled && self.http.no_http {
+            by_request.map(|option| format!("--{option} takes HTTP")).or_else(|| self.lacks(sampled, false))
+        } else {
+            self.lacks(sampled, !sampled || by_request.is_some())
         }
-        let given = [
-            ("--logs", self.outputs.record(Extra::LogLines), Need::Polls),
+    }
+
+    fn lacks(&self, sampled: bool, requests: bool) -> Option<String> {
+        Coverage { sampled, requests }.lacks(&self.needs()).map(|(name, need)| match need {
+            Need::Polls => format!("{name} cannot be used with --mode sample"),
+            Need::Requests => recording(Extra::Requests).map(|option| format!("{name} takes --{option}")).collect(),
+            Need::Samples => format!("{name} takes --mode sample"),
+        })
+    }
+
+    /// What each option needs to be watched, by the option's name.
+    fn needs(&self) -> Vec<(String, Need)> {
+        let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
+        let of_lines = self.outputs.asked(Extra::LogLines).map(|option| (format!("--{option}"), Need::Polls));
+        let others = [
             ("--blocked", self.blocked, Need::Polls),
             ("--frequency", self.frequency.is_some(), Need::Samples),
             ("--correlation-header", !correlation_header.is_empty(), Need::Requests),
             ("--redact", *redact, Need::Requests),
             ("--http-by", http_by.is_some(), Need::Requests),
         ];
-        let given = given.into_iter().filter(|(_, given, _)| *given).map(|(name, _, need)| (name.to_owned(), need));
-        let needs: Vec<_> = given.chain(self.outputs.clone().decided(self.record.is_some()).needs()).collect();
-        let sampled = self.mode == Mode::Sample;
-        let coverage = Coverage { sampled, requests: !sampled || by_request };
-        coverage.lacks(&needs).map(|(name, need)| match need {
-            Need::Polls => format!("{name} cannot be used with --mode sample"),
-            Need::Requests => format!("{name} takes --requests"),
-            Need::Samples => format!("{name} takes --mode sample"),
-        })
+        let others = others.into_iter().filter(|(_, given, _)| *given).map(|(name, _, need)| (name.to_owned(), need));
+        let of_outputs = self.outputs.clone().into_options(self.record.is_some()).needs();
+        of_lines.chain(others).chain(of_outputs).collect()
     }
 
     pub(super) fn into_plan(self, target: Vec<String>) -> LivePlan {
@@ -250,7 +259,8 @@ impl LiveArguments {
         let sampled = mode == Mode::Sample;
         let way = if one_by_one { Way::Single } else { Way::Auto };
         let empty = self.empty_programs;
-        let (logs, by_request) = (outputs.record(Extra::LogLines), outputs.record(Extra::Requests));
+        let asked = |extra| outputs.asked(extra).next().is_some();
+        let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));
         let (http, syscalls) = http.into_options();
         let probe = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         let attach = AttachOptions {
@@ -263,7 +273,7 @@ impl LiveArguments {
             syscalls,
             sampling: sampled.then_some(frequency),
         };
-        let wanted = Wanted { record: record.clone(), ..outputs.decided(record.is_some()) };
+        let wanted = OutputOptions { record: record.clone(), ..outputs.into_options(record.is_some()) };
         LivePlan { target, duration, wanted, attach }
     }
 }

@@ -40,6 +40,11 @@ impl FromArgMatches for FormatArguments {
     }
 }
 
+/// The options that have this recorded.
+pub(super) fn recording(extra: Extra) -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().filter(move |format| format.records == Some(extra)).map(|format| format.option)
+}
+
 fn option(format: &'static Format) -> Arg {
     let option = Arg::new(format.option).long(format.option).help(format.help);
     match format.to {
@@ -60,14 +65,15 @@ fn given(format: &'static Format, matches: &ArgMatches) -> Option<FormatArgument
 }
 
 impl FormatArguments {
-    /// Returns `true` if this is to be recorded for one of the outputs.
-    pub(super) fn record(&self, extra: Extra) -> bool {
-        self.0.iter().any(|asked| asked.format.records == Some(extra))
+    /// The options that were given and have this recorded.
+    pub(super) fn asked(&self, extra: Extra) -> impl Iterator<Item = &'static str> {
+        let formats = self.0.iter().map(|argument| argument.format);
+        formats.filter(move |format| format.records == Some(extra)).map(|format| format.option)
     }
 
     /// The outputs to be made. One that came without a path goes to standard output, unless a recording or another
     /// output has the same.
-    pub(super) fn decided(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
+    pub(super) fn into_wanted(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
         let elsewhere = is_recorded || self.0.iter().any(FormatArgument::holds_log_lines);
         let path = |FormatArgument { format, path }| match (format, path) {
             (format, None) if format.is_text() => Some((format, None)),

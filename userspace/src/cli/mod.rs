@@ -4,6 +4,8 @@ mod args;
 mod formats;
 mod outputs;
 mod spans;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::process::ExitCode;
@@ -51,7 +53,7 @@ fn carry_out(command: Command) -> Result<()> {
             session::attach(&live.into_plan(vec![target]), pid_namespace)
         }
         Command::Run { command, live } => session::run(&live.into_plan(command)),
-        Command::Report { recording, outputs } => session::report(&recording, &outputs.decided(false)),
+        Command::Report { recording, outputs } => session::report(&recording, &outputs.into_options(false)),
         Command::Inspect { target, names, verbose, json } => {
             let format = if json { InspectFormat::Json } else { InspectFormat::Text { each_hook: verbose } };
             session::inspect(&target, format, &names.decided())

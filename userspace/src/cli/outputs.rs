@@ -9,7 +9,7 @@ use super::{
     spans::SpanArguments,
     values::{GroupArgument, WeightArgument},
 };
-use crate::session::Wanted;
+use crate::session::OutputOptions;
 use asyncscope_view::{
     format::{Comparison, Extra, ViewOptions},
     formats::FORMATS,
@@ -60,13 +60,13 @@ fn not_comparing() -> impl Iterator<Item = &'static str> {
 }
 
 impl OutputArguments {
-    /// Returns `true` if this is to be recorded for one of the outputs.
-    pub(super) fn record(&self, extra: Extra) -> bool {
-        self.formats.record(extra)
+    /// The options that were given and have this recorded.
+    pub(super) fn asked(&self, extra: Extra) -> impl Iterator<Item = &'static str> {
+        self.formats.asked(extra)
     }
 
     /// `is_recorded`: whether all events are kept as well.
-    pub(super) fn decided(self, is_recorded: bool) -> Wanted {
+    pub(super) fn into_options(self, is_recorded: bool) -> OutputOptions {
         let Self { formats, weight, by, min_blocking, request, route, slower_than, versus, spans } = self;
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let view = ViewOptions {
@@ -76,6 +76,6 @@ impl OutputArguments {
             versus,
             long_poll_ns: ns(min_blocking),
         };
-        Wanted { record: None, formats: formats.decided(is_recorded), otlp: spans.decided(), view }
+        OutputOptions { record: None, formats: formats.into_wanted(is_recorded), otlp: spans.into_options(), view }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::session::WantedSpans;
+use crate::session::ExportOptions;
 
 #[cfg(feature = "otlp")]
 pub(super) use with::SpanArguments;
@@ -14,7 +14,7 @@ pub(super) struct SpanArguments {}
 
 #[cfg(not(feature = "otlp"))]
 impl SpanArguments {
-    pub(super) fn decided(self) -> Option<WantedSpans> {
+    pub(super) fn into_options(self) -> Option<ExportOptions> {
         let Self {} = self;
         None
     }
@@ -26,8 +26,8 @@ mod with {
 
     use clap::ValueEnum;
 
-    use super::{Args, WantedSpans};
-    use asyncscope_view::otlp::{Options, Sampling, Traces};
+    use super::{Args, ExportOptions};
+    use asyncscope_view::otlp::{SampleRatio, SpanOptions, Traces};
 
     /// Spans for a tracing backend.
     #[derive(Args, Clone, Debug)]
@@ -44,7 +44,7 @@ mod with {
         min_span: Duration,
         /// The part of all traces that is sent, from 0 to 1, chosen by trace id
         #[arg(long, value_name = "RATIO", default_value = "1", requires = "otlp")]
-        sample_ratio: Sampling,
+        sample_ratio: SampleRatio,
     }
 
     /// A value of `--traces`.
@@ -58,14 +58,14 @@ mod with {
     }
 
     impl SpanArguments {
-        pub(in crate::cli) fn decided(self) -> Option<WantedSpans> {
+        pub(in crate::cli) fn into_options(self) -> Option<ExportOptions> {
             let Self { otlp, traces, min_span, sample_ratio: sampling } = self;
             let traces = match traces {
                 TracesArgument::Requests => Traces::Requests,
                 TracesArgument::Tasks => Traces::Tasks,
             };
             let to = otlp.map(|url| Some(url).filter(|url| !url.is_empty()));
-            to.map(|to| WantedSpans { to, options: Options { traces, sampling }, min_span })
+            to.map(|to| ExportOptions { to, options: SpanOptions { traces, sampling }, min_span })
         }
     }
 }

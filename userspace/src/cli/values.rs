@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use asyncscope_view::{samples::By, weight::Weight};
+use asyncscope_view::{samples::GroupBy, weight::Weight};
 
 /// A value of `--weight`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -42,7 +42,7 @@ pub(super) enum GroupArgument {
     Route,
 }
 
-impl From<GroupArgument> for By {
+impl From<GroupArgument> for GroupBy {
     fn from(argument: GroupArgument) -> Self {
         match argument {
             GroupArgument::Task => Self::Task,

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
 use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
-use asyncscope_view::otlp::{self, Batch, Due, Options, Spans, Told, Traces};
+use asyncscope_view::otlp::{self, Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 
 /// How long after a task's end its span is made, or it leaves: what other threads still have to say of it has come by then.
 pub(super) const HOLD_NS: u64 = 300_000_000;
@@ -18,11 +18,11 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ExportOptions {
     /// The address; `-` is standard output, and nothing what the environment says.
     pub to: Option<String>,
     /// Which spans.
-    pub options: Options,
+    pub options: SpanOptions,
     /// What is long enough to be told.
     pub min_span: Duration,
 }
@@ -30,7 +30,7 @@ pub struct Wanted {
 /// Decided, and not begun.
 #[derive(Debug)]
 pub(super) struct Ready {
-    wanted: Wanted,
+    wanted: ExportOptions,
     exporter: Prepared,
 }
 
@@ -38,16 +38,16 @@ pub(super) struct Ready {
 #[derive(Debug)]
 pub(super) struct Export {
     exporter: Exporter,
-    teller: Teller,
+    emitter: SpanEmitter,
     shown: String,
 }
 
 /// Makes spans of what is due.
 #[derive(Debug)]
-struct Teller {
-    options: Options,
+struct SpanEmitter {
+    options: SpanOptions,
     due: Due,
-    told: Told,
+    known: KnownSpans,
     /// Requests and calls that were forgotten before they could be told.
     missed: u64,
 }
@@ -61,7 +61,7 @@ pub(super) enum Full {
     Wait,
 }
 
-impl Wanted {
+impl ExportOptions {
     pub(super) fn is_stdout(&self) -> bool {
         self.to.as_deref() == Some("-")
     }
@@ -89,22 +89,23 @@ impl Ready {
     pub(super) fn start(self, facts: &Facts) -> Result<Export> {
         let shown = self.exporter.shown().to_owned();
         let exporter = self.exporter.start(otlp::envelope(facts, &environment))?;
-        let teller = Teller { options: self.wanted.options, due: Due::default(), told: Told::default(), missed: 0 };
-        Ok(Export { exporter, teller, shown })
+        let emitter =
+            SpanEmitter { options: self.wanted.options, due: Due::default(), known: KnownSpans::default(), missed: 0 };
+        Ok(Export { exporter, emitter, shown })
     }
 }
 
-impl Teller {
+impl SpanEmitter {
     fn hand_over(&mut self, graph: &Graph, facts: &Facts, batch: &Batch, to: &mut dyn FnMut(Span)) {
         self.missed += batch.missed;
-        let spans = Spans::new(graph, facts, &self.options, &self.told);
+        let spans = Spans::new(graph, facts, &self.options, &self.known);
         let requests = || batch.requests.iter().filter_map(|id| graph.request(*id));
         requests().flat_map(|request| spans.of_request(request)).for_each(&mut *to);
         batch.calls.iter().filter_map(|id| spans.of_call(graph.call(*id)?)).for_each(&mut *to);
         let tasks = batch.tasks.iter().filter_map(|place| graph.tasks().get(*place));
         tasks.flat_map(|task| spans.of_task(task)).for_each(&mut *to);
         let places: Vec<_> = requests().map(|request| spans.to_remember(request)).collect();
-        self.told.remember(places);
+        self.known.remember(places);
     }
 }
 
@@ -112,9 +113,9 @@ impl Export {
     /// Hands over the spans of what was over some time before `now_ns`, on the clock of the events. With
     /// `forget`, the tasks leave the graph.
     pub(super) fn round(&mut self, graph: &mut Graph, facts: &Facts, now_ns: u64, forget: bool, full: Full) {
-        let Self { exporter, teller, .. } = self;
-        let batch = teller.due.until(graph, now_ns.saturating_sub(HOLD_NS));
-        teller.hand_over(graph, facts, &batch, &mut |span| match full {
+        let Self { exporter, emitter, .. } = self;
+        let batch = emitter.due.until(graph, now_ns.saturating_sub(HOLD_NS));
+        emitter.hand_over(graph, facts, &batch, &mut |span| match full {
             Full::Drop => exporter.offer(span),
             Full::Wait => exporter.put(span),
         });
@@ -141,17 +142,17 @@ impl Export {
             let _entered = runtime.enter();
             signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?
         };
-        let Self { mut exporter, mut teller, shown } = self;
+        let Self { mut exporter, mut emitter, shown } = self;
         exporter.hurry();
-        let batch = teller.due.rest(graph);
+        let batch = emitter.due.rest(graph);
         let inlet = exporter.inlet();
         let graph = &*graph;
         let account = std::thread::scope(|scope| {
-            let teller = &mut teller;
+            let emitter = &mut emitter;
             let batch = &batch;
             scope.spawn(move || {
-                teller.hand_over(graph, facts, batch, &mut |span| inlet.put(span));
-                let spans = Spans::new(graph, facts, &teller.options, &teller.told);
+                emitter.hand_over(graph, facts, batch, &mut |span| inlet.put(span));
+                let spans = Spans::new(graph, facts, &emitter.options, &emitter.known);
                 graph.open().flat_map(|task| spans.of_task(task)).for_each(|span| inlet.put(span));
             });
             runtime.block_on(async {
@@ -161,14 +162,14 @@ impl Export {
                 }
             })
         });
-        tell(&shown, &account, teller.missed, teller.options.traces)
+        tell(&shown, &account, emitter.missed, emitter.options.traces)
     }
 }
 
 async fn interrupt(exporter: &mut Exporter) -> Account {
     exporter.abandon();
-    let told = tokio::time::timeout(LAST_WORD, exporter.closed()).await;
-    told.unwrap_or_default()
+    let account = tokio::time::timeout(LAST_WORD, exporter.closed()).await;
+    account.unwrap_or_default()
 }
 
 fn tell(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {

@@ -20,8 +20,8 @@ mod task_memory;
 
 pub use dump::dump;
 pub use examine::{InspectFormat, doctor, inspect};
-pub use export::Wanted as WantedSpans;
+pub use export::ExportOptions;
 pub use live::{attach, run};
-pub use outputs::{Destination, Outputs, Wanted};
+pub use outputs::{OutputFile, OutputOptions, Outputs};
 pub use plan::{AttachOptions, AwaitChains, DumpPlan, HttpOptions, LivePlan, SyscallSource};
 pub use report::report;

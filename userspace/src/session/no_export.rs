@@ -11,7 +11,7 @@ pub(super) const HOLD_NS: u64 = 300_000_000;
 
 /// What the user cannot ask for.
 #[derive(Clone, Debug)]
-pub enum Wanted {}
+pub enum ExportOptions {}
 
 /// Never decided.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) enum Full {
     Wait,
 }
 
-impl Wanted {
+impl ExportOptions {
     pub(super) fn is_stdout(&self) -> bool {
         match *self {}
     }

@@ -25,20 +25,20 @@ const FOR_ALL: u32 = 0o666;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct OutputOptions {
     /// A recording.
     pub record: Option<PathBuf>,
     /// Outputs of the table, with the path of each that has a file.
     pub formats: Vec<(&'static Format, Option<PathBuf>)>,
     /// Spans.
-    pub otlp: Option<export::Wanted>,
+    pub otlp: Option<export::ExportOptions>,
     /// What outputs show, and of what.
     pub view: ViewOptions,
 }
 
 /// A file, or standard output.
 #[derive(Debug)]
-pub struct Destination {
+pub struct OutputFile {
     path: PathBuf,
     /// `None`: standard output.
     file: Option<File>,
@@ -50,9 +50,9 @@ pub struct Destination {
 #[derive(Debug)]
 pub struct Outputs {
     /// The recording.
-    pub record: Option<Destination>,
+    pub record: Option<OutputFile>,
     /// Outputs of the table, with the file of each that has one.
-    formats: Vec<(&'static Format, Option<Destination>)>,
+    formats: Vec<(&'static Format, Option<OutputFile>)>,
     /// Spans.
     pub(super) otlp: Option<export::Ready>,
     view: ViewOptions,
@@ -60,7 +60,7 @@ pub struct Outputs {
     needs: Vec<(String, Need)>,
 }
 
-impl Wanted {
+impl OutputOptions {
     /// Opens all of them.
     ///
     /// # Errors
@@ -68,11 +68,11 @@ impl Wanted {
     /// Which one cannot be written. Files that this created are removed again.
     pub fn open(&self) -> Result<Outputs> {
         self.share_stdout()?;
-        let record = self.record.as_deref().map(|path| Destination::open(path, FOR_OWNER)).transpose()?;
+        let record = self.record.as_deref().map(|path| OutputFile::open(path, FOR_OWNER)).transpose()?;
         let open = |(format, path): &(&'static Format, Option<PathBuf>)| {
             let private = matches!(format.to, Medium::File { private: true, .. });
             let mode = if private { FOR_OWNER } else { FOR_ALL };
-            let file = path.as_deref().map(|path| Destination::open(path, mode)).transpose()?;
+            let file = path.as_deref().map(|path| OutputFile::open(path, mode)).transpose()?;
             Ok((*format, file))
         };
         let mut formats = self.formats.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -80,7 +80,7 @@ impl Wanted {
         if let Some(format) = formats::implied(&self.view.selection, &mut asked) {
             formats.insert(0, (format, None));
         }
-        let otlp = self.otlp.as_ref().map(export::Wanted::ready).transpose()?;
+        let otlp = self.otlp.as_ref().map(export::ExportOptions::ready).transpose()?;
         Ok(Outputs { record, formats, otlp, view: self.view.clone(), needs: self.needs() })
     }
 
@@ -88,7 +88,7 @@ impl Wanted {
     fn share_stdout(&self) -> Result<()> {
         let files = self.formats.iter().map(|(_, path)| path).chain([&self.record]);
         let to_stdout = files.filter(|path| path.as_deref() == Some(Path::new("-"))).count();
-        let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::Wanted::is_stdout));
+        let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::ExportOptions::is_stdout));
         let has_text = self.formats.iter().any(|(format, _)| format.is_text());
         if to_stdout > 1 || (to_stdout == 1 && has_text) {
             let texts = FORMATS.iter().filter(|format| format.is_text());
@@ -111,7 +111,7 @@ fn named(format: &Format) -> String {
     format!("--{}", format.option)
 }
 
-impl Destination {
+impl OutputFile {
     fn open(path: &Path, mode: u32) -> Result<Self> {
         if path == Path::new("-") {
             return Ok(Self { path: path.to_owned(), file: None, created: false });
@@ -167,7 +167,7 @@ fn give_to_sudo_user(file: &File) {
     }
 }
 
-impl Drop for Destination {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         if self.created {
             // Nothing was written: what this created is not left behind.

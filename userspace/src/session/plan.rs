@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outputs::Wanted;
+use super::outputs::OutputOptions;
 use crate::probe::Options;
 use asyncscope_discovery::debug;
 
@@ -14,7 +14,7 @@ pub struct LivePlan {
     /// The time to end after; otherwise at Ctrl-C, or when the target ends.
     pub duration: Option<Duration>,
     /// The outputs.
-    pub wanted: Wanted,
+    pub wanted: OutputOptions,
     /// The hooks to attach.
     pub attach: AttachOptions,
 }

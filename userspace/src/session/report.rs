@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{export::Full, outputs::Wanted};
+use super::{export::Full, outputs::OutputOptions};
 use asyncscope_model::{Config, Graph};
 use asyncscope_trace::recording::Reader;
 use asyncscope_view::lost::{self, Lost};
@@ -25,7 +25,7 @@ const LINES_MAX: u64 = 4 << 30;
 ///
 /// A sentence: why it is no recording, which output cannot be written, or, with all outputs written
 /// from what could be read, how much that was.
-pub fn report(recording: &Path, wanted: &Wanted) -> Result<()> {
+pub fn report(recording: &Path, wanted: &OutputOptions) -> Result<()> {
     let name = || recording.display().to_string();
     let from: Box<dyn Read> = if recording == Path::new("-") {
         Box::new(io::stdin())

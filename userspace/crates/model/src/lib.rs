@@ -70,7 +70,7 @@ use crate::http::Http;
 use crate::log_lines::LogLines;
 use crate::retention::Retention;
 use crate::scheduling::Scheduler;
-use crate::scheduling::thread::{Actor, Reach, Thread};
+use crate::scheduling::thread::{Actor, Thread};
 use asyncscope_trace::event::{Event, TaskId, TaskRef, What};
 
 /// The task graph.
@@ -119,7 +119,7 @@ impl Graph {
         }
         self.clock.now = self.clock.now.max(event.at.time);
         let at = &event.at;
-        if let Some(reach) = Reach::of(&event.what) {
+        if let Some(reach) = event.what.stack_reach() {
             self.settle(at, reach);
         }
         match &event.what {

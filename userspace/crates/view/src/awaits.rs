@@ -14,13 +14,13 @@ const NOT_KNOWN: &str = "[await not known]";
 
 /// The chains of a recording as stacks below a task's own.
 #[derive(Debug)]
-pub(super) struct Awaits<'a> {
+pub(super) struct AwaitStacks<'a> {
     graph: &'a Graph,
     facts: &'a Facts,
     stacks: HashMap<u64, Vec<String>>,
 }
 
-impl<'a> Awaits<'a> {
+impl<'a> AwaitStacks<'a> {
     pub(super) fn new(graph: &'a Graph, facts: &'a Facts) -> Self {
         Self { graph, facts, stacks: HashMap::new() }
     }

@@ -19,7 +19,7 @@ const MAX_DELAYED: usize = 8;
 
 /// Where a thread was blocked inside a poll.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Blocks<'a> {
+pub(super) struct BlockedIn<'a> {
     /// The innermost function that is of neither a library nor the standard library; or else the innermost that
     /// is known.
     pub(super) function: &'a Function,
@@ -34,7 +34,7 @@ pub(super) struct Resumed<'a> {
     pub(super) frame: &'a AwaitFrame,
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> BlockedIn<'a> {
     /// `None` where no stack was taken, or nothing names its code, and where asyncscope's own trap took longer.
     pub(super) fn of(graph: &'a Graph, poll: &LongPoll) -> Option<Self> {
         let stack = graph.samples().stack(poll.blocked_at?.stack()?)?;
@@ -80,7 +80,7 @@ impl<'a> Resumed<'a> {
 
 /// Long polls of one task type at one place.
 #[derive(Clone, Debug, Default)]
-struct Row {
+struct LongPollRow {
     polls: u64,
     open: u64,
     own_ns: u64,
@@ -119,7 +119,7 @@ impl std::fmt::Display for Delays {
 
 /// What the polls of a row have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct LongPollKey {
     task_type: String,
     blocks: Option<String>,
     resumed: Option<String>,
@@ -130,7 +130,7 @@ struct Key {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
     let blocking = graph.long_polls();
     let rows = rows(graph, facts);
     if rows.is_empty() {
@@ -163,15 +163,15 @@ pub fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> 
     Ok(())
 }
 
-fn rows(graph: &Graph, facts: &Facts) -> Vec<(Key, Row)> {
+fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
     let names = Names::new(graph, facts);
     let type_of =
         |task| graph.task(task).map_or_else(|| "?".to_owned(), |task| printable(&names.task_type(task.vtable)));
-    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<LongPollKey, LongPollRow> = BTreeMap::new();
     for poll in graph.long_polls().polls() {
-        let key = Key {
+        let key = LongPollKey {
             task_type: type_of(poll.task),
-            blocks: Blocks::of(graph, poll).map(|blocks| blocks.to_string()),
+            blocks: BlockedIn::of(graph, poll).map(|blocks| blocks.to_string()),
             resumed: Resumed::of(graph, facts, poll).map(|resumed| shown(resumed.name, resumed.frame)),
         };
         let row = rows.entry(key).or_default();
@@ -187,12 +187,12 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(Key, Row)> {
             row.delayed.entry(type_of(delayed.task)).or_default().add(ns);
         }
     }
-    let mut rows: Vec<(Key, Row)> = rows.into_iter().collect();
+    let mut rows: Vec<(LongPollKey, LongPollRow)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| Reverse((row.delays_ns, row.own_ns)));
     rows
 }
 
-fn write_row(key: &Key, row: &Row, blocked_is_known: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write_row(key: &LongPollKey, row: &LongPollRow, blocked_is_known: bool, out: &mut dyn Write) -> io::Result<()> {
     let blocked = if blocked_is_known { human(row.blocked_ns) } else { "-".to_owned() };
     let tasks: u64 = row.delayed.values().map(|delays| delays.times).sum();
     writeln!(
@@ -225,7 +225,7 @@ fn write_row(key: &Key, row: &Row, blocked_is_known: bool, out: &mut dyn Write) 
     more.iter().try_for_each(|line| writeln!(out, "{:57}{line}", ""))
 }
 
-impl std::fmt::Display for Blocks<'_> {
+impl std::fmt::Display for BlockedIn<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { function: Function { name, file, line }, calls } = self;
         f.write_str(&printable(name))?;

@@ -26,7 +26,13 @@ const SHARED: &str = "awaited together: divided equally";
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    part: &Part<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let stacks = part.fold(graph, facts, weight);
     let total: u128 = stacks.iter().map(|(_, ns)| u128::from(*ns)).sum();
     if total == 0 {
@@ -63,7 +69,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_versus(
+pub(super) fn write_versus(
     graph: &Graph,
     facts: &Facts,
     weight: Weight,

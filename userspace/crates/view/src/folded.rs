@@ -12,7 +12,13 @@ use asyncscope_trace::facts::Facts;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    part: &Part<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     for (stack, ns) in part.fold(graph, facts, weight) {
         writeln!(out, "{stack} {ns}")?;
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::lost::Lost;
-use super::samples::{By, Chosen};
+use super::samples::{ChosenRequests, GroupBy};
 use super::select::{Selection, Unclear, Versus};
 use super::stacks::Part;
 use super::weight::Weight;
@@ -146,7 +146,7 @@ pub struct ViewOptions {
     /// What stacks are weighted by; `None`: by CPU time where that was sampled, else by time inside polls.
     pub weight: Option<Weight>,
     /// What samples are grouped by first; `None`: by task.
-    pub by: Option<By>,
+    pub by: Option<GroupBy>,
     /// The requests that outputs are about.
     pub selection: Selection,
     /// A comparison of the requests that are at least as slow as the selection says with the faster ones.
@@ -222,8 +222,8 @@ impl<'a> View<'a> {
             None => Part::All,
             Some(requests) if sampled => {
                 let requests = requests.iter().map(|request| request.id).collect();
-                let chosen = Chosen { requests, label: selection.route.clone() };
-                Part::Samples(options.by.unwrap_or(By::Route), Some(chosen))
+                let chosen = ChosenRequests { requests, label: selection.route.clone() };
+                Part::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
             }
             Some(requests) => Part::Of { requests: requests.clone(), label: selection.route.clone() },
         };

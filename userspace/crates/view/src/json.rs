@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use self::http::{call_line, candidates, log_line, request_line, stretch_line};
 use self::lines::{
-    AwaitLine, ByLine, EndLine, FrameLine, GapLine, Line, ParentLine, PollLine, RecordingLine, RootLine,
+    AwaitLine, ByLine, EndLine, FrameLine, GapLine, JsonLine, ParentLine, PollLine, RecordingLine, RootLine,
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
-use super::blocking::{Blocks, Resumed, functions};
+use super::blocking::{BlockedIn, Resumed, functions};
 use super::names::Names;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
@@ -22,16 +22,16 @@ use asyncscope_trace::chain::frame_name;
 use asyncscope_trace::facts::{AwaitFrame, Facts, Function};
 
 /// The version of the format: raised when a field changes its meaning or goes.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// Writes the recording's line, those of the tasks by id, then all others by time.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = Writer { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
-    writer.line(&Line::Recording(recording(graph, facts)))?;
+pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = JsonWriter { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
+    writer.line(&JsonLine::Recording(recording(graph, facts)))?;
     if facts.sampling.is_some() {
         writer.samples()?;
         return writer.out.flush();
@@ -52,7 +52,7 @@ pub fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()
 
 /// What has a time of its own, in the order of equal times.
 #[derive(Clone, Copy)]
-enum Moment<'a> {
+enum Dated<'a> {
     Spawn(&'a Task, Birth),
     Poll(&'a Poll),
     Wake(&'a Wake),
@@ -64,41 +64,41 @@ enum Moment<'a> {
     Log(&'a LoggedLine),
 }
 
-fn moments<'a>(graph: &'a Graph) -> Vec<Moment<'a>> {
-    let born = |task: &'a Task| task.born().map(move |birth| Moment::Spawn(task, birth));
+fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
+    let born = |task: &'a Task| task.born().map(move |birth| Dated::Spawn(task, birth));
     let spawns = graph.tasks().values().filter_map(born);
-    let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Moment::Poll);
-    let wakes = graph.wakes().iter().map(Moment::Wake);
-    let gaps = graph.gaps().iter().map(Moment::Gap);
-    let requests = graph.requests().map(Moment::Request);
-    let stretches = graph.segments().iter().map(Moment::Segment);
-    let long_polls = graph.long_polls().polls().iter().map(Moment::LongPoll);
-    let calls = graph.calls().map(Moment::Call);
-    let logs = graph.log_lines().map(|(_, line)| Moment::Log(line));
+    let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Dated::Poll);
+    let wakes = graph.wakes().iter().map(Dated::Wake);
+    let gaps = graph.gaps().iter().map(Dated::Gap);
+    let requests = graph.requests().map(Dated::Request);
+    let stretches = graph.segments().iter().map(Dated::Segment);
+    let long_polls = graph.long_polls().polls().iter().map(Dated::LongPoll);
+    let calls = graph.calls().map(Dated::Call);
+    let logs = graph.log_lines().map(|(_, line)| Dated::Log(line));
     let work = requests.chain(spawns).chain(polls).chain(wakes);
     let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
-        Moment::Spawn(_, birth) => birth.time_ns,
-        Moment::Poll(poll) => poll.start_ns,
-        Moment::Wake(wake) => wake.time_ns,
-        Moment::Gap(gap) => gap.since_ns,
-        Moment::Request(request) => request.opened_ns,
-        Moment::Call(call) => call.opened_ns,
-        Moment::Segment(stretch) => stretch.from_ns,
-        Moment::LongPoll(poll) => poll.start_ns,
-        Moment::Log(line) => line.time_ns,
+        Dated::Spawn(_, birth) => birth.time_ns,
+        Dated::Poll(poll) => poll.start_ns,
+        Dated::Wake(wake) => wake.time_ns,
+        Dated::Gap(gap) => gap.since_ns,
+        Dated::Request(request) => request.opened_ns,
+        Dated::Call(call) => call.opened_ns,
+        Dated::Segment(stretch) => stretch.from_ns,
+        Dated::LongPoll(poll) => poll.start_ns,
+        Dated::Log(line) => line.time_ns,
     });
     all
 }
 
-struct Writer<'a> {
+struct JsonWriter<'a> {
     names: Names<'a>,
     graph: &'a Graph,
     facts: &'a Facts,
     out: BufWriter<&'a mut dyn Write>,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, line)?;
         self.out.write_all(b"\n")
@@ -106,7 +106,7 @@ impl Writer<'_> {
 
     fn task(&mut self, task: &Task) -> io::Result<()> {
         let owner = self.graph.owner(task.id);
-        let line = Line::Task(TaskLine {
+        let line = JsonLine::Task(TaskLine {
             task: task.id.0,
             type_name: self.names.task_type(task.vtable),
             task_kind: task.kind,
@@ -146,7 +146,7 @@ impl Writer<'_> {
                     until_line: frame.until,
                 })
             });
-            self.line(&Line::Await(AwaitLine {
+            self.line(&JsonLine::Await(AwaitLine {
                 task: task.id.0,
                 wait_ns: waited.ns,
                 times: waited.times,
@@ -157,26 +157,26 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn moment(&mut self, moment: Moment<'_>) -> io::Result<()> {
+    fn moment(&mut self, moment: Dated<'_>) -> io::Result<()> {
         let line = match moment {
-            Moment::Spawn(task, birth) => Line::Spawn(SpawnLine {
+            Dated::Spawn(task, birth) => JsonLine::Spawn(SpawnLine {
                 task: task.id.0,
                 parent: self.parent(task),
                 time_ns: birth.time_ns,
                 thread: birth.thread,
             }),
-            Moment::Poll(poll) => Line::Poll(poll_line(poll, self.facts)),
-            Moment::Wake(wake) => Line::Wake(wake_line(wake)),
-            Moment::Request(request) => Line::Request(request_line(request, self.facts)),
-            Moment::Call(call) => Line::Call(call_line(self.graph, call, self.facts)),
-            Moment::Segment(stretch) => match stretch_line(self.graph, stretch) {
+            Dated::Poll(poll) => JsonLine::Poll(poll_line(poll, self.facts)),
+            Dated::Wake(wake) => JsonLine::Wake(wake_line(wake)),
+            Dated::Request(request) => JsonLine::Request(request_line(request, self.facts)),
+            Dated::Call(call) => JsonLine::Call(call_line(self.graph, call, self.facts)),
+            Dated::Segment(stretch) => match stretch_line(self.graph, stretch) {
                 None => return Ok(()),
-                Some(line) => Line::Stretch(line),
+                Some(line) => JsonLine::Stretch(line),
             },
-            Moment::LongPoll(poll) => Line::LongPoll(long_poll_line(self.graph, self.facts, poll)),
-            Moment::Log(line) => Line::Log(log_line(self.graph, line)),
-            Moment::Gap(gap) => {
-                Line::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
+            Dated::LongPoll(poll) => JsonLine::LongPoll(long_poll_line(self.graph, self.facts, poll)),
+            Dated::Log(line) => JsonLine::Log(log_line(self.graph, line)),
+            Dated::Gap(gap) => {
+                JsonLine::Gap(GapLine { cpu: gap.cpu, since_ns: gap.since_ns, until_ns: gap.until_ns, lost: gap.lost })
             }
         };
         self.line(&line)
@@ -237,7 +237,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         own_ns: poll.own_ns,
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
         trap_ns: facts.blocked.then_some(poll.trap_ns),
-        blocks_in: Blocks::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        blocks_in: BlockedIn::of(graph, poll).map(|blocks| code_line(blocks.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
             name,

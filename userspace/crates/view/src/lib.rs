@@ -4,30 +4,30 @@
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
 mod awaits;
-pub mod blocking;
+mod blocking;
 pub mod dump;
-pub mod flamegraph;
-pub mod folded;
+mod flamegraph;
+mod folded;
 pub mod format;
 pub mod formats;
 pub mod inspect;
-pub mod json;
+mod json;
 mod labels;
 pub mod lost;
 mod names;
 mod of_requests;
 #[cfg(feature = "otlp")]
 pub mod otlp;
-pub mod pprof;
-pub mod printed;
-pub mod request;
-pub mod requests;
+mod pprof;
+mod printed;
+mod request;
+mod requests;
 mod sampled;
 pub mod samples;
 pub mod select;
 pub mod sentences;
 pub mod stacks;
-pub mod summary;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod tree;

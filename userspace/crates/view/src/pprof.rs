@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use flate2::{Compression, write::GzEncoder};
 use prost::Message;
 
-use super::awaits::Awaits;
+use super::awaits::AwaitStacks;
 use super::lost;
 use super::names::{Names, frame, printable, text};
 use super::samples::{self, Native};
@@ -27,9 +27,9 @@ pub(super) struct Profile {
     #[prost(message, repeated, tag = "2")]
     pub(super) sample: Vec<Sample>,
     #[prost(message, repeated, tag = "4")]
-    pub(super) location: Vec<Location>,
+    pub(super) location: Vec<ProfileLocation>,
     #[prost(message, repeated, tag = "5")]
-    pub(super) function: Vec<Function>,
+    pub(super) function: Vec<ProfileFunction>,
     #[prost(string, repeated, tag = "6")]
     pub(super) string_table: Vec<String>,
     #[prost(int64, tag = "9")]
@@ -74,15 +74,15 @@ pub(super) struct Label {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Location {
+pub(super) struct ProfileLocation {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
     #[prost(message, repeated, tag = "4")]
-    pub(super) line: Vec<Line>,
+    pub(super) line: Vec<ProfileLine>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Line {
+pub(super) struct ProfileLine {
     #[prost(uint64, tag = "1")]
     pub(super) function_id: u64,
     #[prost(int64, tag = "2")]
@@ -90,7 +90,7 @@ pub(super) struct Line {
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Function {
+pub(super) struct ProfileFunction {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
     #[prost(int64, tag = "2")]
@@ -104,8 +104,14 @@ pub(super) struct Function {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut builder = Builder::default();
+pub(super) fn write(
+    graph: &Graph,
+    facts: &Facts,
+    weight: Weight,
+    part: &Part<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut builder = ProfileBuilder::default();
     builder.string("");
     match part {
         Part::Samples(by, only) => builder.samples(graph, facts, *by, only.as_ref()),
@@ -124,7 +130,7 @@ pub fn write(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>, out:
 
 /// A profile that grows: what is in its tables has a number.
 #[derive(Debug, Default)]
-struct Builder {
+struct ProfileBuilder {
     profile: Profile,
     strings: HashMap<String, i64>,
     /// By name and file.
@@ -133,9 +139,9 @@ struct Builder {
     locations: HashMap<(u64, i64), u64>,
 }
 
-impl Builder {
+impl ProfileBuilder {
     /// By task and thread, with the functions of its stack.
-    fn samples(&mut self, graph: &Graph, facts: &Facts, by: samples::By, only: Option<&samples::Chosen>) {
+    fn samples(&mut self, graph: &Graph, facts: &Facts, by: samples::GroupBy, only: Option<&samples::ChosenRequests>) {
         let period_ns = 1_000_000_000 / u64::from(facts.sampling.map_or(1, |sampling| sampling.frequency_hz.max(1)));
         let kinds = [self.value_type("samples", "count"), self.value_type("cpu", "nanoseconds")];
         self.profile.sample_type = kinds.to_vec();
@@ -158,7 +164,7 @@ impl Builder {
     /// By task, under those that spawned it, and what it awaited.
     fn tasks(&mut self, graph: &Graph, facts: &Facts, weight: Weight) {
         self.nanoseconds(weight);
-        let (names, mut awaits) = (Names::new(graph, facts), Awaits::new(graph, facts));
+        let (names, mut awaits) = (Names::new(graph, facts), AwaitStacks::new(graph, facts));
         let tree = Tree::new(graph, &names);
         for (node, task) in tree.tasks(graph) {
             let mut labels = vec![self.label("task_type", &frame(&names.task_type(task.vtable)))];
@@ -216,13 +222,13 @@ impl Builder {
         let (functions, all) = (&mut self.functions, &mut self.profile.function);
         let function_id = *functions.entry(key).or_insert_with(|| {
             let id = all.len() as u64 + 1;
-            all.push(Function { id, name: key.0, filename: key.1 });
+            all.push(ProfileFunction { id, name: key.0, filename: key.1 });
             id
         });
         let all = &mut self.profile.location;
         *self.locations.entry((function_id, line)).or_insert_with(|| {
             let id = all.len() as u64 + 1;
-            all.push(Location { id, line: vec![Line { function_id, line }] });
+            all.push(ProfileLocation { id, line: vec![ProfileLine { function_id, line }] });
             id
         })
     }

@@ -19,7 +19,7 @@ use asyncscope_trace::facts::Facts;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out: &mut dyn Write) -> io::Result<()> {
     if !facts.logs {
         return writeln!(out, "no lines: they were not captured (--logs)");
     }

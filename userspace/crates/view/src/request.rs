@@ -20,7 +20,7 @@ const MAX_INDENT: usize = 32;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, request: &Request, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, request: &Request, out: &mut dyn Write) -> io::Result<()> {
     let story = Story::new(graph, facts, request);
     story.head(out)?;
     let mut lines = story.lines();
@@ -49,7 +49,7 @@ struct Story<'a> {
     depths: HashMap<TaskIndex, usize>,
 }
 
-struct Line {
+struct StoryLine {
     at: u64,
     depth: usize,
     what: String,
@@ -98,7 +98,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<StoryLine> {
         let mut lines = vec![self.begin()];
         lines.extend(self.tasks.iter().flat_map(|&index| self.of_task(index)));
         lines.extend(self.graph.wakes().iter().filter_map(|wake| self.of_wake(wake)));
@@ -106,48 +106,48 @@ impl<'a> Story<'a> {
         lines.extend(self.graph.calls().filter(own).flat_map(|call| self.of_call(call)));
         lines.extend(self.graph.log_lines().filter_map(|(_, line)| self.of_printed(line)));
         if let Some(end) = self.request.end {
-            lines.push(Line { at: end.time_ns, depth: 0, what: format!("request {}", status(Some(end), None)) });
+            lines.push(StoryLine { at: end.time_ns, depth: 0, what: format!("request {}", status(Some(end), None)) });
         }
         lines
     }
 
-    fn of_printed(&self, line: &LoggedLine) -> Option<Line> {
+    fn of_printed(&self, line: &LoggedLine) -> Option<StoryLine> {
         if !self.graph.owner_of_log_line(line).candidates().contains(&self.request.id) {
             return None;
         }
         let index = line.task.and_then(|task| self.graph.index_of(task));
         let depth = index.and_then(|index| self.depths.get(&index)).copied().unwrap_or(0);
         let cut = line.cut.map_or(String::new(), |cut| format!(" ({})", why_cut(cut)));
-        Some(Line {
+        Some(StoryLine {
             at: line.time_ns,
             depth,
             what: format!("{}{cut}: {}", stream(line.to), printable(&text(&line.text))),
         })
     }
 
-    fn begin(&self) -> Line {
+    fn begin(&self) -> StoryLine {
         let by = self.request.task.map_or("served outside of every known task".to_owned(), |task| {
             format!("served by {}", self.task(self.graph.task(task), task.0))
         });
-        Line { at: self.request.opened_ns, depth: 0, what: by }
+        StoryLine { at: self.request.opened_ns, depth: 0, what: by }
     }
 
-    fn of_task(&self, index: TaskIndex) -> Vec<Line> {
+    fn of_task(&self, index: TaskIndex) -> Vec<StoryLine> {
         let task = &self.graph.tasks()[index];
         let depth = self.depths.get(&index).copied().unwrap_or(0);
         let name = self.task(Some(task), task.id.0);
         let times = &task.times();
         let (busy, ready, waiting) = (human(times.busy_ns()), human(times.ready_ns), human(times.waiting_ns));
         let what = format!("{name}: {} polls, busy {busy}, ready {ready}, waiting {waiting}", task.polls);
-        let mut lines = vec![Line { at: task.first_seen_ns, depth, what }];
+        let mut lines = vec![StoryLine { at: task.first_seen_ns, depth, what }];
         if let Some(end) = task.end() {
             let how = format!("{:?}", end.how).to_lowercase();
-            lines.push(Line { at: end.time_ns, depth, what: format!("task {} {how}", task.id.0) });
+            lines.push(StoryLine { at: end.time_ns, depth, what: format!("task {} {how}", task.id.0) });
         }
         lines
     }
 
-    fn of_wake(&self, wake: &Wake) -> Option<Line> {
+    fn of_wake(&self, wake: &Wake) -> Option<StoryLine> {
         let index = self.graph.index_of(wake.task)?;
         let until = self.request.end.map_or(u64::MAX, |end| end.time_ns);
         let serving = self.request.task == Some(wake.task) && (self.request.opened_ns..=until).contains(&wake.time_ns);
@@ -156,7 +156,7 @@ impl<'a> Story<'a> {
         }
         let depth = self.depths.get(&index).copied().unwrap_or(0);
         let what = format!("task {} woken by {}", wake.task.0, self.waker(wake.by));
-        Some(Line { at: wake.time_ns, depth, what })
+        Some(StoryLine { at: wake.time_ns, depth, what })
     }
 
     fn waker(&self, by: WakeBy) -> String {
@@ -174,7 +174,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn of_call(&self, call: &Call) -> Vec<Line> {
+    fn of_call(&self, call: &Call) -> Vec<StoryLine> {
         let line = format!("{} {}", printable(&text(&call.line.method)), printable(&text(&call.line.path)));
         let how = match self.graph.evidence_of_call(call) {
             Some(Evidence::Id) => "by its ID",
@@ -185,11 +185,11 @@ impl<'a> Story<'a> {
             None => "perhaps: other requests fit as well",
         };
         let open = if call.end.is_none() { ", not answered yet" } else { "" };
-        let mut lines = vec![Line { at: call.opened_ns, depth: 1, what: format!("call {line} ({how}){open}") }];
+        let mut lines = vec![StoryLine { at: call.opened_ns, depth: 1, what: format!("call {line} ({how}){open}") }];
         if let Some(end) = call.end {
             let took = human(end.time_ns.saturating_sub(call.opened_ns));
             let what = format!("call {line}: {} after {took}", status(call.end, call.grpc_status));
-            lines.push(Line { at: end.time_ns, depth: 1, what });
+            lines.push(StoryLine { at: end.time_ns, depth: 1, what });
         }
         lines
     }

@@ -36,7 +36,7 @@ const NUMBERS: Range<usize> = 1..9;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
     write_table(graph, facts, requests, out)?;
     write_in_exchange(facts, out)
 }
@@ -47,7 +47,7 @@ pub fn write(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn 
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let Some(InExchange { called, served }) = facts.in_exchange.filter(|counts| counts.called + counts.served > 0)
     else {
         return Ok(());
@@ -68,14 +68,14 @@ pub fn write_in_exchange(facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_table(graph: &Graph, facts: &Facts, requests: &[&Request], out: &mut dyn Write) -> io::Result<()> {
     if requests.is_empty() {
         return writeln!(out, "{}", none_seen(facts));
     }
     if facts.sampling.is_some() {
         return write_sampled(graph, facts, requests, out);
     }
-    let counts = Counts::of(graph);
+    let counts = RequestCounts::of(graph);
     let rows = requests.iter().map(|request| cells(facts, request, &counts));
     let rows: Vec<[String; COLUMNS]> = std::iter::once(HEADS.map(str::to_owned)).chain(rows).collect();
     write_rows(&rows, NUMBERS, out)
@@ -124,7 +124,7 @@ fn write_row(row: &[String], widths: &[usize], numbers: &Range<usize>, out: &mut
     writeln!(out, "{}", line.trim_end())
 }
 
-fn cells(facts: &Facts, request: &Request, counts: &Counts) -> [String; COLUMNS] {
+fn cells(facts: &Facts, request: &Request, counts: &RequestCounts) -> [String; COLUMNS] {
     let time = |of: fn(&Times) -> u64| request.times.as_ref().map_or("-".to_owned(), |times| human(of(times)));
     let count = |of: &HashMap<RequestId, u64>| of.get(&request.id).copied().unwrap_or(0).to_string();
     [
@@ -165,13 +165,13 @@ impl Sampled {
 }
 
 /// How many tasks and calls each request has, and how many calls more it may have.
-struct Counts {
+struct RequestCounts {
     tasks: HashMap<RequestId, u64>,
     calls: HashMap<RequestId, u64>,
     perhaps: HashMap<RequestId, u64>,
 }
 
-impl Counts {
+impl RequestCounts {
     fn of(graph: &Graph) -> Self {
         let count = |owners: &mut dyn Iterator<Item = RequestId>| {
             let mut counts = HashMap::new();

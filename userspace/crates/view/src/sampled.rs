@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::lost;
 use super::names::{Names, printable};
-use super::samples::{By, UNKNOWN_REQUEST, Whose, leaf, route, whose};
+use super::samples::{GroupBy, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
 use asyncscope_model::Graph;
 use asyncscope_trace::event::Ended;
@@ -17,7 +17,7 @@ const MAX_ROWS: usize = 40;
 
 /// Samples by what they were of, and how their stacks ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counts {
+struct SampleCounts {
     /// In tasks.
     tasks: u64,
     /// In the runtime, or in no task.
@@ -32,7 +32,7 @@ struct Counts {
     routes: BTreeMap<String, u64>,
 }
 
-impl Counts {
+impl SampleCounts {
     fn of(graph: &Graph, names: &Names<'_>) -> Self {
         let mut counts = Self::default();
         for (place, count) in graph.samples().counts() {
@@ -62,14 +62,20 @@ impl Counts {
 }
 
 /// Title and subtitle of a picture of so many samples, perhaps of some requests only.
-pub(super) fn titles(graph: &Graph, facts: &Facts, by: By, total: u128, of: Option<&str>) -> (String, Option<String>) {
+pub(super) fn titles(
+    graph: &Graph,
+    facts: &Facts,
+    by: GroupBy,
+    total: u128,
+    of: Option<&str>,
+) -> (String, Option<String>) {
     let frequency = facts.sampling.map_or(0, |sampling| sampling.frequency_hz);
     let name = printable(&facts.process.name);
     let grouped = match by {
-        By::Task => "under the tasks that spawned",
-        By::Thread => "by thread",
-        By::Request => "by request",
-        By::Route => "by route",
+        GroupBy::Task => "under the tasks that spawned",
+        GroupBy::Thread => "by thread",
+        GroupBy::Request => "by request",
+        GroupBy::Route => "by route",
     };
     let of = of.map_or_else(String::new, |of| format!(" of {of}"));
     let title = format!("{name}: CPU time{of}, {total} samples at {frequency} Hz, {grouped}");
@@ -89,10 +95,10 @@ pub(super) fn titles(graph: &Graph, facts: &Facts, by: By, total: u128, of: Opti
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let names = Names::new(graph, facts);
-    let counts = Counts::of(graph, &names);
+    let counts = SampleCounts::of(graph, &names);
     let frequency = facts.sampling.map_or(0, |sampling| sampling.frequency_hz);
     let total = graph.samples().total;
-    let Counts { tasks, elsewhere, unknown, .. } = counts;
+    let SampleCounts { tasks, elsewhere, unknown, .. } = counts;
     let seconds = total as f64 / f64::from(frequency.max(1));
     writeln!(out, "{total} samples of CPU time at {frequency} Hz, so about {seconds:.2}s of it:")?;
     writeln!(out, "{tasks} in tasks, {elsewhere} outside of them, {unknown} of which it is not known")?;
@@ -119,7 +125,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
-fn write_ended(counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
+fn write_ended(counts: &SampleCounts, out: &mut dyn Write) -> io::Result<()> {
     let reached = counts.ended.get(&Ended::Poll).copied().unwrap_or(0);
     write!(out, "stacks of tasks: {reached} of {} {}", counts.tasks, Ended::Poll.meaning())?;
     for (ended, count) in counts.ended.iter().filter(|(ended, _)| **ended != Ended::Poll) {

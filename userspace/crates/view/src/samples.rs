@@ -12,7 +12,7 @@ use asyncscope_trace::facts::Function;
 
 /// What samples are grouped by first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum By {
+pub enum GroupBy {
     /// The tasks, under those that spawned them.
     #[default]
     Task,
@@ -25,7 +25,7 @@ pub enum By {
     Route,
 }
 
-impl By {
+impl GroupBy {
     /// Whether it takes requests to be seen.
     #[must_use]
     pub const fn needs_requests(self) -> bool {
@@ -35,7 +35,7 @@ impl By {
 
 /// Some requests, and what they are called together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub struct ChosenRequests {
     /// The requests.
     pub requests: HashSet<RequestId>,
     /// The outermost frame, in place of each one's method and path.
@@ -125,7 +125,7 @@ impl Native<'_> {
 }
 
 /// All stacks and how many samples fell there, sorted frame by frame: frames divided by `;`.
-pub(super) fn fold(graph: &Graph, facts: &Facts, by: By, only: Option<&Chosen>) -> Vec<(String, u64)> {
+pub(super) fn fold(graph: &Graph, facts: &Facts, by: GroupBy, only: Option<&ChosenRequests>) -> Vec<(String, u64)> {
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
     for One { above: mut stack, native, count, .. } in each(graph, facts, by, only) {
         stack.extend(native.into_iter().map(|native| native.name));
@@ -139,8 +139,8 @@ pub(super) fn fold(graph: &Graph, facts: &Facts, by: By, only: Option<&Chosen>) 
 pub(super) fn each<'a>(
     graph: &'a Graph,
     facts: &'a Facts,
-    by: By,
-    only: Option<&'a Chosen>,
+    by: GroupBy,
+    only: Option<&'a ChosenRequests>,
 ) -> impl Iterator<Item = One<'a>> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
@@ -153,11 +153,11 @@ pub(super) fn each<'a>(
         }
         let label = only.and_then(|only| only.label.as_deref());
         let above = match (by, whose) {
-            (By::Request | By::Route, _) => match request.zip(place.running.task()) {
+            (GroupBy::Request | GroupBy::Route, _) => match request.zip(place.running.task()) {
                 Some((request, id)) => under(graph, &names, request, (by, label), id),
                 None => vec![UNKNOWN_REQUEST.to_owned(), task_type.clone()],
             },
-            (By::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
+            (GroupBy::Task, Whose::Task(index)) => tree.node(index).map_or_else(Vec::new, |node| tree.line(node)),
             _ => vec![thread.clone(), task_type.clone()],
         };
         let task = if let Whose::Task(index) = whose { Some(graph.tasks()[index].id) } else { None };
@@ -170,7 +170,7 @@ fn under(
     graph: &Graph,
     names: &Names<'_>,
     request: &Request,
-    (by, label): (By, Option<&str>),
+    (by, label): (GroupBy, Option<&str>),
     id: TaskId,
 ) -> Vec<String> {
     let name = |task: &Task| frame(&names.task_type(task.vtable));
@@ -184,7 +184,7 @@ fn under(
         };
     }
     let title = label.map_or_else(|| route(request), frame);
-    line.push(if by == By::Request { format!("{title} {}", frame(&id_of(request))) } else { title });
+    line.push(if by == GroupBy::Request { format!("{title} {}", frame(&id_of(request))) } else { title });
     line.reverse();
     line
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::awaits::Awaits;
+use super::awaits::AwaitStacks;
 use super::names::Names;
 use super::of_requests;
-use super::samples::{self, By, Chosen};
+use super::samples::{self, ChosenRequests, GroupBy};
 use super::tree::Tree;
 use super::weight::Weight;
 use asyncscope_model::{Graph, Request, Task};
@@ -25,7 +25,7 @@ pub enum Part<'a> {
         label: Option<String>,
     },
     /// The samples of CPU time: all of them, or those of some requests.
-    Samples(By, Option<Chosen>),
+    Samples(GroupBy, Option<ChosenRequests>),
 }
 
 impl Part<'_> {
@@ -42,7 +42,7 @@ impl Part<'_> {
 
 /// What a task's time splits up into, in nanoseconds, each with the frames below the task's own: these begin with
 /// the `;` that divides them from it.
-pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut Awaits<'_>) -> Vec<(String, u64)> {
+pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -> Vec<(String, u64)> {
     let (busy, wait) = weight.counts();
     let mut parts = Vec::new();
     if busy {
@@ -60,7 +60,7 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut Awaits<'_>) -> Vec
 pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    let mut awaits = Awaits::new(graph, facts);
+    let mut awaits = AwaitStacks::new(graph, facts);
     let mut weights: HashMap<(usize, String), u64> = HashMap::new();
     let mut add = |node: usize, below: String, ns: u64| {
         let weight = weights.entry((node, below)).or_default();

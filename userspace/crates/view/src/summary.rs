@@ -25,7 +25,7 @@ const MAX_INDENT: usize = 32;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
     let names = Names::new(graph, facts);
     write_head(graph, facts, out)?;
     write_lost(graph, lost, out)?;
@@ -105,7 +105,7 @@ fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Resu
 
 /// Sums over all tasks of one name.
 #[derive(Debug, Default)]
-struct Row {
+struct TypeRow {
     tasks: u64,
     polls: u64,
     busy_ns: u64,
@@ -117,7 +117,7 @@ struct Row {
     longest_poll_ns: u64,
 }
 
-impl Row {
+impl TypeRow {
     fn add(&mut self, task: &Task, watch_blocked: bool) {
         let times = &task.times();
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
@@ -150,11 +150,11 @@ impl Row {
 }
 
 fn write_types(graph: &Graph, facts: &Facts, names: &Names<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<String, TypeRow> = BTreeMap::new();
     for task in tasks(graph) {
         rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task, facts.blocked);
     }
-    let mut rows: Vec<(String, Row)> = rows.into_iter().collect();
+    let mut rows: Vec<(String, TypeRow)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| Reverse(row.busy_ns));
     let heads = ["TASKS", "POLLS", "BUSY", "BLOCKED", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
     writeln!(out)?;

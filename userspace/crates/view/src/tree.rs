@@ -8,8 +8,8 @@ use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Task, TaskIndex, Why};
 /// The merged tree. A node precedes its children.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    pub(super) nodes: Vec<Node>,
-    /// The node of each of the graph's tasks, by its index; none for the runtime's own, and for those that have left.
+    pub(super) nodes: Vec<TreeNode>,
+    /// The node of each of the graph's tasks; none for the runtime's own.
     node_of: Vec<Option<usize>>,
     by_name: HashMap<(Option<usize>, usize), usize>,
     names: Vec<String>,
@@ -18,7 +18,7 @@ pub(super) struct Tree {
 
 /// All tasks with the same line of names, or an origin of such lines.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct TreeNode {
     pub(super) parent: Option<usize>,
     name: usize,
     pub(super) depth: usize,
@@ -108,7 +108,7 @@ impl Tree {
         let depth = parent.map_or(0, |parent| self.nodes[parent].depth + 1);
         let nodes = &mut self.nodes;
         *self.by_name.entry((parent, name)).or_insert_with(|| {
-            nodes.push(Node { parent, name, depth, tasks: 0 });
+            nodes.push(TreeNode { parent, name, depth, tasks: 0 });
             nodes.len() - 1
         })
     }

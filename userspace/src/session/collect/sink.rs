@@ -9,7 +9,7 @@ use crate::session::{
     attach::attached::Attached,
     clock,
     export::{Export, Full, HOLD_NS},
-    outputs::{Destination, Outputs},
+    outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{cache, process::Process};
 use asyncscope_model::{Config, Graph, Phase};
@@ -42,7 +42,7 @@ impl Sink {
     /// Begins the recording, if there is to be one.
     pub(crate) fn new(attached: &Attached, outputs: &mut Outputs) -> Result<Self> {
         let facts = &attached.facts;
-        let recorder = |to: Destination| Writer::create(to.into_writer()?, facts).context("cannot write the recording");
+        let recorder = |to: OutputFile| Writer::create(to.into_writer()?, facts).context("cannot write the recording");
         Ok(Self {
             graph: graph(facts, outputs),
             export: None,

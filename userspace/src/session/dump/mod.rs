@@ -22,7 +22,7 @@ use asyncscope_trace::{
     event::TaskId,
 };
 use asyncscope_view::{
-    dump::{self as dump_view, Told},
+    dump::{self as dump_view, DumpView},
     sentences,
 };
 use watching::Watching;
@@ -69,7 +69,7 @@ fn print(
     snapshot: &Snapshot,
 ) -> Result<()> {
     let since = |id: TaskId| watching.graph.task(id).map(|task| task.phase().1);
-    let view = Told { facts: &attached.facts, graph: &watching.graph, program, snapshot, since: &since };
+    let view = DumpView { facts: &attached.facts, graph: &watching.graph, program, snapshot, since: &since };
     let out = &mut io::BufWriter::new(io::stdout().lock());
     let written = if plan.json { dump_view::json(&view, out) } else { dump_view::text(&view, out) };
     written.and_then(|()| out.flush()).context("cannot write to standard output")

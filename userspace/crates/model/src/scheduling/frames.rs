@@ -2,9 +2,9 @@
 
 use crate::Graph;
 use crate::ids::TaskIndex;
-use crate::scheduling::thread::{Frame, FrameExit, FrameKind, MAX_FRAMES, Reach};
+use crate::scheduling::thread::{Frame, FrameExit, FrameKind, MAX_FRAMES};
 use crate::task::lifecycle::{How, Phase};
-use asyncscope_trace::event::At;
+use asyncscope_trace::event::{At, Reach};
 
 impl Graph {
     /// Drops the frames whose functions have returned.

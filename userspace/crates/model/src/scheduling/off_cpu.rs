@@ -9,7 +9,7 @@ use crate::scheduling::intervals::{BlockedAt, BlockedIn};
 use crate::scheduling::thread::Frame;
 use crate::task::lifecycle::Phase;
 use crate::task::table::Tasks;
-use asyncscope_trace::event::{At, Event, What};
+use asyncscope_trace::event::{At, Event, Origin};
 
 impl Scheduler {
     /// Takes that the thread was blocked from `since` until now, and where, if that is known.
@@ -31,8 +31,7 @@ impl Scheduler {
 
     /// Notes that the thread was on a CPU just now. What only the agent reports says nothing of that.
     pub(crate) fn was_active(&mut self, event: &Event, now: u64) {
-        let is_reported = matches!(event.what, What::Stack { .. } | What::Code { .. } | What::Typed { .. });
-        if is_reported || matches!(event.what, What::Gap { .. } | What::ThreadName { .. }) {
+        if event.what.origin() == Origin::Bookkeeping {
             return;
         }
         if let Some(thread) = self.known_mut(event.at.tid) {

@@ -5,12 +5,12 @@ use crate::config::Detail;
 use crate::ids::TaskIndex;
 use crate::scheduling::intervals::{Outcome, Poll};
 use crate::scheduling::long_polls::PollSpan;
-use crate::scheduling::thread::{Frame, FrameExit, FrameKind, MAX_FRAMES, Reach};
+use crate::scheduling::thread::{Frame, FrameExit, FrameKind, MAX_FRAMES};
 use crate::task::Task;
 use crate::task::history::Happened;
 use crate::task::lifecycle::{How, Phase, Unended};
 use crate::task::segment::SegmentMarks;
-use asyncscope_trace::event::{At, State, TaskRef};
+use asyncscope_trace::event::{At, Reach, State, TaskRef};
 use probe_common::record::state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING};
 
 impl Graph {

@@ -4,7 +4,7 @@ use crate::ids::TaskIndex;
 use crate::scheduling::intervals::{BlockedAt, Outcome};
 use crate::task::lifecycle::Why;
 use crate::task::segment::SegmentMarks;
-use asyncscope_trace::event::{State, TaskId, What};
+use asyncscope_trace::event::{Reach, State, TaskId};
 use probe_common::record::state::{JOIN_INTEREST, JOIN_WAKER};
 
 /// Frames kept for a thread. Real programs nest a handful.
@@ -122,41 +122,6 @@ impl Frame {
     /// Returns `true` if it is a task's own, and the task is still RUNNING here.
     pub(crate) fn holds(&self) -> bool {
         !self.runtime && self.over.is_none()
-    }
-}
-
-/// The frames that an event proves to have returned, by its stack pointer. The stack grows down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// The hook sits in a function of its own, called from the frame or after it: what runs inside
-    /// a frame is strictly below its entry.
-    Callee,
-    /// The hook may sit in the frame's own function, at the very stack pointer of its entry.
-    SameFunction,
-}
-
-impl Reach {
-    /// The reach of an event; `None` where the event says nothing of the stack, or looks for its
-    /// frame first.
-    pub(crate) fn of(what: &What) -> Option<Self> {
-        match what {
-            What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => Some(Self::Callee),
-            What::Wake { .. } => Some(Self::Callee),
-            What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
-            What::Message(_) | What::Stream { .. } | What::Print(_) => Some(Self::Callee),
-            What::Awaited { .. } | What::Frames { .. } | What::Blocked { .. } => None,
-            What::SpawnedBy { .. } | What::Sample { .. } | What::Typed { .. } => None,
-            What::Stack { .. } | What::Code { .. } => None,
-            What::PollEnd { .. } | What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest => None,
-        }
-    }
-
-    /// Returns `true` if an event at `sp` shows that the function has returned which was entered at `entry`.
-    pub(crate) const fn is_above(self, entry: u64, sp: u64) -> bool {
-        match self {
-            Self::Callee => entry <= sp,
-            Self::SameFunction => entry < sp,
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Told;
+use super::DumpView;
 use crate::names::Names;
 use asyncscope_model::Parent;
 use asyncscope_trace::{
@@ -21,20 +21,20 @@ use asyncscope_trace::{
 const FORMAT: u32 = 1;
 
 #[derive(Serialize)]
-struct Dump<'a> {
+struct DumpObject<'a> {
     kind: &'static str,
     format: u32,
     process: &'a Process,
     tokio: Option<&'a str>,
     time_ns: u64,
-    search: Search,
+    search: SearchObject,
     thrown_away: u64,
-    deadlocks: Vec<Vec<Link>>,
-    tasks: Vec<Task<'a>>,
+    deadlocks: Vec<Vec<LinkObject>>,
+    tasks: Vec<TaskObject<'a>>,
 }
 
 #[derive(Serialize)]
-struct Search {
+struct SearchObject {
     runtimes: usize,
     stated: Option<u64>,
     listed: usize,
@@ -44,14 +44,14 @@ struct Search {
 }
 
 #[derive(Serialize)]
-struct Link {
+struct LinkObject {
     task: u64,
     waits_for: u64,
     keeps: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Task<'a> {
+struct TaskObject<'a> {
     task: u64,
     #[serde(rename = "type")]
     type_name: String,
@@ -60,11 +60,11 @@ struct Task<'a> {
     parent: Option<u64>,
     unread: Option<&'static str>,
     cut: Option<&'static str>,
-    chain: Vec<Frame<'a>>,
+    chain: Vec<FrameObject<'a>>,
 }
 
 #[derive(Serialize)]
-struct Frame<'a> {
+struct FrameObject<'a> {
     depth: u16,
     name: &'a str,
     is: AwaitKind,
@@ -75,12 +75,12 @@ struct Frame<'a> {
     joins: Option<u64>,
     waits_for: Option<u64>,
     keeps: Option<String>,
-    holds: Vec<Share>,
+    holds: Vec<ShareObject>,
 }
 
 /// What a frame keeps that others may wait for.
 #[derive(Serialize)]
-struct Share {
+struct ShareObject {
     what: String,
     /// `None`: all there is, or an unknown part.
     count: Option<u64>,
@@ -91,17 +91,17 @@ struct Share {
 /// # Errors
 ///
 /// The writer's.
-pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
     let waits = Waits::of(told.snapshot);
     let names = Names::new(told.graph, told.facts);
     let search = told.snapshot.search;
-    let dump = Dump {
+    let dump = DumpObject {
         kind: "dump",
         format: FORMAT,
         process: &told.facts.process,
         tokio: told.facts.tokio.as_deref(),
         time_ns: told.snapshot.time_ns,
-        search: Search {
+        search: SearchObject {
             runtimes: search.runtimes,
             stated: search.stated,
             listed: search.listed,
@@ -117,30 +117,31 @@ pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn deadlocks(told: &Told<'_>, waits: &Waits) -> Vec<Vec<Link>> {
-    let link = |(id, next): (TaskId, WaitsFor)| Link { task: id.0, waits_for: next.task.0, keeps: keeps(told, &next) };
+fn deadlocks(told: &DumpView<'_>, waits: &Waits) -> Vec<Vec<LinkObject>> {
+    let link =
+        |(id, next): (TaskId, WaitsFor)| LinkObject { task: id.0, waits_for: next.task.0, keeps: keeps(told, &next) };
     waits.rings(told.snapshot).into_iter().map(|ring| ring.into_iter().map(link).collect()).collect()
 }
 
-fn keeps(told: &Told<'_>, next: &WaitsFor) -> Option<String> {
+fn keeps(told: &DumpView<'_>, next: &WaitsFor) -> Option<String> {
     told.program.frames.get(next.held()?.frame as usize).map(|frame| frame.name.clone())
 }
 
-fn share(told: &Told<'_>, held: &Held) -> Option<Share> {
+fn share(told: &DumpView<'_>, held: &Held) -> Option<ShareObject> {
     let count = match held.kept {
         Kept::All | Kept::Writer(_) => None,
         Kept::Reader => Some(1),
         Kept::Permits(count) => count,
     };
-    Some(Share { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
+    Some(ShareObject { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
 }
 
-fn task<'a>(told: &Told<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> Task<'a> {
+fn task<'a>(told: &DumpView<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> TaskObject<'a> {
     let parent = match told.graph.task(task.id).map(|task| task.parent()) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,
     };
-    Task {
+    TaskObject {
         task: task.id.0,
         type_name: names.task_type(task.vtable),
         state: match task.state {
@@ -156,7 +157,7 @@ fn task<'a>(told: &Told<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSna
     }
 }
 
-fn frames<'a>(told: &Told<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<Frame<'a>> {
+fn frames<'a>(told: &DumpView<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<FrameObject<'a>> {
     static UNKNOWN: AwaitFrame =
         AwaitFrame { name: String::new(), kind: AwaitKind::Unknown, file: None, line: None, until: None };
     let nodes = task.chain.as_ref().map_or(&[][..], |chain| &chain.nodes);
@@ -167,7 +168,7 @@ fn frames<'a>(told: &Told<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<Fra
         let whom = if is_leaf { leaves.get(leaf).copied().flatten() } else { None };
         leaf += usize::from(is_leaf);
         let frame = told.program.frames.get(node.frame as usize).unwrap_or(&UNKNOWN);
-        Frame {
+        FrameObject {
             depth: node.depth,
             name: frame_name(&told.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at),
             is: frame.kind,

@@ -15,7 +15,7 @@ pub(super) use text::place;
 pub use text::write as text;
 
 /// All there is to tell.
-pub struct Told<'a> {
+pub struct DumpView<'a> {
     /// The target.
     pub facts: &'a Facts,
     /// What was seen of its tasks while the dump was taken.
@@ -28,8 +28,8 @@ pub struct Told<'a> {
     pub since: &'a dyn Fn(TaskId) -> Option<u64>,
 }
 
-impl std::fmt::Debug for Told<'_> {
+impl std::fmt::Debug for DumpView<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Told")
+        f.write_str("DumpView")
     }
 }

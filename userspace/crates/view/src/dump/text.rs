@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::Told;
+use super::DumpView;
 use crate::{
     names::{Names, printable},
     units::human,
@@ -29,7 +29,7 @@ const INDENT_MAX: usize = 16;
 /// # Errors
 ///
 /// The writer's.
-pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
     let waits = Waits::of(told.snapshot);
     let mut text = Text { told, names: Names::new(told.graph, told.facts), waits: &waits, out };
     text.summary()?;
@@ -51,7 +51,7 @@ pub fn write(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The live tasks that each task spawned.
-fn children(told: &Told<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
+fn children(told: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
     let alive: HashSet<TaskId> = told.snapshot.tasks.iter().map(|task| task.id).collect();
     let mut children: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
     for task in &told.snapshot.tasks {
@@ -66,7 +66,7 @@ fn children(told: &Told<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
 }
 
 struct Text<'a> {
-    told: &'a Told<'a>,
+    told: &'a DumpView<'a>,
     names: Names<'a>,
     waits: &'a Waits,
     out: &'a mut dyn Write,
@@ -74,7 +74,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn summary(&mut self) -> io::Result<()> {
-        let Told { facts, snapshot, .. } = self.told;
+        let DumpView { facts, snapshot, .. } = self.told;
         let tokio = printable(facts.tokio.as_deref().unwrap_or("of unknown version"));
         let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.unread != Some(Unread::Runtime)).collect();
         let count = |doing: Doing| tasks.iter().filter(|task| task.state == doing).count();
@@ -244,7 +244,7 @@ pub(super) fn why_cut(cut: Cut) -> &'static str {
     }
 }
 
-fn search(told: &Told<'_>) -> String {
+fn search(told: &DumpView<'_>) -> String {
     let search = told.snapshot.search;
     match (search.why_not, search.stated) {
         (Some(why), _) => format!("only tasks that were polled, woken or spawned meanwhile: {why}"),

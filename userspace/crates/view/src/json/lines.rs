@@ -7,7 +7,7 @@ use asyncscope_trace::facts::{AwaitKind, Driver, InExchange, Moment, Process, Ta
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(super) enum Line<'a> {
+pub(super) enum JsonLine<'a> {
     Recording(RecordingLine<'a>),
     Task(TaskLine),
     Await(AwaitLine<'a>),

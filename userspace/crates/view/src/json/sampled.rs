@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::Writer;
+use super::JsonWriter;
 use super::http::request_line;
-use super::lines::{Line, RequestLine, SamplesLine};
+use super::lines::{JsonLine, RequestLine, SamplesLine};
 use crate::requests::Sampled;
 use crate::samples::whose;
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     pub(super) fn samples(&mut self) -> io::Result<()> {
         let graph = self.graph;
         let of = Sampled::of(graph).samples;
         for request in graph.requests() {
             let samples = Some(of.get(&request.id).copied().unwrap_or(0));
-            self.line(&Line::Request(RequestLine { samples, ..request_line(request, self.facts) }))?;
+            self.line(&JsonLine::Request(RequestLine { samples, ..request_line(request, self.facts) }))?;
         }
         let mut counts: BTreeMap<_, u64> = BTreeMap::new();
         for (place, count) in graph.samples().counts() {
@@ -25,7 +25,7 @@ impl Writer<'_> {
         for ((task, whose, request), samples) in counts {
             let (task, request) = (task.map(|id| id.0), request.map(|id| id.0));
             let type_name = whose.name(graph, &self.names);
-            self.line(&Line::Samples(SamplesLine { task, type_name, request, samples }))?;
+            self.line(&JsonLine::Samples(SamplesLine { task, type_name, request, samples }))?;
         }
         Ok(())
     }

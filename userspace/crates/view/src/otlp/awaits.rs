@@ -29,7 +29,7 @@ pub(super) fn below(
 ) -> Vec<Span> {
     let within = |time: u64| distance.unix(time.clamp(start_ns, end_ns));
     let span = |(place, awaited): (usize, &Awaited)| {
-        let at = At::of(spans, awaited)?;
+        let at = AwaitPoint::of(spans, awaited)?;
         Some(Span {
             trace_id: above.trace_id.clone(),
             span_id: spans.ids.part(&above.span_id, "await", place as u64).to_vec(),
@@ -53,7 +53,7 @@ pub(super) fn missing(awaits: &Awaits) -> Option<KeyValue> {
 }
 
 /// Where a wait was.
-struct At<'a> {
+struct AwaitPoint<'a> {
     chain: &'a Chain,
     frames: &'a [AwaitFrame],
     /// How many of the chain's frames lie above each other without a fork.
@@ -62,7 +62,7 @@ struct At<'a> {
     innermost: &'a AwaitFrame,
 }
 
-impl<'a> At<'a> {
+impl<'a> AwaitPoint<'a> {
     /// `None` where it is not known, or events are missing in it.
     fn of(spans: &Spans<'a>, awaited: &Awaited) -> Option<Self> {
         let gap = |gap: &Gap| gap.since_ns <= awaited.end_ns && gap.until_ns >= awaited.start_ns;

@@ -1,4 +1,4 @@
-//! Ids of traces and spans: from the run and the task alone, so that exporting again gives the same.
+//! IDs of traces and spans: from the run and the task alone, so that exporting again gives the same.
 
 use std::str::FromStr;
 
@@ -14,11 +14,11 @@ pub(super) type TraceId = [u8; 16];
 pub(super) type SpanId = [u8; 8];
 
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(super) struct SpanIds {
     run: [u8; 32],
 }
 
-impl Ids {
+impl SpanIds {
     pub(super) fn new(facts: &Facts) -> Self {
         let mut context = Context::new(&SHA256);
         let build_id = facts.process.build_id.as_deref().unwrap_or_default();
@@ -114,15 +114,15 @@ fn not_zero<const N: usize>(mut id: [u8; N]) -> [u8; N] {
 
 /// The part of all traces that is wanted: from 0, none, to 1, all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling(f64);
+pub struct SampleRatio(f64);
 
-impl Default for Sampling {
+impl Default for SampleRatio {
     fn default() -> Self {
         Self(1.0)
     }
 }
 
-impl FromStr for Sampling {
+impl FromStr for SampleRatio {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -144,7 +144,7 @@ pub(super) struct Ratio {
 const VALUES: u64 = 1 << 56;
 
 impl Ratio {
-    pub(super) fn new(Sampling(ratio): Sampling) -> Self {
+    pub(super) fn new(SampleRatio(ratio): SampleRatio) -> Self {
         let wanted = (ratio.clamp(0.0, 1.0) * VALUES as f64) as u64;
         Self { threshold: VALUES - wanted.min(VALUES) }
     }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn ids_are_of_the_run_and_the_task() {
         let facts = |run: &str| Facts { run: run.into(), ..Facts::default() };
-        let (a, again, b) = (Ids::new(&facts("a")), Ids::new(&facts("a")), Ids::new(&facts("b")));
+        let (a, again, b) = (SpanIds::new(&facts("a")), SpanIds::new(&facts("a")), SpanIds::new(&facts("b")));
         assert_eq!(a.trace(root(7)), again.trace(root(7)));
         assert_eq!(a.task(TaskId(7)), again.task(TaskId(7)));
         assert_ne!(a.trace(root(7)), a.trace(root(8)));
@@ -198,14 +198,14 @@ mod tests {
 
     #[test]
     fn the_instance_is_a_uuid() {
-        let uuid = Ids::new(&Facts::default()).instance();
+        let uuid = SpanIds::new(&Facts::default()).instance();
         assert_eq!(uuid.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
         assert!(uuid.as_bytes()[14] == b'8' && b"89ab".contains(&uuid.as_bytes()[19]), "{uuid}");
     }
 
     #[test]
     fn the_ratio_is_kept_and_the_same_for_all() {
-        let ids = Ids::new(&Facts::default());
+        let ids = SpanIds::new(&Facts::default());
         let kept = |ratio: &str| {
             let ratio = Ratio::new(ratio.parse().unwrap());
             (0..4000).filter(|n| ratio.wants(ids.trace(root(*n)))).collect::<Vec<_>>()
@@ -220,6 +220,6 @@ mod tests {
     fn the_trace_state_tells_the_threshold() {
         let state = |ratio: &str| Ratio::new(ratio.parse().unwrap()).trace_state();
         assert_eq!([state("1"), state("0.5"), state("0.25")], ["", "ot=th:8", "ot=th:c"]);
-        assert!("1.5".parse::<Sampling>().is_err() && "NaN".parse::<Sampling>().is_err());
+        assert!("1.5".parse::<SampleRatio>().is_err() && "NaN".parse::<SampleRatio>().is_err());
     }
 }

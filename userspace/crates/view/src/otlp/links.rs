@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span::Link};
 
 use super::Spans;
 use super::attributes::text;
-use super::place::Place;
+use super::place::SpanContext;
 use asyncscope_model::Owner;
 
 /// The trace flags of all spans: sampled.
@@ -23,7 +23,7 @@ pub(super) fn candidates(spans: &Spans<'_>, owner: &Owner) -> Vec<Link> {
     places.map(|place| link(spans, &place, "candidate")).collect()
 }
 
-fn link(spans: &Spans<'_>, place: &Place, what: &str) -> Link {
+fn link(spans: &Spans<'_>, place: &SpanContext, what: &str) -> Link {
     Link {
         trace_id: place.trace.to_vec(),
         span_id: place.span.to_vec(),

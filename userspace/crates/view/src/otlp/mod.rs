@@ -26,14 +26,14 @@ use opentelemetry_proto::tonic::{
 };
 
 use self::clock::Clock;
-use self::ids::{Ids, Ratio};
+use self::ids::{Ratio, SpanIds};
 use super::names::Names;
 use asyncscope_model::{Call, Graph, Request, Task};
 use asyncscope_trace::facts::{AwaitFrame, Facts};
 
 pub use self::due::{Batch, Due};
-pub use self::ids::Sampling;
-pub use self::place::{Remembered, Told};
+pub use self::ids::SampleRatio;
+pub use self::place::{KnownSpans, Remembered};
 
 /// The semantic conventions that the attributes' names follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
@@ -50,11 +50,11 @@ pub enum Traces {
 
 /// What spans are to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Options {
+pub struct SpanOptions {
     /// What becomes a span.
     pub traces: Traces,
     /// Which traces.
-    pub sampling: Sampling,
+    pub sampling: SampleRatio,
 }
 
 /// Makes spans of a graph.
@@ -63,32 +63,32 @@ pub struct Spans<'a> {
     graph: &'a Graph,
     names: Names<'a>,
     clock: Clock,
-    ids: Ids,
+    ids: SpanIds,
     ratio: Ratio,
-    options: Options,
+    options: SpanOptions,
     headers: &'a [String],
     frames: &'a [AwaitFrame],
     /// Whether time blocked inside polls was watched.
     blocked: bool,
-    told: &'a Told,
+    known: &'a KnownSpans,
     passed_on: OnceLock<HashMap<ids::SpanId, u32>>,
 }
 
 impl<'a> Spans<'a> {
     /// For a graph that takes notes.
     #[must_use]
-    pub fn new(graph: &'a Graph, facts: &'a Facts, options: &Options, told: &'a Told) -> Self {
+    pub fn new(graph: &'a Graph, facts: &'a Facts, options: &SpanOptions, known: &'a KnownSpans) -> Self {
         Self {
             graph,
             names: Names::new(graph, facts),
             clock: Clock::new(facts),
-            ids: Ids::new(facts),
+            ids: SpanIds::new(facts),
             ratio: Ratio::new(options.sampling),
             options: *options,
             headers: &facts.correlation_headers,
             frames: &facts.frames,
             blocked: facts.blocked,
-            told,
+            known,
             passed_on: OnceLock::new(),
         }
     }

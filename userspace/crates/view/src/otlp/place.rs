@@ -11,7 +11,7 @@ const REMEMBERED: usize = 1 << 16;
 
 /// The place of a request's span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SpanContext {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
     /// When what is below it can begin at the earliest, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -22,15 +22,15 @@ pub(super) struct Place {
 
 /// What was told before.
 #[derive(Debug, Default)]
-pub struct Told {
-    requests: BTreeMap<RequestId, Place>,
+pub struct KnownSpans {
+    requests: BTreeMap<RequestId, SpanContext>,
 }
 
 /// The trace that a task's span belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TaskPlace {
+pub(super) enum TaskContext {
     /// A request's.
-    Of(RequestId, Place),
+    Of(RequestId, SpanContext),
     /// That of its oldest ancestor, as it is of no request; of one of these, if any.
     Own(TraceId, Vec<RequestId>),
     /// None.
@@ -39,9 +39,9 @@ pub(super) enum TaskPlace {
 
 /// Where a request's span is, to be remembered.
 #[derive(Clone, Copy, Debug)]
-pub struct Remembered(RequestId, Place);
+pub struct Remembered(RequestId, SpanContext);
 
-impl Told {
+impl KnownSpans {
     /// Remembers where requests' spans are.
     pub fn remember(&mut self, places: impl IntoIterator<Item = Remembered>) {
         self.requests.extend(places.into_iter().map(|Remembered(id, place)| (id, place)));
@@ -58,12 +58,12 @@ impl Spans<'_> {
         Remembered(request.id, self.place_of(request))
     }
 
-    pub(super) fn place(&self, id: RequestId) -> Option<Place> {
+    pub(super) fn place(&self, id: RequestId) -> Option<SpanContext> {
         let here = self.graph.request(id).map(|request| self.place_of(request));
-        here.or_else(|| self.told.requests.get(&id).copied())
+        here.or_else(|| self.known.requests.get(&id).copied())
     }
 
-    pub(super) fn place_of(&self, request: &Request) -> Place {
+    pub(super) fn place_of(&self, request: &Request) -> SpanContext {
         let context = request.ids.trace.filter(|_| !request.named_by_response);
         let named = || request.ids.values.iter().find(|id| id.format == Format::Plain && !id.cut);
         let trace = match (context, named()) {
@@ -74,7 +74,7 @@ impl Spans<'_> {
             }
             (None, None) => self.ids.own_trace("request's trace", request.id.0),
         };
-        Place {
+        SpanContext {
             trace,
             span: self.ids.span("request", request.id.0),
             began_ns: request.opened_ns,
@@ -83,24 +83,24 @@ impl Spans<'_> {
     }
 
     /// Where a task's span belongs, if that is decided.
-    pub(super) fn place_of_task(&self, lineage: &Lineage) -> Option<TaskPlace> {
+    pub(super) fn place_of_task(&self, lineage: &Lineage) -> Option<TaskContext> {
         let owner = self.graph.owner_if_settled(lineage)?;
         if let Owner::Request(id) = owner
             && let Some(place) = self.place(id)
         {
-            return Some(if place.sent { TaskPlace::Of(id, place) } else { TaskPlace::Unsent });
+            return Some(if place.sent { TaskContext::Of(id, place) } else { TaskContext::Unsent });
         }
         let trace = self.ids.trace(lineage.root);
         let candidates = owner.candidates().to_vec();
         let wanted = self.options.traces == super::Traces::Tasks || !candidates.is_empty();
         Some(match wanted && self.ratio.wants(trace) {
-            true => TaskPlace::Own(trace, candidates),
-            false => TaskPlace::Unsent,
+            true => TaskContext::Own(trace, candidates),
+            false => TaskContext::Unsent,
         })
     }
 }
 
-impl TaskPlace {
+impl TaskContext {
     /// The trace, if there is a span.
     pub(super) fn trace(&self) -> Option<TraceId> {
         match self {

@@ -12,7 +12,7 @@ use super::attributes::{flag, losses, number, text};
 use super::awaits;
 use super::ids::SpanId;
 use super::links::{LOCAL, REMOTE, SAMPLED, candidates};
-use super::place::{Place, TaskPlace};
+use super::place::{SpanContext, TaskContext};
 use crate::names::printable;
 use asyncscope_model::{Call, Close, Closed, HeadLine, Ids, Request, RequestId};
 
@@ -39,7 +39,7 @@ pub(super) fn of_request(spans: &Spans<'_>, request: &Request) -> Option<Vec<Spa
         attributes.extend(spans.blocked.then(|| number("asyncscope.blocked_ns", times.blocked_ns)));
     }
     attributes.extend(awaits::missing(&request.awaits));
-    let outcome = Outcome::of(request.end, 500);
+    let outcome = SpanOutcome::of(request.end, 500);
     let server = Span {
         parent_span_id: context.map_or_else(Vec::new, |context| context.span_id.to_vec()),
         flags: if context.is_some() { REMOTE } else { SAMPLED },
@@ -74,13 +74,14 @@ pub(super) fn of_call(spans: &Spans<'_>, call: &Call) -> Option<Span> {
         return None;
     }
     let span_id = owner.request().and_then(|id| passed_on(spans, call, id, trace)).unwrap_or(own_span);
-    let place = Place { trace, span: span_id, began_ns: of.map_or(call.opened_ns, |request| request.began_ns), sent };
+    let place =
+        SpanContext { trace, span: span_id, began_ns: of.map_or(call.opened_ns, |request| request.began_ns), sent };
     let mut attributes = described(&call.line, &call.ids, call.substream, call.grpc_status, spans);
     attributes.push(number("asyncscope.call.id", call.id.0));
     attributes.extend(call.task.map(|task| number("asyncscope.task.id", task.0)));
     // Without a request, the span that the head names is this one's parent, for all that is known.
     let remote = if of.is_none() { call.ids.trace.map(|context| context.span_id) } else { None };
-    let outcome = Outcome::of(call.end, 400);
+    let outcome = SpanOutcome::of(call.end, 400);
     Some(Span {
         parent_span_id: parent.or(remote).map_or_else(Vec::new, |id| id.to_vec()),
         flags: if parent.is_some() {
@@ -97,11 +98,11 @@ pub(super) fn of_call(spans: &Spans<'_>, call: &Call) -> Option<Span> {
 }
 
 /// The task that wrote the call, if it is one of the request's own; else the request.
-fn parent(spans: &Spans<'_>, call: &Call, owner: Option<RequestId>, request: &Place) -> [u8; 8] {
+fn parent(spans: &Spans<'_>, call: &Call, owner: Option<RequestId>, request: &SpanContext) -> [u8; 8] {
     let task = call.task.and_then(|task| spans.graph.task(task));
     let notes = task.and_then(|task| task.history.as_ref().filter(|_| task.first_seen_ns <= call.opened_ns));
     match notes.and_then(|notes| spans.place_of_task(&notes.line).map(|place| (notes, place))) {
-        Some((notes, TaskPlace::Of(id, _))) if Some(id) == owner => spans.ids.task(notes.line.id),
+        Some((notes, TaskContext::Of(id, _))) if Some(id) == owner => spans.ids.task(notes.line.id),
         _ => request.span,
     }
 }
@@ -133,12 +134,12 @@ impl Spans<'_> {
 }
 
 /// What the span's status and `error.type` say.
-struct Outcome {
+struct SpanOutcome {
     attributes: Vec<KeyValue>,
     failed: Option<String>,
 }
 
-impl Outcome {
+impl SpanOutcome {
     /// `error_from`: the least status that is an error of this side.
     fn of(end: Option<Close>, error_from: u16) -> Self {
         let error = |kind: &str| Self { attributes: vec![text("error.type", kind)], failed: Some(kind.to_owned()) };
@@ -171,12 +172,12 @@ impl Outcome {
 /// What requests and calls have in common.
 fn span(
     spans: &Spans<'_>,
-    place: &Place,
+    place: &SpanContext,
     opened_ns: u64,
     end: Option<Close>,
     line: &HeadLine,
     mut attributes: Vec<KeyValue>,
-    outcome: Outcome,
+    outcome: SpanOutcome,
 ) -> Span {
     let (_, end_ns) = life(spans, opened_ns, end);
     let distance = spans.clock.distance(place.began_ns, opened_ns);

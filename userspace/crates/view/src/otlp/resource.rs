@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::{common::v1::KeyValue, resource::v1::Resource};
 use percent_encoding::percent_decode_str;
 
 use super::attributes::{number, text};
-use super::ids::Ids;
+use super::ids::SpanIds;
 use asyncscope_trace::facts::Facts;
 
 /// Attributes that the user may add, and the length of one's value in characters.
@@ -28,7 +28,7 @@ fn known(facts: &Facts) -> Vec<KeyValue> {
     let process = &facts.process;
     let mut attributes = vec![
         text("service.name", process.name.clone()),
-        text("service.instance.id", Ids::new(facts).instance()),
+        text("service.instance.id", SpanIds::new(facts).instance()),
         number("process.pid", process.pid.into()),
         text("process.executable.name", process.name.clone()),
         text("process.executable.path", process.executable.clone()),

@@ -14,7 +14,7 @@ use super::attributes::{flag, losses, number, text};
 use super::awaits;
 use super::events::events;
 use super::links::{LOCAL, SAMPLED, candidates};
-use super::place::TaskPlace;
+use super::place::TaskContext;
 use crate::names::printable;
 use asyncscope_model::{Gap, History, How, Lineage, Owner, Parent, Task, Waker, Why};
 use asyncscope_trace::facts::TaskKind;
@@ -25,8 +25,8 @@ pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
     let place = spans.place_of_task(&notes.line)?;
     let trace = place.trace()?;
     let began_ns = match &place {
-        TaskPlace::Of(_, request) => request.began_ns,
-        TaskPlace::Own(..) | TaskPlace::Unsent => notes.line.root.first_seen_ns,
+        TaskContext::Of(_, request) => request.began_ns,
+        TaskContext::Own(..) | TaskContext::Unsent => notes.line.root.first_seen_ns,
     };
     let start_ns = task.first_seen_ns;
     let end_ns = task.end().map_or(spans.graph.end_ns(), |end| end.time_ns).max(start_ns);
@@ -56,10 +56,10 @@ pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
 }
 
 /// The task that spawned this one, if its span is in the same trace; else the request.
-fn parent(spans: &Spans<'_>, line: &Lineage, place: &TaskPlace) -> Option<[u8; 8]> {
+fn parent(spans: &Spans<'_>, line: &Lineage, place: &TaskContext) -> Option<[u8; 8]> {
     let request = match place {
-        TaskPlace::Of(_, request) => Some(request.span),
-        TaskPlace::Own(..) | TaskPlace::Unsent => None,
+        TaskContext::Of(_, request) => Some(request.span),
+        TaskContext::Own(..) | TaskContext::Unsent => None,
     };
     let Some(above) = &line.up else {
         // The line is longer than is kept: whose an ancestor is beyond that is not known here.
@@ -162,7 +162,7 @@ fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
 }
 
 /// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.
-fn links(spans: &Spans<'_>, task: &Task, notes: &History, place: &TaskPlace) -> Vec<Link> {
+fn links(spans: &Spans<'_>, task: &Task, notes: &History, place: &TaskContext) -> Vec<Link> {
     let doubtful = |waker: &Waker| {
         let gap = |gap: &Gap| gap.since_ns <= waker.last_ns && gap.until_ns >= waker.first_ns;
         let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.history.as_deref());
@@ -170,7 +170,7 @@ fn links(spans: &Spans<'_>, task: &Task, notes: &History, place: &TaskPlace) -> 
     };
     let certain = notes.wakers.iter().filter(|waker| waker.lineage.id != task.id && !doubtful(waker));
     let mut links: Vec<Link> = certain.filter_map(|waker| link(spans, waker)).collect();
-    if let TaskPlace::Own(_, requests) = place {
+    if let TaskContext::Own(_, requests) = place {
         links.extend(candidates(spans, &Owner::Ambiguous(requests.clone())));
     }
     links

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, status::StatusCode};
 use proptest::prelude::*;
 
-use super::{Batch, Due, Options, Spans, Told, Traces};
+use super::{Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 use asyncscope_model::testing::{any_events, script};
 use asyncscope_model::{Config, Graph, SpanDetail};
 use asyncscope_trace::event::{Event, What};
@@ -14,8 +14,8 @@ use asyncscope_trace::facts::{Facts, Moment};
 
 const NOTED: SpanDetail = SpanDetail { min_ns: 20 };
 
-fn tell(graph: &Graph, facts: &Facts, options: &Options, told: &mut Told, batch: &Batch) -> Vec<Span> {
-    let spans = Spans::new(graph, facts, options, told);
+fn tell(graph: &Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, batch: &Batch) -> Vec<Span> {
+    let spans = Spans::new(graph, facts, options, known);
     let requests = batch.requests.iter().filter_map(|id| graph.request(*id));
     let calls = batch.calls.iter().filter_map(|id| graph.call(*id));
     let tasks = batch.tasks.iter().map(|place| &graph.tasks()[*place]);
@@ -23,24 +23,24 @@ fn tell(graph: &Graph, facts: &Facts, options: &Options, told: &mut Told, batch:
     let told_now = told_now.chain(calls.filter_map(|call| spans.of_call(call)));
     let told_now = told_now.chain(tasks.flat_map(|task| spans.of_task(task))).collect();
     let places: Vec<_> = requests.map(|request| spans.to_remember(request)).collect();
-    told.remember(places);
+    known.remember(places);
     told_now
 }
 
-fn rest(graph: &mut Graph, facts: &Facts, options: &Options, told: &mut Told, due: &mut Due) -> Vec<Span> {
+fn rest(graph: &mut Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, due: &mut Due) -> Vec<Span> {
     let batch = due.rest(graph);
-    let mut all = tell(graph, facts, options, told, &batch);
-    let spans = Spans::new(graph, facts, options, told);
+    let mut all = tell(graph, facts, options, known, &batch);
+    let spans = Spans::new(graph, facts, options, known);
     all.extend(graph.open().flat_map(|task| spans.of_task(task)));
     all
 }
 
-fn all(graph: &mut Graph, facts: &Facts, options: &Options) -> Vec<Span> {
-    rest(graph, facts, options, &mut Told::default(), &mut Due::default())
+fn all(graph: &mut Graph, facts: &Facts, options: &SpanOptions) -> Vec<Span> {
+    rest(graph, facts, options, &mut KnownSpans::default(), &mut Due::default())
 }
 
-fn tasks() -> Options {
-    Options { traces: Traces::Tasks, ..Options::default() }
+fn tasks() -> SpanOptions {
+    SpanOptions { traces: Traces::Tasks, ..SpanOptions::default() }
 }
 
 fn of(script: &str) -> Vec<Span> {
@@ -192,17 +192,17 @@ fn noting(facts: &Facts) -> Graph {
 }
 
 /// As a live run does: what has been told leaves the graph.
-fn streamed(events: &[Event], facts: &Facts, options: &Options, every: usize) -> Vec<Span> {
-    let (mut graph, mut due, mut told) = (noting(facts), Due::default(), Told::default());
+fn streamed(events: &[Event], facts: &Facts, options: &SpanOptions, every: usize) -> Vec<Span> {
+    let (mut graph, mut due, mut known) = (noting(facts), Due::default(), KnownSpans::default());
     let mut spans = Vec::new();
     for some in events.chunks(every) {
         some.iter().for_each(|event| graph.apply(event));
         let batch = due.until(&mut graph, u64::MAX);
-        spans.extend(tell(&graph, facts, options, &mut told, &batch));
+        spans.extend(tell(&graph, facts, options, &mut known, &batch));
         graph.evict(&batch.tasks);
     }
     graph.finish(5000);
-    spans.extend(rest(&mut graph, facts, options, &mut told, &mut due));
+    spans.extend(rest(&mut graph, facts, options, &mut known, &mut due));
     spans
 }
 
@@ -216,7 +216,7 @@ proptest! {
         traces in prop::sample::select(vec![Traces::Requests, Traces::Tasks]),
     ) {
         let facts = facts(attached, &steps);
-        let options = Options { sampling: ratio.parse().unwrap(), traces };
+        let options = SpanOptions { sampling: ratio.parse().unwrap(), traces };
         let mut graph = noting(&facts);
         events.iter().for_each(|event| graph.apply(event));
         graph.finish(5000);
@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn a_stream_tells_each_task_once_and_keeps_the_rules(events in any_events(), every in 1usize..50, of_tasks: bool) {
         let whole = events.into_iter().filter(|event| !matches!(event.what, What::Gap { .. }));
-        let options = if of_tasks { tasks() } else { Options::default() };
+        let options = if of_tasks { tasks() } else { SpanOptions::default() };
         keeps_the_rules(&streamed(&whole.collect::<Vec<_>>(), &facts(false, &[]), &options, every));
     }
 }

@@ -4,7 +4,7 @@ use flate2::read::GzDecoder;
 use prost::Message as _;
 
 use super::super::pprof::{Profile, write};
-use super::super::samples::By;
+use super::super::samples::GroupBy;
 use super::super::stacks::Part;
 use super::super::weight::Weight;
 use super::samples::SCRIPT;
@@ -57,7 +57,7 @@ fn told(profile: &Profile) -> Vec<String> {
 fn samples_have_functions_and_labels() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let profile = profile(&graph, &facts, Weight::Cpu, &Part::Samples(By::Task, None));
+    let profile = profile(&graph, &facts, Weight::Cpu, &Part::Samples(GroupBy::Task, None));
     let lines = told(&profile);
     let whole = "[thread main];svc::handle;svc::handle::{{closure}};svc::work;svc::hash 1,10000000 \
                  task_type=svc::handle thread=[thread main] task=1";

@@ -1,5 +1,5 @@
 use super::super::lost::Lost;
-use super::super::samples::{By, Chosen};
+use super::super::samples::{ChosenRequests, GroupBy};
 use super::super::stacks::Part;
 use super::super::weight::Weight;
 use super::super::{flamegraph, json, requests, summary};
@@ -13,7 +13,7 @@ pub(super) const SCRIPT: &str = "4/0 name main; 1/0 stack 5 poll 16 104; 1/0 cod
                       4/90 born 1 none; 4/90 born 2 1; 4/90 sample 1 5; 4/90 sample 2 6 kernel; \
                       4/90 sample none 9; 4/90 sample unknown 9; 4/90 sample none 5";
 
-fn folded(by: By) -> String {
+fn folded(by: GroupBy) -> String {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
     let stacks = Part::Samples(by, None).fold(&graph, &facts, Weight::Cpu);
@@ -28,12 +28,12 @@ fn samples_stand_under_the_tasks_that_spawned() {
 [thread main];svc::handle;svc::handle::{{closure}};svc::work;svc::hash 2
 [thread main];svc::handle;svc::query;[stack cut];svc::work;svc::hash;[kernel] 1
 ";
-    assert_eq!(folded(By::Task), expected);
+    assert_eq!(folded(GroupBy::Task), expected);
 }
 
 #[test]
 fn samples_by_thread_leave_ancestors_out() {
-    let told = folded(By::Thread);
+    let told = folded(GroupBy::Thread);
     assert!(told.contains("[thread main];svc::query;[stack cut];svc::work;svc::hash;[kernel] 1\n"), "{told}");
 }
 
@@ -41,7 +41,7 @@ fn samples_by_thread_leave_ancestors_out() {
 fn titles_say_how_it_was_sampled() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let picture = text(|out| flamegraph::write(&graph, &facts, Weight::Cpu, &Part::Samples(By::Task, None), out));
+    let picture = text(|out| flamegraph::write(&graph, &facts, Weight::Cpu, &Part::Samples(GroupBy::Task, None), out));
     assert!(picture.contains("CPU time, 5 samples at 100 Hz"), "{picture}");
     assert!(picture.contains("0 events lost, 2 stacks not kept"), "{picture}");
     let said = text(|out| summary::write(&graph, &facts, &Lost::default(), out));
@@ -56,7 +56,7 @@ const SERVED: &str = "4/90 born 1 none; 4/90 read GET /a on 5 by=1 id=x; 4/90 sa
                       4/90 sample 2 0; 4/90 sample 2 0; 4/90 end 2 done; 4/90 write 200 on 5 by=1; 4/90 sample 1 0; \
                       4/90 read GET /b/7 on 5 by=1; 4/90 sample 1 0; 4/90 write 200 on 5 by=1";
 
-fn served(by: By, only: Option<Chosen>) -> String {
+fn served(by: GroupBy, only: Option<ChosenRequests>) -> String {
     let (facts, graph) = (sampled(), graph_of(&sampled(), SERVED, Detail::Requests));
     let stacks = Part::Samples(by, only).fold(&graph, &facts, Weight::Cpu);
     stacks.into_iter().map(|(stack, count)| format!("{stack} {count}\n")).collect()
@@ -70,12 +70,16 @@ GET /a;svc::handle;svc::query 2
 GET /b/7;svc::handle 1
 [request not known];svc::handle 1
 ";
-    assert_eq!(served(By::Route, None), expected);
-    assert!(served(By::Request, None).starts_with("GET /a x;svc::handle 1\n"), "{}", served(By::Request, None));
+    assert_eq!(served(GroupBy::Route, None), expected);
+    assert!(
+        served(GroupBy::Request, None).starts_with("GET /a x;svc::handle 1\n"),
+        "{}",
+        served(GroupBy::Request, None)
+    );
     let graph = graph_of(&sampled(), SERVED, Detail::Requests);
     let last = graph.requests().map(|request| request.id).last();
-    let only = Chosen { requests: last.into_iter().collect(), label: Some("/b/*".to_owned()) };
-    assert_eq!(served(By::Route, Some(only)), "/b/*;svc::handle 1\n");
+    let only = ChosenRequests { requests: last.into_iter().collect(), label: Some("/b/*".to_owned()) };
+    assert_eq!(served(GroupBy::Route, Some(only)), "/b/*;svc::handle 1\n");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn frames() -> Vec<AwaitFrame> {
     ]
 }
 
-fn told(script: &str, options: &Options) -> Vec<Span> {
+fn told(script: &str, options: &SpanOptions) -> Vec<Span> {
     let facts = Facts { frames: frames(), ..script::facts(false) };
     let spans = all(&mut script::with_span_detail(script, Some(NOTED)), &facts, options);
     keeps_the_rules(&spans);
@@ -124,7 +124,7 @@ fn what_a_request_awaits_in_its_connections_task_is_below_it() {
         "1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/90 poll 7; 1/90 awaited 7 5; \
          1/80 read GET /a on 5; 1/80 end 7; 1/80 name b; 1/90 poll 7; 1/90 awaited 7 5; 1/80 write 200 on 5; 1/80 end 7; \
          1/80 name c; 1/90 poll 7; 1/90 awaited 7 5; 1/80 end 7",
-        &Options::default(),
+        &SpanOptions::default(),
     );
     let [server, wait] = spans.as_slice() else { panic!("{spans:?}") };
     assert_eq!((wait.name.as_str(), &wait.parent_span_id), ("await svc::handle", &server.span_id));

@@ -9,7 +9,7 @@ const PASSED: &str = "parent=00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 fn of_requests(script: &str) -> Vec<Span> {
-    all(&mut script::with_span_detail(script, Some(NOTED)), &script::facts(false), &Options::default())
+    all(&mut script::with_span_detail(script, Some(NOTED)), &script::facts(false), &SpanOptions::default())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -110,7 +110,7 @@ fn what_is_not_to_be_recorded_is_not() {
 fn a_correlation_id_is_the_same_trace_for_two_agents() {
     let script = "1/90 poll 7; 1/80 read GET /a on 5 id=x; 1/80 write 200 on 5";
     let other = Facts { run: "another host".into(), ..script::facts(false) };
-    let there = all(&mut script::with_span_detail(script, Some(NOTED)), &other, &Options::default());
+    let there = all(&mut script::with_span_detail(script, Some(NOTED)), &other, &SpanOptions::default());
     let here = of_requests(script);
     assert_eq!(here[0].trace_id, there[0].trace_id);
     assert_ne!(here[0].span_id, there[0].span_id);
@@ -169,7 +169,7 @@ fn a_stream_of_requests_tells_the_same_as_a_whole_run() {
     let whole = sorted(of_requests(&script));
     assert!(whole.iter().filter(|span| span.kind == SpanKind::Internal as i32).count() == 40, "{:?}", tree(&whole));
     for every in [1, 2, 3, 5, 7, 11, 13, 40] {
-        let told = sorted(streamed(&script::events(&script), &facts, &Options::default(), every));
+        let told = sorted(streamed(&script::events(&script), &facts, &SpanOptions::default(), every));
         assert_eq!(tree(&told), tree(&whole), "{every}");
         assert!(told.iter().zip(&whole).all(|(told, whole)| told.trace_id == whole.trace_id), "{every}");
     }

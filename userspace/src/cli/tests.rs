@@ -1,0 +1,118 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+
+use super::args::{Arguments, Command};
+use asyncscope_view::formats::FORMATS;
+
+fn parsed(line: &str) -> Command {
+    Arguments::try_parse_from(format!("asyncscope {line}").split_whitespace()).unwrap().command
+}
+
+#[track_caller]
+fn contradiction(line: &str) -> String {
+    parsed(&format!("attach 1 {line}")).contradiction().unwrap_or_default()
+}
+
+#[test]
+fn outputs_take_what_they_are_made_of() {
+    assert_eq!(contradiction("--json f --blocking --logs g --weight wall --blocked"), "");
+    assert_eq!(contradiction("--weight cpu"), "--weight cpu takes --mode sample");
+    assert_eq!(contradiction("--by thread"), "--by takes --mode sample");
+    assert_eq!(contradiction("--mode sample --blocking --json f"), "--blocking cannot be used with --mode sample");
+    assert_eq!(contradiction("--mode sample --logs"), "--logs cannot be used with --mode sample");
+    assert_eq!(
+        contradiction("--mode sample --weight busy"),
+        "--weight other than cpu cannot be used with --mode sample"
+    );
+    assert_eq!(contradiction("--mode sample --json f"), "--json takes --requests");
+    assert_eq!(contradiction("--mode sample --route /a"), "--route takes --requests");
+    assert_eq!(contradiction("--mode sample --by route"), "--by request and route takes --requests");
+    assert_eq!(contradiction("--mode sample --requests --by route --json f"), "");
+    assert_eq!(contradiction("--mode sample --requests --no-http"), "--requests takes HTTP");
+}
+
+#[test]
+fn options_about_the_same_are_refused() {
+    let refused = |line: &str| Arguments::try_parse_from(format!("asyncscope {line}").split_whitespace()).is_err();
+    assert!(refused("attach 1 --redact --logs f"));
+    assert!(refused("report f --versus --slower-than 1s"));
+    assert!(refused("report f --versus --slower-than 1s --flamegraph a --folded b"));
+    assert!(!refused("report f --versus --slower-than 1s --flamegraph a --json b"));
+    assert!(refused("report f --min-blocking 1s"));
+}
+
+/// The outputs to be made, by option and path.
+#[track_caller]
+fn outputs(line: &str) -> String {
+    let wanted = match parsed(line) {
+        Command::Report { outputs, .. } => outputs.into_options(false),
+        Command::Attach { live, .. } => live.into_plan(Vec::new()).wanted,
+        _ => panic!("no outputs"),
+    };
+    let shown = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| format!("={}", path.display()));
+    let all = wanted.formats.iter().map(|(format, path)| format.option.to_owned() + &shown(path));
+    all.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn lines_without_a_file_go_where_nothing_else_has_them() {
+    assert_eq!(outputs("report f --requests --pprof p"), "pprof=p requests");
+    assert_eq!(outputs("report f --logs lines"), "logs=lines");
+    assert_eq!(outputs("report f --logs"), "logs=-");
+    assert_eq!(outputs("report f --logs --json j"), "json=j");
+    assert_eq!(outputs("attach 1 --record r --logs"), "");
+}
+
+/// The sources below this folder of the package, but for tests.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files.retain(|path| {
+        !path.components().any(|part| Path::new(part.as_os_str()).with_extension("") == Path::new("tests"))
+    });
+    files
+}
+
+/// The files below these folders that have one of the words, comments left out.
+fn places(folders: &[&str], words: &[String]) -> Vec<String> {
+    let mut places = Vec::new();
+    for path in folders.iter().flat_map(|folder| sources(folder)) {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        if code.any(|line| words.iter().any(|word| line.contains(word.as_str()))) {
+            places.push(path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string());
+        }
+    }
+    places.sort();
+    places
+}
+
+#[test]
+fn an_output_is_a_file_and_a_row() {
+    const VIEW: &str = "crates/view/src";
+    for format in &FORMATS {
+        // Options that are about one output name it: how long a long poll takes.
+        let about: &[&str] = if format.option == "blocking" { &["src/cli/outputs.rs"] } else { &[] };
+        let named = [format!("\"{}\"", format.option), format!("\"--{}\"", format.option)];
+        assert_eq!(places(&["src/cli", "src/session"], &named), about, "--{}", format.option);
+        assert_eq!(places(&[VIEW], &[format!("option: \"{}\"", format.option)]), [format!("{VIEW}/formats.rs")]);
+    }
+    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(VIEW).join("formats.rs")).unwrap();
+    let modules =
+        table.split("::write").filter_map(|before| before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next());
+    for module in modules.filter(|module| !module.is_empty()) {
+        let entered = [format!("mod {module};"), format!("{module}::write(")];
+        assert_eq!(places(&[VIEW], &entered), [format!("{VIEW}/formats.rs"), format!("{VIEW}/lib.rs")], "{module}");
+    }
+}
