@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
-use asyncscope_model::{Graph, Noted};
+use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 use asyncscope_view::otlp::{self, Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 
@@ -82,8 +82,8 @@ fn environment(name: &str) -> Option<String> {
 
 impl Ready {
     /// What the graph has to note.
-    pub(super) fn noted(&self) -> Noted {
-        Noted { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
+    pub(super) fn noted(&self) -> SpanDetail {
+        SpanDetail { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
     }
 
     pub(super) fn start(self, facts: &Facts) -> Result<Export> {
@@ -120,7 +120,7 @@ impl Export {
             Full::Wait => exporter.put(span),
         });
         if forget {
-            graph.let_go(&batch.tasks);
+            graph.evict(&batch.tasks);
         }
     }
 

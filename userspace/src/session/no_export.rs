@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use asyncscope_model::{Graph, Noted};
+use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 
 /// How long after a task's end it leaves: what other threads still have to say of it has come by then.
@@ -41,7 +41,7 @@ impl ExportOptions {
 }
 
 impl Ready {
-    pub(super) fn noted(&self) -> Noted {
+    pub(super) fn noted(&self) -> SpanDetail {
         match *self {}
     }
 

@@ -131,7 +131,7 @@ struct LongPollKey {
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
-    let blocking = graph.blocking();
+    let blocking = graph.long_polls();
     let rows = rows(graph, facts);
     if rows.is_empty() {
         writeln!(out, "no poll took {} or longer", human(min_ns))?;
@@ -168,7 +168,7 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
     let type_of =
         |task| graph.task(task).map_or_else(|| "?".to_owned(), |task| printable(&names.task_type(task.vtable)));
     let mut rows: BTreeMap<LongPollKey, LongPollRow> = BTreeMap::new();
-    for poll in graph.blocking().polls() {
+    for poll in graph.long_polls().polls() {
         let key = LongPollKey {
             task_type: type_of(poll.task),
             blocks: BlockedIn::of(graph, poll).map(|blocks| blocks.to_string()),

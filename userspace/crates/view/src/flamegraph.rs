@@ -184,7 +184,7 @@ fn warn(options: &mut Options<'_>, graph: &Graph) {
 
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
-    let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
+    let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
     format!("{} watched, {} polls, {}", human(span), totals.polls, lost::told(&totals))
 }
 

@@ -153,7 +153,7 @@ impl Sampled {
     pub(super) fn of(graph: &Graph) -> Self {
         let (mut samples, mut tasks) = (HashMap::new(), HashMap::new());
         let mut known = HashSet::new();
-        for (place, count) in graph.samples().places() {
+        for (place, count) in graph.samples().counts() {
             let Some(request) = graph.request_of(&place) else { continue };
             *samples.entry(request).or_default() += count;
             if known.insert((request, place.running)) {
@@ -178,7 +178,7 @@ impl RequestCounts {
             owners.for_each(|id| *counts.entry(id).or_default() += 1);
             counts
         };
-        let tasks = &mut graph.tasks().iter().filter_map(|task| graph.owner(task.id).request());
+        let tasks = &mut graph.tasks().values().filter_map(|task| graph.owner(task.id).request());
         let owners: Vec<Owner> = graph.calls().map(|call| graph.owner_of_call(call)).collect();
         let calls = &mut owners.iter().filter_map(Owner::request);
         let uncertain = owners.iter().filter(|owner| owner.request().is_none());

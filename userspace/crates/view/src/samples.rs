@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::labels::id as id_of;
 use super::names::{Names, frame, text};
 use super::tree::{Tree, thread_frame};
-use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
+use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, SampleKey, Task, TaskIndex};
 use asyncscope_trace::event::{Ended, Running, TaskId};
 use asyncscope_trace::facts::Facts;
 use asyncscope_trace::facts::Function;
@@ -48,8 +48,8 @@ pub(super) const UNKNOWN_REQUEST: &str = "[request not known]";
 /// Whose a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Whose {
-    /// The task at this place in the graph.
-    Task(usize),
+    /// A task.
+    Task(TaskIndex),
     /// Some task of this type: the thread was in its poll function, but not where tokio names the task.
     Type(u64),
     /// The runtime's own: a worker that looks for work.
@@ -61,10 +61,10 @@ pub(super) enum Whose {
 }
 
 /// Whose the samples at this place are.
-pub(super) fn whose(graph: &Graph, place: &Place) -> Whose {
+pub(super) fn whose(graph: &Graph, place: &SampleKey) -> Whose {
     let by_stack = || match graph.polled_by(place.stack) {
         [] => None,
-        vtables if vtables.iter().all(|vtable| graph.setup().runtime.contains(vtable)) => Some(Whose::Runtime),
+        vtables if vtables.iter().all(|vtable| graph.config().runtime.contains(vtable)) => Some(Whose::Runtime),
         &[vtable] => Some(Whose::Type(vtable)),
         _ => Some(Whose::Unknown),
     };
@@ -144,7 +144,7 @@ pub(super) fn each<'a>(
 ) -> impl Iterator<Item = One<'a>> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    graph.samples().places().filter_map(move |(place, count)| {
+    graph.samples().counts().filter_map(move |(place, count)| {
         let whose = whose(graph, &place);
         let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
         let request = graph.request_of(&place).and_then(|id| graph.request(id));
@@ -196,7 +196,7 @@ pub(super) fn route(request: &Request) -> String {
 
 /// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll
 /// function.
-fn native<'a>(graph: &'a Graph, place: &Place) -> Vec<Native<'a>> {
+fn native<'a>(graph: &'a Graph, place: &SampleKey) -> Vec<Native<'a>> {
     let mut all = Vec::new();
     if let Some(stack) = graph.samples().stack(place.stack) {
         if !stack.ended.is_whole() && stack.ended != Ended::NotUnwound {
@@ -230,7 +230,7 @@ fn is_harness(name: &str) -> bool {
 }
 
 /// The function that a sample fell in, if its stack is known.
-pub(super) fn leaf<'a>(graph: &'a Graph, place: &Place) -> Option<&'a Function> {
+pub(super) fn leaf<'a>(graph: &'a Graph, place: &SampleKey) -> Option<&'a Function> {
     let stack = graph.samples().stack(place.stack)?;
     graph.samples().code(*stack.frames.first()?).first()
 }

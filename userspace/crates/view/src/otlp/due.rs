@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use asyncscope_model::{CallId, Close, Graph, Owner, RequestId};
+use asyncscope_model::{CallId, Close, Graph, Owner, RequestId, TaskIndex};
 
 /// What was told, and what is still to be.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Due {
     requests: BTreeSet<RequestId>,
     calls: BTreeSet<CallId>,
     /// Places of tasks that are over.
-    tasks: Vec<usize>,
+    tasks: Vec<TaskIndex>,
 }
 
 /// What can be told now, in the order in which to do so.
@@ -26,8 +26,8 @@ pub struct Batch {
     pub requests: Vec<RequestId>,
     /// Calls.
     pub calls: Vec<CallId>,
-    /// Places of tasks.
-    pub tasks: Vec<usize>,
+    /// Tasks.
+    pub tasks: Vec<TaskIndex>,
     /// Requests and calls that the graph forgot before they could be told.
     pub missed: u64,
 }
@@ -74,11 +74,11 @@ impl Due {
                 false
             }
         });
-        self.tasks.retain(|place| {
-            let notes = graph.tasks().get(*place).and_then(|task| task.notes.as_ref());
-            let waits = notes.is_some_and(|notes| waits(&graph.owner(notes.line.id)));
+        self.tasks.retain(|index| {
+            let history = graph.tasks().get(*index).and_then(|task| task.history.as_ref());
+            let waits = history.is_some_and(|history| waits(&graph.owner(history.line.id)));
             if !waits {
-                batch.tasks.push(*place);
+                batch.tasks.push(*index);
             }
             waits
         });
@@ -108,6 +108,6 @@ impl Due {
         let numbered = self.last_request.0 + self.last_call.0 - before;
         let came = (self.requests.len() + self.calls.len() - known) as u64;
         batch.missed += numbered - came;
-        self.tasks.extend(graph.over(until_ns));
+        self.tasks.extend(graph.take_ended(until_ns));
     }
 }
