@@ -90,6 +90,7 @@ pub enum EntryCookie {
 
 /// A part of the runtime that takes turns in which it wakes tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
 #[repr(u64)]
 pub enum Driver {
     /// Readiness of sockets and the like.
@@ -128,15 +129,15 @@ impl TurnCookie {
     }
 }
 
-/// By which way a new task goes to its scheduler.
+/// The way by which a new task goes to its scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SpawnWay {
-    /// `OwnedTasks::bind_inner`.
+    /// A runtime's list of owned tasks: `OwnedTasks::bind_inner`.
     Owned = 0,
-    /// The blocking pool's `Spawner::spawn_task`.
+    /// The blocking pool: its `Spawner::spawn_task`.
     Blocking = 1,
-    /// `LocalSet`'s `Shared::schedule`; passed by woken tasks too.
+    /// A `LocalSet`'s queue, which woken tasks pass as well: a spawn only if the id is new. Its `Shared::schedule`.
     Local = 2,
 }
 

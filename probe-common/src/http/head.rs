@@ -2,7 +2,7 @@
 
 use super::{
     Event, Names, Side, Step,
-    names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, place},
+    names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, is_token, place},
     side::{mark, phase},
     words,
 };
@@ -91,13 +91,6 @@ pub(super) fn is_method(draft: &Draft, method: [u8; 7]) -> bool {
         place += 1;
     }
     same && len <= 7
-}
-
-#[inline(always)]
-pub(super) fn is_token(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.')
-        || matches!(byte, b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 /// Of a target in absolute form only the path is kept: what stands before it may hold a password.

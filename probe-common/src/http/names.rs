@@ -1,7 +1,5 @@
 //! Names of headers, as tables that are stepped through byte by byte.
 
-use super::head::is_token;
-
 /// The most headers whose values are recorded.
 pub const NAMES_MAX: usize = 16;
 /// The longest name of such a header, in bytes.
@@ -83,4 +81,12 @@ pub(super) fn place(mut set: u32) -> u8 {
         (place, set) = (place + 2, set >> 2);
     }
     if set & 1 == 0 { place + 1 } else { place }
+}
+
+/// Tells that a byte may stand in a method or in a header's name.
+#[inline(always)]
+pub(super) fn is_token(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.')
+        || matches!(byte, b'^' | b'_' | b'`' | b'|' | b'~')
 }

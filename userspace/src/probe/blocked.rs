@@ -1,8 +1,7 @@
 //! Blocked threads: the one hook that is not in the target, but in the scheduler.
 
 use aya::{
-    Pod,
-    maps::{Array, HashMap, MapData, MapError},
+    maps::{HashMap, MapData, MapError},
     programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink},
 };
 
@@ -11,22 +10,19 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::{
     ProbeError,
+    error::absent,
     features::{For, explain},
-    load::{Loaded, absent},
+    kernel::{self, Since},
+    load::Loaded,
+    maps::blocked::THREADS,
 };
 
 const PROGRAM: &str = "sched_switch";
 /// Before, the state of the thread that goes is no argument of the tracepoint, or for a time stood elsewhere:
 /// <https://github.com/torvalds/linux/commit/9c2136be0878c88c53dea26943ce40bb03ad8d8d>
-const STATE_IS_TOLD: (u16, u16) = (5, 19);
-/// As many threads are followed.
-const THREADS: u32 = 1 << 14;
-/// Of as many threads the stacks are kept: each takes 16 KiB of the kernel's memory.
-const STACKS: u32 = 256;
+const STATE_IS_TOLD: Since = (5, 19);
 /// The length of such a stack and of the record before it.
 const DRAFT: usize = size_of::<record::BlockedStack>() + BLOCKED_STACK_MAX;
-/// As many types are told apart.
-const TYPES: usize = 1 << 12;
 
 /// A thread that was off the CPU inside of a poll when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,50 +53,14 @@ impl std::fmt::Debug for Blocked {
     }
 }
 
-/// The tasks that are treated in ways of their own, by the vtables of their types.
-#[derive(Clone, Debug, Default)]
-pub struct Tasks {
-    /// The runtime's own: their polls do not count.
-    pub runtime: Vec<u64>,
-    /// Closures of the blocking pool: their stacks are not taken.
-    pub closures: Vec<u64>,
-}
-
-/// How large the tables are.
-pub(super) fn sizes(wanted: Option<&Tasks>) -> [(&'static str, u32); 4] {
-    let size = |size: u32| if wanted.is_some() { size } else { 1 };
-    let tasks = wanted.map_or(1, |tasks| (tasks.runtime.len() + tasks.closures.len()).clamp(1, TYPES));
-    [("INSIDE", size(THREADS)), ("OFF", size(THREADS)), ("BLOCKED_STACKS", size(STACKS)), ("RUNTIME", tasks as u32)]
-}
-
-/// Has the programs note who is inside of polls.
-pub(super) fn note(loaded: &mut Loaded, tasks: &Tasks) -> Result<(), ProbeError> {
-    const NO_WORK: u32 = 1;
-    const NO_STACK: u32 = 2;
-    let failed = |error: MapError| ProbeError::aya("fill the map of the runtime's tasks", &error);
-    let map = loaded.ebpf.map_mut("RUNTIME").ok_or_else(|| absent("RUNTIME"))?;
-    let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
-    // One that does not fit makes more records, of which the model knows better.
-    let each = |vtables: &[u64], what| vtables.iter().map(move |&vtable| (vtable, what)).collect::<Vec<_>>();
-    let all = [each(&tasks.runtime, NO_WORK), each(&tasks.closures, NO_STACK)].concat();
-    let _ = all.into_iter().try_for_each(|(vtable, what)| map.insert(vtable, what, 0));
-    set(loaded, "WATCH_BLOCKED", 1u32)
-}
-
-fn set<T: Pod>(loaded: &mut Loaded, name: &'static str, value: T) -> Result<(), ProbeError> {
-    let failed = |error: MapError| ProbeError::aya("fill a map of settings", &error);
-    let map = loaded.ebpf.map_mut(name).ok_or_else(|| absent(name))?;
-    let mut map: Array<&mut MapData, T> = map.try_into().map_err(failed)?;
-    map.set(0, value, 0).map_err(failed)
-}
-
 fn check_kernel() -> Result<(), ProbeError> {
-    let refused = |why: String| ProbeError::Kernel { what: "watch the scheduler's switches".to_owned(), why };
-    let kernel = procfs::sys::kernel::Version::current().map_err(|error| refused(error.to_string()))?;
-    if (u16::from(kernel.major), u16::from(kernel.minor)) < STATE_IS_TOLD {
-        return Err(refused("it takes Linux 5.19 or newer".to_owned()));
+    if kernel::is_since(STATE_IS_TOLD) {
+        return Ok(());
     }
-    Ok(())
+    Err(ProbeError::Kernel {
+        what: "watch the scheduler's switches".to_owned(),
+        why: "it takes Linux 5.19 or newer".to_owned(),
+    })
 }
 
 fn failed(error: ProgramError) -> ProbeError {

@@ -5,10 +5,7 @@ use aya::programs::{
     perf_event::{PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent},
 };
 
-use super::{
-    ProbeError,
-    load::{Loaded, absent},
-};
+use super::{ProbeError, error::absent, load::Loaded};
 
 const PROGRAM: &str = "sample";
 

@@ -1,6 +1,9 @@
 //! What the kernel refused.
 
+use caps::{CapSet, Capability};
 use thiserror::Error;
+
+use super::kernel::{self, Since};
 
 /// What the kernel refused, and what to do.
 #[derive(Debug, Error)]
@@ -58,7 +61,7 @@ pub enum ProbeError {
 
 /// The first Linux that has what every program here needs: cookies. Kernels of distributions may have it earlier.
 /// <https://github.com/torvalds/linux/commit/7adfc6c9b315e174cf8743b21b7b691c8766791b>
-pub(crate) const SINCE: (u16, u16) = (5, 15);
+pub(crate) const SINCE: Since = (5, 15);
 
 impl ProbeError {
     /// An error of the kernel, or the capability that it wants.
@@ -83,8 +86,8 @@ impl ProbeError {
             why = format!("{why}{}{cause}", if why.is_empty() { "" } else { ": " });
             source = cause.source();
         }
-        if let Some(kernel) = too_old() {
-            return Self::TooOld { what: what.to_owned(), kernel };
+        if kernel::is_before(SINCE) {
+            return Self::TooOld { what: what.to_owned(), kernel: kernel::release() };
         }
         let cut = why.char_indices().nth(LEN_MAX).map_or(why.len(), |(at, _)| at);
         why.truncate(cut);
@@ -92,31 +95,36 @@ impl ProbeError {
     }
 }
 
-/// The kernel's version, where it is older than all that are known to do.
-fn too_old() -> Option<String> {
-    let kernel = procfs::sys::kernel::Version::current().ok()?;
-    let is_old = (u16::from(kernel.major), u16::from(kernel.minor)) < SINCE;
-    is_old.then(|| format!("{}.{}.{}", kernel.major, kernel.minor, kernel.patch))
+/// The error of an object in which something is missing.
+pub(super) fn absent(name: &str) -> ProbeError {
+    ProbeError::Kernel {
+        what: format!("find {name} in the eBPF object"),
+        why: "the object is of another version".to_owned(),
+    }
 }
 
-/// Whether this process got privileges that its caller does not have, from its own file.
+/// Returns `true` if this process got privileges that its caller does not have, from its own file.
 /// <https://man7.org/linux/man-pages/man3/getauxval.3.html>
 pub(crate) fn privileges_are_lent() -> bool {
     // SAFETY: the call only reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// The capabilities that attaching takes, each with the one that stands for it as well.
+const NEEDED: [(Capability, Option<Capability>); 3] = [
+    (Capability::CAP_BPF, Some(Capability::CAP_SYS_ADMIN)),
+    (Capability::CAP_PERFMON, Some(Capability::CAP_SYS_ADMIN)),
+    (Capability::CAP_SYS_PTRACE, None),
+];
+
 /// The capabilities that attaching takes and this process lacks.
-pub(crate) fn lacking_capabilities() -> Vec<&'static str> {
-    // https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/capability.h
-    const NEEDED: [(u64, &str); 3] = [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE")];
-    const ADMIN: u64 = 21;
-    let effective = procfs::process::Process::myself().and_then(|own| own.status()).map_or(0, |status| status.capeff);
-    let lacks = |bit: u64| effective & 1 << bit == 0;
-    NEEDED.iter().filter(|&&(bit, _)| lacks(bit) && (bit == 19 || lacks(ADMIN))).map(|&(_, name)| name).collect()
+pub(crate) fn lacking_capabilities() -> Vec<String> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    let lacks = |&&(needed, instead): &&(Capability, Option<Capability>)| !has(needed) && !instead.is_some_and(has);
+    NEEDED.iter().filter(lacks).map(|(needed, _)| needed.to_string()).collect()
 }
 
-/// The same in words, or what else may forbid it.
+/// The capabilities that this process lacks, in words, or what else may forbid it to attach.
 pub(crate) fn missing_capabilities() -> String {
     match lacking_capabilities().as_slice() {
         [] => "a security module, the kernel's lockdown or kernel.perf_event_paranoid forbids it".to_owned(),

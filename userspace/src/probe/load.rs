@@ -5,17 +5,14 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    fs, io,
+    fs,
     os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _},
         unix::fs::MetadataExt as _,
     },
 };
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData},
-};
+use aya::{Ebpf, EbpfLoader, maps::Map};
 
 use aya_log::EbpfLogger;
 use probe_common::{
@@ -25,12 +22,12 @@ use probe_common::{
 };
 
 use super::{
-    Http, ProbeError, Sampling, Watched, blocked, btf,
-    chains::Tables,
-    error::privileges_are_lent,
+    Http, ProbeError, Sampling, Watched, btf,
+    code::{Code, Relocated},
+    error::{absent, privileges_are_lent},
     features::{For, explain},
-    http2, multi,
-    syscall::{Command, bpf},
+    maps::{self, chains::Tables},
+    syscall,
 };
 use asyncscope_trace::facts::RunningTask;
 
@@ -46,6 +43,8 @@ pub(super) struct Loaded {
     object: Cow<'static, [u8]>,
     /// Descriptors of the maps that were taken out of `ebpf`; their takers outlive the loading.
     taken: Vec<(&'static str, i32)>,
+    /// The programs' instructions, from the first time they are asked for until they are let go.
+    relocated: Option<Relocated>,
 }
 
 /// Whether another object than the one built in is loaded.
@@ -77,20 +76,20 @@ impl Loaded {
             .map_max_entries("CONNECTIONS", descriptors)
             .map_max_entries("PIECES", pieces)
             .map_max_entries("SAMPLE_DRAFTS", drafts(watched)?);
-        for (map, size) in tables.sizes().into_iter().chain(blocked::sizes(watched.blocked.as_ref())) {
+        for (map, size) in tables.sizes().into_iter().chain(maps::blocked::sizes(watched.blocked.as_ref())) {
             loader.map_max_entries(map, size);
         }
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
         let refused = |error| {
-            let refusal = multi::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
+            let refusal = syscall::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
             explain(refusal, For::Tasks)
         };
         let ebpf = loader.load(&object).map_err(refused)?;
-        let mut loaded = Self { ebpf, object, taken: Vec::new() };
+        let mut loaded = Self { ebpf, object, taken: Vec::new(), relocated: None };
         loaded.set_vtables(&watched.vtables)?;
         tables.fill(&mut loaded.ebpf)?;
         if let Some(tasks) = &watched.blocked {
-            blocked::note(&mut loaded, tasks)?;
+            maps::blocked::note(&mut loaded.ebpf, tasks)?;
         }
         if let Some(http) = &watched.http {
             loaded.set_http(http)?;
@@ -111,25 +110,21 @@ impl Loaded {
     }
 
     fn set_vtables(&mut self, vtables: &[(u64, u32)]) -> Result<(), ProbeError> {
-        let failed = |error: aya::maps::MapError| ProbeError::aya("fill the maps of task vtables", &error);
+        const WHAT: &str = "fill the maps of task vtables";
         let mut pairs: BTreeMap<u32, Pair> = BTreeMap::new();
         let has_room = |&&(vtable, id_offset): &&(u64, u32)| {
             vtables::put(pairs.entry(vtables::place(vtable)).or_default(), vtable, id_offset)
         };
         let (_, more): (Vec<_>, Vec<_>) = vtables.iter().partition(has_room);
-        let map = self.ebpf.map_mut("VTABLES").ok_or_else(|| absent("VTABLES"))?;
-        let mut map: Array<&mut MapData, Pair> = map.try_into().map_err(failed)?;
-        pairs.into_iter().try_for_each(|(place, pair)| map.set(place, pair, 0)).map_err(failed)?;
-        let map = self.ebpf.map_mut("MORE_VTABLES").ok_or_else(|| absent("MORE_VTABLES"))?;
-        let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
-        more.into_iter().try_for_each(|(vtable, id_offset)| map.insert(vtable, id_offset, 0)).map_err(failed)
+        maps::fill(&mut self.ebpf, "VTABLES", WHAT, pairs)?;
+        maps::insert(&mut self.ebpf, "MORE_VTABLES", WHAT, more)
     }
 
     fn set_http(&mut self, http: &Http) -> Result<(), ProbeError> {
         let names = Names::new(http.headers.iter().map(String::as_str));
         self.set("NAMES", NameTables(names))?;
         if let Some(layout) = http.http2 {
-            http2::set(&mut self.ebpf, layout, &http.headers)?;
+            maps::http2::set(&mut self.ebpf, layout, &http.headers)?;
         }
         Ok(())
     }
@@ -154,10 +149,7 @@ impl Loaded {
     }
 
     fn set<T: aya::Pod>(&mut self, name: &'static str, value: T) -> Result<(), ProbeError> {
-        let failed = |error: aya::maps::MapError| ProbeError::aya("fill a map of settings", &error);
-        let map = self.ebpf.map_mut(name).ok_or_else(|| absent(name))?;
-        let mut map: Array<&mut MapData, T> = map.try_into().map_err(failed)?;
-        map.set(0, value, 0).map_err(failed)
+        maps::set(&mut self.ebpf, name, value)
     }
 
     pub(super) fn take_map(&mut self, name: &'static str) -> Result<Map, ProbeError> {
@@ -173,27 +165,23 @@ impl Loaded {
         EbpfLogger::init(&mut self.ebpf).map_err(|error| ProbeError::aya("read the programs' diagnostics", &error))
     }
 
-    /// One program's instructions, with the maps' descriptors filled in.
-    pub(super) fn code(&self, program: &'static str) -> Result<Code, ProbeError> {
-        let failed = |why: String| ProbeError::Kernel { what: "read the eBPF object".to_owned(), why };
-        let mut object = aya_obj::Object::parse(&self.object).map_err(|error| failed(error.to_string()))?;
-        let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
-        let descriptor = |name: &str| {
-            self.taken
-                .iter()
-                .find(|(taken, _)| *taken == name)
-                .map(|&(_, fd)| fd)
-                .or_else(|| self.ebpf.map(name).and_then(descriptor))
+    /// Returns one program's instructions, with the maps' descriptors filled in.
+    pub(super) fn code(&mut self, program: &'static str) -> Result<Code<'_>, ProbeError> {
+        let relocated = match self.relocated.take() {
+            Some(relocated) => relocated,
+            None => Relocated::new(&self.object, &|name| self.descriptor(name))?,
         };
-        let maps: Vec<_> =
-            definitions.iter().filter_map(|(name, map)| Some((name.as_str(), descriptor(name)?, map))).collect();
-        let text = object.functions.keys().map(|&(section, _)| section).collect();
-        object.relocate_maps(maps.into_iter(), &text).map_err(|error| failed(error.to_string()))?;
-        object.relocate_calls(&text).map_err(|error| failed(error.to_string()))?;
-        let key = object.programs.get(program).ok_or_else(|| absent(program))?.function_key();
-        let function = object.functions.get(&key).ok_or_else(|| absent(program))?.clone();
-        let types = if function.func_info.func_info.len() > 1 { types(&mut object)? } else { None };
-        Ok(Code { function, types })
+        self.relocated.insert(relocated).code(program)
+    }
+
+    /// Lets the instructions go, once all programs are loaded.
+    pub(super) fn forget_code(&mut self) {
+        self.relocated = None;
+    }
+
+    fn descriptor(&self, name: &str) -> Option<i32> {
+        let taken = self.taken.iter().find(|(taken, _)| *taken == name).map(|&(_, fd)| fd);
+        taken.or_else(|| self.ebpf.map(name).and_then(descriptor))
     }
 }
 
@@ -235,44 +223,6 @@ fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
     Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
 }
 
-/// One program's code.
-#[derive(Debug)]
-pub(super) struct Code {
-    pub(super) function: aya_obj::Function,
-    /// The object's BTF, where the program has several functions: the kernel wants to know those that it
-    /// calls back.
-    pub(super) types: Option<OwnedFd>,
-}
-
-/// `struct bpf_attr` as `BPF_BTF_LOAD` reads it.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L1679-L1692>
-#[repr(C)]
-struct TypesLoad {
-    types: u64,
-    log: u64,
-    size: u32,
-    log_size: u32,
-    log_level: u32,
-    padding: u32,
-}
-
-fn types(object: &mut aya_obj::Object) -> Result<Option<OwnedFd>, ProbeError> {
-    let failed = |why: String| ProbeError::Kernel { what: "load the eBPF programs' types".to_owned(), why };
-    let Some(features) = aya::features().btf() else { return Ok(None) };
-    let types = object.fixup_and_sanitize_btf(features).map_err(|error| failed(error.to_string()))?;
-    let Some(bytes) = types.map(aya_obj::btf::Btf::to_bytes) else { return Ok(None) };
-    load_types(&bytes).map(Some).map_err(|error| ProbeError::kernel("load the eBPF programs' types", &error))
-}
-
-/// Has the kernel take types.
-pub(super) fn load_types(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let size = bytes.len() as u32;
-    let mut attributes =
-        TypesLoad { types: bytes.as_ptr() as u64, log: 0, size, log_size: 0, log_level: 0, padding: 0 };
-    // SAFETY: the bytes outlive the call, with the length stated.
-    unsafe { bpf(Command::BtfLoad, &mut attributes) }
-}
-
 /// The programs' own diagnostics, down to the finest.
 const ALL_LEVELS: u8 = u8::MAX;
 
@@ -287,12 +237,5 @@ fn descriptor(map: &Map) -> Option<i32> {
         | Map::PerCpuHashMap(map)
         | Map::ProgramArray(map) => Some(map.fd().as_fd().as_raw_fd()),
         _ => None,
-    }
-}
-
-pub(super) fn absent(name: &str) -> ProbeError {
-    ProbeError::Kernel {
-        what: format!("find {name} in the eBPF object"),
-        why: "the object is of another version".to_owned(),
     }
 }

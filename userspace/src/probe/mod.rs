@@ -4,13 +4,14 @@
 
 mod blocked;
 mod btf;
-mod chains;
 mod clock;
+mod code;
 mod counters;
 mod error;
 mod features;
-mod http2;
+pub(crate) mod kernel;
 mod load;
+mod maps;
 mod multi;
 mod rings;
 mod single;
@@ -26,11 +27,12 @@ use std::{
 use aya_log::EbpfLogger;
 use probe_common::config::Http2Layout;
 
-pub use blocked::{StillBlocked, Tasks as BlockedTasks};
+pub use blocked::StillBlocked;
 pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
+pub use maps::blocked::Tasks as BlockedTasks;
 
 use asyncscope_discovery::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
@@ -252,6 +254,7 @@ impl Probe {
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
+        loaded.forget_code();
         Ok(Self {
             blocked,
             links: Some(links),

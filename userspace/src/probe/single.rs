@@ -7,10 +7,7 @@ use aya::programs::{
     uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
 };
 
-use super::{
-    Group, ProbeError,
-    load::{Loaded, absent},
-};
+use super::{Group, ProbeError, error::absent, load::Loaded};
 use asyncscope_discovery::plan::{Placement, Program};
 
 fn program(loaded: &mut Loaded, program: Program) -> Result<&mut UProbe, ProbeError> {

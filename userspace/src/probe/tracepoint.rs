@@ -4,11 +4,7 @@ use std::os::fd::AsFd as _;
 
 use aya::programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink};
 
-use super::{
-    ProbeError,
-    load::{Loaded, absent},
-    syscall::runs_left_out,
-};
+use super::{ProbeError, error::absent, load::Loaded, syscall::runs_left_out};
 
 /// A program and its tracepoint.
 type Traced = (&'static str, &'static str);

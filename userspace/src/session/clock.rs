@@ -1,15 +1,16 @@
 //! The two clocks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
 
 use asyncscope_trace::facts::Moment;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the probe's events.
 pub(super) fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes one timespec; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    // This clock always exists.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos())
 }
 
 /// Readings of which the best is taken: the one that was interrupted least.

@@ -13,7 +13,7 @@ use super::{
     plan::SyscallSource,
     privileges,
 };
-use crate::probe::{self, SINCE, Tested, Way, lacking_capabilities, missing_capabilities};
+use crate::probe::{self, SINCE, Tested, Way, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
 };
@@ -126,10 +126,8 @@ fn architecture() -> Check {
 }
 
 fn kernel() -> Check {
-    let version = procfs::sys::kernel::Version::current()
-        .map_err(|error| format!("the kernel's version cannot be read ({error})"))?;
-    let text = format!("kernel {}.{}.{}", version.major, version.minor, version.patch);
-    if (u16::from(version.major), u16::from(version.minor)) >= SINCE {
+    let text = format!("kernel {}", kernel::release());
+    if kernel::is_since(SINCE) {
         Ok(text)
     } else {
         Err(format!("{text}: asyncscope needs {}.{} or newer", SINCE.0, SINCE.1))

@@ -84,7 +84,7 @@ fn lacks_symbols(missing: &MissingReason) -> bool {
 
 fn http(plan: &Plan) -> Ability {
     let ability = |works, why| Ability { what: Aspect::Http1, works, why, remedy: None };
-    let tls = plan.tls.clone();
+    let tls = plan.tls;
     if let Some(why) = &plan.tracepoints {
         let works = if tls.is_some() { Support::Partly } else { Support::Yes };
         return ability(works, Some(Shortfall::Connections { tls, tracepoints: Some(why.clone()) }));
@@ -144,7 +144,7 @@ fn await_points(plan: &Plan, layouts: &Result<Layouts, NoLayouts>) -> Ability {
 mod tests {
     use super::*;
     use crate::{addr::ElfAddr, vtables::Vtable};
-    use asyncscope_trace::facts::{HookSite, HookState, ImageId, SystemCall, TaskType, Tracepoints};
+    use asyncscope_trace::facts::{HookSite, HookState, ImageId, SystemCall, TaskType, TlsLibrary, Tracepoints};
 
     fn armed(sees: Sees, proof: Proof) -> Hook {
         let site = HookSite { address: 1, instruction: String::new(), emulated: true, proof };
@@ -199,18 +199,18 @@ mod tests {
     fn tracepoints_see_http_and_no_more_of_tls_than_hooks() {
         let mut plan = Plan { tracepoints: Some(Tracepoints::AskedFor), ..Plan::default() };
         assert_eq!(http(&plan).works, Support::Yes);
-        plan.tls = Some("rustls".into());
+        plan.tls = Some(TlsLibrary::Rustls);
         let Ability { works, why, .. } = http(&plan);
         assert_eq!(works, Support::Partly);
         let tracepoints = Some(Tracepoints::AskedFor);
-        assert_eq!(why, Some(Shortfall::Connections { tls: Some("rustls".into()), tracepoints }));
+        assert_eq!(why, Some(Shortfall::Connections { tls: Some(TlsLibrary::Rustls), tracepoints }));
     }
 
     #[test]
     fn system_calls_tell_whether_http_is_seen() {
-        let check = |calls: &[SystemCall], tls: Option<&str>, works| {
+        let check = |calls: &[SystemCall], tls: Option<TlsLibrary>, works| {
             let hooks = calls.iter().map(|&call| armed(Sees::Http, Proof::SystemCall { call })).collect();
-            let plan = Plan { hooks, tls: tls.map(str::to_owned), ..Plan::default() };
+            let plan = Plan { hooks, tls, ..Plan::default() };
             assert_eq!(http(&plan).works, works, "{calls:?}");
         };
         const ALL: [SystemCall; 7] = [
@@ -223,7 +223,7 @@ mod tests {
             SystemCall::Close,
         ];
         check(&ALL, None, Support::Yes);
-        check(&ALL, Some("rustls"), Support::Partly);
+        check(&ALL, Some(TlsLibrary::Rustls), Support::Partly);
         check(&ALL[1..], None, Support::Partly);
         check(&[], None, Support::No);
     }

@@ -152,7 +152,7 @@ mod tests {
         let searched = Cell::new(0);
         let search = |_: &Elf<'_>| {
             searched.set(searched.get() + 1);
-            Ok(plan.clone())
+            Ok::<_, String>(plan.clone())
         };
         assert_eq!(plan_in(&directory, &elf, search), Ok(plan.clone()));
         change(&directory, &directory.join("0123456789abcdef.plan"));
@@ -167,7 +167,7 @@ mod tests {
         let mut elf = Elf::parse(&data).unwrap();
         elf.build_id = Some("0123456789abcdef".to_owned());
         let directory = env::temp_dir().join(format!("asyncscope-cache-learn-{}", std::process::id()));
-        let plan = || plan_in(&directory, &elf, |_| Ok(Plan::default())).unwrap().current_task;
+        let plan = || plan_in(&directory, &elf, |_| Ok::<_, String>(Plan::default())).unwrap().current_task;
         let (file, found) =
             (directory.join("0123456789abcdef.plan"), CurrentTask { below: 8, ..CurrentTask::default() });
         learn_in(&file, "0123456789abcdef", found);
@@ -193,7 +193,7 @@ mod tests {
             let mut elf = Elf::parse(&data).unwrap();
             elf.build_id = Some("0123456789abcdef".to_owned());
             let plans = directory.join(debug_info);
-            plan_in(&plans, &elf, |_| Ok(Plan::default())).unwrap();
+            plan_in(&plans, &elf, |_| Ok::<_, String>(Plan::default())).unwrap();
             assert_eq!(plans.exists(), kept, "{debug_info}");
         };
         check("off", true);

@@ -25,7 +25,7 @@ use super::{
     },
 };
 use asyncscope_trace::facts::{
-    Driver, DriverCode, MissingReason, Proof, RunningUnknown, Sees, TaskType, VtableFunction,
+    Driver, DriverCode, MissingReason, Proof, RunningUnknown, Sees, TaskType, TlsLibrary, VtableFunction,
 };
 
 /// Finds all that there is to be seen in the executable.
@@ -91,10 +91,14 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
 }
 
 /// By the names that panic messages and symbols leave in the file.
-fn tls(elf: &Elf<'_>) -> Option<String> {
+fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
     let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
-    let known: [(&str, &[u8]); 3] = [("rustls", b"/rustls-0."), ("OpenSSL", b"libssl.so"), ("OpenSSL", b"OpenSSL 3.")];
-    known.iter().find(|(_, trace)| mentions(trace)).map(|&(name, _)| name.to_owned())
+    const KNOWN: [(TlsLibrary, &[u8]); 3] = [
+        (TlsLibrary::Rustls, b"/rustls-0."),
+        (TlsLibrary::OpenSsl, b"libssl.so"),
+        (TlsLibrary::OpenSsl, b"OpenSSL 3."),
+    ];
+    KNOWN.iter().find(|(_, trace)| mentions(trace)).map(|&(library, _)| library)
 }
 
 fn nothing_found(elf: &Elf<'_>) -> String {

@@ -85,7 +85,7 @@ impl<'data> Elf<'data> {
         let file = ElfFile64::<LE>::parse(data).map_err(|error| Unreadable::Malformed { error: error.to_string() })?;
         let header = file.elf_header();
         if header.e_machine(LE) != elf::EM_X86_64 {
-            return Err(Unreadable::Machine { machine: header.e_machine(LE).to_string() });
+            return Err(Unreadable::Machine { machine: header.e_machine(LE).0 });
         }
         let segments = segments(&file);
         let program_headers = program_headers(header, &file, &segments);

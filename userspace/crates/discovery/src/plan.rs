@@ -8,94 +8,95 @@ use super::{
     vtables::Vtable,
 };
 use asyncscope_trace::facts::{
-    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, Tracepoints,
+    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
 };
 
-/// The eBPF programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Program {
-    /// At a poll's start.
-    PollStart,
-    /// At a poll's start, telling what the task awaited until then.
-    PollStartChain,
-    /// After an exchange of a task's state word.
-    Transition,
-    /// At the entry of a function that makes a transition.
-    TransitionEntry,
-    /// Where a poll function returns.
-    PollExit,
-    /// Where a new task goes to its scheduler.
-    Spawn,
-    /// The same, telling which task the thread runs by tokio's own word.
-    SpawnBy,
-    /// Where the runtime shuts a task down.
-    Shutdown,
-    /// Where a panic starts to unwind.
-    PanicStart,
-    /// After a system call that moves bytes.
-    Transfer,
-    /// At a system call that makes, ends or duplicates descriptors. Armed after [`Self::Transfer`]: what
-    /// goes through a descriptor that was seen to begin is seen whole.
-    Descriptor,
-    /// Where a driver's turn begins, and where it has returned.
-    Turn,
-    /// Where an HTTP/2 header block passes.
-    Http2Head,
-    /// After a system call that writes, for what goes to standard output and error.
-    Print,
+/// Declares the programs, each with its name in the eBPF object and what it is for. Their order is the one in which
+/// they are armed.
+macro_rules! programs {
+    ($($(#[$doc:meta])* $program:ident = $name:literal for $purpose:ident;)*) => {
+        /// The eBPF programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Program {
+            $($(#[$doc])* $program,)*
+        }
+
+        impl Program {
+            /// All of them.
+            pub const ALL: [Self; [$(stringify!($program)),*].len()] = [$(Self::$program),*];
+
+            /// Returns its name in the eBPF object.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$program => $name,)*
+                }
+            }
+
+            const fn purpose(self) -> Purpose {
+                match self {
+                    $(Self::$program => Purpose::$purpose,)*
+                }
+            }
+        }
+    };
+}
+
+/// What a program is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// All that is seen of tasks.
+    Tasks,
+    /// HTTP alone.
+    Http,
+    /// Standard output and error.
+    Prints,
 }
 
 impl Program {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::PollStart,
-        Self::PollStartChain,
-        Self::Transition,
-        Self::TransitionEntry,
-        Self::PollExit,
-        Self::Spawn,
-        Self::SpawnBy,
-        Self::Shutdown,
-        Self::PanicStart,
-        Self::Turn,
-        Self::Transfer,
-        Self::Descriptor,
-        Self::Http2Head,
-        Self::Print,
-    ];
-
-    /// Whether it is for HTTP alone, and can be left out.
+    /// Returns `true` for a program that is for HTTP alone, and can be left out.
     #[must_use]
     pub const fn sees_http(self) -> bool {
-        matches!(self, Self::Transfer | Self::Descriptor | Self::Http2Head)
+        matches!(self.purpose(), Purpose::Http)
     }
 
-    /// Whether nothing can be seen of tasks without it.
+    /// Returns `true` for a program without which nothing can be seen of tasks.
     #[must_use]
     pub const fn is_needed(self) -> bool {
-        !self.sees_http() && !matches!(self, Self::Print)
+        matches!(self.purpose(), Purpose::Tasks)
     }
+}
 
-    /// Its name in the eBPF object.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PollStart => "poll_start",
-            Self::PollStartChain => "poll_start_chain",
-            Self::Transition => "transition",
-            Self::TransitionEntry => "transition_entry",
-            Self::PollExit => "poll_exit",
-            Self::Spawn => "spawn",
-            Self::SpawnBy => "spawn_by",
-            Self::Shutdown => "shutdown",
-            Self::PanicStart => "panic_start",
-            Self::Turn => "turn",
-            Self::Transfer => "transfer",
-            Self::Descriptor => "descriptor",
-            Self::Http2Head => "http2_head",
-            Self::Print => "print",
-        }
-    }
+programs! {
+    /// At a poll's start.
+    PollStart = "poll_start" for Tasks;
+    /// At a poll's start, telling what the task awaited until then.
+    PollStartChain = "poll_start_chain" for Tasks;
+    /// After an exchange of a task's state word.
+    Transition = "transition" for Tasks;
+    /// At the entry of a function that makes a transition.
+    TransitionEntry = "transition_entry" for Tasks;
+    /// Where a poll function returns.
+    PollExit = "poll_exit" for Tasks;
+    /// Where a new task goes to its scheduler.
+    Spawn = "spawn" for Tasks;
+    /// As [`Self::Spawn`], telling which task the thread runs as tokio's `CONTEXT` reports it.
+    SpawnBy = "spawn_by" for Tasks;
+    /// Where the runtime shuts a task down.
+    Shutdown = "shutdown" for Tasks;
+    /// Where a panic starts to unwind.
+    PanicStart = "panic_start" for Tasks;
+    /// After a system call that moves bytes.
+    Transfer = "transfer" for Http;
+    /// At a system call that makes, ends or duplicates descriptors. Armed after [`Self::Transfer`]: what
+    /// goes through a descriptor that was seen to begin is seen whole.
+    Descriptor = "descriptor" for Http;
+    /// Where a driver's turn begins, and where it has returned.
+    Turn = "turn" for Tasks;
+    /// Where an HTTP/2 header block passes.
+    Http2Head = "http2_head" for Http;
+    /// After a system call that writes, for what goes to standard output and error.
+    Print = "print" for Prints;
 }
 
 /// One probe to be placed.
@@ -143,7 +144,7 @@ pub struct Plan {
     pub tokio: Option<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
-    pub tls: Option<String>,
+    pub tls: Option<TlsLibrary>,
     /// Why system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]

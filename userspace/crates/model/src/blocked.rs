@@ -7,7 +7,7 @@ use super::Graph;
 use super::blocking::{BlockedAt, BlockedIn};
 use super::life::Phase;
 use super::thread::Frame;
-use asyncscope_trace::event::{At, Event, What};
+use asyncscope_trace::event::{At, Event, Origin};
 
 impl Graph {
     /// The thread was blocked from `since` until now, and where, if that is known.
@@ -29,8 +29,7 @@ impl Graph {
 
     /// The thread was on a CPU just now. What only the agent tells says nothing of that.
     pub(super) fn was_active(&mut self, event: &Event) {
-        let is_told = matches!(event.what, What::Stack { .. } | What::Code { .. } | What::Typed { .. });
-        if is_told || matches!(event.what, What::Gap { .. } | What::ThreadName { .. }) {
+        if event.what.origin() == Origin::Bookkeeping {
             return;
         }
         let now = self.now;

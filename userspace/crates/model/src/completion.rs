@@ -6,10 +6,10 @@
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/harness.rs#L331-L386>
 
 use super::Graph;
-use super::frames::{Actor, Reach};
+use super::frames::Actor;
 use super::life::Why;
 use super::thread::{Frame, MAX_FRAMES, Thread};
-use asyncscope_trace::event::{At, Completion, State, Turn};
+use asyncscope_trace::event::{At, Completion, Reach, State, Turn};
 use probe_common::record::state::{JOIN_INTEREST, JOIN_WAKER};
 
 /// A completion that may go on.

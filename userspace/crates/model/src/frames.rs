@@ -4,42 +4,7 @@ use super::Graph;
 use super::life::{How, Phase, Why};
 use super::poll::{Close, Outcome};
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
-use asyncscope_trace::event::{At, What};
-
-/// Which frames an event proves to have returned, by its stack pointer. The stack grows down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// The hook sits in a function of its own, called from the frame or after it: what runs inside
-    /// a frame is strictly below its entry.
-    Callee,
-    /// The hook may sit in the frame's own function, at the very stack pointer of its entry.
-    SameFunction,
-}
-
-impl Reach {
-    /// The reach of an event; `None` where the event says nothing of the stack, or looks for its
-    /// frame first.
-    pub(super) fn of(what: &What) -> Option<Self> {
-        match what {
-            What::PollStart { .. } | What::Spawn { .. } | What::Shutdown { .. } => Some(Self::Callee),
-            What::Wake { .. } => Some(Self::Callee),
-            What::Abort { .. } | What::Panic | What::PollExit => Some(Self::SameFunction),
-            What::Message(_) | What::Stream { .. } | What::Print(_) => Some(Self::Callee),
-            What::Awaited { .. } | What::Frames { .. } | What::Blocked { .. } => None,
-            What::SpawnedBy { .. } | What::Sample { .. } | What::Typed { .. } => None,
-            What::Stack { .. } | What::Code { .. } => None,
-            What::PollEnd { .. } | What::Gap { .. } | What::ThreadName { .. } | What::ThreadAtRest => None,
-        }
-    }
-
-    /// Whether an event at `sp` shows that the function has returned which was entered at `entry`.
-    pub(super) const fn is_above(self, entry: u64, sp: u64) -> bool {
-        match self {
-            Self::Callee => entry <= sp,
-            Self::SameFunction => entry < sp,
-        }
-    }
-}
+use asyncscope_trace::event::{At, Reach};
 
 /// Who acts on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

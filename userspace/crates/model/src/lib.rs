@@ -75,7 +75,6 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use asyncscope_trace::event::{Event, TaskId, TaskRef, What};
-use frames::Reach;
 use gap::Fresh;
 use leave::Leaving;
 use printed::Prints;
@@ -185,7 +184,7 @@ impl Graph {
         }
         self.now = self.now.max(event.at.time);
         let at = &event.at;
-        if let Some(reach) = Reach::of(&event.what) {
+        if let Some(reach) = event.what.stack_reach() {
             self.settle(at, reach);
         }
         match &event.what {

@@ -3,14 +3,13 @@
 use serde::Serialize;
 
 use super::Graph;
-use super::frames::Reach;
 use super::life::{How, Phase, Unended};
 use super::notes::Happened;
 use super::setup::Detail;
 use super::stretch::Marks;
 use super::task::Task;
 use super::thread::{Frame, FrameKind, MAX_FRAMES};
-use asyncscope_trace::event::{At, State, TaskId, TaskRef};
+use asyncscope_trace::event::{At, Reach, State, TaskId, TaskRef};
 use probe_common::record::state::{CANCELLED, COMPLETE, NOTIFIED, RUNNING};
 
 /// A poll.

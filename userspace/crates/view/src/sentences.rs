@@ -5,7 +5,7 @@
 use asyncscope_trace::facts::{
     Ability, Aspect, BlockPart, Driver, Hook, HookState, Http2Function, Http2Part, Http2Received, Http2Unknown,
     ImageId, KnownBy, MissingReason, NameSource, NamedBy, NoLayouts, Proof, Remedy, ReturnUnproved, RunningProof,
-    RunningUnknown, Sees, Shortfall, SystemCall, TaskQueue, Tracepoints, Unreadable, VtableFunction,
+    RunningUnknown, Sees, Shortfall, SystemCall, TaskQueue, TlsLibrary, Tracepoints, Unreadable, VtableFunction,
 };
 
 /// The kind of event that a hook sees, in a word.
@@ -423,7 +423,7 @@ pub fn shortfall(ability: &Ability, images: &[String]) -> Option<String> {
         Shortfall::Inexact { proof: why } => proof(why),
         Shortfall::NoCalls => "no system call with a known number was found".to_owned(),
         Shortfall::CallsWithoutHook { calls } => without_hook(calls),
-        Shortfall::Connections { tls, tracepoints: why } => connections(tls.as_deref(), why.as_ref(), images),
+        Shortfall::Connections { tls, tracepoints: why } => connections(*tls, why.as_ref(), images),
         Shortfall::Names { all, unnamed, shared } => {
             format!("of {all} task types, {unnamed} have no name and {shared} share one with others")
         }
@@ -448,9 +448,17 @@ const fn no_hook(aspect: Aspect) -> &'static str {
     }
 }
 
-fn connections(tls: Option<&str>, why: Option<&Tracepoints>, images: &[String]) -> String {
-    let encrypted =
-        tls.map(|tls| format!("connections under TLS ({tls} is in it) are seen encrypted, and told nothing of"));
+const fn library(tls: TlsLibrary) -> &'static str {
+    match tls {
+        TlsLibrary::Rustls => "rustls",
+        TlsLibrary::OpenSsl => "OpenSSL",
+    }
+}
+
+fn connections(tls: Option<TlsLibrary>, why: Option<&Tracepoints>, images: &[String]) -> String {
+    let encrypted = tls.map(|tls| {
+        format!("connections under TLS ({} is in it) are seen encrypted, and told nothing of", library(tls))
+    });
     let by = why.map(|why| {
         let why = tracepoints(why, images);
         format!("by the kernel's tracepoints, at a cost for every process of the machine ({why})")

@@ -10,10 +10,10 @@ use crate::probe::{Losses, StillBlocked, Way};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
 use asyncscope_discovery::rest;
 use asyncscope_trace::event::{
-    At, Event, TaskRef, What,
+    At, Event, Origin, TaskRef, What,
     decode::decode,
-    encode::thread_name,
     order::{CpuRound, Order},
+    thread_name,
 };
 
 /// A thread's rest is looked for in one round out of this many.
@@ -250,8 +250,8 @@ fn sampler(attached: &mut Attached) -> Option<Sampler> {
     Some(Sampler::new(process, lines, &facts.polls, vtables.clone(), traps))
 }
 
-/// Returns `true` if the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes them
-/// out of the memory of the others once it has left.
+/// Returns `true` if the hooks are gone. Those that are attached one by one are the first thread's: the kernel takes
+/// them out of the memory of the others once it has left.
 /// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
 fn is_blind(attached: &Attached) -> bool {
     attached.probe.way() == Way::Single && attached.process.first_thread_left()
@@ -269,9 +269,9 @@ fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
 fn is_inside(event: &Event, from: u64, until: u64) -> bool {
     match event.what {
         What::Gap { since, .. } => event.at.time >= from && since <= until,
-        What::ThreadName { .. } => true,
         // Reported once; the chain may be awaited later as well.
-        What::Frames { .. } | What::Stack { .. } | What::Code { .. } | What::Typed { .. } => true,
+        What::Frames { .. } => true,
+        _ if event.what.origin() == Origin::Bookkeeping => true,
         _ => (from..=until).contains(&event.at.time),
     }
 }

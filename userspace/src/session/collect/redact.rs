@@ -4,7 +4,7 @@
 //! that they can still be joined, and whoever has an ID from a log can find it. It hides no ID that can be
 //! guessed.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
 
 use asyncscope_trace::event::{Event, Value, What};
 
@@ -39,7 +39,7 @@ fn trace_parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The first hexadecimal digits of the SHA-256.
 fn hash(bytes: &[u8], digits: usize) -> String {
-    let mut text: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     text.truncate(digits);
     text
 }

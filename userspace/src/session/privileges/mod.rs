@@ -9,12 +9,12 @@ mod filter;
 use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::probe;
+use crate::probe::{self, kernel};
 use asyncscope_discovery::{process::Process, procfs};
 
 /// From 5.19 on, a process without `CAP_BPF` may use the maps that it holds.
 /// <https://github.com/torvalds/linux/commit/c8644cd0efe719608ddcb341bcf087d4bc0bf6b8>
-const MAPS_ARE_FREE: (u16, u16) = (5, 19);
+const MAPS_ARE_FREE: kernel::Since = (5, 19);
 
 /// Refuses a target that the caller could not trace without the privileges that asyncscope's own file
 /// gave: with file capabilities, or set-user-id, it would lend them to everybody.
@@ -63,9 +63,7 @@ pub(super) fn lock_down() -> Result<()> {
 /// Keeps what reading the target's memory takes, and on old kernels what reading maps does.
 fn drop_capabilities() -> Result<()> {
     let mut keep = CapsHashSet::from([Capability::CAP_SYS_PTRACE]);
-    if ::procfs::sys::kernel::Version::current()
-        .is_ok_and(|it| (u16::from(it.major), u16::from(it.minor)) < MAPS_ARE_FREE)
-    {
+    if kernel::is_before(MAPS_ARE_FREE) {
         keep.insert(Capability::CAP_BPF);
     }
     let held = caps::read(None, CapSet::Permitted)?;

@@ -32,7 +32,7 @@ fn damaged(cases: u32, file: Vec<u8>, regions: &[Range<usize>]) {
         for (index, byte) in changes {
             file.borrow_mut()[range.start + index.index(range.len())] = byte;
         }
-        if let Ok(plan) = Elf::parse(&file.borrow()).and_then(|elf| discover(&elf)) {
+        if let Some(plan) = Elf::parse(&file.borrow()).ok().and_then(|elf| discover(&elf).ok()) {
             sound(&file.borrow(), &plan);
         }
         file.borrow_mut()[range].copy_from_slice(&before);

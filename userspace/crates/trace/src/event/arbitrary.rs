@@ -1,17 +1,15 @@
 //! Random events for the tests of this module and of those that keep events.
 
-use proptest::prelude::*;
+pub(super) use proptest::prelude::Strategy;
+use proptest::prelude::{Just, any, prop, prop_oneof};
 
-use probe_common::record::{
-    FRAMES_MAX, METHOD_MAX, NO_GRPC_STATUS, PATH_MAX, PRINT_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX,
-};
+use probe_common::record::{METHOD_MAX, NO_GRPC_STATUS, PATH_MAX, PRINT_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX};
 
-use super::encode::thread_name;
 use super::{
-    At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
-    SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What,
+    At, ChainFrame, Change, Completion, Connection, Event, Message, Missing, Moment, Print, Running, Source, SpawnWay,
+    Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, kinds, table::events,
 };
-use crate::facts::{Function, INLINED_MAX};
+use crate::facts::Function;
 
 /// Any event that a record can hold.
 pub fn event() -> impl Strategy<Value = Event> {
@@ -22,7 +20,7 @@ fn at() -> impl Strategy<Value = At> {
     any::<(u64, u16, u64, u32, u64)>().prop_map(|(time, cpu, seq, tid, sp)| At { time, cpu, seq, tid, sp })
 }
 
-fn task() -> impl Strategy<Value = TaskRef> {
+pub(super) fn task() -> impl Strategy<Value = TaskRef> {
     let known = (1_u64.., any::<u64>()).prop_map(|(id, vtable)| (Some(TaskId(id)), vtable));
     (any::<u64>(), prop_oneof![known, Just((None, 0))]).prop_map(|(header, (id, vtable))| TaskRef {
         header,
@@ -31,20 +29,16 @@ fn task() -> impl Strategy<Value = TaskRef> {
     })
 }
 
-fn state() -> impl Strategy<Value = State> {
+pub(super) fn state() -> impl Strategy<Value = State> {
     any::<u64>().prop_map(State)
 }
 
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof![".{0,8}", Just("tokio-rt-worker".into())].prop_map(|name: String| thread_name(name.as_bytes()))
-}
-
-fn connection() -> impl Strategy<Value = Connection> {
+pub(super) fn connection() -> impl Strategy<Value = Connection> {
     let source = prop_oneof![Just(Source::Descriptor), Just(Source::Tls), Just(Source::Http2)];
     (source, any::<u64>()).prop_map(|(source, key)| Connection { source, key })
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     prop_oneof![Just(Change::Closed), Just(Change::Lost), Just(Change::Left)]
 }
 
@@ -68,7 +62,7 @@ fn value() -> impl Strategy<Value = Value> {
     (0..VALUE_CUT, bytes(VALUE_MAX), any::<bool>()).prop_map(|(name, bytes, cut)| Value { name, bytes, cut })
 }
 
-fn message() -> impl Strategy<Value = Message> {
+pub(super) fn message() -> impl Strategy<Value = Message> {
     let values = prop::collection::vec(value(), 0..=VALUES_MAX);
     let grpc = prop_oneof![Just(None), (0..NO_GRPC_STATUS).prop_map(Some)];
     let by = prop::option::of(running());
@@ -97,11 +91,11 @@ pub fn print() -> impl Strategy<Value = Print> {
     })
 }
 
-fn chain_frame() -> impl Strategy<Value = ChainFrame> {
+pub(super) fn chain_frame() -> impl Strategy<Value = ChainFrame> {
     (0u32..1 << 24, any::<u8>()).prop_map(|(frame, depth)| ChainFrame { frame, depth })
 }
 
-fn way() -> impl Strategy<Value = SpawnWay> {
+pub(super) fn way() -> impl Strategy<Value = SpawnWay> {
     prop_oneof![Just(SpawnWay::Owned), Just(SpawnWay::Blocking), Just(SpawnWay::Local)]
 }
 
@@ -109,58 +103,27 @@ pub fn completion() -> impl Strategy<Value = Completion> {
     prop_oneof![Just(Completion::Untold), Just(Completion::GoesOn), Just(Completion::Over)]
 }
 
-fn moment() -> impl Strategy<Value = Moment> {
+pub(super) fn moment() -> impl Strategy<Value = Moment> {
     let driver = prop_oneof![Just(TurnOf::Io), Just(TurnOf::Time)];
     let turn = prop::option::of((driver, any::<u64>()).prop_map(|(driver, sp)| Turn { driver, sp }));
     (completion(), turn).prop_map(|(completion, turn)| Moment { completion, turn })
 }
 
-fn running() -> impl Strategy<Value = Running> {
+pub(super) fn running() -> impl Strategy<Value = Running> {
     prop_oneof![(1..=u64::MAX).prop_map(|id| Running::Task(TaskId(id))), Just(Running::Nothing), Just(Running::Unknown)]
 }
 
-fn function() -> impl Strategy<Value = Function> {
+pub(super) fn function() -> impl Strategy<Value = Function> {
     ("[a-zé:]{0,40}", "[a-z/.]{0,40}", any::<u32>()).prop_map(|(name, file, line)| Function { name, file, line })
 }
 
-fn what() -> impl Strategy<Value = What> {
-    prop_oneof![
-        (task(), state()).prop_map(|(task, state)| What::PollStart { task, state }),
-        (task(), state(), state()).prop_map(|(task, old, new)| What::PollEnd { task, old, new }),
-        (task(), state(), state(), any::<(u64, bool, bool)>(), moment()).prop_map(
-            |(task, old, new, (caller, owned, predicted), moment)| {
-                What::Wake { task, old, new, caller, owned, predicted, moment }
-            }
-        ),
-        (task(), state(), state(), any::<bool>())
-            .prop_map(|(task, old, new, predicted)| { What::Abort { task, old, new, predicted } }),
-        (task(), state(), any::<u64>(), way(), completion()).prop_map(|(task, state, caller, way, completion)| {
-            What::Spawn { task, state, caller, way, completion }
-        }),
-        (task(), state()).prop_map(|(task, state)| What::Shutdown { task, state }),
-        (task(), state(), any::<u64>(), way(), running())
-            .prop_map(|(task, state, caller, way, by)| { What::SpawnedBy { task, state, caller, way, by } }),
-        (running(), any::<(u64, bool)>()).prop_map(|(running, (stack, in_kernel))| What::Sample {
-            running,
-            stack,
-            in_kernel
-        }),
-        (any::<u64>(), prop::sample::select(&Ended::ALL[..]), prop::collection::vec(any::<u64>(), 0..=9))
-            .prop_map(|(stack, ended, frames)| What::Stack { stack, ended, frames }),
-        (any::<u64>(), prop::collection::vec(function(), 0..=INLINED_MAX))
-            .prop_map(|(address, functions)| What::Code { address, functions }),
-        task().prop_map(|task| What::Typed { task }),
-        Just(What::Panic),
-        Just(What::PollExit),
-        message().prop_map(|message| What::Message(Box::new(message))),
-        print().prop_map(What::Print),
-        (connection(), change()).prop_map(|(connection, change)| What::Stream { connection, change }),
-        (task(), any::<u64>()).prop_map(|(task, chain)| What::Awaited { task, chain }),
-        (any::<u64>(), any::<bool>(), prop::collection::vec(chain_frame(), 0..=FRAMES_MAX))
-            .prop_map(|(chain, partial, frames)| What::Frames { chain, partial, frames }),
-        any::<(u64, u64, bool)>().prop_map(|(since, stack, in_trap)| What::Blocked { since, stack, in_trap }),
-        any::<(u64, u64)>().prop_map(|(since, lost)| What::Gap { since, lost }),
-        name().prop_map(|name| What::ThreadName { name }),
-        Just(What::ThreadAtRest),
-    ]
+macro_rules! any_of {
+    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
+        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+        fn what() -> impl Strategy<Value = What> {
+            prop_oneof![$(kinds::$file::any()),*]
+        }
+    };
 }
+
+events!(any_of);

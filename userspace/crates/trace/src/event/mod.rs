@@ -1,22 +1,32 @@
 //! Typed events in time order: what the probe's records say, before anyone interprets it.
 //!
 //! No I/O and no clock: [`decode`] turns bytes into events and [`encode`] events into bytes, [`order`]
-//! merges the CPUs' streams.
+//! merges the CPUs' streams. All events are rows of one table, each with a file of its own that knows its records.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod arbitrary;
 pub mod decode;
 pub mod encode;
+mod error;
+mod fields;
+mod kinds;
 pub mod message;
 pub mod order;
 pub mod print;
 pub mod sample;
+mod table;
+#[cfg(test)]
+mod tests;
+mod what;
 
+pub use error::DecodeError;
+pub use fields::thread_name;
 pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
-pub use probe_common::config::Driver as TurnOf;
+pub use probe_common::config::{Driver as TurnOf, SpawnWay};
 pub use probe_common::record::{Change, Source};
 pub use sample::{Ended, Running};
+pub use what::{Origin, Reach, What};
 
 use crate::facts;
 
@@ -80,56 +90,6 @@ impl State {
     }
 }
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// `raw::poll` was entered.
-    PollStart { task: TaskRef, state: State },
-    /// The task left RUNNING.
-    PollEnd { task: TaskRef, old: State, new: State },
-    /// A waker was used. `owned`: the header was alive for sure when its id was read.
-    Wake { task: TaskRef, old: State, new: State, caller: u64, owned: bool, predicted: bool, moment: Moment },
-    /// A handle asked the task to cancel.
-    Abort { task: TaskRef, old: State, new: State, predicted: bool },
-    /// A new task was handed to its scheduler.
-    Spawn { task: TaskRef, state: State, caller: u64, way: SpawnWay, completion: Completion },
-    /// The same, where polls have no hooks: `by` is what the spawning thread runs, by tokio's own word.
-    SpawnedBy { task: TaskRef, state: State, caller: u64, way: SpawnWay, by: Running },
-    /// The clock struck on a CPU that the thread had. `stack` is one that was told.
-    Sample { running: Running, stack: u64, in_kernel: bool },
-    /// A stack, the innermost frame first: addresses in the target's memory, those of calls but for the first.
-    Stack { stack: u64, ended: Ended, frames: Vec<u64> },
-    /// The agent found the header of a task that a sample is of, which says its type.
-    Typed { task: TaskRef },
-    /// Whose code lies at an address: the function, after those that are inlined into it there.
-    Code { address: u64, functions: Vec<facts::Function> },
-    /// `Vtable::shutdown` was entered.
-    Shutdown { task: TaskRef, state: State },
-    /// A panic starts to unwind on the thread.
-    Panic,
-    /// `raw::poll` returns, in a build where the transition itself cannot be seen.
-    PollExit,
-    /// The head, or the trailers, of an HTTP message went through.
-    Message(Box<Message>),
-    /// A connection changed.
-    Stream { connection: Connection, change: Change },
-    /// The target wrote to its standard output or error.
-    Print(Print),
-    /// What a task awaited until its poll began that was announced just before.
-    Awaited { task: TaskRef, chain: u64 },
-    /// The frames of a chain, each before those inside it. `partial`: it goes on in a way that was not followed.
-    Frames { chain: u64, partial: bool, frames: Vec<ChainFrame> },
-    /// The thread was off the CPU from `since` on, blocked inside a poll. `stack` is one that was told, or 0.
-    /// `in_trap`: the kernel held it in the trap of one of asyncscope's hooks.
-    Blocked { since: u64, stack: u64, in_trap: bool },
-    /// Events of this CPU are missing between `since` and the event's own time.
-    Gap { since: u64, lost: u64 },
-    /// The agent learnt the thread's name.
-    ThreadName { name: String },
-    /// The agent proved that the thread is outside of every poll (but for the runtime's own).
-    ThreadAtRest,
-}
-
 /// What a thread was in the middle of when it used a waker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
@@ -139,7 +99,7 @@ pub struct Moment {
     pub turn: Option<Turn>,
 }
 
-/// What is told of a thread on which tasks completed: an output that nobody is to read is dropped then, or the
+/// What is known of a thread on which tasks completed: an output that nobody is to read is dropped then, or the
 /// waker of the `JoinHandle` used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Completion {
@@ -168,15 +128,4 @@ pub struct ChainFrame {
     pub frame: u32,
     /// How many frames it lies in.
     pub depth: u8,
-}
-
-/// By which way a new task went to its scheduler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpawnWay {
-    /// A runtime's list of owned tasks.
-    Owned,
-    /// The blocking pool.
-    Blocking,
-    /// A `LocalSet`'s queue, which woken tasks pass as well: a spawn only if the id is new.
-    Local,
 }

@@ -1,31 +1,13 @@
-//! Samples as events hold them, and their records. The bytes of stacks that the probe takes are no part of
-//! either: they end where they are unwound.
+//! Samples as events hold them, and what the probe takes for them. The bytes of stacks in that are no part of
+//! an event: they end where they are unwound.
 
-use probe_common::record::{self, BLOCKED_STACK_MAX, Head, Kind, STACK_MAX, flags};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use probe_common::record::{self, BLOCKED_STACK_MAX, Kind, STACK_MAX, flags};
+use zerocopy::{FromBytes as _, TryFromBytes};
 
-use super::{TaskId, TaskRef, What};
-use crate::facts::{Function, INLINED_MAX, NAME_MAX, shortened};
-
-/// [`Head::kind`] of a sample.
-pub const SAMPLE: u8 = 67;
-/// [`Head::kind`] of a stack, told once.
-pub const STACK: u8 = 68;
-/// [`Head::kind`] of what code at an address is called, told once.
-pub const CODE: u8 = 69;
-/// [`Head::kind`] of a [`BlockedAt`].
-pub const BLOCKED_AT: u8 = 70;
-/// [`Head::kind`] of what type a task is, told once.
-pub const TYPED: u8 = 71;
+use super::{TaskId, fields};
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
-/// The longest of these records in bytes.
-pub const MAX_LEN: usize = {
-    let stack = size_of::<StackHead>() + FRAMES_MAX * 8;
-    let code = size_of::<CodeHead>() + INLINED_MAX * (size_of::<FunctionHead>() + 2 * NAME_MAX);
-    if stack > code { stack } else { code }
-};
 
 /// Which task a thread runs, by tokio's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,32 +21,15 @@ pub enum Running {
 }
 
 impl Running {
-    pub(super) fn of(id: u64, head: Head) -> Self {
-        match id {
-            _ if head.flags & flags::ID_UNREADABLE != 0 => Self::Unknown,
-            0 => Self::Nothing,
-            id => Self::Task(TaskId(id)),
-        }
-    }
-
     /// The task, if it is one.
     #[must_use]
     pub fn task(self) -> Option<TaskId> {
         if let Self::Task(id) = self { Some(id) } else { None }
     }
-
-    /// The id, and the flag.
-    pub(super) fn raw(self) -> (u64, u8) {
-        match self {
-            Self::Task(id) => (id.0, 0),
-            Self::Nothing => (0, 0),
-            Self::Unknown => (0, flags::ID_UNREADABLE),
-        }
-    }
 }
 
 /// How far a stack was unwound. The value is what records hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TryFromBytes)]
 #[repr(u32)]
 pub enum Ended {
     /// It was not unwound at all.
@@ -119,69 +84,7 @@ impl Ended {
             Self::TooDeep => "more frames than are kept",
         }
     }
-
-    fn from_u32(value: u32) -> Option<Self> {
-        Self::ALL.get(value as usize).copied()
-    }
 }
-
-/// A [`record::Blocked`] with the stack at which the thread was blocked.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub struct BlockedAt {
-    /// Every record's start.
-    pub head: Head,
-    /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub since: u64,
-    /// A stack that was told; not 0.
-    pub stack: u64,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct SampleRecord {
-    head: Head,
-    id: u64,
-    stack: u64,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct TypedRecord {
-    head: Head,
-    task: record::Task,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct StackHead {
-    head: Head,
-    stack: u64,
-    ended: u32,
-    count: u32,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct CodeHead {
-    head: Head,
-    address: u64,
-    count: u64,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct FunctionHead {
-    line: u32,
-    name_len: u16,
-    file_len: u16,
-}
-
-const _: () = {
-    assert!(Kind::from_u8(SAMPLE).is_none() && Kind::from_u8(STACK).is_none());
-    assert!(Kind::from_u8(BLOCKED_AT).is_none() && Kind::from_u8(CODE).is_none() && Kind::from_u8(TYPED).is_none());
-    assert!(MAX_LEN <= u16::MAX as usize);
-};
 
 /// What the probe took: a thread's registers and the bytes of its stack from the stack pointer on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +108,7 @@ impl<'a> Taken<'a> {
     /// Which task ran.
     #[must_use]
     pub fn running(&self) -> Running {
-        Running::of(self.sample.id, self.sample.head)
+        fields::running(self.sample.id, self.sample.head)
     }
 
     /// Whether the thread was in the kernel.
@@ -247,86 +150,16 @@ pub fn blocked_outside(bytes: &[u8]) -> Option<record::BlockedOutside> {
     (record.head.kind == Kind::BlockedOutside as u8).then_some(record)
 }
 
-/// What one of these records says; `None` where it contradicts itself.
-pub(super) fn decode(head: Head, bytes: &[u8]) -> Option<What> {
-    match head.kind {
-        SAMPLE => {
-            let SampleRecord { id, stack, .. } = SampleRecord::read_from_bytes(bytes).ok()?;
-            let in_kernel = head.flags & flags::IN_KERNEL != 0;
-            Some(What::Sample { running: Running::of(id, head), stack, in_kernel })
-        }
-        TYPED => {
-            let TypedRecord { task, .. } = TypedRecord::read_from_bytes(bytes).ok()?;
-            Some(What::Typed { task: super::decode::task_ref(task) })
-        }
-        STACK => stack(bytes),
-        CODE => code(bytes),
-        _ => None,
-    }
-}
-
-fn stack(bytes: &[u8]) -> Option<What> {
-    let (StackHead { stack, ended, count, .. }, rest) = StackHead::read_from_prefix(bytes).ok()?;
-    let count = usize::try_from(count).ok().filter(|&count| count <= FRAMES_MAX && rest.len() == count * 8)?;
-    let words = rest.chunks_exact(8).take(count);
-    let frames = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes)).collect();
-    Some(What::Stack { stack, ended: Ended::from_u32(ended)?, frames })
-}
-
-fn code(bytes: &[u8]) -> Option<What> {
-    let (CodeHead { address, count, .. }, mut rest) = CodeHead::read_from_prefix(bytes).ok()?;
-    if count > INLINED_MAX as u64 {
-        return None;
-    }
-    let mut functions = Vec::new();
-    for _ in 0..count {
-        let (FunctionHead { line, name_len, file_len }, tail) = FunctionHead::read_from_prefix(rest).ok()?;
-        let (name, tail) = tail.split_at_checked(usize::from(name_len).min(NAME_MAX + 1))?;
-        let (file, tail) = tail.split_at_checked(usize::from(file_len).min(NAME_MAX + 1))?;
-        let text = |bytes: &[u8]| {
-            let text = std::str::from_utf8(bytes).ok()?;
-            (text.len() <= NAME_MAX).then(|| text.to_owned())
-        };
-        functions.push(Function { name: text(name)?, file: text(file)?, line });
-        rest = tail;
-    }
-    rest.is_empty().then_some(What::Code { address, functions })
-}
-
-pub(super) fn encode_sample(head: Head, running: Running, stack: u64, out: &mut Vec<u8>) {
-    let (id, _) = running.raw();
-    out.extend_from_slice(SampleRecord { head, id, stack }.as_bytes());
-}
-
-pub(super) fn encode_typed(head: Head, task: TaskRef, out: &mut Vec<u8>) {
-    out.extend_from_slice(TypedRecord { head, task: super::encode::raw(task) }.as_bytes());
-}
-
-/// Frames beyond [`FRAMES_MAX`] have no room.
-pub(super) fn encode_stack(head: Head, stack: u64, ended: Ended, frames: &[u64], out: &mut Vec<u8>) {
-    let frames = &frames[..frames.len().min(FRAMES_MAX)];
-    let record = StackHead { head, stack, ended: ended as u32, count: frames.len() as u32 };
-    out.extend_from_slice(record.as_bytes());
-    frames.iter().for_each(|frame| out.extend_from_slice(&frame.to_le_bytes()));
-}
-
-/// Functions beyond [`INLINED_MAX`], and what of a text is beyond [`NAME_MAX`], have no room.
-pub(super) fn encode_code(head: Head, address: u64, functions: &[Function], out: &mut Vec<u8>) {
-    let functions = &functions[..functions.len().min(INLINED_MAX)];
-    out.extend_from_slice(CodeHead { head, address, count: functions.len() as u64 }.as_bytes());
-    for Function { name, file, line } in functions {
-        let (name, file) = (shortened(name), shortened(file));
-        let head = FunctionHead { line: *line, name_len: name.len() as u16, file_len: file.len() as u16 };
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(file.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use probe_common::record::Head;
+    use zerocopy::IntoBytes as _;
+
     use super::*;
-    use crate::event::{decode::decode, encode::encode};
+    use crate::{
+        event::{What, decode::decode, encode::encode},
+        facts::Function,
+    };
 
     fn encoded(what: What) -> Vec<u8> {
         let mut bytes = Vec::new();

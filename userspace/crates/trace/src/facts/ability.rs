@@ -85,7 +85,7 @@ pub enum Shortfall {
     /// Connections under TLS are seen encrypted, or tracepoints see for the hooks, at their cost.
     Connections {
         /// The implementation of TLS.
-        tls: Option<String>,
+        tls: Option<TlsLibrary>,
         /// Why tracepoints are used, where they are.
         tracepoints: Option<Tracepoints>,
     },
@@ -110,6 +110,16 @@ pub enum Shortfall {
         /// Those of which it is not known.
         unknown: usize,
     },
+}
+
+/// The implementations of TLS whose traces are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsLibrary {
+    /// rustls
+    Rustls,
+    /// OpenSSL
+    OpenSsl,
 }
 
 /// Why system calls are seen by the kernel's tracepoints.

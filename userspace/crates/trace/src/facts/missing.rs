@@ -248,7 +248,7 @@ pub enum Unreadable {
     },
     /// It is for another machine.
     Machine {
-        /// `e_machine` of its header, as `elf.h` names it.
-        machine: String,
+        /// `e_machine` of its header.
+        machine: u16,
     },
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::sentences::{hook, shortfall};
 use asyncscope_trace::facts::{
-    Ability, Aspect, Hook, ImageId, MissingReason, Sees, Shortfall, Support, Tracepoints, Unreadable,
+    Ability, Aspect, Hook, ImageId, MissingReason, Sees, Shortfall, Support, TlsLibrary, Tracepoints, Unreadable,
 };
 
 #[test]
@@ -24,16 +24,16 @@ fn hooks_in_libraries_name_their_file() {
 
 #[test]
 fn tls_and_tracepoints_are_told_together() {
-    let check = |tls: Option<&str>, why: Option<Tracepoints>, expected: &str| {
-        let why = Shortfall::Connections { tls: tls.map(str::to_owned), tracepoints: why };
+    let check = |tls: Option<TlsLibrary>, why: Option<Tracepoints>, expected: &str| {
+        let why = Shortfall::Connections { tls, tracepoints: why };
         let ability = Ability { what: Aspect::Http1, works: Support::Partly, why: Some(why), remedy: None };
         assert_eq!(shortfall(&ability, &[]).as_deref(), Some(expected));
     };
     let encrypted = "connections under TLS (rustls is in it) are seen encrypted, and told nothing of";
     let by = "by the kernel's tracepoints, at a cost for every process of the machine (as was asked for)";
-    check(Some("rustls"), None, encrypted);
+    check(Some(TlsLibrary::Rustls), None, encrypted);
     check(None, Some(Tracepoints::AskedFor), by);
-    check(Some("rustls"), Some(Tracepoints::AskedFor), &format!("{encrypted}; {by}"));
+    check(Some(TlsLibrary::Rustls), Some(Tracepoints::AskedFor), &format!("{encrypted}; {by}"));
 }
 
 /// Sentences are for people: a decision that searches one for its words changes when it is reworded.

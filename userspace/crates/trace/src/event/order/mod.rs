@@ -29,7 +29,7 @@ mod numbers;
 use std::collections::BTreeMap;
 
 use self::numbers::{Hole, Numbers};
-use super::{At, Event, What};
+use super::{At, Event, Origin, What};
 
 /// How many events may wait to be released, unless set otherwise.
 pub const DEFAULT_LIMIT: usize = 4_000_000;
@@ -101,7 +101,7 @@ impl Order {
     pub fn push(&mut self, event: Event) {
         let at = event.at;
         let late = self.released.is_some_and(|released| at < released);
-        if is_numbered(&event.what) {
+        if event.what.origin() == Origin::Probe {
             let numbers = self.cpus.entry(at.cpu).or_default();
             if late || !numbers.insert(at.seq, at.time) {
                 numbers.drop_one();
@@ -166,7 +166,7 @@ impl Order {
     fn release(&mut self, count: usize, sink: &mut impl FnMut(Event)) {
         for event in self.waiting.drain(..count) {
             let at = event.at;
-            let numbers = self.cpus.get_mut(&at.cpu).filter(|_| is_numbered(&event.what));
+            let numbers = self.cpus.get_mut(&at.cpu).filter(|_| event.what.origin() == Origin::Probe);
             if let Some(hole) = numbers.and_then(|numbers| numbers.close_hole_before(at.seq)) {
                 sink(gap(hole, self.start, at.time, at.cpu));
             }
@@ -187,18 +187,6 @@ fn gap(hole: Hole, start: u64, time: u64, cpu: u16) -> Event {
     let since = hole.since.unwrap_or(start).min(time);
     let at = At { time, cpu, seq: hole.first, tid: 0, sp: 0 };
     Event { at, what: What::Gap { since, lost: hole.lost } }
-}
-
-fn is_numbered(what: &What) -> bool {
-    !matches!(
-        what,
-        What::Gap { .. }
-            | What::ThreadName { .. }
-            | What::ThreadAtRest
-            | What::Stack { .. }
-            | What::Code { .. }
-            | What::Typed { .. }
-    )
 }
 
 #[cfg(test)]

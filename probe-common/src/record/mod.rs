@@ -8,84 +8,31 @@ pub mod flags;
 pub mod message;
 pub mod state;
 
-/// What kind of record follows a [`Head`]; the value of [`Head::kind`].
-///
-/// Values are never reused: recordings hold them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// [`PollStart`]
-    PollStart = 1,
-    /// [`PollEnd`]
-    PollEnd = 2,
-    /// [`Wake`]
-    Wake = 3,
-    /// [`Abort`]
-    Abort = 4,
-    /// [`Spawn`]
-    Spawn = 5,
-    /// [`Shutdown`]
-    Shutdown = 6,
-    /// [`Panic`]
-    Panic = 7,
-    /// [`PollExit`]
-    PollExit = 8,
-    /// [`Message`]
-    Message = 9,
-    /// [`Stream`]
-    Stream = 10,
-    /// [`Print`]
-    Print = 11,
-    /// [`WakeInTurn`]
-    WakeInTurn = 12,
-    /// [`Awaited`]
-    Awaited = 16,
-    /// [`Frames`]
-    Frames = 17,
-    /// [`Blocked`]
-    Blocked = 18,
-    /// [`BlockedStack`]
-    BlockedStack = 19,
-    /// [`BlockedOutside`]
-    BlockedOutside = 20,
-    /// [`Sample`]
-    Sample = 24,
-    /// [`SpawnedBy`]
-    SpawnedBy = 25,
-}
-
-impl Kind {
-    /// The kind with this number, if there is one.
-    #[must_use]
-    pub const fn from_u8(kind: u8) -> Option<Self> {
-        Some(match kind {
-            1 => Self::PollStart,
-            2 => Self::PollEnd,
-            3 => Self::Wake,
-            4 => Self::Abort,
-            5 => Self::Spawn,
-            6 => Self::Shutdown,
-            7 => Self::Panic,
-            8 => Self::PollExit,
-            9 => Self::Message,
-            10 => Self::Stream,
-            11 => Self::Print,
-            12 => Self::WakeInTurn,
-            16 => Self::Awaited,
-            17 => Self::Frames,
-            18 => Self::Blocked,
-            19 => Self::BlockedStack,
-            20 => Self::BlockedOutside,
-            24 => Self::Sample,
-            25 => Self::SpawnedBy,
-            _ => return None,
-        })
-    }
-}
-
+/// Declares the records, each with its length in bytes and, where it is not a part of others, its kind.
 macro_rules! records {
-    ($($(#[$doc:meta])* $name:ident = $size:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* })*) => {
+    ($($(#[$doc:meta])* $name:ident $(: $kind:literal)? = $size:literal {
+        $($(#[$field_doc:meta])* $field:ident: $ty:ty,)*
+    })*) => {
+        /// The kind of record that follows a [`Head`]; the value of [`Head::kind`].
+        ///
+        /// Values are never reused: recordings hold them. Those from [`Kind::AGENT`] on are the agent's own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(
+                #[doc = concat!("[`", stringify!($name), "`]")]
+                $name = $kind,
+            )?)*
+        }
+
+        impl Kind {
+            /// The first of the kinds of records that only the agent writes.
+            pub const AGENT: u8 = 64;
+        }
+
         $(
+            $(const _: () = assert!($kind < Kind::AGENT);)?
             $(#[$doc])*
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
             #[cfg_attr(
@@ -131,7 +78,7 @@ records! {
     }
 
     /// `raw::poll` was entered: a poll, or with CANCELLED or COMPLETE in `state` the end of a task.
-    PollStart = 64 {
+    PollStart: 1 = 64 {
         /// Every record's start.
         head: Head,
         /// The task.
@@ -141,7 +88,7 @@ records! {
     }
 
     /// The task left RUNNING: the poll is over. COMPLETE in `new` tells whether the task is.
-    PollEnd = 72 {
+    PollEnd: 2 = 72 {
         /// Every record's start.
         head: Head,
         /// The task. `id` and `vtable` are 0 where the header could no longer be trusted.
@@ -153,7 +100,7 @@ records! {
     }
 
     /// A waker of the task was used.
-    Wake = 80 {
+    Wake: 3 = 80 {
         /// Every record's start.
         head: Head,
         /// The task that was woken.
@@ -167,7 +114,7 @@ records! {
     }
 
     /// The same, while the thread was in a driver's turn.
-    WakeInTurn = 96 {
+    WakeInTurn: 12 = 96 {
         /// Every record's start.
         head: Head,
         /// The task that was woken.
@@ -187,7 +134,7 @@ records! {
     }
 
     /// The task was asked to cancel, by `abort` on a handle.
-    Abort = 72 {
+    Abort: 4 = 72 {
         /// Every record's start.
         head: Head,
         /// The task.
@@ -199,7 +146,7 @@ records! {
     }
 
     /// A new task was handed to its scheduler.
-    Spawn = 72 {
+    Spawn: 5 = 72 {
         /// Every record's start.
         head: Head,
         /// The new task.
@@ -211,7 +158,7 @@ records! {
     }
 
     /// The same, where polls have no hooks: the task that the thread runs is told by tokio's own word.
-    SpawnedBy = 80 {
+    SpawnedBy: 25 = 80 {
         /// Every record's start.
         head: Head,
         /// The new task.
@@ -226,7 +173,7 @@ records! {
 
     /// The clock struck while a thread of the target had a CPU. Followed by `stack_len` bytes of its stack,
     /// from the stack pointer on; the record ends there. Never kept as it is: it holds the target's memory.
-    Sample = 112 {
+    Sample: 24 = 112 {
         /// Every record's start. The stack pointer is the thread's in user space.
         head: Head,
         /// The id of the task that the thread runs; 0: none. With [`flags::ID_UNREADABLE`] it is not known.
@@ -246,7 +193,7 @@ records! {
     }
 
     /// The runtime shuts the task down: `Vtable::shutdown` was entered.
-    Shutdown = 64 {
+    Shutdown: 6 = 64 {
         /// Every record's start.
         head: Head,
         /// The task.
@@ -256,14 +203,14 @@ records! {
     }
 
     /// A panic starts to unwind on this thread.
-    Panic = 32 {
+    Panic: 7 = 32 {
         /// Every record's start.
         head: Head,
     }
 
     /// What a task awaited until this poll of it began: on the same thread, the record before is the
     /// [`PollStart`].
-    Awaited = 64 {
+    Awaited: 16 = 64 {
         /// Every record's start.
         head: Head,
         /// The task.
@@ -273,7 +220,7 @@ records! {
     }
 
     /// The frames of a chain, told once.
-    Frames = 240 {
+    Frames: 17 = 240 {
         /// Every record's start.
         head: Head,
         /// The chain's hash.
@@ -292,7 +239,7 @@ records! {
     /// The head's thread is on a CPU again after it was switched out, not runnable, inside a poll. Its waits for
     /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back, `sp`
     /// is the thread's own, in user space, while it was out; 0 if that could not be read.
-    Blocked = 40 {
+    Blocked: 18 = 40 {
         /// Every record's start.
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -302,7 +249,7 @@ records! {
     /// The same, where that took at least [`LONG_NS`] and the thread's stack was taken when it was switched out.
     /// Followed by `stack_len` bytes of it, from the stack pointer on; the record ends there. Never kept as it is:
     /// it holds the target's memory.
-    BlockedStack = 112 {
+    BlockedStack: 19 = 112 {
         /// Every record's start, as in [`Blocked`].
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -323,7 +270,7 @@ records! {
 
     /// The same, without a stack, where the thread left user space by no system call, and waited for something in
     /// the kernel that no signal ends. Never kept as it is: the agent knows whether a hook is there.
-    BlockedOutside = 48 {
+    BlockedOutside: 20 = 48 {
         /// Every record's start, as in [`Blocked`].
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -333,7 +280,7 @@ records! {
     }
 
     /// `raw::poll` returns. Only where no [`PollEnd`] can be seen in a build.
-    PollExit = 32 {
+    PollExit: 8 = 32 {
         /// Every record's start.
         head: Head,
     }
@@ -341,7 +288,7 @@ records! {
     /// The head of an HTTP message went through: its start line, and the values of the allow-listed
     /// headers in it. Followed by the method, the path, and for each value a [`ValueHead`] and its bytes,
     /// without anything between them, and with [`message::BY`] by a task's id; the record ends there.
-    Message = 56 {
+    Message: 9 = 56 {
         /// Every record's start.
         head: Head,
         /// The connection: a descriptor, or an address, as `source` says.
@@ -367,7 +314,7 @@ records! {
     }
 
     /// A connection changed.
-    Stream = 48 {
+    Stream: 10 = 48 {
         /// Every record's start.
         head: Head,
         /// The connection: a descriptor, or an address, as `source` says.
@@ -382,7 +329,7 @@ records! {
 
     /// The target wrote to its standard output or error. Followed by as many of the bytes as `len` says; the
     /// record ends there. A call that wrote many has several records, one after the other.
-    Print = 48 {
+    Print: 11 = 48 {
         /// Every record's start.
         head: Head,
         /// How many bytes the same call wrote after these that no record holds.
@@ -437,6 +384,7 @@ pub const VALUE_CUT: u8 = 0x80;
 
 /// Where a connection was observed, and so what its key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
 #[repr(u8)]
 pub enum Source {
     /// System calls on a descriptor.
@@ -447,21 +395,9 @@ pub enum Source {
     Http2 = 2,
 }
 
-impl Source {
-    /// The source with this number, if there is one.
-    #[must_use]
-    pub const fn from_u8(source: u8) -> Option<Self> {
-        Some(match source {
-            0 => Self::Descriptor,
-            1 => Self::Tls,
-            2 => Self::Http2,
-            _ => return None,
-        })
-    }
-}
-
 /// How a connection changed; the value of [`Stream::change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
 #[repr(u8)]
 pub enum Change {
     /// It is gone, and its key may be used for another.
@@ -470,19 +406,6 @@ pub enum Change {
     Lost = 1,
     /// It left HTTP/1 (an upgrade, CONNECT, or HTTP/2 from the start).
     Left = 2,
-}
-
-impl Change {
-    /// The change with this number, if there is one.
-    #[must_use]
-    pub const fn from_u8(change: u8) -> Option<Self> {
-        Some(match change {
-            0 => Self::Closed,
-            1 => Self::Lost,
-            2 => Self::Left,
-            _ => return None,
-        })
-    }
 }
 
 /// The most bytes of a stack in a [`Sample`].

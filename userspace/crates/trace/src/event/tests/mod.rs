@@ -1,11 +1,19 @@
+//! Records and events, in both directions.
+
 use std::mem::offset_of;
 
+use probe_common::record::{self, Head, Kind, flags};
 use proptest::prelude::*;
 use zerocopy::{Immutable, IntoBytes};
 
-use super::*;
-use crate::event::encode::{MAX_LEN, encode, thread_name};
-use crate::event::{Message, Missing, Print, Standard, Start, Value, arbitrary};
+use super::{
+    decode::decode,
+    encode::{MAX_LEN, encode},
+    kinds::{gap, thread_at_rest, thread_name as name_of_thread},
+    *,
+};
+
+mod places;
 
 const HEAD: Head = Head { time: 1, seq: 2, sp: 0x7fff_0000, tid: 4, cpu: 5, kind: 0, flags: 0 };
 const TASK: record::Task = record::Task { header: 0x1000, id: 7, vtable: 0x5000 };
@@ -110,11 +118,11 @@ fn a_task_without_an_id_has_no_type() {
 
 #[test]
 fn records_of_the_agent() {
-    let gap = encode::Gap { head: Head { kind: GAP, ..HEAD }, since: 8, lost: 9 };
+    let gap = gap::Record { head: Head { kind: gap::KIND, ..HEAD }, since: 8, lost: 9 };
     check(&gap, What::Gap { since: 8, lost: 9 });
-    check(&Head { kind: THREAD_AT_REST, ..HEAD }, What::ThreadAtRest);
+    check(&Head { kind: thread_at_rest::KIND, ..HEAD }, What::ThreadAtRest);
     let name = *b"worker\x1b[31m\0\0\0\0\0";
-    let record = encode::ThreadName { head: Head { kind: THREAD_NAME, ..HEAD }, name };
+    let record = name_of_thread::Record { head: Head { kind: name_of_thread::KIND, ..HEAD }, name };
     check(&record, What::ThreadName { name: "worker\x1b[31m".into() });
 }
 
@@ -226,7 +234,7 @@ fn wrong_lengths_and_kinds() {
     for (kind, expected) in [(1, 64), (2, 72), (3, 80), (4, 72), (5, 72), (6, 64), (7, 32), (8, 32)] {
         check_lengths(kind, expected);
     }
-    for (kind, expected) in [(GAP, 48), (THREAD_NAME, 48), (THREAD_AT_REST, 32)] {
+    for (kind, expected) in [(gap::KIND, 48), (name_of_thread::KIND, 48), (thread_at_rest::KIND, 32)] {
         check_lengths(kind, expected);
     }
 }

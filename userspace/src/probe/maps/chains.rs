@@ -1,17 +1,15 @@
 //! Layouts of futures, put into the programs' tables.
 
-use aya::{
-    Ebpf, Pod,
-    maps::{Array, HashMap, MapData},
-};
+use aya::{Ebpf, Pod};
 use probe_common::chain::{Edge, FRAME_BITS, Layout, NONE, Step, VARIANTS_MAX, Variant};
 
-use super::{ProbeError, load::absent};
+use super::{fill, insert};
+use crate::probe::error::ProbeError;
 use asyncscope_trace::chain::{self, Program};
 
 /// The tables.
 #[derive(Debug, Default)]
-pub(super) struct Tables {
+pub(in crate::probe) struct Tables {
     layouts: Vec<[u32; 5]>,
     variants: Vec<[u64; 3]>,
     edges: Vec<[u32; 6]>,
@@ -20,7 +18,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn of(program: &Program) -> Self {
+    pub(in crate::probe) fn of(program: &Program) -> Self {
         let mut tables = Self { tasks: program.tasks.clone(), boxed: program.boxed.clone(), ..Self::default() };
         program.layouts.iter().for_each(|layout| tables.layout(layout));
         tables
@@ -54,7 +52,7 @@ impl Tables {
     }
 
     /// How large each table has to be.
-    pub(super) fn sizes(&self) -> [(&'static str, u32); 6] {
+    pub(in crate::probe) fn sizes(&self) -> [(&'static str, u32); 6] {
         const TOLD_MAX: u32 = 1 << 16;
         let size = |len: usize| (len as u32).max(1);
         [
@@ -68,7 +66,7 @@ impl Tables {
     }
 
     /// Fills them.
-    pub(super) fn fill(&self, ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    pub(in crate::probe) fn fill(&self, ebpf: &mut Ebpf) -> Result<(), ProbeError> {
         array(ebpf, "LAYOUTS", &self.layouts)?;
         array(ebpf, "VARIANTS", &self.variants)?;
         array(ebpf, "EDGES", &self.edges)?;
@@ -105,15 +103,9 @@ const fn variant_words(variant: Variant) -> [u64; 3] {
 }
 
 fn array<T: Pod>(ebpf: &mut Ebpf, name: &'static str, values: &[T]) -> Result<(), ProbeError> {
-    let failed = |error: aya::maps::MapError| ProbeError::aya(&format!("fill the table {name}"), &error);
-    let map = ebpf.map_mut(name).ok_or_else(|| absent(name))?;
-    let mut map: Array<&mut MapData, T> = map.try_into().map_err(failed)?;
-    values.iter().zip(0..).try_for_each(|(value, at)| map.set(at, value, 0)).map_err(failed)
+    fill(ebpf, name, &format!("fill the table {name}"), (0..).zip(values.iter().copied()))
 }
 
 fn by_vtable(ebpf: &mut Ebpf, name: &'static str, values: &[(u64, u32)]) -> Result<(), ProbeError> {
-    let failed = |error: aya::maps::MapError| ProbeError::aya(&format!("fill the table {name}"), &error);
-    let map = ebpf.map_mut(name).ok_or_else(|| absent(name))?;
-    let mut map: HashMap<&mut MapData, u64, u32> = map.try_into().map_err(failed)?;
-    values.iter().try_for_each(|(vtable, layout)| map.insert(vtable, layout, 0)).map_err(failed)
+    insert(ebpf, name, &format!("fill the table {name}"), values.iter().copied())
 }

@@ -13,7 +13,7 @@ mod task_type;
 
 use serde::{Deserialize, Serialize};
 
-pub use ability::{Ability, Aspect, NoLayouts, Remedy, Shortfall, Support, Tracepoints};
+pub use ability::{Ability, Aspect, NoLayouts, Remedy, Shortfall, Support, TlsLibrary, Tracepoints};
 pub use bounded::bounded;
 pub use function::{Function, INLINED_MAX, NAME_MAX, shortened};
 pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof, Sees, SystemCall, VtableFunction};

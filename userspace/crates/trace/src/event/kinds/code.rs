@@ -1,0 +1,84 @@
+//! The functions whose code lies at an address, reported once.
+
+use probe_common::record::Head;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    event::{
+        At, DecodeError, What,
+        fields::{self, push},
+    },
+    facts::{Function, INLINED_MAX, NAME_MAX, shortened},
+};
+
+pub(in crate::event) const KIND: u8 = 69;
+pub(in crate::event) const KINDS: &[u8] = &[KIND];
+pub(in crate::event) const LEN_MAX: usize =
+    size_of::<RecordHead>() + INLINED_MAX * (size_of::<FunctionHead>() + 2 * NAME_MAX);
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct RecordHead {
+    head: Head,
+    address: u64,
+    count: u64,
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct FunctionHead {
+    line: u32,
+    name_len: u16,
+    file_len: u16,
+}
+
+pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
+    code(bytes).ok_or(DecodeError::contradiction(head, bytes))
+}
+
+fn code(bytes: &[u8]) -> Option<What> {
+    let (RecordHead { address, count, .. }, mut rest) = RecordHead::read_from_prefix(bytes).ok()?;
+    if count > INLINED_MAX as u64 {
+        return None;
+    }
+    let mut functions = Vec::new();
+    for _ in 0..count {
+        let (function, tail) = function(rest)?;
+        functions.push(function);
+        rest = tail;
+    }
+    rest.is_empty().then_some(What::Code { address, functions })
+}
+
+fn function(bytes: &[u8]) -> Option<(Function, &[u8])> {
+    let (FunctionHead { line, name_len, file_len }, tail) = FunctionHead::read_from_prefix(bytes).ok()?;
+    let (name, tail) = tail.split_at_checked(usize::from(name_len).min(NAME_MAX + 1))?;
+    let (file, tail) = tail.split_at_checked(usize::from(file_len).min(NAME_MAX + 1))?;
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        (text.len() <= NAME_MAX).then(|| text.to_owned())
+    };
+    Some((Function { name: text(name)?, file: text(file)?, line }, tail))
+}
+
+/// Functions beyond [`INLINED_MAX`], and what of a text is beyond [`NAME_MAX`], have no room.
+pub(in crate::event) fn encode(at: At, &address: &u64, functions: &[Function], out: &mut Vec<u8>) {
+    let functions = &functions[..functions.len().min(INLINED_MAX)];
+    push(&RecordHead { head: fields::head(at, KIND, 0), address, count: functions.len() as u64 }, out);
+    for Function { name, file, line } in functions {
+        let (name, file) = (shortened(name), shortened(file));
+        push(&FunctionHead { line: *line, name_len: name.len() as u16, file_len: file.len() as u16 }, out);
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(file.as_bytes());
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::event) fn any() -> impl proptest::strategy::Strategy<Value = What> {
+    use proptest::prelude::*;
+
+    use crate::event::arbitrary::*;
+
+    (any::<u64>(), prop::collection::vec(function(), 0..=INLINED_MAX))
+        .prop_map(|(address, functions)| What::Code { address, functions })
+}
