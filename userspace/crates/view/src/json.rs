@@ -50,7 +50,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     writer.out.flush()
 }
 
-/// What has a time of its own, in the order of equal times.
+/// Something with a time of its own, in the order of equal times.
 #[derive(Clone, Copy)]
 enum Dated<'a> {
     Spawn(&'a Task, Birth),

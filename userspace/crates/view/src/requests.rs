@@ -143,7 +143,7 @@ fn cells(facts: &Facts, request: &Request, counts: &RequestCounts) -> [String; C
     ]
 }
 
-/// How many samples each request has, and in how many tasks these are.
+/// The numbers of each request's samples, and of the tasks these are in.
 pub(super) struct Sampled {
     pub(super) samples: HashMap<RequestId, u64>,
     tasks: HashMap<RequestId, u64>,
@@ -164,7 +164,7 @@ impl Sampled {
     }
 }
 
-/// How many tasks and calls each request has, and how many calls more it may have.
+/// The numbers of each request's tasks and calls, and of the calls that may be its as well.
 struct RequestCounts {
     tasks: HashMap<RequestId, u64>,
     calls: HashMap<RequestId, u64>,

@@ -24,7 +24,7 @@ struct SampleCounts {
     elsewhere: u64,
     /// Of which it is not known.
     unknown: u64,
-    /// How the stacks of those in tasks ended.
+    /// Those in tasks, by how their stacks ended.
     ended: BTreeMap<Ended, u64>,
     types: BTreeMap<String, u64>,
     functions: BTreeMap<String, u64>,

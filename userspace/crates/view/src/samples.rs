@@ -10,7 +10,7 @@ use asyncscope_trace::event::{Ended, Running, TaskId};
 use asyncscope_trace::facts::Facts;
 use asyncscope_trace::facts::Function;
 
-/// What samples are grouped by first.
+/// The outermost grouping of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupBy {
     /// The tasks, under those that spawned them.
@@ -21,12 +21,12 @@ pub enum GroupBy {
     /// The requests served, each by itself, and in each the tasks. `[request not known]`: all that is not a
     /// request's for sure
     Request,
-    /// The same, but requests of one method and path together.
+    /// The requests served, those of one method and path together.
     Route,
 }
 
 impl GroupBy {
-    /// Whether it takes requests to be seen.
+    /// Returns `true` if it takes requests to be seen.
     #[must_use]
     pub const fn needs_requests(self) -> bool {
         matches!(self, Self::Request | Self::Route)
@@ -42,10 +42,10 @@ pub struct ChosenRequests {
     pub label: Option<String>,
 }
 
-/// What is not a request's for sure.
+/// The frame above what is not a request's for sure.
 pub(super) const UNKNOWN_REQUEST: &str = "[request not known]";
 
-/// Whose a sample is.
+/// The owner of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Whose {
     /// A task.
@@ -60,7 +60,7 @@ pub(super) enum Whose {
     Unknown,
 }
 
-/// Whose the samples at this place are.
+/// Returns the owner of the samples at this place.
 pub(super) fn whose(graph: &Graph, place: &SampleKey) -> Whose {
     let by_stack = || match graph.polled_by(place.stack) {
         [] => None,
@@ -94,7 +94,7 @@ impl Whose {
 
 /// Samples at one place.
 pub(super) struct One<'a> {
-    /// Whose they are.
+    /// The task in whose poll they fell.
     pub(super) task: Option<TaskId>,
     /// The request whose work they are, where that is known.
     pub(super) request: Option<&'a Request>,
@@ -106,7 +106,7 @@ pub(super) struct One<'a> {
     pub(super) above: Vec<String>,
     /// The thread's frames, outermost first.
     pub(super) native: Vec<Native<'a>>,
-    /// How many.
+    /// The number of samples.
     pub(super) count: u64,
 }
 
@@ -221,7 +221,7 @@ fn native<'a>(graph: &'a Graph, place: &SampleKey) -> Vec<Native<'a>> {
     all
 }
 
-/// Whether it is what tokio puts between a poll function and a future: the same above every task.
+/// Returns `true` for what tokio puts between a poll function and a future: it is above every task.
 fn is_harness(name: &str) -> bool {
     const BEGINNINGS: [&str; 5] =
         ["tokio::runtime::task::", "tokio::loom::", "std::panic", "core::panic", "core::ops::function::FnOnce"];

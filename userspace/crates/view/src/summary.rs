@@ -83,7 +83,7 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
-/// How many requests there were, and the slowest of those that are kept.
+/// Writes how many requests there were, and the slowest of those that are kept.
 fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     requests::write_in_exchange(facts, out)?;
     let totals = graph.totals();

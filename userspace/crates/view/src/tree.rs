@@ -22,7 +22,7 @@ pub(super) struct TreeNode {
     pub(super) parent: Option<usize>,
     name: usize,
     pub(super) depth: usize,
-    /// How many tasks it stands for; 0 for an origin.
+    /// The number of tasks it stands for; 0 for an origin.
     pub(super) tasks: u64,
 }
 

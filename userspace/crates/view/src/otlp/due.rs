@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use asyncscope_model::{CallId, Close, Graph, Owner, RequestId, TaskIndex};
 
-/// What was told, and what is still to be.
+/// Spans that were made, and those still to be.
 #[derive(Debug)]
 pub struct Due {
     last_request: RequestId,
@@ -19,7 +19,7 @@ pub struct Due {
     tasks: Vec<TaskIndex>,
 }
 
-/// What can be told now, in the order in which to do so.
+/// Things whose spans can be made now, in this order.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Requests.
@@ -45,7 +45,7 @@ impl Default for Due {
 }
 
 impl Due {
-    /// What ended at or before `until_ns`. Each thing is returned once.
+    /// Returns what ended at or before `until_ns`, each thing once.
     pub fn until(&mut self, graph: &mut Graph, until_ns: u64) -> Batch {
         let mut batch = Batch::default();
         self.take_in(graph, until_ns, &mut batch);

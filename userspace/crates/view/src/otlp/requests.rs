@@ -121,7 +121,7 @@ fn passed_on(spans: &Spans<'_>, call: &Call, owner: RequestId, trace: [u8; 16]) 
 }
 
 impl Spans<'_> {
-    /// How many calls bear each span id.
+    /// Counts the calls that bear each span id.
     fn passed_on(&self) -> &HashMap<SpanId, u32> {
         self.passed_on.get_or_init(|| {
             let mut times = HashMap::new();
@@ -133,7 +133,7 @@ impl Spans<'_> {
     }
 }
 
-/// What the span's status and `error.type` say.
+/// The span's status and `error.type`.
 struct SpanOutcome {
     attributes: Vec<KeyValue>,
     failed: Option<String>,
@@ -169,7 +169,7 @@ impl SpanOutcome {
     }
 }
 
-/// What requests and calls have in common.
+/// Returns a span with what requests and calls have in common.
 fn span(
     spans: &Spans<'_>,
     place: &SpanContext,

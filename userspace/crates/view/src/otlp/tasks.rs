@@ -141,7 +141,7 @@ fn kind(kind: TaskKind) -> Option<&'static str> {
     }
 }
 
-/// Where the task comes from: the thread that spawned it, or why that is not known.
+/// Returns the thread that spawned the task, or why that is not known.
 fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
     let mut all = Vec::new();
     if let Some(birth) = task.born() {
