@@ -12,7 +12,7 @@ use crate::process::Running;
 /// Arming is fast; symbols of a big target on a busy machine are not.
 const ARMED_WITHIN: Duration = Duration::from_secs(30);
 /// Writing every output of a storm takes a while.
-const EXIT_WITHIN: Duration = Duration::from_secs(180);
+const EXIT_WITHIN: Duration = Duration::from_mins(3);
 
 /// A running agent.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Agent {
     pub process: Running,
 }
 
-/// How an agent ended.
+/// The end of an agent.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code; `None` if a signal ended it.
@@ -42,7 +42,7 @@ impl Agent {
         Self::start_with(&[], args)
     }
 
-    /// The same with these environment variables.
+    /// Starts `asyncscope` with these environment variables and arguments.
     ///
     /// # Errors
     ///

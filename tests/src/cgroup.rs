@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Where the kernel mounts the hierarchy that limits memory, and its files for the limit, for what is in use, and
-/// the field of `memory.stat` with what the kernel can take back at once.
+/// The place where the kernel mounts the hierarchy that limits memory, and its files for the limit, for what is in
+/// use, and the field of `memory.stat` with what the kernel can take back at once.
 const VERSIONS: [[&str; 4]; 2] = [
     ["/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"],
     ["/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"],
@@ -46,7 +46,7 @@ impl Cgroup {
         self.path.join("cgroup.procs")
     }
 
-    /// What its members use and the kernel cannot take back at once, in bytes.
+    /// Returns what its members use and the kernel cannot take back at once, in bytes.
     ///
     /// # Errors
     ///

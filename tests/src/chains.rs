@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// A task as it tells of itself.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Told {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// tokio's id.
     pub task: String,
@@ -27,9 +27,9 @@ pub struct Place {
     pub file: String,
     /// Its line.
     pub line: u32,
-    /// What is waited for, if no future of the program's own.
+    /// The future that is waited for, if none of the program's own.
     pub leaf: Option<String>,
-    /// What is waited for inside.
+    /// Futures that are waited for inside.
     pub inside: Vec<Place>,
 }
 
@@ -42,16 +42,16 @@ pub struct Dump {
     pub deadlocks: Vec<Vec<Link>>,
     /// Readings that were thrown away.
     pub thrown_away: u64,
-    /// Where tasks were looked for.
+    /// Places in which tasks were looked for.
     pub search: Search,
 }
 
-/// Where tasks were looked for.
+/// Places in which tasks were looked for.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Search {
     /// Tasks in the runtimes' lists.
     pub listed: usize,
-    /// How many the runtimes say they have.
+    /// The number that the runtimes say they have.
     pub stated: Option<usize>,
     /// Tasks that were left when the time was over.
     pub unread: usize,
@@ -64,7 +64,7 @@ pub struct Link {
     pub task: u64,
     /// The other.
     pub waits_for: u64,
-    /// What the other keeps.
+    /// The thing that the other keeps.
     pub keeps: Option<String>,
 }
 
@@ -73,13 +73,13 @@ pub struct Link {
 pub struct Task {
     /// tokio's id.
     pub task: u64,
-    /// What it is doing.
+    /// Its state.
     pub state: String,
-    /// Who spawned it.
+    /// The task that spawned it.
     pub parent: Option<u64>,
-    /// Why its chain could not be read.
+    /// The reason why its chain could not be read.
     pub unread: Option<String>,
-    /// Why it ends early.
+    /// The reason why it ends early.
     pub cut: Option<String>,
     /// Its futures, each before those inside it.
     pub chain: Vec<Frame>,
@@ -88,11 +88,11 @@ pub struct Task {
 /// A future of a dump.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Frame {
-    /// How many it lies in.
+    /// The number of futures that it lies in.
     pub depth: usize,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub is: String,
     /// The source file.
     pub file: Option<String>,
@@ -104,7 +104,7 @@ pub struct Frame {
     pub joins: Option<u64>,
     /// The task that keeps what is waited for.
     pub waits_for: Option<u64>,
-    /// What it keeps that others may wait for.
+    /// Things it keeps that others may wait for.
     #[serde(default)]
     pub holds: Vec<Share>,
 }
@@ -112,9 +112,9 @@ pub struct Frame {
 /// Something kept.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Share {
-    /// What, and where.
+    /// The thing, and its place.
     pub what: String,
-    /// How many of what others may have as well.
+    /// The number of those that others may have as well.
     pub count: Option<u64>,
 }
 
@@ -199,7 +199,7 @@ fn trees(frames: &[Frame]) -> Vec<Tree<'_>> {
 }
 
 impl Tree<'_> {
-    /// Whether it is an await of the target's own source.
+    /// Returns whether it is an await of the target's own source.
     fn is_own(&self, source: &str) -> bool {
         let own = self.frame.file.as_deref().is_some_and(|file| file.starts_with(source));
         own && !self.frame.name.ends_with('!') && self.frame.is == "await"
@@ -232,7 +232,7 @@ impl Task {
         ways
     }
 
-    /// Whether each of its ways is one of these.
+    /// Returns whether each of its ways is one of these.
     ///
     /// # Errors
     ///
@@ -286,7 +286,7 @@ pub fn compare(told: &[Told], dump: &Dump, source: &str) -> Result<usize> {
     }
 }
 
-/// How much of the tasks' waits is known.
+/// The part of the tasks' waits that is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known {
     /// Tasks that were polled.

@@ -1,4 +1,4 @@
-//! A collector that is not ours, between the agent and a receiver: `rotel` from PyPI.
+//! A collector that is not ours, between the agent and a receiver: `rotel` from `PyPI`.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::process::Running;
 /// Starting is a matter of tenths of a second.
 const UP_WITHIN: Duration = Duration::from_secs(30);
 
-/// What to say where it is not there.
+/// The sentence for where it is not there.
 pub const MISSING: &str = "no collector: `cargo xtask setup-collector` brings one";
 
 /// A running collector.
 #[derive(Debug)]
 pub struct Collector {
     _process: Running,
-    /// Where it takes OTLP over gRPC.
+    /// The port for OTLP over gRPC.
     pub grpc: u16,
-    /// Where it takes OTLP over HTTP.
+    /// The port for OTLP over HTTP.
     pub http: u16,
 }
 

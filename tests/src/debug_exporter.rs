@@ -13,7 +13,7 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-/// What was printed, however it was cut into batches.
+/// Everything printed, however it was cut into batches.
 #[derive(Debug, Default)]
 pub struct Printed {
     /// The distinct resources and scopes.
@@ -23,7 +23,7 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// What would be printed of these.
+    /// Returns what would be printed of these.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Printed {
         Ok(printed)
     }
 
-    /// What these lines say.
+    /// Returns what these lines say.
     ///
     /// # Errors
     ///
@@ -82,13 +82,13 @@ impl Printed {
         *self.spans.entry(text.trim_end().to_owned()).or_default() += 1;
     }
 
-    /// How many spans there are.
+    /// Returns how many spans there are.
     #[must_use]
     pub fn spans(&self) -> usize {
         self.spans.values().sum()
     }
 
-    /// How many spans have this in their text.
+    /// Returns how many spans have this in their text.
     #[must_use]
     pub fn spans_with(&self, text: &str) -> usize {
         self.spans.iter().filter(|(span, _)| span.contains(text)).map(|(_, count)| count).sum()

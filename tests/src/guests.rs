@@ -12,7 +12,7 @@ use crate::paths;
 /// The version of the tokio that is linked in beside the newest.
 pub const OTHER_VERSION: &str = "1.38.2";
 
-/// What the truth program needs beside libc and tokio, as lines of a manifest: for builds with other tokios.
+/// The truth program's needs beside libc and tokio, as lines of a manifest: for builds with other tokios.
 pub const TRUTH_NEEDS: &str = "anyhow = \"1\"\nserde_json = \"1\"\n\
     futures-util = { version = \"0.3\", default-features = false, features = [\"std\"] }\n";
 
@@ -53,7 +53,7 @@ pub fn two_tokios() -> Result<PathBuf> {
     let mut metadata = Command::new(&cargo);
     metadata.args(["metadata", "--format-version", "1", "--manifest-path"]).arg(asked.join("Cargo.toml"));
     let sources = sources_of_tokio(&paths::output(&mut metadata)?)?;
-    put(&folder.join("guest"), &guest(&format!("path = {sources:?}")))?;
+    put(&folder.join("guest"), &guest(&format!("path = {:?}", sources.display().to_string())))?;
     let host = folder.join("host");
     let features = "[features]\ndefault = [\"since-1-41\", \"guest\"]\nsince-1-41 = []\nguest = [\"dep:guest\"]\n";
     let needs = format!("{TRUTH_NEEDS}guest = {{ path = \"../guest\", optional = true }}\n");
@@ -68,6 +68,7 @@ pub fn two_tokios() -> Result<PathBuf> {
 
 /// A manifest in a workspace of its own.
 fn package(name: &str, kind: &str, source: &Path, needs: &str, tokio: &str) -> String {
+    let source = source.display().to_string();
     format!(
         "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n[workspace]\n\n\
          {kind}\nname = \"{name}\"\npath = {source:?}\n\n[dependencies]\nlibc = \"0.2\"\n{needs}tokio = {{ {tokio} }}\n\n"

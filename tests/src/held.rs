@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use asyncscope_trace::event::{Event, What};
 use asyncscope_trace::recording::Reader;
 
-/// What it holds.
+/// The content of a recording.
 #[derive(Debug, Default)]
 pub struct Held {
     /// Events that a hook saw.
@@ -18,7 +18,7 @@ pub struct Held {
     pub lost: u64,
     /// Losses as the kernel counts them.
     pub counted: u64,
-    /// When the first of the events happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time of the first of the events, in nanoseconds of `CLOCK_MONOTONIC`.
     pub first_ns: Option<u64>,
     /// The first and the last number of each CPU: each attempt to write an event takes the next one.
     numbers: BTreeMap<u16, (u64, u64)>,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
 use asyncscope_trace::recording::Reader;
 
-/// What a record keeps of a path, and of a value, in bytes.
+/// The lengths that a record keeps of a path, and of a value, in bytes.
 const KEPT: (usize, usize) = (192, 128);
 /// Methods that are recorded by name.
 const KNOWN: [&str; 9] = ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PATCH", "POST", "CONNECT"];
@@ -17,7 +17,7 @@ const KNOWN: [&str; 9] = ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "P
 /// The heads of each exchange, in order, as lines.
 pub type Exchanges = BTreeMap<String, Vec<String>>;
 
-/// What a program printed.
+/// Returns what a program printed.
 ///
 /// # Errors
 ///
@@ -48,14 +48,14 @@ fn cut(bytes: &[u8], cut: bool, kept: usize) -> String {
     format!("{}{}", kept.escape_ascii(), if cut { "…" } else { "" })
 }
 
-/// What a recording holds.
+/// The content of a recording.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// The heads of each stream, in order, by connection, and how often the connection's key was used before.
     streams: BTreeMap<(u64, u32, u32), Vec<String>>,
     uses: BTreeMap<u64, u32>,
     names: Vec<String>,
-    /// What was lost.
+    /// Losses.
     pub lost: Vec<(String, u64)>,
     /// Messages on other connections.
     pub others: usize,

@@ -47,7 +47,7 @@ pub fn bpf_objects() -> io::Result<BTreeSet<(BpfObject, u32)>> {
     Ok(all)
 }
 
-/// Why this process may not trace, or `None` if it may.
+/// Returns why this process may not trace, or `None` if it may.
 #[must_use]
 pub fn forbids_tracing() -> Option<String> {
     // SAFETY: the call has no preconditions.
@@ -74,7 +74,7 @@ fn next_id(kind: BpfObject, after: u32) -> io::Result<Option<u32>> {
     }
 }
 
-/// Whether thread ids here are the initial pid namespace's, as asyncscope's are.
+/// Returns whether thread ids here are the initial pid namespace's, as asyncscope's are.
 #[must_use]
 pub fn in_initial_pid_namespace() -> bool {
     // Source: `PROC_PID_INIT_INO` in
@@ -82,7 +82,7 @@ pub fn in_initial_pid_namespace() -> bool {
     std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
 }
 
-/// What a process holds.
+/// Memory and descriptors of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Holdings {
     /// Its resident memory, in KiB.
@@ -91,7 +91,7 @@ pub struct Holdings {
     pub descriptors: usize,
 }
 
-/// What a process holds now.
+/// Returns what a process holds now.
 ///
 /// # Errors
 ///

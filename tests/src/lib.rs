@@ -15,6 +15,8 @@ pub mod debug_exporter;
 pub mod guests;
 pub mod held;
 pub mod http2;
+pub mod inspection;
+pub mod json_lines;
 pub mod kernel;
 pub mod memory;
 pub mod otelcol;

@@ -13,7 +13,7 @@ use crate::debug_exporter::Printed;
 use crate::process::Running;
 
 /// Starting takes about a second; printing many spans on a busy machine more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running one.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ impl Otelcol {
         Ok(Self { process, grpc, http })
     }
 
-    /// Where it takes spans, by the protocol's name in `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    /// Returns where it takes spans, by the protocol's name in `OTEL_EXPORTER_OTLP_PROTOCOL`.
     #[must_use]
     pub fn url(&self, protocol: &str) -> String {
         format!("http://127.0.0.1:{}", if protocol == "grpc" { self.grpc } else { self.http })
     }
 
-    /// What it answers to a request over HTTP with this body.
+    /// Returns what it answers to a request over HTTP with this body.
     ///
     /// # Errors
     ///

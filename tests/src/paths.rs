@@ -35,14 +35,14 @@ pub fn truth() -> Result<PathBuf> {
     built("truth")
 }
 
-/// How a target is built.
+/// The way in which a target is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
     /// A plain release build.
     Release,
     /// With fat LTO and one codegen unit.
     FatLto,
-    /// The same without symbols.
+    /// With fat LTO and one codegen unit, without symbols.
     Stripped,
 }
 

@@ -1,4 +1,5 @@
-//! A child process whose output is read line by line, with a bound on every wait.
+//! A child process that does not outlive us, with a bound on every wait; its output is read line by line, or goes
+//! elsewhere.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -11,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How much longer than elsewhere everything may take here: `ASYNCSCOPE_PATIENCE`, or once as long. A machine that
-/// another one imitates is slow.
+/// The number of times longer than elsewhere that everything may take here: `ASYNCSCOPE_PATIENCE`, or once. A machine
+/// that another one imitates is slow.
 static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
     let given = std::env::var("ASYNCSCOPE_PATIENCE").ok().and_then(|times| times.parse().ok());
     given.unwrap_or(1)
 });
+
+/// The time between looks for something that does not say when it is there.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The lines of a pipe, read by a thread of their own so that the child never blocks on it.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ impl Lines {
                 }
             }
         });
+        Self { incoming, read: Vec::new() }
+    }
+
+    /// Returns lines of which none is read here.
+    fn none() -> Self {
+        let (_, incoming) = channel();
         Self { incoming, read: Vec::new() }
     }
 
@@ -59,7 +69,7 @@ impl Lines {
         }
     }
 
-    /// What was read until now.
+    /// Returns what was read until now.
     #[must_use]
     pub fn read(&self) -> &[String] {
         &self.read
@@ -107,6 +117,17 @@ impl Running {
         Ok(Self { stdin: child.stdin.take(), child, stdout, stderr })
     }
 
+    /// Starts a command without input, whose output goes where the command says: nothing is read here.
+    ///
+    /// # Errors
+    ///
+    /// If the command cannot be started.
+    pub fn start_unread(command: &mut Command) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self { child, stdin: None, stdout: Lines::none(), stderr: Lines::none() })
+    }
+
     /// Starts a command whose standard output and error are one Unix socket, as a service's may be. Both are read as
     /// its standard output.
     ///
@@ -139,6 +160,16 @@ impl Running {
         writeln!(stdin, "{line}").context("it does not read its standard input")
     }
 
+    /// Writes a line to its standard input, and returns the next one of its standard output.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer within `timeout`, with the last lines of its standard error.
+    pub fn ask(&mut self, line: &str, timeout: Duration) -> Result<String> {
+        let answer = self.say(line).and_then(|()| self.stdout.until(|_| true, timeout));
+        answer.with_context(|| format!("it does not answer {line:?}: {:?}", self.stderr.all(Duration::ZERO)))
+    }
+
     /// Ends its standard input.
     pub fn close_input(&mut self) {
         self.stdin = None;
@@ -161,13 +192,45 @@ impl Running {
         Ok(())
     }
 
-    /// Whether it is still running.
+    /// Returns whether it is still running.
     ///
     /// # Errors
     ///
     /// If the kernel refuses.
     pub fn alive(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Looks again and again until something is there, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// If that takes longer than `timeout`, or the child ends before.
+    pub fn until<T>(&mut self, what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+        let timeout = timeout * *PATIENCE;
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended ({status}) before {what}");
+            }
+            if start.elapsed() > timeout {
+                bail!("{what}: not within {timeout:?}");
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Ends it as Ctrl-C does, and waits for its exit.
+    ///
+    /// # Errors
+    ///
+    /// If it has exited already, or does not exit within `timeout`.
+    pub fn interrupt(mut self, timeout: Duration) -> Result<ExitStatus> {
+        self.signal(libc::SIGINT)?;
+        self.wait(timeout)
     }
 
     /// Waits for its exit.
@@ -193,5 +256,40 @@ impl Drop for Running {
         // An error means that it has exited already; there is nobody left to tell.
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_mins(1);
+
+    fn shell(script: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        shell
+    }
+
+    #[test]
+    fn answers() {
+        let mut echo =
+            Running::start(&mut shell("while read line; do echo \"got $line\"; done; echo over >&2")).unwrap();
+        assert_eq!(echo.ask("a", SOON).unwrap(), "got a");
+        assert_eq!(echo.ask("b", SOON).unwrap(), "got b");
+        echo.close_input();
+        assert!(echo.wait(SOON).unwrap().success());
+        assert_eq!(echo.stderr.all(SOON), ["over"]);
+    }
+
+    #[test]
+    fn an_end_is_noticed_while_it_is_looked() {
+        let mut short = Running::start_unread(&mut shell("exit 3")).unwrap();
+        let error = short.until("it was there", SOON, || None::<()>).unwrap_err();
+        assert!(error.to_string().contains("before it was there"), "{error}");
+        let mut long = Running::start_unread(&mut shell("exec sleep 60")).unwrap();
+        assert_eq!(long.until("it was there", SOON, || Some(7)).unwrap(), 7);
+        assert!(long.stdout.until(|_| true, SOON).is_err());
+        assert_eq!(long.interrupt(SOON).unwrap().code(), None);
     }
 }

@@ -3,11 +3,11 @@
 /// One of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// What the truth program calls it.
+    /// The truth program's name for it.
     pub name: &'static str,
-    /// Whether it makes more events than buffers hold on a busy machine.
+    /// `true` if it makes more events than buffers hold on a busy machine.
     pub storms: bool,
-    /// Whether it needs panics that unwind.
+    /// `true` if it needs panics that unwind.
     pub panics: bool,
 }
 

@@ -1,12 +1,13 @@
 //! What the agent saw: its JSON lines.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
+
+use crate::json_lines;
 
 /// Everything the agent saw. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, Default)]
@@ -23,17 +24,19 @@ pub struct Seen {
     pub wakes: Vec<SeenWake>,
     /// Every gap.
     pub gaps: Vec<SeenGap>,
+    /// All that tasks awaited, each by one chain.
+    pub awaits: Vec<SeenAwait>,
 }
 
 /// The recording as a whole.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Recording {
-    /// When the hooks were armed.
+    /// The time when the hooks were armed.
     pub armed: Armed,
-    /// Whether the target was watched from its first instruction on.
+    /// `true` if the target was watched from its first instruction on.
     #[serde(default)]
     pub from_first_instruction: bool,
-    /// When it ended.
+    /// Its end.
     pub end_ns: u64,
     /// Its sums.
     pub totals: Totals,
@@ -66,7 +69,7 @@ pub struct Totals {
     pub polls_unended: u64,
 }
 
-/// Who or what spawned or woke a task.
+/// The one who spawned or woke a task.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
@@ -84,6 +87,12 @@ pub enum Actor {
     Thread(u32),
 }
 
+impl Default for Actor {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
+}
+
 /// A thread as the root of its spawns.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Root {
@@ -92,7 +101,7 @@ pub struct Root {
 }
 
 /// One task.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct SeenTask {
     /// Its id.
     pub task: u64,
@@ -101,13 +110,13 @@ pub struct SeenTask {
     pub name: String,
     /// `spawned`, `local`, `blocking` or `unknown`.
     pub task_kind: String,
-    /// Whether it is the runtime's own.
+    /// `true` if it is the runtime's own.
     pub runtime: bool,
-    /// Who spawned it.
+    /// The one who spawned it.
     pub parent: Actor,
-    /// When it was spawned, if that was seen.
+    /// The time when it was spawned, if that was seen.
     pub born_ns: Option<u64>,
-    /// When anything of it was seen first.
+    /// The time when anything of it was seen first.
     pub first_seen_ns: u64,
     /// Its end, if it was seen.
     pub end: Option<SeenEnd>,
@@ -130,7 +139,7 @@ pub struct SeenTask {
 /// A task's end.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SeenEnd {
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// `completed`, `cancelled`, `panicked` or `aborted-while-running`.
     pub how: String,
@@ -154,9 +163,9 @@ pub struct SeenPoll {
 pub struct SeenSpawn {
     /// The new task.
     pub task: u64,
-    /// Who spawned it.
+    /// The one who spawned it.
     pub parent: Actor,
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// On which thread.
     pub thread: u32,
@@ -167,7 +176,7 @@ pub struct SeenSpawn {
 pub struct SeenWake {
     /// The woken task.
     pub task: u64,
-    /// Who woke it.
+    /// The one who woke it.
     pub by: Actor,
     /// `made-ready`, `found-ready`, `found-running` or `found-complete`.
     #[serde(default)]
@@ -177,8 +186,32 @@ pub struct SeenWake {
 /// Events missing on one CPU.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SeenGap {
-    /// How many.
+    /// The number of events.
     pub lost: u64,
+}
+
+/// A task's waits by one chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct SeenAwait {
+    /// The task.
+    pub task: u64,
+    /// For how long.
+    pub wait_ns: u64,
+    /// From the outermost future on.
+    pub chain: Vec<SeenFrame>,
+}
+
+/// A future of a chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct SeenFrame {
+    /// In how many of the chain it lies.
+    pub depth: usize,
+    /// Its name.
+    pub name: String,
+    /// The file that it is written in, if that is known.
+    pub file: Option<String>,
+    /// The line that it has got to.
+    pub line: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -190,8 +223,17 @@ enum Line {
     Spawn(SeenSpawn),
     Wake(SeenWake),
     Gap(SeenGap),
+    Await(SeenAwait),
     #[serde(other)]
     Other,
+}
+
+impl Recording {
+    /// Returns the times between which the target was watched.
+    #[must_use]
+    pub fn watched(&self) -> std::ops::RangeInclusive<u64> {
+        self.armed.monotonic_ns..=self.end_ns
+    }
 }
 
 impl Seen {
@@ -201,8 +243,7 @@ impl Seen {
     ///
     /// If it cannot be read, or a line is not as `docs/json.md` has it.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("no {}", path.display()))?;
-        Self::parse(BufReader::new(file))
+        Self::of(json_lines::read(path)?)
     }
 
     /// Reads JSON lines.
@@ -211,12 +252,15 @@ impl Seen {
     ///
     /// As [`Seen::read`].
     pub fn parse(lines: impl BufRead) -> Result<Self> {
+        Self::of(json_lines::of(lines))
+    }
+
+    fn of(lines: impl Iterator<Item = Result<Line>>) -> Result<Self> {
         let mut seen = Self::default();
-        for (number, line) in lines.lines().enumerate() {
+        for (number, line) in lines.enumerate() {
             let line = line?;
-            let parsed = serde_json::from_str(&line).with_context(|| format!("line {}: {line}", number + 1))?;
-            ensure!((number == 0) == matches!(parsed, Line::Recording(_)), "the recording is not line 1");
-            seen.take(parsed)?;
+            ensure!((number == 0) == matches!(line, Line::Recording(_)), "the recording is not line 1");
+            seen.take(line)?;
         }
         Ok(seen)
     }
@@ -232,6 +276,7 @@ impl Seen {
             Line::Spawn(spawn) => self.spawns.push(spawn),
             Line::Wake(wake) => self.wakes.push(wake),
             Line::Gap(gap) => self.gaps.push(gap),
+            Line::Await(awaited) => self.awaits.push(awaited),
             Line::Other => {}
         }
         Ok(())

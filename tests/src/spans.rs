@@ -22,7 +22,7 @@ pub fn parse(lines: &[String]) -> Result<Vec<ExportTraceServiceRequest>> {
     lines.iter().map(parse).collect()
 }
 
-/// What requests carried, however it was cut into batches: the distinct envelopes, and the spans by id.
+/// Returns what requests carried, however it was cut into batches: the distinct envelopes, and the spans by id.
 ///
 /// # Errors
 ///

@@ -20,7 +20,7 @@ use crate::process::Running;
 use filter::LISTENER;
 use request::Request;
 
-/// What of the kernel is asked for, and can be taken away.
+/// A feature of the kernel that is asked for, and can be taken away.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
     /// A type of eBPF maps, by its number.
@@ -113,7 +113,7 @@ fn supervise(listener: &OwnedFd, without: Option<&Feature>) -> io::Result<BTreeS
 }
 
 impl Feature {
-    /// What a kernel without it answers.
+    /// Returns what a kernel without it answers.
     fn errno(&self) -> i32 {
         match self {
             Self::File(_) => libc::ENOENT,
@@ -124,7 +124,7 @@ impl Feature {
     }
 }
 
-/// Whether there is something to answer; `false` once the agent has ended.
+/// Returns whether there is something to answer; `false` once the agent has ended.
 fn wait(listener: &OwnedFd) -> io::Result<bool> {
     loop {
         let mut wanted = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };

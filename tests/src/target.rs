@@ -11,7 +11,7 @@ use crate::process::Running;
 use crate::truth::Truth;
 
 /// Under hooks, and on a busy machine, a scenario takes much longer than by itself.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A target that waits for its signals.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Target {
         Self::start_as(&paths::truth()?, scenario)
     }
 
-    /// The same, from a copy of the binary.
+    /// Starts a scenario from a copy of the binary, and waits until it is ready.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Target {
         Self::start_command(Command::new(binary).arg(scenario), scenario)
     }
 
-    /// The same, by a command that becomes the target.
+    /// Starts a scenario by a command that becomes the target, and waits until it is ready.
     ///
     /// # Errors
     ///

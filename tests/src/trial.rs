@@ -11,7 +11,7 @@ use crate::seen::Seen;
 use crate::target::Target;
 use crate::truth::Truth;
 
-/// What a target lived, and what an agent saw of it that was attached with these options.
+/// Returns what a target lived, and what an agent saw of it that was attached with these options.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn attached(mut target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
     Ok((target.finish()?, Seen::read(&json)?))
 }
 
-/// What a truth program lived that the agent started, and what it saw of it.
+/// Returns what a truth program lived that the agent started, and what it saw of it.
 ///
 /// # Errors
 ///

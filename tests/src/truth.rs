@@ -10,19 +10,19 @@ use serde::Deserialize;
 pub struct Truth {
     /// By id.
     pub tasks: BTreeMap<u64, TrueTask>,
-    /// When runtimes were dropped, first instant and last.
+    /// Times when runtimes were dropped, first instant and last.
     pub shutdowns: Vec<(u64, u64)>,
-    /// How many answers a load computed, all of them right.
+    /// The number of answers that a load computed, all of them right.
     pub answers: u64,
-    /// What became of a storm's panics, by kind.
+    /// The ends of a storm's panics, by kind.
     pub storm: BTreeMap<String, Tally>,
-    /// Who wakes a task, the first one surely, and nobody else.
+    /// The wakers of a task, the first one surely, and nobody else.
     pub woken: Vec<(u64, Vec<TrueWaker>)>,
-    /// How many tasks another tokio in the process spawned, which are not among [`Truth::tasks`].
+    /// The number of tasks that another tokio in the process spawned, which are not among [`Truth::tasks`].
     pub guests: u64,
 }
 
-/// Who wakes a task.
+/// A waker of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrueWaker {
@@ -38,7 +38,7 @@ pub enum TrueWaker {
     Root,
 }
 
-/// What became of the panics of one kind.
+/// The ends of the panics of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Tally {
     /// Tasks spawned.
@@ -49,7 +49,7 @@ pub struct Tally {
     pub cancelled: u64,
     /// Panics caught.
     pub caught: u64,
-    /// How long it took, in microseconds.
+    /// The time it took, in microseconds.
     pub micros: u64,
 }
 
@@ -60,15 +60,15 @@ pub struct TrueTask {
     pub spawn: TrueSpawn,
     /// Its type's name.
     pub name: String,
-    /// What runs it: `spawned`, `local` or `blocking`.
+    /// The kind of its runner: `spawned`, `local` or `blocking`.
     pub kind: String,
     /// Its polls since the start signal; `None` where it does not count them.
     pub polls: Option<u64>,
     /// Its polls before the start signal.
     pub polls_before: u64,
-    /// How it ended: `completed`, `cancelled` or `panicked`.
+    /// The way it ended: `completed`, `cancelled` or `panicked`.
     pub how: String,
-    /// When its future was done or dropped, where it knows.
+    /// The time when its future was done or dropped, where it knows.
     pub ended: Option<u64>,
     /// The aborts of it.
     pub aborts: Vec<TrueAbort>,
@@ -87,7 +87,7 @@ pub struct TrueSpawn {
     pub t0: u64,
     /// After the call.
     pub t1: u64,
-    /// When the innermost poll on the thread began, if it was inside one.
+    /// The begin of the innermost poll on the thread, if it was inside one.
     pub poll_began: Option<u64>,
 }
 

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::event::Event;
 use asyncscope_trace::event::decode::decode;
 use asyncscope_trace::event::order::{CpuRound, Order};
@@ -88,7 +88,7 @@ fn order(events: Vec<Event>) -> u64 {
 }
 
 fn graph(events: &[Event]) -> Graph {
-    let mut graph = Graph::new(&Setup::from(&facts()));
+    let mut graph = Graph::new(&Config::from(&facts()));
     events.iter().for_each(|event| graph.apply(event));
     graph.finish(events.last().map_or(0, |event| event.at.time));
     graph
@@ -108,7 +108,7 @@ fn fold(graph: &Graph) -> Vec<u8> {
 /// Bytes of memory that this process has more of with so many tasks alive, for each of them.
 fn live(count: u64) {
     let before = resident();
-    let mut graph = Graph::new(&Setup::from(&facts()));
+    let mut graph = Graph::new(&Config::from(&facts()));
     let mut load = Load::new();
     load.begin(&mut |event| graph.apply(&event));
     for id in 2..count + 2 {

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::matrix;
 use crate::process::{cargo, is_root, root, run as execute};
 
-/// How often to dump a program that is busy.
+/// The number of dumps of a program that is busy.
 const DUMPS: &str = "10000";
-/// The same for each further tokio.
+/// The number of dumps for each further tokio.
 const FEW_DUMPS: &str = "500";
 /// Compilers whose debug info the layouts are read from, as rustup calls them.
 const TOOLCHAINS: [&str; 2] = ["stable", "nightly"];

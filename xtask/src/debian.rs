@@ -115,7 +115,8 @@ pub(crate) fn unpack(package: &Path, folder: &Path) -> Result<()> {
     run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(folder))
 }
 
-/// Where this machine gets Debian from: its archive (`Debian`), or that of its security team (`Debian-Security`).
+/// Returns where this machine gets Debian from: its archive (`Debian`), or that of its security team
+/// (`Debian-Security`).
 ///
 /// # Errors
 /// Where this machine's apt names none.

@@ -9,12 +9,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::paths;
 
 use crate::document;
 use crate::process::{cargo, output, root, run as execute};
 
-/// How often each is run; the median counts.
+/// The number of times each is run; the median counts.
 const TIMES: usize = 5;
 const HEAD: &str = "| file | task types | `inspect`, nothing kept | `inspect`, plan kept | `readelf -aW` | \
                     `readelf --debug-dump=info` |\n| --- | --- | --- | --- | --- | --- |\n";
@@ -58,8 +59,8 @@ fn row(file: &Path) -> Result<String> {
         command.args(["inspect", "--json"]).arg(file);
         command
     };
-    let said: serde_json::Value = serde_json::from_str(&tolerant(&mut inspect())?).unwrap_or_default();
-    let kept = said["build_id"].as_str().map(|id| format!("/var/cache/asyncscope/{id}.plan"));
+    let said = Inspection::of_any(file)?;
+    let kept = said.build_id.map(|id| format!("/var/cache/asyncscope/{id}.plan"));
     let readelf = |option: &str| {
         median(
             || Ok(()),
@@ -75,17 +76,11 @@ fn row(file: &Path) -> Result<String> {
     let megabytes = fs::metadata(file)?.len() as f64 / 1e6;
     Ok(format!(
         "| {name}, {megabytes:.1} MB | {} | {fresh} | {} | {} | {} |\n",
-        said["types"].as_array().map_or(0, Vec::len),
+        said.types.len(),
         median(|| Ok(()), inspect)?,
         readelf("-aW")?,
         readelf("--debug-dump=info")?,
     ))
-}
-
-/// What it writes, whether it finds tasks in the file or not.
-fn tolerant(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().context("asyncscope cannot be started")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn forget(plan: &str) -> Result<()> {
@@ -109,7 +104,7 @@ fn median(prepare: impl Fn() -> Result<()>, command: impl Fn() -> Command) -> Re
     Ok(format!("{:.2} s, {} MiB", time.as_secs_f64(), kibibytes >> 10))
 }
 
-/// How long the command takes, and the most memory it has at a time, in KiB.
+/// Returns how long the command takes, and the most memory it has at a time, in KiB.
 fn measured(command: &mut Command) -> Result<(Duration, i64)> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let start = Instant::now();

@@ -4,7 +4,6 @@
 mod bench;
 mod chains;
 mod check;
-mod child;
 mod collector;
 mod debian;
 mod demo;
@@ -15,6 +14,7 @@ mod matrix;
 mod own_cost;
 mod process;
 mod soak;
+mod structure;
 mod test;
 mod vm;
 mod wild;
@@ -32,8 +32,10 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Word {
-    /// Format, lints, licences and advisories, documentation.
+    /// Format, structure of the sources, lints, licences and advisories, documentation.
     Check,
+    /// List what `check` counts in the structure of the sources: circles, layers, names, summaries.
+    Structure(structure::Options),
     /// Build what the tests need in release, then run all of them; the live ones need root.
     Test(test::Options),
     /// Profile the demo service as a user would, and compare with what it measured itself. Needs root.
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
     }
     let done = match Args::parse().word {
         Word::Check => check::run(),
+        Word::Structure(options) => structure::list(&options),
         Word::Test(options) => test::run(&options),
         Word::Demo => demo::run(),
         Word::Wild(options) => wild::run(&options),

@@ -20,11 +20,11 @@ const STEPS: [(&str, &str); 4] = [
 /// Tasks of a step's load; each has nine events.
 const TASKS: [u64; 3] = [1_000, 10_000, 100_000];
 const EVENTS_EACH: u64 = 9;
-/// How many of them callgrind, which is some fifty times slower, is given.
+/// The number of them that callgrind, which is some fifty times slower, is given.
 const COUNTED: usize = 2;
 const TIMES: usize = 5;
 const LIVE: [u64; 3] = [1_000, 100_000, 1_000_000];
-/// What the check allows above the recorded figures, in percent.
+/// The most that the check allows above the recorded figures, in percent.
 const MORE_PERCENT: u64 = 2;
 
 /// Options of `own-cost`.

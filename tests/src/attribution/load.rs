@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Under hooks, on a busy machine.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// How long a client that goes away stays.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
+/// The time after which a client goes away.
 const STAY: Duration = Duration::from_millis(12);
 /// Of a body, each half.
 const HALF: usize = 20_000;
 /// A body that goes where its head goes.
 const SMALL: &[u8] = &[b'a'; 500];
 
-/// How a client behaves towards requests of a kind.
+/// A client's behaviour towards requests of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     /// Asks and reads the answer.
@@ -135,9 +135,9 @@ fn head(kind: &str, name: &str, id: &str, length: usize) -> String {
 }
 
 fn send_body(connection: &mut TcpStream) -> Result<()> {
-    connection.write_all(&[b'a'; HALF])?;
+    connection.write_all("a".repeat(HALF).as_bytes())?;
     thread::sleep(Duration::from_millis(5));
-    Ok(connection.write_all(&[b'b'; HALF])?)
+    Ok(connection.write_all("b".repeat(HALF).as_bytes())?)
 }
 
 /// Reads an answer to its end: its status, and whether the connection ends with it.

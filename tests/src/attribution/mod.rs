@@ -9,3 +9,4 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod truth;
+pub mod verdict;

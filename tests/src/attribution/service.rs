@@ -13,9 +13,9 @@ use crate::chain::claims::Claims;
 use crate::paths::{self, Scratch};
 use crate::process::Running;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How the agent comes to watch.
+/// The way in which the agent comes to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
     /// From the first instruction on.
@@ -84,7 +84,7 @@ pub struct Lived {
     pub truth: Truth,
     /// As the agent says.
     pub claims: Claims,
-    /// How the agent ended.
+    /// The agent's end.
     pub ended: Ended,
 }
 

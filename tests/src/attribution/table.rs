@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::compare::Verdict;
+use super::verdict::Verdict;
 
 /// The counts of all kinds.
 pub type Kinds = BTreeMap<String, Tally>;
@@ -23,7 +23,7 @@ pub struct Tally {
     pub stretches: Marks,
 }
 
-/// How many claims of each verdict.
+/// Numbers of claims by verdict.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     /// For the right request.
@@ -67,7 +67,7 @@ impl Marks {
         self.wrong.iter().chain(&self.without)
     }
 
-    /// How many of a hundred, rounded down; all of none.
+    /// Returns how many of a hundred, rounded down; all of none.
     fn percent(&self, part: usize) -> usize {
         (part * 100).checked_div(self.lived()).unwrap_or(100)
     }

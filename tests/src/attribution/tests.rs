@@ -1,6 +1,7 @@
-use super::compare::{Verdict, compare, judge};
+use super::compare::compare;
 use super::table::{Floor, Kinds, all_false, mistakes, shown};
 use super::truth::Truth;
+use super::verdict::{Verdict, judge};
 use crate::chain::claims::Claims;
 
 const TRUTH: &str = "ready 1

@@ -1,13 +1,13 @@
 //! What an agent claims about a service: the lines of its JSON that tell of requests.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use crate::json_lines;
 use crate::seen::{Recording, SeenGap};
 
 /// Everything an agent claims. Times are nanoseconds of `CLOCK_MONOTONIC`; requests have numbers of the
@@ -42,7 +42,7 @@ pub struct Request {
     pub method: Option<String>,
     /// Its path.
     pub path: Option<String>,
-    /// When it was opened.
+    /// Its opening.
     pub opened_ns: u64,
     /// Its end; `None` if it was open when the recording ended.
     pub end: Option<End>,
@@ -53,7 +53,7 @@ pub struct Request {
 /// The end of a request or a call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct End {
-    /// When.
+    /// Its time.
     pub time_ns: u64,
     /// `answered`, `cancelled`, `panicked` or `unknown`.
     pub how: String,
@@ -77,7 +77,7 @@ pub struct Call {
     pub request: Option<u64>,
     /// All that it may have been made for, where it is one of several.
     pub candidates: Option<Vec<u64>>,
-    /// How that was decided.
+    /// The reason for that.
     pub evidence: Option<String>,
     /// The task that wrote its head: a connection's, more often than the one that asked for it.
     pub task: Option<u64>,
@@ -88,7 +88,7 @@ pub struct Call {
     pub method: Option<String>,
     /// Its path.
     pub path: Option<String>,
-    /// When its head was written.
+    /// The time when its head was written.
     pub opened_ns: u64,
     /// Its end; `None` if it was open when the recording ended.
     pub end: Option<End>,
@@ -143,8 +143,7 @@ impl Claims {
     ///
     /// If it cannot be read, or a line is not as `docs/json.md` has it.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("no {}", path.display()))?;
-        Self::parse(BufReader::new(file))
+        Self::of(json_lines::read(path)?)
     }
 
     /// Reads JSON lines.
@@ -153,12 +152,15 @@ impl Claims {
     ///
     /// As [`Claims::read`].
     pub fn parse(lines: impl BufRead) -> Result<Self> {
+        Self::of(json_lines::of(lines))
+    }
+
+    fn of(lines: impl Iterator<Item = Result<Line>>) -> Result<Self> {
         let mut claims = Self::default();
-        for (number, line) in lines.lines().enumerate() {
+        for (number, line) in lines.enumerate() {
             let line = line?;
-            let parsed = serde_json::from_str(&line).with_context(|| format!("line {}: {line}", number + 1))?;
-            ensure!((number == 0) == matches!(parsed, Line::Recording(_)), "the recording is not line 1");
-            claims.take(parsed)?;
+            ensure!((number == 0) == matches!(line, Line::Recording(_)), "the recording is not line 1");
+            claims.take(line)?;
         }
         Ok(claims)
     }

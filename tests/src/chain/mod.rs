@@ -24,7 +24,7 @@ use crate::paths::Scratch;
 use crate::process::Running;
 
 /// Under hooks, and on a busy machine, a thousand requests at once take their time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// One of the services, in the order in which they are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,14 +61,14 @@ impl Service {
     }
 }
 
-/// What became of a service.
+/// Both accounts of a service, and its spans.
 #[derive(Clone, Debug, Default)]
 pub struct Lived {
-    /// What it lived.
+    /// Its own account.
     pub truth: Truth,
-    /// What its agent claims.
+    /// Its agent's claims.
     pub claims: Claims,
-    /// What its agent sent to a backend that no other agent sent to.
+    /// The spans that its agent sent to a backend that no other agent sent to.
     pub spans: Vec<Span>,
 }
 
@@ -90,7 +90,7 @@ struct Watched {
     backend: Receiver,
 }
 
-/// What each service lived under this load, and what its agent claims.
+/// Returns what each service lived under this load, and what its agent claims.
 ///
 /// # Errors
 ///
@@ -145,7 +145,7 @@ fn attach(pid: u32, json: &Path, backend: &str, options: &[&str]) -> Result<Agen
     Agent::start(args)
 }
 
-/// What was asked for by clients that left.
+/// Returns what was asked for by clients that left.
 fn ask(chain: &Path, front: &str, options: &[String]) -> Result<Vec<Left>> {
     #[derive(Deserialize)]
     struct Said {

@@ -17,7 +17,7 @@ pub struct Truth {
     pub calls: Vec<Call>,
     /// In the order in which they ended.
     pub stretches: Vec<Stretch>,
-    /// What clients asked for that left at once, and no handler was polled for: whether it was read is only
+    /// Requests of clients that left at once, and no handler was polled for: whether it was read is only
     /// known to the library.
     pub unserved: Vec<Left>,
 }
@@ -42,7 +42,7 @@ pub struct Correlation {
     pub id: Option<String>,
 }
 
-/// How a request or a call ended.
+/// The way in which a request or a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
@@ -61,7 +61,7 @@ pub enum How {
 pub struct Request {
     /// Its number.
     pub request: u64,
-    /// What it bore.
+    /// The header that it bore.
     #[serde(flatten)]
     pub correlation: Correlation,
     /// The ID that the service made up, and wrote in the response.
@@ -72,11 +72,11 @@ pub struct Request {
     pub path: String,
     /// The task that its handler ran in.
     pub task: Option<u64>,
-    /// When its handler began: its head had been read.
+    /// The begin of its handler: its head had been read.
     pub begin_ns: u64,
-    /// When its handler was done: an answer had not been written yet.
+    /// The end of its handler: an answer had not been written yet.
     pub end_ns: u64,
-    /// How it ended.
+    /// The way in which it ended.
     pub how: How,
     /// The status of its answer.
     pub status: Option<u16>,
@@ -91,22 +91,22 @@ impl Request {
         self.correlation.id.as_deref().or(self.made.as_deref())
     }
 
-    /// Whether it came over gRPC: in this chain, nothing else is posted.
+    /// Returns whether it came over gRPC: in this chain, nothing else is posted.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
         self.method == "POST"
     }
 }
 
-/// Whose work a task is, or how it came to be.
+/// The role of a task: for whom it works, or who spawned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Spawned by a handler or a task of its request.
     Spawned,
-    /// The same, on a `LocalSet`.
+    /// Spawned by a handler or a task of its request on a `LocalSet`.
     Local,
-    /// The same, on the blocking pool.
+    /// Spawned by a handler or a task of its request on the blocking pool.
     Blocking,
     /// Spawned by the actor for the request whose message it was about.
     ByActor,
@@ -127,7 +127,7 @@ pub struct Task {
     pub parent: Option<u64>,
     /// The request that it serves.
     pub request: Option<u64>,
-    /// How it came to be.
+    /// Its role.
     pub role: Role,
 }
 
@@ -136,7 +136,7 @@ pub struct Task {
 pub struct Call {
     /// The request that it was made for.
     pub request: u64,
-    /// What its head bore.
+    /// The header that its head bore.
     #[serde(flatten)]
     pub correlation: Correlation,
     /// Its method.
@@ -147,7 +147,7 @@ pub struct Call {
     pub begin_ns: u64,
     /// After its response had been read whole, or it had been given up.
     pub end_ns: u64,
-    /// How it ended.
+    /// The way in which it ended.
     pub how: How,
     /// The status of its answer.
     pub status: Option<u16>,
@@ -169,12 +169,12 @@ pub struct Stretch {
     pub begin_ns: u64,
     /// Its end.
     pub end_ns: u64,
-    /// Whether it ended with a reply that somebody waited for.
+    /// `true` if it ended with a reply that somebody waited for.
     pub replied: bool,
 }
 
 impl Call {
-    /// Whether it went over gRPC.
+    /// Returns whether it went over gRPC.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
         self.method == "POST"

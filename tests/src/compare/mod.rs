@@ -21,7 +21,7 @@ use crate::truth::{TrueTask, TrueWaker, Truth};
 /// instructions.
 const LATE_MAX: u64 = 2;
 
-/// What the comparison depends on beside the two sides.
+/// Conditions of the comparison beside the two sides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     /// Losses are allowed if they are shown as gaps: then things may be missing, but never wrong.
@@ -192,7 +192,7 @@ impl Sides<'_> {
         }
     }
 
-    /// Who wakes a task, where the target says so.
+    /// Returns who wakes a task, where the target says so.
     fn wakers(&mut self, task: u64, by: &[TrueWaker]) {
         let wakes = self.seen.wakes.iter().filter(|wake| wake.task == task && wake.did != "found-complete");
         let wakes: Vec<_> = wakes.collect();

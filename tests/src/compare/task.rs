@@ -34,7 +34,7 @@ impl Sides<'_> {
         }
     }
 
-    /// Whether the name is one of the last kind, and may be.
+    /// Returns whether the name is one of the last kind, and may be.
     fn unnamed(&self, seen: &SeenTask) -> bool {
         self.rules.unnamed && seen.name.starts_with("task#")
     }
@@ -90,14 +90,14 @@ impl Sides<'_> {
         }
     }
 
-    /// Whether another thread was ending the task while its last poll seen began.
+    /// Returns whether another thread was ending the task while its last poll seen began.
     fn may_be_racing(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
         let last = self.seen.polls.get(&seen.task).and_then(|polls| polls.last());
         last.is_some_and(|poll| self.races(truth, poll))
     }
 
-    /// The same where the thread was not running for a moment between the look at the task's state and that at the
-    /// clock: what was seen as a start came later than the poll did, but not before the poll before it was over.
+    /// Returns whether another thread was ending it where the thread was not running for a moment between the look at
+    /// the task's state and that at the clock: what was seen as a start came later than the poll did, but not before the poll before it was over.
     fn may_be_late(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
         let polls = self.seen.polls.get(&seen.task).map_or(&[][..], Vec::as_slice);
         let Some((last, before)) = polls.split_last() else { return false };
@@ -119,7 +119,7 @@ impl Sides<'_> {
             }
             return;
         };
-        if end.how == "panicked" && self.caught_at_last(truth) {
+        if end.how == "panicked" && caught_at_last(truth) {
             self.result.caught_ends += 1;
         } else if self.rules.unseen_panics && truth.how == "panicked" && end.how == "completed" {
             self.result.unseen_panics += 1;
@@ -131,17 +131,17 @@ impl Sides<'_> {
         }
     }
 
-    fn caught_at_last(&self, truth: &TrueTask) -> bool {
-        let polls = truth.polls.unwrap_or(0) + truth.polls_before;
-        truth.how == "completed" && truth.caught.contains(&polls)
-    }
-
-    /// Whether the task was asked to end while it ran, which leaves open how it then did.
+    /// Returns whether the task was asked to end while it ran, which leaves open how it then did.
     fn may_be_aborted(&self, truth: &TrueTask, end: &SeenEnd) -> bool {
         let asked = truth.aborts.iter().any(|abort| abort.t0 <= end.time_ns);
         let shut = self.truth.shutdowns.iter().any(|&(t0, _)| t0 <= end.time_ns);
         end.how == "aborted-while-running" && truth.how != "panicked" && (asked || shut)
     }
+}
+
+fn caught_at_last(truth: &TrueTask) -> bool {
+    let polls = truth.polls.unwrap_or(0) + truth.polls_before;
+    truth.how == "completed" && truth.caught.contains(&polls)
 }
 
 fn overlaps(poll: &SeenPoll, t0: u64, t1: u64) -> bool {

@@ -23,7 +23,7 @@ pub(super) fn put_before(command: &mut Command, without: Option<&Feature>) {
     unsafe { command.pre_exec(move || install(calls)) };
 }
 
-/// What is looked at beside the calls that most features take.
+/// Returns what is looked at beside the calls that most features take.
 fn others(without: Option<&Feature>) -> [i64; 2] {
     match without {
         Some(Feature::Call(number, _)) => [*number; 2],

@@ -9,9 +9,9 @@ use super::Feature;
 pub(super) struct Request {
     /// Its number.
     pub(super) number: i64,
-    /// What the kernel has to have for it.
+    /// Features that the kernel has to have for it.
     pub(super) needs: BTreeSet<Feature>,
-    /// Where the verifier would say why.
+    /// The buffer in which the verifier would say why.
     pub(super) log: Option<Log>,
 }
 

@@ -8,12 +8,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use asyncscope_tests::agent;
 use asyncscope_tests::chain::{self, Lived, Service, compare::Bars, compare::compare, spans};
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Build};
 use libtest_mimic::{Arguments, Failed, Trial};
-use serde_json::Value;
 
 /// So many clients with an ID, so many without, and so many tries of each fault.
 const LOAD: [u64; 3] = [1800, 100, 10];
@@ -89,11 +88,9 @@ impl Run {
 /// Whether the agent says that it will see HTTP/2 in the program. Where not, it may miss what only HTTP/2
 /// tells.
 fn sees_http2(program: &Path) -> Result<bool> {
-    let inspection = agent::run(["inspect".as_ref(), "--json".as_ref(), program.as_os_str()])?;
-    let inspection: Value = serde_json::from_str(&inspection.stdout.concat())?;
-    let abilities = inspection["abilities"].as_array().context("no abilities")?;
-    let http2 = abilities.iter().find(|ability| ability["what"] == "http2");
-    Ok(http2.context("nothing said of HTTP/2")?["works"] == "yes")
+    let abilities = Inspection::of(program, &[])?.abilities;
+    let http2 = abilities.iter().find(|ability| ability.what == "http2");
+    Ok(http2.context("nothing said of HTTP/2")?.works == "yes")
 }
 
 /// What the agents claim is what the services lived.

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use asyncscope_tests::agent::{self, Agent};
+use asyncscope_tests::agent::Agent;
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::target::Target;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
@@ -58,9 +59,7 @@ fn forget(binary: &Path) -> Result<()> {
 
 /// What `inspect` says of it.
 fn observed(pid: &str) -> Result<Option<serde_json::Value>> {
-    let said = agent::run(["inspect", "--json", pid])?.stdout.join("\n");
-    let inspection: serde_json::Value = serde_json::from_str(&said).context("inspect says no JSON")?;
-    Ok(Some(inspection["current_task"].clone()).filter(|found| !found.is_null()))
+    Ok(Inspection::of(pid, &[])?.current_task)
 }
 
 /// How far below `%fs` tokio's context starts and ends.

@@ -1,13 +1,11 @@
 //! Without symbols the same hooks are found as with them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope_tests::agent;
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::paths::{self, Scratch};
-use serde_json::Value;
 
 use crate::Test;
 
@@ -19,12 +17,11 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 fn hooks() -> Result<()> {
     let scratch = Scratch::new()?;
     let (with, without) = both(&scratch)?;
-    let found = |of: &Value| -> Result<BTreeSet<(String, u64)>> {
-        let hooks = of["hooks"].as_array().context("no hooks")?.iter();
-        let placed = hooks.filter_map(|hook| Some((hook["sees"].as_str()?.to_owned(), hook["address"].as_u64()?)));
-        Ok(placed.filter(|(sees, _)| sees != "panic" && sees != "turn").collect())
+    let found = |of: &Inspection| -> BTreeSet<(String, u64)> {
+        let placed = of.hooks.iter().filter_map(|hook| Some((hook.sees.clone(), hook.address?)));
+        placed.filter(|(sees, _)| sees != "panic" && sees != "turn").collect()
     };
-    let (with, without) = (found(&with)?, found(&without)?);
+    let (with, without) = (found(&with), found(&without));
     let differ: Vec<_> = with.symmetric_difference(&without).collect();
     ensure!(with.len() > 100 && differ.is_empty(), "{} hooks with symbols; not in both: {differ:?}", with.len());
     Ok(())
@@ -35,29 +32,19 @@ fn names() -> Result<()> {
     let scratch = Scratch::new()?;
     let (with, without) = both(&scratch)?;
     let unstripped = paths::truth()?;
-    let given = inspect(&scratch.file("stripped"), &["--debug-file".as_ref(), unstripped.as_os_str()])?;
-    let names = |of: &Value| -> Vec<Value> {
-        of["types"].as_array().into_iter().flatten().map(|ty| ty["name"].clone()).collect()
-    };
+    let given = Inspection::with_debug_file(&scratch.file("stripped"), Some(&unstripped))?;
+    let names = |of: &Inspection| -> Vec<Option<String>> { of.types.iter().map(|ty| ty.name.clone()).collect() };
     ensure!(names(&given) == names(&with), "{:?} differ from {:?}", names(&given), names(&with));
-    let runtime = |of: &Value| -> Vec<Value> {
-        let types = of["types"].as_array().into_iter().flatten();
-        types.filter(|ty| ty["runtime"] == true).map(|ty| ty["vtable"].clone()).collect()
-    };
+    let runtime =
+        |of: &Inspection| -> Vec<u64> { of.types.iter().filter(|ty| ty.runtime).map(|ty| ty.vtable).collect() };
     ensure!(!runtime(&with).is_empty() && runtime(&with) == runtime(&without), "{:?}", runtime(&without));
     Ok(())
 }
 
 /// What is found in the truth program with its symbols, and without.
-fn both(scratch: &Scratch) -> Result<(Value, Value)> {
+fn both(scratch: &Scratch) -> Result<(Inspection, Inspection)> {
     let (unstripped, stripped) = (paths::truth()?, scratch.file("stripped"));
     let status = Command::new("strip").arg("--strip-all").arg("-o").arg(&stripped).arg(&unstripped).status();
     ensure!(status.context("no strip")?.success(), "strip failed");
-    Ok((inspect(&unstripped, &[])?, inspect(&stripped, &[])?))
-}
-
-fn inspect(file: &Path, options: &[&std::ffi::OsStr]) -> Result<Value> {
-    let args = ["inspect".as_ref(), "--json".as_ref(), file.as_os_str()];
-    let said = agent::run(args.into_iter().chain(options.iter().copied()))?;
-    serde_json::from_str(&said.stdout.join("\n")).context("inspect says no JSON")
+    Ok((Inspection::of(&unstripped, &[])?, Inspection::of(&stripped, &[])?))
 }

@@ -88,7 +88,7 @@ pub(super) enum Command {
     Doctor,
 }
 
-/// Where names come from.
+/// The sources of names.
 #[derive(Args, Debug)]
 pub(super) struct NameArguments {
     /// The target's executable as it was before it was stripped, its separate debug file, or a directory
@@ -103,7 +103,7 @@ impl NameArguments {
     }
 }
 
-/// What attach and run share.
+/// The options that attach and run share.
 #[derive(Args, Debug)]
 pub(super) struct LiveArguments {
     /// How long to watch, such as 10s or 500ms; outputs are written then
@@ -146,7 +146,7 @@ pub(super) struct LiveArguments {
     empty_programs: bool,
 }
 
-/// How a target is watched.
+/// The way in which a target is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
     /// Every poll, wake and spawn
@@ -159,7 +159,7 @@ pub(super) enum Mode {
 const FREQUENCY: u32 = 99;
 const FREQUENCY_MAX: i64 = 10_000;
 
-/// What is recorded of HTTP.
+/// The options about HTTP.
 #[derive(Args, Debug)]
 pub(super) struct HttpArguments {
     /// A header whose values name requests; may be given several times [default: traceparent,
@@ -205,13 +205,13 @@ impl HttpArguments {
 const DEFAULT_HEADERS: [&str; 4] = ["traceparent", "x-correlation-id", "x-request-id", "b3"];
 
 impl Command {
-    /// Why the arguments do not fit together, in a sentence, where they do not.
+    /// Says why the arguments do not fit together, where they do not.
     pub(super) fn contradiction(&self) -> Option<String> {
         let (Self::Attach { live, .. } | Self::Run { live, .. }) = self else { return None };
         live.contradiction()
     }
 
-    /// Whether the probes' own diagnostics are wanted.
+    /// Returns `true` if the probes' own diagnostics are wanted.
     pub(super) fn logs_probe(&self) -> bool {
         matches!(self, Self::Attach { live, .. } | Self::Run { live, .. } if live.probe_log)
     }
@@ -236,7 +236,7 @@ impl LiveArguments {
         })
     }
 
-    /// What each option needs to be watched, by the option's name.
+    /// Returns what each option needs to be watched, by the option's name.
     fn needs(&self) -> Vec<(String, Need)> {
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_lines = self.outputs.asked(Extra::LogLines).map(|option| (format!("--{option}"), Need::Polls));

@@ -112,7 +112,9 @@ fn an_output_is_a_file_and_a_row() {
     let modules =
         table.split("::write").filter_map(|before| before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next());
     for module in modules.filter(|module| !module.is_empty()) {
-        let entered = [format!("mod {module};"), format!("{module}::write(")];
-        assert_eq!(places(&[VIEW], &entered), [format!("{VIEW}/formats.rs"), format!("{VIEW}/lib.rs")], "{module}");
+        let mut entered = places(&[VIEW], &[format!("mod {module};"), format!("{module}::write(")]);
+        // A dump is none of these outputs: it reads the target's memory, and has a command of its own.
+        entered.retain(|place| !place.starts_with(&format!("{VIEW}/dump/")));
+        assert_eq!(entered, [format!("{VIEW}/formats.rs"), format!("{VIEW}/lib.rs")], "{module}");
     }
 }

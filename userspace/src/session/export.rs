@@ -7,23 +7,24 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
-use asyncscope_model::{Graph, Noted};
+use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 use asyncscope_view::otlp::{self, Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 
-/// How long after a task's end its span is made, or it leaves: what other threads still have to say of it has come by then.
+/// The time from a task's end until its span is made, or it leaves: what other threads still have to say of it has
+/// come by then.
 pub(super) const HOLD_NS: u64 = 300_000_000;
-/// How long an interrupted exporter may take to say how far it came.
+/// The time that an interrupted exporter may take to say how far it came.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// What the user asked for.
+/// The outputs that the user asked for.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
     /// The address; `-` is standard output, and nothing what the environment says.
     pub to: Option<String>,
-    /// Which spans.
+    /// The spans to be sent.
     pub options: SpanOptions,
-    /// What is long enough to be told.
+    /// The shortest wait, poll or delay that becomes a span or an event.
     pub min_span: Duration,
 }
 
@@ -52,7 +53,7 @@ struct SpanEmitter {
     missed: u64,
 }
 
-/// What to do without room in the queue.
+/// The choice where the queue has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// Drop and count: a target is being watched.
@@ -81,9 +82,9 @@ fn environment(name: &str) -> Option<String> {
 }
 
 impl Ready {
-    /// What the graph has to note.
-    pub(super) fn noted(&self) -> Noted {
-        Noted { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
+    /// Returns what the graph has to note.
+    pub(super) fn noted(&self) -> SpanDetail {
+        SpanDetail { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
     }
 
     pub(super) fn start(self, facts: &Facts) -> Result<Export> {
@@ -120,7 +121,7 @@ impl Export {
             Full::Wait => exporter.put(span),
         });
         if forget {
-            graph.let_go(&batch.tasks);
+            graph.evict(&batch.tasks);
         }
     }
 

@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 
-use asyncscope_model::{Graph, Noted};
+use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 
-/// How long after a task's end it leaves: what other threads still have to say of it has come by then.
+/// The time from a task's end until it leaves: what other threads still have to say of it has come by then.
 pub(super) const HOLD_NS: u64 = 300_000_000;
 
-/// What the user cannot ask for.
+/// Options that nobody can ask for.
 #[derive(Clone, Debug)]
 pub enum ExportOptions {}
 
@@ -21,7 +21,7 @@ pub(super) enum Ready {}
 #[derive(Debug)]
 pub(super) enum Export {}
 
-/// What to do without room in the queue.
+/// The choice where the queue has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// Drop and count.
@@ -41,7 +41,7 @@ impl ExportOptions {
 }
 
 impl Ready {
-    pub(super) fn noted(&self) -> Noted {
+    pub(super) fn noted(&self) -> SpanDetail {
         match *self {}
     }
 

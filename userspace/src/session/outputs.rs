@@ -23,7 +23,7 @@ const FOR_OWNER: u32 = 0o600;
 /// The mode of other new files, less the umask.
 const FOR_ALL: u32 = 0o666;
 
-/// What the user asked for.
+/// The outputs that the user asked for.
 #[derive(Clone, Debug, Default)]
 pub struct OutputOptions {
     /// A recording.
@@ -32,7 +32,7 @@ pub struct OutputOptions {
     pub formats: Vec<(&'static Format, Option<PathBuf>)>,
     /// Spans.
     pub otlp: Option<export::ExportOptions>,
-    /// What outputs show, and of what.
+    /// The options that several outputs have in common.
     pub view: ViewOptions,
 }
 
@@ -42,7 +42,7 @@ pub struct OutputFile {
     path: PathBuf,
     /// `None`: standard output.
     file: Option<File>,
-    /// Whether the file is new, and to be removed if nothing gets written.
+    /// `true` if the file is new, and to be removed if nothing gets written.
     created: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct Outputs {
     /// Spans.
     pub(super) otlp: Option<export::Ready>,
     view: ViewOptions,
-    /// What the options need, by their names.
+    /// The needs of the options, by their names.
     needs: Vec<(String, Need)>,
 }
 
@@ -98,7 +98,7 @@ impl OutputOptions {
         Ok(())
     }
 
-    /// What each option needs to have been recorded, by the option's name.
+    /// Returns what each option needs to have been recorded, by the option's name.
     #[must_use]
     pub fn needs(&self) -> Vec<(String, Need)> {
         let of_formats = self.formats.iter().filter_map(|(format, _)| Some((named(format), format.needs?)));

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{export::Full, outputs::OutputOptions};
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::recording::Reader;
 use asyncscope_view::lost::{self, Lost};
 
@@ -37,9 +37,9 @@ pub fn report(recording: &Path, wanted: &OutputOptions) -> Result<()> {
     outputs.fit(reader.facts())?;
     let export = outputs.otlp.take();
     let noted = export.as_ref().map(|ready| ready.noted());
-    let setup = Setup::from(reader.facts()).with_detail(outputs.detail(reader.facts())).with_notes(noted);
+    let setup = Config::from(reader.facts()).with_detail(outputs.detail(reader.facts())).with_span_detail(noted);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
-    let mut graph = Graph::new(&setup.with_printed(outputs.tell_lines().then_some(LINES_MAX)));
+    let mut graph = Graph::new(&setup.with_log_lines(outputs.tell_lines().then_some(LINES_MAX)));
     let mut last_ns = reader.facts().armed.monotonic_ns;
     let mut export = export.map(|ready| ready.start(reader.facts())).transpose()?;
     if let Some(export) = &export {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use asyncscope_discovery::{addr::ElfAddr, debug::DebugFile, discover, elf::Elf, layout, vtables::Vtable};
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::{
     chain,
     event::{decode::decode, encode::encode},
@@ -89,7 +89,7 @@ pub(crate) fn recording(bytes: &[u8]) {
     let _ = recording::read(bytes, &mut |_| {});
     let mended = mended(bytes);
     let Ok(reader) = Reader::new(&*mended) else { return };
-    let mut graph = Graph::new(&Setup::from(reader.facts()).with_printed(Some(1 << 20)));
+    let mut graph = Graph::new(&Config::from(reader.facts()).with_log_lines(Some(1 << 20)));
     let whole = reader.read(&mut |event| graph.apply(&event));
     graph.finish(whole.end_ns.unwrap_or_default());
     let _ = whole.trouble();

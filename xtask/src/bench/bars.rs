@@ -6,9 +6,9 @@ use super::stats::median;
 use super::table::{over_floor, over_nothing};
 use super::variant::Variant;
 
-/// What tracing may add, in times of what empty programs at the same instructions add.
+/// The most that tracing may add, in times of what empty programs at the same instructions add.
 const TRACE_OVER_FLOOR: f64 = 1.15;
-/// What a sampled target may cost, in times of one with nothing attached.
+/// The most that a sampled target may cost, in times of one with nothing attached.
 const SAMPLE_OVER_NOTHING: f64 = 1.01;
 
 /// A table: a line for each bar, a column for each service.

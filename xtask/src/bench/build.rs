@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::process::{cargo, root, run};
 use crate::test::PLAIN_RELEASE;
 
-/// How a service is built.
+/// The way in which a service is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Build {
     /// As it is.
@@ -24,7 +24,7 @@ const LOAD: &str = "bench-load";
 const SINK: &str = "bench-sink";
 
 impl Build {
-    /// Where its services' files are.
+    /// Returns where its services' files are.
     pub(super) fn folder(self) -> PathBuf {
         let name = match self {
             Self::Plain => "plain",
@@ -60,7 +60,7 @@ impl Build {
     }
 }
 
-/// Where the files of a second program are, of the same content.
+/// Returns where the files of a second program are, of the same content.
 pub(super) fn other_files() -> PathBuf {
     folder().join("other")
 }
@@ -80,7 +80,7 @@ pub(super) fn sink_program() -> PathBuf {
     folder().join(SINK)
 }
 
-/// Where all that is measured, and what comes of it, is.
+/// Returns where all that is measured, and what comes of it, is.
 pub(super) fn folder() -> PathBuf {
     root().join("target/bench")
 }

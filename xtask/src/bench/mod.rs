@@ -33,10 +33,10 @@ use variant::Variant;
 /// Options of `bench`. With none that leaves something out, the figures go into the documents.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How often each variant has its turn
+    /// The number of turns of each variant
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// How long each stretch is, in milliseconds
+    /// The length of each stretch, in milliseconds
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     stretch_ms: u64,
     /// Only this service, or these

@@ -7,7 +7,7 @@ use super::table::over_nothing;
 use super::variant::Variant;
 
 const WIDTH: f64 = 760.0;
-/// Where bars begin, and where the longest ends.
+/// The places where bars begin, and where the longest ends.
 const BARS: (f64, f64) = (210.0, 620.0);
 const ROW: f64 = 22.0;
 const HEAD: f64 = 52.0;
@@ -35,7 +35,7 @@ pub(super) fn plot(plan: &Plan, measured: &Measured) -> String {
     )
 }
 
-/// Where the next one begins.
+/// Returns where the next one begins.
 fn panel(body: &mut String, top: f64, title: &str, rows: &[(Variant, Spread)]) -> f64 {
     let most = rows.iter().map(|(_, spread)| spread.most).fold(1.0, f64::max);
     let (step, last) = ticks(most - 1.0);

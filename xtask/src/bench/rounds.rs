@@ -18,13 +18,13 @@ use super::variant::Variant;
 /// Load before the first stretch that counts, and after each attach.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What is measured.
+/// All that is measured.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) services: Vec<Service>,
     pub(super) variants: Vec<Variant>,
     pub(super) rounds: usize,
-    /// Whether a neighbour is measured, too.
+    /// `true` if a neighbour is measured, too.
     pub(super) neighbour: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Pair {
     pub(super) tool_us: f64,
 }
 
-/// Whose CPU time it is.
+/// The owner of CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Whose {
     /// The watched service's.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use asyncscope_tests::process::Running;
 use serde::Deserialize;
 
 use super::clock::cpu_time;
 use super::cpus::Half;
 use super::load::{Load, Told};
-use crate::child::Running;
 
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 /// Tasks in each request of the storm.
 const STORM: u32 = 256;
 const CONNECTIONS: u32 = 8;
@@ -31,14 +31,14 @@ pub(super) enum Service {
     Storm,
 }
 
-/// What a service needs around it.
+/// The surroundings of a service.
 #[derive(Debug)]
 pub(super) struct Around {
     /// A folder for what is written meanwhile.
     pub(super) scratch: PathBuf,
-    /// Where spans go, where they are built in.
+    /// The backend of spans, where they are built in.
     pub(super) spans_to: String,
-    /// How long a stretch is.
+    /// The length of a stretch.
     pub(super) stretch: Duration,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Loaded {
     load: Load,
 }
 
-/// What a stretch of time showed.
+/// The figures of a stretch of time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stretch {
     /// The service's CPU time for each unit of work, in microseconds.
@@ -61,7 +61,7 @@ pub(super) struct Stretch {
     pub(super) p50_us: f64,
     /// The 99th percentile of the latency, in microseconds.
     pub(super) p99_us: f64,
-    /// How many units.
+    /// The number of units.
     pub(super) units: f64,
 }
 
@@ -83,7 +83,7 @@ impl Service {
         }
     }
 
-    /// What it does, in the document.
+    /// Returns what it does, in the document.
     pub(super) fn heading(self) -> &'static str {
         match self {
             Self::Hello => "Hello world: a request is little else than polls and system calls",
@@ -93,7 +93,7 @@ impl Service {
         }
     }
 
-    /// What the CPU time is divided by.
+    /// Returns what the CPU time is divided by.
     pub(super) fn unit(self) -> &'static str {
         match self {
             Self::Hello | Self::Demo => "request",
@@ -120,7 +120,7 @@ impl Service {
         }
     }
 
-    /// How many units of work there were, and the latencies' median and 99th percentile, in microseconds.
+    /// Returns how many units of work there were, and the latencies' median and 99th percentile, in microseconds.
     fn work(self, told: &Told) -> Result<(f64, f64, f64)> {
         let requests = told.requests as f64;
         match self {
@@ -142,7 +142,7 @@ impl Loaded {
         let told = around.scratch.join("service.txt");
         let mut command = Half::Measured.command(folder.join(program));
         command.args(arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", &around.spans_to);
-        let mut running = Running::start(command.stdout(File::create(&told)?))?;
+        let mut running = Running::start_unread(command.stdout(File::create(&told)?))?;
         let listening = || {
             let told = fs::read_to_string(&told).ok()?;
             let line = told.lines().next().filter(|_| told.ends_with('\n'))?;

@@ -78,7 +78,7 @@ pub(super) fn over_nothing(pairs: &[Pair]) -> Spread {
     Spread::of(pairs.iter().map(|pair| pair.with.cpu_us / pair.without.cpu_us))
 }
 
-/// What the variant adds to the target's CPU time, in times of what the floor adds in the same round.
+/// Returns what the variant adds to the target's CPU time, in times of what the floor adds in the same round.
 pub(super) fn over_floor(measured: &Measured, whose: Whose, variant: Variant) -> Option<Spread> {
     let added = |pair: &Pair| pair.with.cpu_us - pair.without.cpu_us;
     let (floor, pairs) = (measured.get(&(whose, Variant::Floor))?, measured.get(&(whose, variant))?);

@@ -8,17 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use asyncscope_tests::inspection::Inspection;
+use asyncscope_tests::process::Running;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
-use serde::Deserialize;
 
 use super::build;
 use super::clock::cpu_time;
 use super::cpus::Half;
 use super::variant::Variant;
-use crate::child::Running;
-use crate::process::output;
 
-const ATTACH_MAX: Duration = Duration::from_secs(120);
+const ATTACH_MAX: Duration = Duration::from_mins(2);
+/// Other profilers write out what they have kept.
+const DETACH_MAX: Duration = Duration::from_mins(10);
 /// perf does not say when it is ready.
 const PERF_STARTS: Duration = Duration::from_millis(500);
 
@@ -26,7 +27,7 @@ const PERF_STARTS: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Tool {
     running: Running,
-    /// Where it says what went wrong.
+    /// The file in which it says what went wrong.
     told: PathBuf,
 }
 
@@ -61,7 +62,7 @@ impl Tool {
         let file = File::create(&told)?;
         // bpftrace says there that it is ready.
         let out = if ready == Some(READY) { file.try_clone()?.into() } else { Stdio::null() };
-        let mut running = Running::start(command.stdout(out).stderr(file))?;
+        let mut running = Running::start_unread(command.stdout(out).stderr(file))?;
         let Some(ready) = ready else {
             thread::sleep(PERF_STARTS);
             return Ok(Self { running, told });
@@ -84,7 +85,7 @@ impl Tool {
 
     /// Ends it as Ctrl-C does, and waits until its hooks are gone.
     pub(super) fn detach(self) -> Result<()> {
-        let status = self.running.interrupt()?;
+        let status = self.running.interrupt(DETACH_MAX)?;
         let told = fs::read_to_string(&self.told).unwrap_or_default();
         // perf ends by the signal that it was sent.
         ensure!(status.code().is_none_or(|code| code == 0), "the tool failed: {status}: {told}");
@@ -106,37 +107,20 @@ fn perf(pid: u32, scratch: &Path) -> Command {
     command
 }
 
-/// What bpftrace's script says when all its probes are in place.
+/// The word of bpftrace's script when all its probes are in place.
 const READY: &str = "counting";
-/// What asyncscope says then.
+/// The words of asyncscope when all its hooks are in place.
 const ARMED: &str = "hooks armed";
-
-#[derive(Debug, Deserialize)]
-struct Inspection {
-    /// The files that hooks are in: the executable first.
-    images: Vec<PathBuf>,
-    hooks: Vec<Hook>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Hook {
-    sees: String,
-    /// `None` where the hook is missing.
-    address: Option<u64>,
-    /// Its place among the images.
-    image: usize,
-}
 
 /// Counts how often each of the functions is called in which `attach` has hooks. It can place no probe inside of a
 /// function, and in one only that has a symbol.
 fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
-    let told = output(Command::new(build::agent()).args(["inspect", "--json", &pid.to_string()]))?;
-    let found: Inspection = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
+    let found = Inspection::of(pid.to_string(), &[])?;
     let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
     let mut hooks: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
-    for Hook { sees, address, image } in &found.hooks {
-        let Some(address) = address.filter(|_| sees != "logs") else { continue };
-        let library = found.images.get(*image).filter(|_| *image > 0);
+    for hook in &found.hooks {
+        let Some(address) = hook.address.filter(|_| hook.sees != "logs") else { continue };
+        let library = found.images.get(hook.image).filter(|_| hook.image > 0);
         hooks.entry(library.unwrap_or(&executable).clone()).or_default().push(address);
     }
     let mut probes = Vec::new();
@@ -152,7 +136,7 @@ fn bpftrace(pid: u32, scratch: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Where the functions begin that these addresses are in.
+/// Returns where the functions begin that these addresses are in.
 fn entries(file: &[u8], addresses: &[u64]) -> Result<BTreeSet<u64>> {
     let file = object::File::parse(file)?;
     let symbols = file.symbols().chain(file.dynamic_symbols());

@@ -38,12 +38,12 @@ impl Variant {
         }
     }
 
-    /// How it is built in, if it is: then it cannot be attached.
+    /// Returns how it is built in, if it is: then it cannot be attached.
     pub(super) fn built_in(self) -> Option<Build> {
         Some(self.build()).filter(|build| *build != Build::Plain)
     }
 
-    /// How the service is built for it.
+    /// Returns how the service is built for it.
     pub(super) fn build(self) -> Build {
         match self {
             Self::Floor | Self::Trace | Self::Sample | Self::Bpftrace | Self::Perf => Build::Plain,

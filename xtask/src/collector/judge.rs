@@ -15,7 +15,7 @@ use crate::demo::Service;
 
 /// Programs that print their truth: their spans have links, exceptions, errors.
 const SCENARIOS: [&str; 5] = ["multi_thread", "panics", "aborts", "blocking", "local_set"];
-/// How long the demo service is under load.
+/// The time that the demo service is under load.
 const LOAD: Duration = Duration::from_secs(2);
 /// Both of OTLP's protocols, as its environment variables call them.
 const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
@@ -44,7 +44,7 @@ pub(super) fn run(program: &Path) -> Result<()> {
     reports(program, "demo service", &record, "requests", &told)
 }
 
-/// What it accepts means something only if it looks at what it gets.
+/// Checks that it looks at what it gets: only then does it mean something what it accepts.
 fn refuses_what_is_no_protobuf(program: &Path) -> Result<()> {
     let collector = Otelcol::start(program)?;
     let answer = collector.post(b"no protobuf")?;
@@ -82,7 +82,7 @@ fn attach(pid: u32, record: &Path, to: Option<(&Otelcol, &str)>) -> Result<Agent
     Agent::start_with(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)], args)
 }
 
-/// What the recording tells as OTLP/JSON, as the collector would print it.
+/// Returns what the recording tells as OTLP/JSON, as the collector would print it.
 fn lines(record: &Path, traces: &str) -> Result<Printed> {
     let record = record.display().to_string();
     let report = agent::run(["report", &record, "--traces", traces, "--otlp", "-"])?;

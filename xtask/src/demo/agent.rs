@@ -5,12 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use asyncscope_tests::paths;
 
-use crate::process::{root, run};
+use crate::process::run;
 
 const WEIGHTS: [&str; 3] = ["busy", "wait", "wall"];
 
-/// What comes of it.
+/// The files that come of it.
 #[derive(Debug)]
 pub(super) struct Files {
     flamegraph: PathBuf,
@@ -56,7 +57,7 @@ impl Files {
 
 /// Watches the process for so long.
 pub(super) fn attach(pid: u32, time: Duration, files: &Files) -> Result<()> {
-    run(asyncscope()
+    run(asyncscope()?
         .args(["attach", &pid.to_string(), "--duration", &format!("{}s", time.as_secs())])
         .args(["--weight", "busy", "--flamegraph"])
         .arg(&files.flamegraph)
@@ -66,18 +67,18 @@ pub(super) fn attach(pid: u32, time: Duration, files: &Files) -> Result<()> {
 
 /// Makes everything else from the recording, and prints its summary.
 pub(super) fn report(files: &Files) -> Result<()> {
-    let report = || {
-        let mut report = asyncscope();
+    let report = || -> Result<Command> {
+        let mut report = asyncscope()?;
         report.arg("report").arg(&files.recording);
-        report
+        Ok(report)
     };
     for ByWeight { weight, svg, folded } in &files.by_weight {
-        run(report().args(["--weight", weight, "--flamegraph"]).arg(svg).arg("--folded").arg(folded))?;
+        run(report()?.args(["--weight", weight, "--flamegraph"]).arg(svg).arg("--folded").arg(folded))?;
     }
-    run(report().arg("--json").arg(&files.json))?;
-    run(&mut report())
+    run(report()?.arg("--json").arg(&files.json))?;
+    run(&mut report()?)
 }
 
-fn asyncscope() -> Command {
-    Command::new(root().join("target/release/asyncscope"))
+fn asyncscope() -> Result<Command> {
+    Ok(Command::new(paths::agent()?))
 }

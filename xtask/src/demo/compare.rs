@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use asyncscope_tests::seen::{Actor, Seen, SeenTask};
 
-use super::truth::{Lived, Parent, Seen, SeenTask};
+use super::truth::Lived;
 
-/// What the two may differ by, in percent of the truth.
+/// The most that the two may differ by, in percent of the truth.
 pub(super) const TOLERANCE_PERCENT: f64 = 5.0;
 
-/// What they may differ by for each task: a probe's own time, which the task's clock sees on the
+/// The most they may differ by for each task: a probe's own time, which the task's clock sees on the
 /// other side of the border between busy and waiting.
 pub(super) const TOLERANCE_NS: u64 = 10_000;
 
@@ -32,18 +33,18 @@ pub(super) struct Sums {
     pub(super) busy: Pair,
     pub(super) wait: Pair,
     pub(super) polls: Pair,
-    /// What asyncscope calls a task whose name does not have the function's in it.
+    /// asyncscope's name of a task whose name does not have the function's in it.
     pub(super) misnamed: Option<String>,
 }
 
-/// The same sum by both accounts.
+/// A sum by both accounts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pair {
     pub(super) lived: u64,
     pub(super) seen: u64,
 }
 
-/// How often asyncscope named the parent that the task names.
+/// The number of times that asyncscope named the parent that the task names.
 #[derive(Debug, Default)]
 pub(super) struct Parents {
     pub(super) right: u64,
@@ -55,24 +56,23 @@ pub(super) struct Parents {
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Comparison {
     let mut comparison = Comparison::default();
     for lived in lived.iter().filter(|lived| !lived.awaited) {
-        match seen.whole(lived.id) {
+        match whole(seen, lived.id) {
             Some(seen) => comparison.add(lived, seen),
-            None => comparison.missed += u64::from(seen.spans(lived)),
+            None => comparison.missed += u64::from(spans(seen, lived)),
         }
     }
     comparison
 }
 
-impl Seen {
-    /// The task, if both its ends were seen.
-    pub(super) fn whole(&self, id: u64) -> Option<&SeenTask> {
-        self.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
-    }
+/// Returns the task, if both its ends were seen.
+pub(super) fn whole(seen: &Seen, id: u64) -> Option<&SeenTask> {
+    seen.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
+}
 
-    /// Whether the task lived wholly while asyncscope watched.
-    fn spans(&self, lived: &Lived) -> bool {
-        lived.spawned_ns >= self.armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= self.end_ns
-    }
+/// Tells whether the task lived wholly while asyncscope watched.
+fn spans(seen: &Seen, lived: &Lived) -> bool {
+    let (armed_ns, end_ns) = seen.recording.watched().into_inner();
+    lived.spawned_ns >= armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= end_ns
 }
 
 impl Comparison {
@@ -84,12 +84,12 @@ impl Comparison {
         sums.wait.add(lived.wait_ns(), seen.ready_ns.saturating_add(seen.waiting_ns));
         sums.polls.add(lived.polls, seen.polls);
         let function = lived.r#type.rsplit("::").next().unwrap_or_default();
-        if !seen.r#type.contains(function) {
-            sums.misnamed = Some(seen.r#type.clone());
+        if !seen.name.contains(function) {
+            sums.misnamed = Some(seen.name.clone());
         }
     }
 
-    /// Whether asyncscope told the truth.
+    /// Checks that asyncscope told the truth.
     ///
     /// # Errors
     /// Where it did not, with the first thing that was wrong.
@@ -113,7 +113,7 @@ impl Pair {
         self.seen = self.seen.saturating_add(seen);
     }
 
-    /// How far `seen` is from `lived`, in percent of `lived`.
+    /// Returns how far `seen` is from `lived`, in percent of `lived`.
     #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
     pub(super) fn percent(self) -> f64 {
         let difference = self.seen as f64 - self.lived as f64;
@@ -129,9 +129,9 @@ impl Pair {
 impl Parents {
     fn add(&mut self, lived: &Lived, seen: &SeenTask) {
         match (&seen.parent, lived.parent) {
-            (Parent::Unknown(_), _) => self.unknown += 1,
-            (Parent::Task(seen), Some(lived)) if *seen == lived => self.right += 1,
-            (Parent::Root(_), None) => self.right += 1,
+            (Actor::Unknown(_), _) => self.unknown += 1,
+            (Actor::Task(seen), Some(lived)) if *seen == lived => self.right += 1,
+            (Actor::Root(_), None) => self.right += 1,
             _ => self.wrong += 1,
         }
     }

@@ -1,4 +1,4 @@
-use serde::de::IgnoredAny;
+use asyncscope_tests::seen::{Armed, Recording, Root, SeenEnd};
 
 use super::*;
 
@@ -20,22 +20,29 @@ fn lived() -> Lived {
 fn seen() -> SeenTask {
     SeenTask {
         task: 7,
-        r#type: "svc::fetch::{closure}".into(),
-        parent: Parent::Task(3),
+        name: "svc::fetch::{closure}".into(),
+        parent: Actor::Task(3),
         born_ns: Some(2_000 * MS),
-        end: Some(IgnoredAny),
+        end: Some(SeenEnd { time_ns: 2_010 * MS, how: "completed".into() }),
         polls: 2,
         busy_ns: 4 * MS,
         ready_ns: MS,
         waiting_ns: 5 * MS,
+        ..SeenTask::default()
     }
+}
+
+fn watched(task: SeenTask) -> Seen {
+    let armed = Armed { monotonic_ns: 1_000 * MS, ..Armed::default() };
+    let recording = Recording { armed, end_ns: 6_000 * MS, ..Recording::default() };
+    Seen { recording, tasks: [(task.task, task)].into(), ..Seen::default() }
 }
 
 /// Whether the verdict on a task that asyncscope saw so is, or is not, good.
 fn check(change: impl FnOnce(&mut SeenTask), good: bool) {
     let mut task = seen();
     change(&mut task);
-    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(task.task, task)].into(), ..Seen::default() };
+    let seen = watched(task);
     let comparison = compare(&[lived()], &seen);
     assert_eq!(comparison.verdict().is_ok(), good, "{comparison:?}");
 }
@@ -48,10 +55,10 @@ fn verdicts() {
     check(|task| task.waiting_ns = 4 * MS, false);
     check(|task| task.ready_ns = MS + TOLERANCE_NS, true);
     check(|task| task.polls = 3, false);
-    check(|task| task.parent = Parent::Task(4), false);
-    check(|task| task.parent = Parent::Root(IgnoredAny), false);
-    check(|task| task.parent = Parent::Unknown(IgnoredAny), true);
-    check(|task| task.r#type = "task#1f".into(), false);
+    check(|task| task.parent = Actor::Task(4), false);
+    check(|task| task.parent = Actor::Root(Root { thread: 1 }), false);
+    check(|task| task.parent = Actor::default(), true);
+    check(|task| task.name = "task#1f".into(), false);
     check(|task| task.task = 8, false);
     check(|task| task.end = None, false);
     check(|task| task.born_ns = None, false);
@@ -61,7 +68,7 @@ fn verdicts() {
 fn tasks_at_the_edges_may_be_missed() {
     let mut early = lived();
     early.spawned_ns = 1_050 * MS;
-    let seen = Seen { armed_ns: 1_000 * MS, end_ns: 6_000 * MS, tasks: [(7, seen())].into(), ..Seen::default() };
+    let seen = watched(seen());
     let other = Lived { id: 9, ..early };
     assert_eq!(compare(&[lived(), other.clone()], &seen).missed, 0);
     assert_eq!(compare(&[lived(), Lived { spawned_ns: 1_100 * MS, ..other }], &seen).missed, 1);

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use asyncscope_tests::seen::Seen;
 
 use crate::process::{cargo, is_root, root, run as execute};
 use agent::Files;
@@ -46,8 +47,8 @@ pub(crate) fn run() -> Result<()> {
     agent::report(&files)?;
     println!("\nthe load: {load}\nwhat the service says of its whole life:");
     told.iter().for_each(|line| println!("  {line}"));
-    let seen = truth::read_seen(&files.json)?;
-    let lived = truth::read_lived(&truth)?;
+    let seen = Seen::read(&files.json)?;
+    let lived = truth::read(&truth)?;
     let comparison = compare::compare(&lived, &seen);
     println!("\nthe tasks that asyncscope saw from spawn to end, against what they measured themselves:");
     print!("{comparison}");

@@ -4,20 +4,21 @@ use std::collections::HashSet;
 use std::fmt;
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::seen::{Seen, SeenAwait, SeenFrame};
 
-use super::compare::Pair;
-use super::truth::{Lived, Seen, SeenAwait, SeenFrame};
+use super::compare::{Pair, whole};
+use super::truth::Lived;
 
 /// The future that has a stopwatch.
 const TIMED: &str = "summary::build_response";
 
-/// What lies on the way from the handler to what it waits for, in this order.
+/// All that lies on the way from the handler to what it waits for, in this order.
 const WAY: [&str; 5] = ["summary::summary", TIMED, "join!", "summary::fetch_orders", "Sleep"];
 
 /// Both accounts of the waits inside [`TIMED`].
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// How often it was awaited to its end, in tasks that both accounts have whole.
+    /// The number of times it was awaited to its end, in tasks that both accounts have whole.
     times: u64,
     wait: Pair,
     /// A chain that goes the [`WAY`].
@@ -26,7 +27,7 @@ pub(super) struct Waits {
 
 /// Compares.
 pub(super) fn compare(lived: &[Lived], seen: &Seen) -> Waits {
-    let timed = || lived.iter().filter(|lived| lived.awaited && seen.whole(lived.id).is_some());
+    let timed = || lived.iter().filter(|lived| lived.awaited && whole(seen, lived.id).is_some());
     let tasks: HashSet<u64> = timed().map(|lived| lived.id).collect();
     let mut waits = Waits::default();
     for lived in timed() {
@@ -61,7 +62,7 @@ fn goes(path: &[SeenFrame]) -> bool {
 }
 
 impl Waits {
-    /// Whether asyncscope told the truth.
+    /// Checks that asyncscope told the truth.
     ///
     /// # Errors
     /// Where it did not.

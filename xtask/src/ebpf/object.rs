@@ -16,7 +16,7 @@ pub(super) struct Object {
     note: PathBuf,
 }
 
-/// What the note says.
+/// The content of the note.
 #[derive(Debug, PartialEq, Eq)]
 struct Note {
     /// The compiler's and the linker's own lines about their versions.

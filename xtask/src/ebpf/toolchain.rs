@@ -42,7 +42,7 @@ impl Toolchain {
         Ok(Self { rustc, version, sysroot, linker, linker_version })
     }
 
-    /// Where this compiler keeps the sources of `core`.
+    /// Returns where this compiler keeps the sources of `core`.
     pub(super) fn sources(&self) -> PathBuf {
         sources(&self.sysroot)
     }
@@ -59,7 +59,7 @@ pub(super) fn linker() -> Option<PathBuf> {
     if own.is_file() { Some(own) } else { on_path("bpf-linker") }
 }
 
-/// Where `setup-ebpf` installs what the distribution does not have.
+/// Returns where `setup-ebpf` installs what the distribution does not have.
 pub(super) fn folder() -> PathBuf {
     root().join("target/ebpf-toolchain")
 }

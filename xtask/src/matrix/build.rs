@@ -10,12 +10,12 @@ use asyncscope_tests::guests::TRUTH_NEEDS;
 use super::cell::Cell;
 use crate::process::{cargo, root, run as execute};
 
-/// What a cell is watched as.
+/// The program that a cell is watched as.
 #[derive(Debug)]
 pub(crate) struct Built {
     /// The program as it is shipped.
     pub(crate) program: PathBuf,
-    /// The same with its symbols, if it is shipped without.
+    /// The program with its symbols, if it is shipped without.
     pub(crate) unstripped: Option<PathBuf>,
 }
 

@@ -35,26 +35,26 @@ const BUILDS: [Build; 10] = [
 pub(crate) struct Tokio {
     /// Its exact version.
     pub(crate) version: &'static str,
-    /// Whether the truth program may use what is stable since 1.41.
+    /// `true` if the truth program may use what is stable since 1.41.
     pub(crate) since_1_41: bool,
 }
 
 /// A way to build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Build {
-    /// What it is called in the table.
+    /// Its name in the table.
     pub(crate) name: &'static str,
     /// cargo's profile.
     pub(crate) profile: &'static str,
     /// Lines of the manifest's profile section.
     pub(crate) settings: &'static str,
-    /// What it is built for. Always named, so that flags do not reach build scripts and macros.
+    /// The target that it is built for. Always named, so that flags do not reach build scripts and macros.
     pub(crate) target: &'static str,
     /// rustc's flags.
     pub(crate) flags: &'static [&'static str],
-    /// Whether panics unwind, so that a program that panics goes on.
+    /// `true` if panics unwind, so that a program that panics goes on.
     pub(crate) panics: bool,
-    /// Whether it is shipped without symbols; the file with them is kept.
+    /// `true` if it is shipped without symbols; the file with them is kept.
     pub(crate) stripped: bool,
 }
 
@@ -80,19 +80,19 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// What it is called.
+    /// Returns what it is called.
     pub(crate) fn name(&self) -> String {
         format!("{} {}", self.tokio.version, self.build.name)
     }
 
-    /// Whether it is one of the few that stand for all: without symbols, without optimisation, for size; of
+    /// Returns whether it is one of the few that stand for all: without symbols, without optimisation, for size; of
     /// the newest tokio and of the oldest.
     pub(crate) fn is_of_few(&self) -> bool {
         let few = [("1.54.1", "fat LTO"), ("1.28.2", "debug"), ("1.28.2", "fat LTO"), ("1.38.2", "opt-level=z")];
         few.iter().any(|(tokio, build)| self.tokio.version == *tokio && self.build.name.starts_with(build))
     }
 
-    /// The same as a file's name.
+    /// Returns its name as that of a file.
     pub(crate) fn folder(&self) -> String {
         let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '-' };
         self.name().chars().map(plain).collect()

@@ -3,7 +3,6 @@
 
 mod build;
 mod cell;
-mod inspection;
 mod table;
 mod trial;
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use asyncscope_tests::inspection::{Hook, Inspection};
 
 use super::cell;
-use super::inspection::Inspection;
 use super::trial::Outcome;
 use crate::process::output;
 
@@ -64,7 +64,7 @@ fn row(outcome: &Outcome) -> String {
 fn names(inspection: &Inspection) -> String {
     let (types, unnamed) = (inspection.types.len(), inspection.unnamed());
     match types - unnamed {
-        _ if !inspection.symbols => "by vtable; by symbol with `--debug-file`".to_owned(),
+        _ if inspection.symbols == 0 => "by vtable; by symbol with `--debug-file`".to_owned(),
         named if named == types => "by symbol".to_owned(),
         named => format!("{named} by symbol, {unnamed} by vtable"),
     }
@@ -75,9 +75,9 @@ fn percent(part: usize, of: usize) -> String {
     (part * 100).checked_div(of).map_or_else(|| "none".to_owned(), |percent| format!("{percent} %"))
 }
 
-/// What `inspect` misses, each once, and which trials differ.
+/// Returns what `inspect` misses, each once, and which trials differ.
 fn missing(outcome: &Outcome) -> String {
-    let hooks = outcome.inspection.missing.iter().map(|(sees, why)| format!("{sees}: {why}"));
+    let hooks = outcome.inspection.missing().map(Hook::reason);
     let panics = (outcome.unseen_panics > 0).then(|| format!("{} panics look like completions", outcome.unseen_panics));
     let trials = outcome.mistakes.iter().filter_map(|mistake| mistake.lines().next());
     let trials = trials.map(|trial| format!("**differs**: {trial}"));

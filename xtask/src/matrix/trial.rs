@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use asyncscope_tests::compare::{Comparison, Rules, compare};
+use asyncscope_tests::inspection::Inspection;
 use asyncscope_tests::kernel;
 use asyncscope_tests::scenarios;
 use asyncscope_tests::seen::{Actor, Seen};
@@ -14,22 +15,21 @@ use asyncscope_tests::truth::Truth;
 
 use super::build::Built;
 use super::cell::Cell;
-use super::inspection::Inspection;
 
 /// Those that are also run from the first instruction on: every way to spawn. What is found in the program
 /// is the same as when it is attached to.
 const RUN: [&str; 4] = ["multi_thread", "local_set", "blocking", "names"];
-/// How long each works.
+/// The time that each works.
 const SECONDS: &str = "0.2";
 
-/// What came of a cell.
+/// The outcome of a cell.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Which.
+    /// The cell.
     pub(crate) cell: Cell,
-    /// What `inspect` says.
+    /// The answer of `inspect`.
     pub(crate) inspection: Inspection,
-    /// How often it was watched.
+    /// The number of times it was watched.
     pub(crate) trials: usize,
     /// Tasks seen.
     pub(crate) tasks: usize,
@@ -62,13 +62,13 @@ impl fmt::Display for Outcome {
 /// Where `inspect` fails. A trial that fails is a mistake.
 pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
     let program = &built.program;
-    let inspection = Inspection::of(program, None)?;
+    let inspection = Inspection::of(program, &[])?;
     let rules = Rules {
         losses: false,
         threads: kernel::in_initial_pid_namespace(),
         unknown_parents: inspection.misses("spawn"),
-        untold_completions: !inspection.running_known,
-        unnamed: !inspection.symbols,
+        untold_completions: !inspection.running_known(),
+        unnamed: inspection.symbols == 0,
         unseen_panics: inspection.misses("panic"),
     };
     let mut outcome = Outcome {
@@ -100,12 +100,13 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// What differs between the names of a program, given the file with its symbols, and that file's own. Where only
-/// symbols tell, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
+/// Lists what differs between the names of a program, given the file with its symbols, and that file's own. Where
+/// only symbols tell, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
 /// future's own into these.
 fn names(program: &Path, unstripped: &Path) -> Result<Vec<String>> {
-    let (given, own) = (Inspection::of(program, Some(unstripped))?, Inspection::of(unstripped, None)?);
-    let differ: Vec<_> = own.types.iter().zip(&given.types).filter(|(own, given)| own != given).collect();
+    let (given, own) = (Inspection::with_debug_file(program, Some(unstripped))?, Inspection::of(unstripped, &[])?);
+    let differ: Vec<_> =
+        own.types.iter().zip(&given.types).filter(|(own, given)| own.called() != given.called()).collect();
     let (types, unnamed) = ((own.types.len(), given.types.len()), own.unnamed());
     let mistake = format!("names with --debug-file: {differ:?} of {types:?}, {unnamed} unnamed");
     let right = differ.is_empty() && types.0 == types.1 && unnamed * 10 <= types.0;

@@ -20,10 +20,10 @@ use crate::test::PLAIN_RELEASE;
 use load::Load;
 use verdict::Verdict;
 
-/// How often it is looked.
+/// The time between looks.
 const EVERY: Duration = Duration::from_secs(5);
 /// Within this the target gets ready, and ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Options of `soak`.
 #[derive(Debug, clap::Args)]
@@ -36,14 +36,14 @@ pub(crate) struct Options {
     rate: u64,
 }
 
-/// What is seen at one moment, and of the requests since the moment before.
+/// All that is seen at one moment, and of the requests since the moment before.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) agent: Holdings,
     pub(super) target: Holdings,
-    /// How long requests took that were answered since the last look, sorted.
+    /// The times of requests that were answered since the last look, sorted.
     pub(super) latencies: Vec<Duration>,
-    /// How many threads of the machine wanted a processor, on average over the minute before.
+    /// The number of the machine's threads that wanted a processor, on average over the minute before.
     pub(super) load: f64,
 }
 

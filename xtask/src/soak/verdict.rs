@@ -1,27 +1,26 @@
 //! Whether anything grew: the first part of the time, once all is warm, against the last.
 
 use std::fmt::{self, Write as _};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::json_lines;
 use serde::Deserialize;
 
 use super::Look;
 
 /// The parts that are compared, and what comes before: buffers are touched page by page, and pools fill.
 const PARTS: usize = 6;
-/// What a process may have more in the last part: what waits to be put in order depends on the machine.
+/// The most that a process may have grown: what waits to be put in order depends on the machine.
 const GROWTH_KIB: u64 = 8 << 10;
-/// How many times as long a request may take in the last part, beside [`LATENCY_SLACK`]. Other work on the machine
+/// The number of times as long a request may take in the last part, beside [`LATENCY_SLACK`]. Other work on the machine
 /// lengthens requests as well: what is compared are the quietest moments, which it spares, and which anything that
 /// grows does not.
 const LATENCY_TIMES: u32 = 2;
 const LATENCY_SLACK: Duration = Duration::from_micros(500);
 
-/// What one part of the time was like.
+/// The figures of one part of the time.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     agent_kib: u64,
@@ -36,7 +35,7 @@ struct Part {
     load: f64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug)]
 pub(super) struct Verdict {
     minutes: u64,
@@ -50,8 +49,8 @@ pub(super) struct Verdict {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
-    kind: &'a str,
+struct Line {
+    kind: String,
     #[serde(default)]
     end: Option<End>,
     #[serde(default)]
@@ -98,9 +97,8 @@ impl Verdict {
         let first = Part::of(&looks[part..2 * part]).context("no first part")?;
         let last = Part::of(&looks[looks.len() - part..]).context("no last part")?;
         let (mut told, mut lost) = (0, None);
-        for line in BufReader::new(File::open(json)?).lines() {
+        for line in json_lines::read::<Line>(json)? {
             let line = line?;
-            let line: Line<'_> = serde_json::from_str(&line).with_context(|| format!("in {line}"))?;
             told += u64::from(line.kind == "request" && line.end.is_some_and(|end| end.status == Some(200)));
             lost = line.totals.map(|totals| totals.lost).or(lost);
         }
@@ -108,7 +106,7 @@ impl Verdict {
         Ok(Self { minutes, rate, first, last, asked, told, lost, recorded })
     }
 
-    /// What is not as it should be.
+    /// Returns what is not as it should be.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let (first, last) = (self.first, self.last);
         let grew = [

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use super::archive::Archive;
 use crate::process::{cargo, output, root};
 
-/// Where the programs are there.
+/// The folder of the programs there.
 const TARGET: &str = "/target";
-/// What a test may take, in seconds.
+/// The time that a test may take, in seconds.
 const TEST_WITHIN: u32 = 900;
-/// How much more than elsewhere everything may take.
+/// The number of times longer than elsewhere that everything may take.
 const PATIENCE: u32 = 10;
 /// Lets a test set the clock.
 const MAY_SET_CLOCK: &str = "ASYNCSCOPE_MAY_SET_CLOCK";

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::parts::{Kernel, Parts};
 
 /// A machine that takes longer is ended.
-const OFF_WITHIN: Duration = Duration::from_secs(90 * 60);
+const OFF_WITHIN: Duration = Duration::from_mins(90);
 const MEMORY: &str = "3G";
 
 /// Boots it, and waits until it is off. What it says is in the log.

@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is put into the machine.
+/// Returns what is put into the machine.
 fn build() -> Result<()> {
     execute(cargo().args(PLAIN_RELEASE).args(["-p", "truth", "-p", "heads", "-p", "logs"]))?;
     execute(cargo().args(PLAIN_RELEASE).args(["-p", "guest"]))?;

@@ -14,16 +14,16 @@ use crate::process::root;
 const SINCE: [u64; 2] = [5, 15];
 /// Begins what is said where an attach is refused.
 const SENTENCE: &str = "asyncscope: ";
-/// Where the table goes.
+/// The document that the table goes into.
 const DOCUMENT: &str = "docs/compatibility.md";
 const PART: &str = "kernels";
 const HEAD: &str = "| kernel | an attach | tests passed | failed |\n| --- | --- | --- | --- |";
 
-/// How one kernel's tests went.
+/// The outcome of one kernel's tests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     version: String,
-    /// What is said where an attach is refused; then there are no tests.
+    /// The sentence by which an attach is refused; then there are no tests.
     refused: Option<String>,
     passed: usize,
     /// The tests that failed, and what is said of why.
@@ -60,7 +60,8 @@ impl Outcome {
         Ok(outcome)
     }
 
-    /// What is not as it should be: a test failed, or an attach is refused that should not be, or not in a sentence.
+    /// Returns what is not as it should be: a test failed, or an attach is refused that should not be, or not in a
+    /// sentence.
     pub(super) fn mistake(&self) -> Option<String> {
         let is_too_old = numbers(&self.version) < SINCE.to_vec();
         let is_right = match &self.refused {

@@ -18,12 +18,12 @@ const FLAVOUR: &str = "-cloud-amd64";
 /// The machine is of this kind, whatever this machine is.
 const QEMU: &str = "qemu-system-x86_64";
 
-/// What every kernel is booted with.
+/// All that every kernel is booted with.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// A shell and all that it calls, in one file without libraries.
     pub(super) busybox: PathBuf,
-    /// Where qemu was unpacked; `None` where this machine has its own.
+    /// The folder of qemu; `None` where this machine has its own.
     qemu: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Parts {
 pub(super) struct Kernel {
     /// As the package's name has it.
     pub(super) version: String,
-    /// What is booted.
+    /// The image that is booted.
     pub(super) image: PathBuf,
 }
 

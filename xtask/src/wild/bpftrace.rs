@@ -7,13 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use asyncscope_tests::inspection::Inspection;
+use asyncscope_tests::process::Running;
 
-use super::agent::Found;
 use super::offsets::Offsets;
 use super::programs::Server;
-use crate::child::Running;
 
-const ATTACH_MAX: Duration = Duration::from_secs(60);
+const ATTACH_MAX: Duration = Duration::from_mins(1);
+/// Removing some hundred probes takes a while.
+const DETACH_MAX: Duration = Duration::from_mins(1);
 /// bpftrace's buffer for each CPU, in pages: none of some ten thousand lines may be lost.
 const PAGES: &str = "2048";
 /// RUNNING, COMPLETE, CANCELLED: an entry that finds one of these set does not poll.
@@ -26,7 +28,7 @@ pub(super) struct Entry {
     /// Nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) time_ns: u64,
     pub(super) task: u64,
-    /// Whether the state allows a poll.
+    /// `true` if the state allows a poll.
     pub(super) polls: bool,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Counting {
 
 impl Counting {
     /// Attaches; returns once it has counted polls of the server's.
-    pub(super) fn start(executable: &Path, found: &Found, folder: &Path, server: &Server) -> Result<Self> {
+    pub(super) fn start(executable: &Path, found: &Inspection, folder: &Path, server: &Server) -> Result<Self> {
         let (script, told, errors) = (folder.join("polls.bt"), folder.join("polls.txt"), folder.join("bpftrace.txt"));
         fs::write(&script, program(executable, &places(executable, found)?, server.pid()))?;
         let mut bpftrace = Command::new("bpftrace");
@@ -48,7 +50,7 @@ impl Counting {
         bpftrace.args(["--unsafe", "-B", "line"]).arg(&script);
         bpftrace.env("BPFTRACE_PERF_RB_PAGES", PAGES).env("BPFTRACE_MAX_PROBES", "4096");
         bpftrace.stdout(File::create(&told)?).stderr(File::create(&errors)?);
-        let mut running = Running::start(&mut bpftrace)?;
+        let mut running = Running::start_unread(&mut bpftrace)?;
         let counts = || {
             server.ask().ok()?;
             read(&told).ok().filter(|entries| !entries.is_empty())
@@ -60,7 +62,7 @@ impl Counting {
 
     /// Ends it; all entries that it saw.
     pub(super) fn stop(self) -> Result<Vec<Entry>> {
-        self.running.interrupt()?;
+        self.running.interrupt(DETACH_MAX)?;
         let errors = fs::read_to_string(&self.errors)?;
         let told = fs::read_to_string(&self.told)?;
         ensure!(!errors.contains("Lost") && !told.contains("Lost"), "bpftrace lost events: {}", errors.trim());
@@ -70,7 +72,7 @@ impl Counting {
 
 /// The poll functions as bpftrace wants them: where a file has symbols it takes addresses, and looks for
 /// the symbol around each; in a stripped one it takes the number for an offset into the file.
-fn places(executable: &Path, found: &Found) -> Result<Vec<u64>> {
+fn places(executable: &Path, found: &Inspection) -> Result<Vec<u64>> {
     if found.symbols > 0 {
         return Ok(found.polls().collect());
     }

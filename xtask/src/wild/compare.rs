@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use asyncscope_tests::seen::{Actor, Seen};
 
 use super::bpftrace::Entry;
-use super::seen::Seen;
 
 /// Two clocks are read at one entry, one by each tool. So an entry this close to the begin or the end
 /// of the watch may be on either side of it.
@@ -33,17 +33,18 @@ pub(super) struct Comparison {
 
 impl Comparison {
     pub(super) fn of(seen: &Seen, counted: &[Entry]) -> Self {
-        let mut comparison = Self { lost: seen.lost, tasks: seen.tasks.len(), ..Self::default() };
-        let inside = |entry: &&Entry| (seen.armed_ns..=seen.end_ns).contains(&entry.time_ns);
+        let watched = seen.recording.watched();
+        let (armed_ns, end_ns) = watched.clone().into_inner();
+        let mut comparison = Self { lost: seen.recording.totals.lost, tasks: seen.tasks.len(), ..Self::default() };
+        let inside = |entry: &&Entry| watched.contains(&entry.time_ns);
         let mut by_task: BTreeMap<u64, u64> = BTreeMap::new();
         for entry in counted.iter().filter(inside) {
             comparison.no_polls += u64::from(!entry.polls);
             *by_task.entry(entry.task).or_default() += u64::from(entry.polls);
         }
-        let near =
-            |entry: &&Entry| [seen.armed_ns, seen.end_ns].iter().any(|edge| edge.abs_diff(entry.time_ns) < EDGE_NS);
+        let near = |entry: &&Entry| [armed_ns, end_ns].iter().any(|edge| edge.abs_diff(entry.time_ns) < EDGE_NS);
         comparison.at_the_edges = counted.iter().filter(near).filter(|entry| entry.polls).count() as u64;
-        let before = counted.iter().filter(|entry| entry.time_ns < seen.armed_ns);
+        let before = counted.iter().filter(|entry| entry.time_ns < armed_ns);
         comparison.parents(seen, before.map(|entry| entry.task).max().unwrap_or_default());
         comparison.each_task(seen, &by_task);
         comparison
@@ -52,12 +53,12 @@ impl Comparison {
     fn parents(&mut self, seen: &Seen, last_before: u64) {
         let born = || seen.tasks.range(last_before + 1..).map(|(_, task)| task);
         self.born = born().count() as u64;
-        self.with_parent = born().filter(|task| task.parent_known).count() as u64;
+        self.with_parent = born().filter(|task| !matches!(task.parent, Actor::Unknown(_))).count() as u64;
     }
 
     fn each_task(&mut self, seen: &Seen, counted: &BTreeMap<u64, u64>) {
         for (id, task) in &seen.tasks {
-            self.add(*id, &task.ty, task.polls, counted.get(id).copied().unwrap_or_default());
+            self.add(*id, &task.name, task.polls, counted.get(id).copied().unwrap_or_default());
         }
         for (&id, &polls) in counted.iter().filter(|(id, _)| !seen.tasks.contains_key(id)) {
             self.add(id, "not seen", 0, polls);
@@ -72,7 +73,7 @@ impl Comparison {
         }
     }
 
-    /// Whether both tell the same.
+    /// Checks that both tell of as many polls.
     ///
     /// # Errors
     /// Where they do not, with the first task of which they differ.
@@ -94,13 +95,19 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen::Task;
+    use asyncscope_tests::seen::{Armed, Recording, SeenTask};
+
     use super::*;
+
+    fn watched(armed_ns: u64, end_ns: u64) -> Seen {
+        let armed = Armed { monotonic_ns: armed_ns, ..Armed::default() };
+        Seen { recording: Recording { armed, end_ns, ..Recording::default() }, ..Seen::default() }
+    }
 
     /// The watch is from 10 ms to 90 ms; task 1 was seen to be polled so often.
     fn check(polls: u64, counted: &[(u64, u64, bool)], agree: bool) {
-        let mut seen = Seen { armed_ns: 10_000_000, end_ns: 90_000_000, ..Seen::default() };
-        seen.tasks.insert(1, Task { polls, ..Task::default() });
+        let mut seen = watched(10_000_000, 90_000_000);
+        seen.tasks.insert(1, SeenTask { polls, ..SeenTask::default() });
         let entry = |&(ms, task, polls): &(u64, u64, bool)| Entry { time_ns: ms * 1_000_000 + 500_000, task, polls };
         let counted: Vec<_> = counted.iter().map(entry).collect();
         assert_eq!(Comparison::of(&seen, &counted).verdict().is_ok(), agree, "{counted:?}");
@@ -108,9 +115,9 @@ mod tests {
 
     #[test]
     fn parents_of_tasks_spawned_meanwhile() {
-        let mut seen = Seen { armed_ns: 10, end_ns: 90, ..Seen::default() };
-        for (id, parent_known) in [(3, true), (7, true), (9, true), (12, false)] {
-            seen.tasks.insert(id, Task { parent_known, ..Task::default() });
+        let mut seen = watched(10, 90);
+        for (id, parent) in [(3, Actor::Task(1)), (7, Actor::Task(1)), (9, Actor::Task(1)), (12, Actor::default())] {
+            seen.tasks.insert(id, SeenTask { parent, ..SeenTask::default() });
         }
         let comparison = Comparison::of(&seen, &[Entry { time_ns: 5, task: 7, polls: true }]);
         assert_eq!((comparison.with_parent, comparison.born), (1, 2));

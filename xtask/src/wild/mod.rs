@@ -7,7 +7,6 @@ mod compare;
 mod drive;
 mod offsets;
 mod programs;
-mod seen;
 mod table;
 mod unwinding;
 

@@ -34,7 +34,7 @@ impl Offsets {
         Some(Self(loaded))
     }
 
-    /// Where the address is in the file.
+    /// Returns where the address is in the file.
     pub(super) fn of_address(&self, address: u64) -> Option<u64> {
         let inside = |&&(start, _, len): &&(u64, u64, u64)| address.checked_sub(start).is_some_and(|into| into < len);
         self.0.iter().find(inside).map(|(start, offset, _)| offset + (address - start))

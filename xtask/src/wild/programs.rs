@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use asyncscope_tests::process::Running;
 
 use super::drive;
-use crate::child::Running;
 use crate::process::{cargo, root, run as execute};
 
 const START_MAX: Duration = Duration::from_secs(20);
@@ -94,18 +94,18 @@ impl Program {
         fs::create_dir(&served)?;
         fs::write(served.join("index.html"), "<p>served</p>\n".repeat(100))?;
         let mut command = self.command();
-        let running = Running::start(command.args(["--port", &port.to_string()]).args(arguments).arg(served))?;
+        let running = Running::start_unread(command.args(["--port", &port.to_string()]).args(arguments).arg(served))?;
         Ok(Server { running, _others: Vec::new(), address: local(port) })
     }
 
     fn tunnel(&self, port: u16) -> Result<Server> {
         let behind = drive::answering()?;
-        let mut running = Running::start(self.command().args(["server", "--bind-addr", "127.0.0.1"]))?;
+        let mut running = Running::start_unread(self.command().args(["server", "--bind-addr", "127.0.0.1"]))?;
         let connected = || TcpStream::connect(local(BORE_PORT)).ok();
         running.until("the tunnel's server listened", START_MAX, connected)?;
         let (behind, port_text) = (behind.port().to_string(), port.to_string());
         let arguments = ["local", &behind, "--local-host", "127.0.0.1", "--to", "127.0.0.1", "--port", &port_text];
-        let other = Running::start(self.command().args(arguments))?;
+        let other = Running::start_unread(self.command().args(arguments))?;
         Ok(Server { running, _others: vec![other], address: local(port) })
     }
 
@@ -119,6 +119,11 @@ impl Program {
 impl Server {
     pub(super) fn pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    /// Returns where it answers.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// One request.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::agent::Found;
+use asyncscope_tests::inspection::Inspection;
+
 use super::compare::Comparison;
 
 /// A program's line.
@@ -11,7 +12,7 @@ pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
     pub(super) requests: usize,
-    pub(super) found: Found,
+    pub(super) found: Inspection,
     pub(super) comparison: Comparison,
     pub(super) folder: PathBuf,
 }
@@ -56,7 +57,7 @@ fn line(row: &Row) {
     );
 }
 
-/// The same for `docs/discovery.md`.
+/// Writes the table for `docs/discovery.md`.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let lines = rows.iter().map(|Row { name, version, found, comparison, requests, .. }| {
         format!(

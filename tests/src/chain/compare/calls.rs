@@ -51,7 +51,7 @@ impl Sides<'_> {
     }
 }
 
-/// Whether it may be that one: its head was written while it was made, and is the same.
+/// Returns whether it may be that one: its head was written while it was made, and is the same.
 pub(super) fn fits(claimed: &claims::Call, lived: &Call) -> bool {
     let id = lived.correlation.header.as_deref().zip(lived.correlation.id.as_deref());
     (lived.begin_ns..=lived.end_ns).contains(&claimed.opened_ns)
@@ -60,7 +60,7 @@ pub(super) fn fits(claimed: &claims::Call, lived: &Call) -> bool {
         && matching::same_id(&claimed.ids, id)
 }
 
-/// Whether it ended with the status that is claimed; `None` where none is claimed and there was one.
+/// Returns whether it ended with the status that is claimed; `None` where none is claimed and there was one.
 fn end(claimed: &claims::Call, lived: &Call) -> Option<Result<(), String>> {
     // A call that was given up may have been answered all the same, when nobody was there to see it.
     let right = match (lived.how, claimed.end.as_ref().and_then(|end| end.status)) {

@@ -38,7 +38,7 @@ pub(super) fn requests(truth: &Truth, claims: &Claims, bars: Bars, result: &mut 
     matched
 }
 
-/// Whether it was read for a client that had left, and given up before a handler was polled.
+/// Returns whether it was read for a client that had left, and given up before a handler was polled.
 fn is_unserved(claimed: &claims::Request, truth: &Truth) -> bool {
     let cancelled = claimed.end.as_ref().is_some_and(|end| end.how == "cancelled");
     let mut left = truth.unserved.iter().filter(|left| claimed.path.as_deref() == Some(&left.path));
@@ -63,7 +63,7 @@ fn witnesses(truth: &Truth, claims: &Claims) -> BTreeMap<u64, BTreeSet<u64>> {
     witnesses
 }
 
-/// Whether it may be that one: its handler began within, and both sides name it alike.
+/// Returns whether it may be that one: its handler began within, and both sides name it alike.
 fn fits(claimed: &claims::Request, lived: &Request) -> bool {
     let within =
         claimed.opened_ns <= lived.begin_ns && claimed.end.as_ref().is_none_or(|end| lived.begin_ns <= end.time_ns);
@@ -76,7 +76,7 @@ fn fits(claimed: &claims::Request, lived: &Request) -> bool {
     within && same_id(&claimed.ids, id)
 }
 
-/// Whether exactly this ID is claimed.
+/// Returns whether exactly this ID is claimed.
 pub(super) fn same_id(claimed: &[claims::Id], lived: Option<(&str, &str)>) -> bool {
     match (claimed, lived) {
         ([], None) => true,

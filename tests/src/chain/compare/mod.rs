@@ -20,7 +20,7 @@ pub use self::score::Score;
 use super::claims::Claims;
 use super::truth::Truth;
 
-/// What a comparison expects.
+/// Expectations of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Bars {
     /// HTTP/2 is visible in this build; else nothing is asked of gRPC requests and calls but that no claim
@@ -53,7 +53,7 @@ pub struct Comparison {
     pub stretches_without_reply: Score,
     /// Claims about tasks that the service itself does not know the request of, by type.
     pub not_judged: BTreeMap<String, usize>,
-    /// What is wrong with the recording as a whole.
+    /// Mistakes of the recording as a whole.
     pub recording: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ impl Sides<'_> {
 const BAR: usize = 99;
 
 impl Comparison {
-    /// What falls short, each a sentence: everything claimed has to be right, and nearly everything claimed.
+    /// Returns what falls short, each a sentence: everything claimed has to be right, and nearly everything claimed.
     #[must_use]
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = self.recording.clone();

@@ -5,13 +5,13 @@ use std::fmt;
 /// Claims of one kind, against what was lived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// What was lived.
+    /// The number that was lived.
     pub lived: usize,
     /// Right claims.
     pub right: usize,
     /// Wrong claims, each a sentence.
     pub wrong: Vec<String>,
-    /// What was lived and nothing claims, each a sentence.
+    /// All that was lived and nothing claims, each a sentence.
     pub missed: Vec<String>,
 }
 
@@ -24,7 +24,7 @@ impl Score {
         }
     }
 
-    /// Whether at least `percent` of what was lived is rightly claimed. Of nothing, everything is.
+    /// Returns whether at least `percent` of what was lived is rightly claimed. Of nothing, everything is.
     #[must_use]
     pub fn recalls(&self, percent: usize) -> bool {
         let found = self.lived - self.missed.len();

@@ -76,7 +76,7 @@ impl Sides<'_> {
         served
     }
 
-    /// What served one request and is not claimed. Of those that handlers ran in, only those of HTTP/2 are
+    /// Returns what served one request and is not claimed. Of those that handlers ran in, only those of HTTP/2 are
     /// a request's alone; an HTTP/1 connection may yet serve another.
     fn missed_tasks(&self, served: &BTreeMap<u64, Vec<u64>>, result: &mut Comparison) {
         let is_claimed = |task: &u64| self.claims.tasks.get(task).is_some_and(|task| task.request.is_some());
@@ -95,7 +95,7 @@ impl Sides<'_> {
         }
     }
 
-    /// Whether anything is asked about this request.
+    /// Returns whether anything is asked about this request.
     fn expected(&self, request: u64) -> bool {
         self.bars.http2 || self.truth.requests.get(&request).is_some_and(|request| !request.is_grpc())
     }

@@ -83,7 +83,7 @@ impl<'a> Found<'a> {
         (0..self.all.len()).map(Place).filter(|place| !self.taken.contains(place)).collect()
     }
 
-    /// Whether the parents of a span lead to this one, all in one trace and service, none of them later.
+    /// Returns whether the parents of a span lead to this one, all in one trace and service, none of them later.
     pub(super) fn is_below(&self, place: Place, top: Place) -> bool {
         let (mut at, mut left) = (place, self.all.len());
         while at != top && left > 0 {

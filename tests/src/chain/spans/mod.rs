@@ -28,7 +28,7 @@ use crate::spans::{number, text};
 pub struct Outcome {
     /// Requests that came with a `traceparent`, and how many of them are a tree without a fault.
     pub traced: (usize, usize),
-    /// How many of these trees go on in another service.
+    /// The number of these trees that go on in another service.
     pub passed_on: usize,
     /// Requests that came with another ID, and how many of them are a trace without a fault.
     pub named: (usize, usize),

@@ -4,7 +4,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::chain::truth::Correlation;
 
-/// What all that is done for one request bears.
+/// A name that all bears that is done for one request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
     /// The trace of a `traceparent`.

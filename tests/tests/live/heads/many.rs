@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope_model::{Closed, Detail, Graph, Setup};
+use asyncscope_model::{Closed, Config, Detail, Graph};
 use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_trace::event::TaskId;
@@ -108,7 +108,7 @@ fn answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
 /// Each request that was told of has its own ID and its own task, and was answered; none is missing.
 fn judge(record: &Path, tasks: &HashMap<String, u64>) -> Result<()> {
     let reader = Reader::new(BufReader::new(File::open(record)?))?;
-    let mut graph = Graph::new(&Setup::from(reader.facts()).with_detail(Detail::Requests));
+    let mut graph = Graph::new(&Config::from(reader.facts()).with_detail(Detail::Requests));
     let recording = reader.read(&mut |event| graph.apply(&event));
     graph.finish(recording.end_ns.context("no end")?);
     let gaps = graph.totals().gaps;

@@ -8,14 +8,14 @@ const MAX_REASONS: usize = 16;
 /// A reason's length in characters.
 const MAX_REASON: usize = 200;
 
-/// What became of all spans that were offered.
+/// The fate of all spans that were offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Accepted by the backend.
     pub accepted: u64,
     /// Not accepted by it, or never sent: why, and how many.
     pub lost: BTreeMap<String, u64>,
-    /// What the backend had to say while it accepted all.
+    /// Warnings of the backend while it accepted all.
     pub warnings: BTreeMap<String, u64>,
 }
 
@@ -30,7 +30,7 @@ impl Account {
         add(&mut self.warnings, what, 1);
     }
 
-    /// How many spans did not reach the backend.
+    /// Returns how many spans did not reach the backend.
     #[must_use]
     pub fn all_lost(&self) -> u64 {
         self.lost.values().fold(0, |sum, count| sum.saturating_add(*count))

@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// Bounds of a batch. Receivers over gRPC refuse messages above 4 MiB, unless told otherwise.
 const MAX_BATCH_SPANS: usize = 2_000;
 const MAX_BATCH_BYTES: usize = 2 << 20;
-/// How long an incomplete batch waits for more.
+/// The time for which an incomplete batch waits for more.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// The request that carries these spans in a copy of an envelope: what all spans of a run have in common, which is a
@@ -140,7 +140,7 @@ impl Queue {
         self.lock().closed
     }
 
-    /// How many found no room.
+    /// The number of spans that found no room.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }

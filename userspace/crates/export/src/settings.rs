@@ -10,14 +10,14 @@ use thiserror::Error;
 
 /// The specification's default.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Where traces go over HTTP, below the endpoint.
+/// The path of traces over HTTP, below the endpoint.
 const TRACES: &str = "/v1/traces";
 /// The method of the collector's service, which is the path over gRPC.
 const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// The port that is registered for OTLP over gRPC.
 const GRPC_PORT: u16 = 4317;
 
-/// How a batch travels.
+/// The protocol of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// OTLP/gRPC.
@@ -26,7 +26,7 @@ pub enum Protocol {
     Http,
 }
 
-/// How a batch is compressed.
+/// The compression of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Not.
@@ -36,18 +36,18 @@ pub enum Compression {
     Gzip,
 }
 
-/// Where to send and how.
+/// The address to send to, and the manner.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How a batch travels.
+    /// The protocol of a batch.
     pub protocol: Protocol,
     /// The whole address a batch is sent to.
     pub to: Uri,
     /// Headers, or gRPC metadata, of every request. May hold secrets: never shown.
     pub headers: HeaderMap,
-    /// How long one attempt may take.
+    /// The time that one attempt may take.
     pub timeout: Duration,
-    /// How a batch is compressed.
+    /// The compression of a batch.
     pub compression: Compression,
     /// A file with the certificates (PEM) to trust instead of the system's.
     pub certificate: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub struct Settings {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What is wrong with the settings.
+/// An error in the settings.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// The endpoint cannot be used.
@@ -63,7 +63,7 @@ pub enum SettingsError {
     Endpoint {
         /// The option or variable.
         from: String,
-        /// What is wrong.
+        /// The error.
         why: &'static str,
     },
     /// A value that has no meaning here.
@@ -71,7 +71,7 @@ pub enum SettingsError {
     Variable {
         /// The variable.
         variable: String,
-        /// What it may be.
+        /// The values it may have.
         expected: &'static str,
     },
     /// One of a pair is missing.

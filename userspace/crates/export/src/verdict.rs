@@ -10,7 +10,7 @@ use prost::Message;
 use std::error::Error as _;
 use tonic::{Code, Status};
 
-/// What came of one attempt to send a batch.
+/// The outcome of one attempt to send a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Taken, but for `rejected` spans; with what there is to say about it.

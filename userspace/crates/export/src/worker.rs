@@ -18,11 +18,11 @@ use super::settings::Settings;
 use super::transport::Transport;
 use super::verdict::Verdict;
 
-/// How long one batch is tried while the run goes on.
+/// The time for which one batch is tried while the run goes on.
 const MAX_TRIES: Duration = Duration::from_secs(300);
 /// A backend that asks for a pause of up to this long is waited for even at the end.
 const LONGEST_AWAITED: Duration = Duration::from_secs(60);
-/// How long the end waits for whoever reads the lines.
+/// The time for which the end waits for whoever reads the lines.
 const LINES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends spans to a backend.
@@ -32,7 +32,7 @@ pub struct Exporter {
     account: oneshot::Receiver<Account>,
 }
 
-/// Where spans go.
+/// The destination of spans.
 pub enum Destination {
     /// A backend.
     Backend(Box<Settings>),
@@ -54,9 +54,9 @@ struct Shared {
     queue: Queue,
     /// The queue was closed, or everything abandoned: from here on patience is short.
     ending: Notify,
-    /// When that was.
+    /// The time of that.
     ended: OnceLock<Instant>,
-    /// Whoever waits for the end does so no longer.
+    /// Tells that whoever waits for the end does so no longer.
     abandoned: AtomicBool,
 }
 
@@ -209,13 +209,13 @@ struct Worker {
     shared: Arc<Shared>,
     envelope: ResourceSpans,
     transport: Transport,
-    /// How long the end of the run waits for a sign of life.
+    /// The time for which the end of the run waits for a sign of life.
     patience: Duration,
     shown: String,
     account: Account,
     /// The backend's last sign of life.
     alive: Instant,
-    /// Whether the last attempt failed, which has been told.
+    /// `true` if the last attempt failed, which has been reported.
     in_trouble: bool,
 }
 
@@ -303,7 +303,7 @@ impl Worker {
         Verdict::Later { after: None, why: why.to_owned() }
     }
 
-    /// When to give up, if the end has come: when the backend has shown no sign of life for so long.
+    /// Returns when to give up, if the end has come: when the backend has shown no sign of life for so long.
     fn deadline(&self) -> Option<Instant> {
         self.shared.ended.get().map(|ended| *ended.max(&self.alive) + self.patience)
     }

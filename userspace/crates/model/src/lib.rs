@@ -11,169 +11,104 @@
 //!
 //! Every task is in one [`Phase`] at a time from the moment it is first seen until its end, so its
 //! times add up to its lifetime exactly.
+//!
+//! | folder or file | what it knows |
+//! |---|---|
+//! | `ids`, `clock`, `config` | names, the time, what to keep |
+//! | `task` | tasks, and all that is known of one; the words for it |
+//! | `scheduling` | threads, and the polls, wakes and spawns on them |
+//! | `http` | requests, calls and connections |
+//! | `attribution` | whose work a task, a call, a segment or a sample is |
+//! | `gap` | what missing events put in doubt, and all rules for that |
+//! | `samples`, `log_lines` | samples of CPU time; what the target wrote |
+//! | `retention` | tasks that leave when they are over |
+//!
+//! State lies in parts that own their fields: the table of [`Tasks`], `Scheduler`, `Http`, [`Samples`], `LogLines`,
+//! `Undo`, `Retention`. None of them knows [`Graph`], which routes events, and whose methods, in the folder that each
+//! is about, work on several parts.
 
-mod ancestry;
-mod awaits;
-mod blocked;
-mod blocking;
-mod call;
-mod completion;
-mod connection;
-mod correlation;
-mod exchange;
-mod frames;
+mod attribution;
+mod clock;
+mod config;
 mod gap;
-mod handoff;
-mod index;
-mod leave;
-mod life;
-mod notes;
-mod outgoing;
-mod own;
-mod places;
-mod poll;
-mod printed;
-mod request;
+mod http;
+mod ids;
+mod log_lines;
+mod retention;
 mod samples;
-mod serve;
-mod setup;
-mod shares;
-mod spawn;
-mod streams;
-mod stretch;
+mod scheduling;
 mod task;
-mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
-mod thread;
-mod wake;
-mod web;
+mod totals;
 
-use std::collections::BTreeMap;
-
-pub use ancestry::{Ancestry, MAX_ANCESTRY};
-pub use awaits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
-pub use blocking::{BlockedAt, BlockedIn, Blocking, Delayed, LongPoll};
-pub use call::{Call, CallId, Evidence, MAX_CANDIDATES, Owner};
-pub use correlation::{Format, Id, Ids, Trace};
+pub use config::{Config, Detail, SpanDetail};
 pub use gap::Gap;
-pub use life::{Birth, End, How, Parent, Phase, Times, Why};
-pub use notes::{Happened, Lineage, MAX_NOTES, Noted, Notes, Root, Waker};
-pub use poll::{Outcome, Poll};
-pub use printed::{Cut, LINE_MAX, Printed, PrintedId};
-pub use request::{Close, Closed, Line, Request, RequestId};
-pub use samples::{Place, Samples, Stack};
-pub use setup::{Detail, Setup};
-pub use stretch::Stretch;
+pub use http::call::{Call, Evidence};
+pub use http::correlation::{Format, Id, Ids, Trace};
+pub use http::request::{Close, Closed, HeadLine, Request};
+pub use ids::{CallId, LoggedLineId, RequestId, TaskIndex};
+pub use log_lines::{Cut, LINE_MAX, LoggedLine};
+pub use samples::{SampleKey, Samples, Stack};
+pub use scheduling::intervals::{BlockedAt, BlockedIn, Did, Outcome, Poll, Wake, WakeBy};
+pub use scheduling::long_polls::{Delayed, LongPoll, LongPolls};
 pub use task::Task;
-pub use tasks::Tasks;
-pub use wake::{Did, Wake, WakeBy};
+pub use task::ancestry::{Ancestry, MAX_ANCESTRY};
+pub use task::history::{Happened, History, Lineage, MAX_HISTORY, Root, Waker};
+pub use task::lifecycle::{Birth, End, How, Parent, Phase, Times, Why};
+pub use task::owner::{MAX_CANDIDATES, Owner};
+pub use task::segment::Segment;
+pub use task::table::Tasks;
+pub use task::waits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
+pub use totals::Totals;
 
-use hashbrown::HashMap;
-use serde::Serialize;
-
+use crate::clock::Clock;
+use crate::gap::Undo;
+use crate::http::Http;
+use crate::log_lines::LogLines;
+use crate::retention::Retention;
+use crate::scheduling::Scheduler;
+use crate::scheduling::thread::{Actor, Thread};
 use asyncscope_trace::event::{Event, TaskId, TaskRef, What};
-use gap::Fresh;
-use leave::Leaving;
-use printed::Prints;
-use thread::Thread;
-use web::Web;
 
 /// The task graph.
 #[derive(Debug)]
 pub struct Graph {
-    setup: Setup,
-    /// The newest time seen, in nanoseconds; never goes back, whatever the events say.
-    now: u64,
-    /// The number of gaps so far. What was learnt in an earlier epoch is doubtful.
-    epoch: u64,
+    config: Config,
+    clock: Clock,
     finished: bool,
     tasks: Tasks,
-    threads: HashMap<u32, Thread>,
-    names: BTreeMap<u32, String>,
-    polls: Vec<Poll>,
-    wakes: Vec<Wake>,
-    stretches: Vec<Stretch>,
-    gaps: Vec<Gap>,
-    fresh: Fresh,
-    leaving: Leaving,
-    chains: BTreeMap<u64, Chain>,
-    web: Web,
-    prints: Prints,
+    scheduler: Scheduler,
+    http: Http,
+    segments: Vec<Segment>,
+    log_lines: LogLines,
     samples: Samples,
-    blocking: Blocking,
+    gaps: Vec<Gap>,
+    undo: Undo,
+    retention: Retention,
     totals: Totals,
 }
 
-/// Sums over a recording, in the order in which JSON has them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Tasks, those that have left the graph among them.
-    pub tasks: u64,
-    /// Polls whose start was seen.
-    pub polls: u64,
-    /// Wakes of tasks in the graph.
-    pub wakes: u64,
-    /// Spawns seen.
-    pub spawns: u64,
-    /// Stretches of time in which a CPU's events are missing.
-    pub gaps: u64,
-    /// Events missing in those.
-    pub lost: u64,
-    /// Samples that could not be taken or handed on.
-    pub samples_lost: u64,
-    /// Polls whose end was not seen.
-    pub polls_unended: u64,
-    /// Wakes that say nothing of any task in the graph.
-    pub stale_wakes: u64,
-    /// Ends of polls whose start was not seen.
-    pub unmatched_poll_ends: u64,
-    /// Heads of requests that were read.
-    pub requests: u64,
-    /// Heads of requests that were written.
-    pub calls: u64,
-    /// Heads of responses to nothing that was seen.
-    pub unmatched_responses: u64,
-    /// Requests on streams of which it is not known which task serves them.
-    pub ambiguous_streams: u64,
-    /// Calls and streams of which one piece of evidence says this request, and another that.
-    pub contradictions: u64,
-    /// Heads on connections that were not followed, because there were too many.
-    pub unfollowed: u64,
-    /// Lines written to standard output and error.
-    pub lines: u64,
-    /// Those of them for which there was no room.
-    pub lines_dropped: u64,
-    /// Bytes written to standard output and error that are in no line.
-    pub print_bytes_missing: u64,
-}
-
 impl Graph {
-    /// An empty graph.
+    /// Creates an empty graph.
     #[must_use]
-    pub fn new(setup: &Setup) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            setup: setup.clone(),
-            now: setup.armed_ns,
-            epoch: 0,
+            clock: Clock { now: config.armed_ns, epoch: 0 },
             finished: false,
             tasks: Tasks::default(),
-            threads: HashMap::new(),
-            names: BTreeMap::new(),
-            polls: Vec::new(),
-            wakes: Vec::new(),
-            stretches: Vec::new(),
-            gaps: Vec::new(),
-            fresh: Fresh::default(),
-            leaving: Leaving::default(),
-            chains: BTreeMap::new(),
-            web: Web::default(),
-            prints: Prints::new(setup.from_first_instruction),
+            scheduler: Scheduler::new(config),
+            http: Http::default(),
+            segments: Vec::new(),
+            log_lines: LogLines::new(config.from_first_instruction),
             samples: Samples::default(),
-            blocking: Blocking::default(),
+            gaps: Vec::new(),
+            undo: Undo::default(),
+            retention: Retention::default(),
             totals: Totals::default(),
+            config: config.clone(),
         }
     }
 
@@ -182,7 +117,7 @@ impl Graph {
         if self.finished {
             return;
         }
-        self.now = self.now.max(event.at.time);
+        self.clock.now = self.clock.now.max(event.at.time);
         let at = &event.at;
         if let Some(reach) = event.what.stack_reach() {
             self.settle(at, reach);
@@ -195,9 +130,9 @@ impl Graph {
             What::Spawn { task, state, way, completion, .. } => self.spawn(at, task, *state, *way, *completion),
             What::SpawnedBy { task, state, way, by, .. } => self.spawned_by(at, task, *state, *way, *by),
             What::Sample { running, stack, in_kernel } => self.sample(at, *running, *stack, *in_kernel),
-            What::Stack { stack, ended, frames } => self.told_stack(*stack, *ended, frames),
-            What::Code { address, functions } => self.told_code(*address, functions),
-            What::Typed { task } => self.told_type(task),
+            What::Stack { stack, ended, frames } => self.add_stack(*stack, *ended, frames),
+            What::Code { address, functions } => self.add_code(*address, functions),
+            What::Typed { task } => self.learn_type(task),
             What::Shutdown { task, state } => self.shutdown(at, task, *state),
             What::Panic => self.panic(at.tid),
             What::PollExit => self.poll_exit(at.tid),
@@ -208,15 +143,13 @@ impl Graph {
             What::Print(print) => self.print(at, print),
             What::Blocked { since, stack, in_trap } => {
                 let place = if *in_trap { Some(BlockedIn::Trap) } else { BlockedIn::stack(*stack) };
-                self.blocked(at, *since, place);
+                self.scheduler.blocked(&mut self.tasks, self.clock, at, *since, place);
             }
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
-            What::ThreadName { name } => {
-                self.names.insert(at.tid, name.clone());
-            }
+            What::ThreadName { name } => self.scheduler.name(at.tid, name),
             What::ThreadAtRest => self.at_rest(at.tid),
         }
-        self.was_active(event);
+        self.scheduler.was_active(event, self.clock.now);
     }
 
     /// Takes how many samples could not be taken or handed on, which leave no gap.
@@ -230,26 +163,27 @@ impl Graph {
             return;
         }
         self.finished = true;
-        self.now = self.now.max(end_ns);
+        self.clock.now = self.clock.now.max(end_ns);
         self.close_lines();
         self.close_all();
         self.charge_open();
-        self.leave_out_doubtful_delays();
+        let gaps = self.gaps.iter().map(|gap| (gap.since_ns, gap.until_ns)).collect();
+        self.scheduler.long_polls.leave_out_doubtful(gaps);
         for task in self.tasks.iter_mut() {
-            task.charge(self.now);
+            task.charge(self.clock.now);
         }
     }
 
-    /// What the graph was told before the first event.
+    /// Returns the configuration that the graph began with.
     #[must_use]
-    pub fn setup(&self) -> &Setup {
-        &self.setup
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The newest time in the graph, in nanoseconds of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
-        self.now
+        self.clock.now
     }
 
     /// All tasks in the order in which they were first seen: a parent precedes its children.
@@ -264,22 +198,28 @@ impl Graph {
         self.index_of(id).and_then(|index| self.tasks.get(index))
     }
 
-    /// A task's place in [`Graph::tasks`].
+    /// Returns a task's index in [`Graph::tasks`].
     #[must_use]
-    pub fn index_of(&self, id: TaskId) -> Option<usize> {
-        self.tasks.place_of(id)
+    pub fn index_of(&self, id: TaskId) -> Option<TaskIndex> {
+        self.tasks.index_of(id)
     }
 
     /// The polls, by the time they were known to be over; empty with [`Detail::Totals`].
     #[must_use]
     pub fn polls(&self) -> &[Poll] {
-        &self.polls
+        &self.scheduler.polls
     }
 
     /// The wakes, by time; empty with [`Detail::Totals`].
     #[must_use]
     pub fn wakes(&self) -> &[Wake] {
-        &self.wakes
+        &self.scheduler.wakes
+    }
+
+    /// Returns the long polls, where they are wanted.
+    #[must_use]
+    pub fn long_polls(&self) -> &LongPolls {
+        &self.scheduler.long_polls
     }
 
     /// The gaps, by the time at which each ends.
@@ -288,10 +228,10 @@ impl Graph {
         &self.gaps
     }
 
-    /// The newest name of a thread, if any was told.
+    /// Returns the newest name of a thread, if it has any.
     #[must_use]
     pub fn thread_name(&self, tid: u32) -> Option<&str> {
-        self.names.get(&tid).map(String::as_str)
+        self.scheduler.name_of(tid)
     }
 
     /// Sums over the recording.
@@ -300,45 +240,51 @@ impl Graph {
         self.totals
     }
 
+    #[inline]
     fn thread(&mut self, tid: u32) -> &mut Thread {
-        let Self { threads, setup, .. } = self;
-        threads.entry(tid).or_insert_with(|| Thread::new(setup.base_is_certain(tid)))
+        self.scheduler.thread(tid)
+    }
+
+    /// Returns who acts on this thread now.
+    #[inline]
+    fn actor(&self, tid: u32) -> Actor {
+        self.scheduler.actor(tid, self.clock.epoch)
     }
 
     /// The task's index; a task not seen before enters the graph in `phase`.
-    fn find_or_add(&mut self, task: &TaskRef, phase: Phase) -> Option<usize> {
+    fn find_or_add(&mut self, task: &TaskRef, phase: Phase) -> Option<TaskIndex> {
         let id = task.id?;
         Some(match self.index_of(id) {
             Some(index) => index,
-            None if self.leaving.has_left(id) => return None,
+            None if self.retention.has_left(id) => return None,
             None => {
                 let why = self.why_not_spawned(task.vtable);
                 let index = self.add(id, task.vtable, phase, Parent::Unknown(why));
                 if why == Why::BeforeAttach {
-                    // A gap that is told of later may have swallowed its spawn.
-                    self.fresh.spawns.push(index);
+                    // A gap that is reported later may have swallowed its spawn.
+                    self.undo.entered(index);
                 }
                 index
             }
         })
     }
 
-    fn add(&mut self, id: TaskId, vtable: u64, phase: Phase, parent: Parent) -> usize {
-        let index = self.tasks.len();
+    fn add(&mut self, id: TaskId, vtable: u64, phase: Phase, parent: Parent) -> TaskIndex {
+        let index = TaskIndex::new(self.tasks.len());
         self.totals.tasks += 1;
-        let mut task = Task::new(id, vtable, phase, parent, self.now);
-        task.kind = self.setup.kind(vtable);
-        task.runtime = self.setup.is_runtime(vtable);
+        let mut task = Task::new(id, vtable, phase, parent, self.clock.now);
+        task.kind = self.config.kind(vtable);
+        task.runtime = self.config.is_runtime(vtable);
         self.tasks.push(task);
-        self.start_notes(index);
+        self.start_history(index);
         index
     }
 
-    /// Why a task is in the graph whose spawn is not.
+    /// Returns the reason why the spawn is not in the graph of a task that is.
     fn why_not_spawned(&self, vtable: u64) -> Why {
-        if self.epoch > 0 {
+        if self.clock.epoch > 0 {
             Why::Gap
-        } else if self.setup.from_first_instruction || self.setup.may_miss_spawn(vtable) {
+        } else if self.config.from_first_instruction || self.config.may_miss_spawn(vtable) {
             Why::Unseen
         } else {
             Why::BeforeAttach

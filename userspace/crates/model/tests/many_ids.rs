@@ -3,7 +3,7 @@
 //!
 //! `ASYNCSCOPE_IDS=1000000 cargo test --release -p asyncscope-model --test many_ids -- --nocapture`
 
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 use asyncscope_trace::event::{
     At, Completion, Connection, Event, Message, Source, SpawnWay, Start, State, TaskId, TaskRef, Value, What,
 };
@@ -13,7 +13,7 @@ use asyncscope_trace::facts::Facts;
 const REQUESTS: u64 = 200_000;
 /// Requests between two looks for tasks that are over, as a live run has them.
 const ROUND: u64 = 1000;
-/// What may come on top from three tenths of all requests on.
+/// The memory that may come on top from three tenths of all requests on.
 const GROWTH_KIB: u64 = 4 << 10;
 /// Bits of tokio's state word: running, complete, notified.
 const RUNNING: u64 = 1;
@@ -48,7 +48,7 @@ fn request(number: u64) -> [What; 9] {
     ]
 }
 
-/// 0 where it is not told.
+/// Returns this process's resident memory; 0 where the kernel does not say.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -60,7 +60,7 @@ fn memory_stays_and_each_id_stays_with_its_request() {
     let requests = std::env::var("ASYNCSCOPE_IDS").map_or(REQUESTS, |count| count.parse().unwrap());
     let facts =
         Facts { from_first_instruction: true, correlation_headers: vec!["x-request-id".into()], ..Facts::default() };
-    let mut graph = Graph::new(&Setup::from(&facts).with_leaving(true));
+    let mut graph = Graph::new(&Config::from(&facts).with_eviction(true));
     let (mut time, mut resident) = (0, Vec::new());
     for number in 0..requests {
         for (place, what) in request(number).into_iter().enumerate() {
@@ -71,8 +71,8 @@ fn memory_stays_and_each_id_stays_with_its_request() {
             graph.apply(&Event { at, what });
         }
         if number % ROUND == 0 {
-            let over = graph.over(time);
-            graph.let_go(&over);
+            let over = graph.take_ended(time);
+            graph.evict(&over);
         }
         if [requests / 10, requests * 3 / 10, requests - 1].contains(&number) {
             resident.push(resident_kib());

@@ -9,7 +9,7 @@ use asyncscope_trace::{
     facts::{AwaitFrame, Facts},
 };
 
-/// Where a task waited, but not at what is known.
+/// The frame of waits at nobody knows what.
 const NOT_KNOWN: &str = "[await not known]";
 
 /// The chains of a recording as stacks below a task's own.
@@ -50,18 +50,18 @@ impl<'a> AwaitStacks<'a> {
     }
 }
 
-/// How a frame is shown.
+/// Returns a frame's name and place as they are shown.
 pub(crate) fn shown(name: &str, of: &AwaitFrame) -> String {
     let place = super::dump::place(of);
     frame(&place.map_or_else(|| name.to_owned(), |place| format!("{name} {place}")))
 }
 
-/// Whether a frame of a stack is a state, not code.
+/// Returns `true` if a frame of a stack is a state, not code.
 pub(super) fn is_state(name: &str) -> bool {
     name.starts_with('[')
 }
 
-/// Whether a frame is a leaf that is called by the method it waits in.
+/// Returns `true` if a frame is a leaf that is called by the method it waits in.
 pub(super) fn is_leaf_name(name: &str) -> bool {
     chain::leaf_names().any(|leaf| leaf == name)
 }

@@ -17,17 +17,17 @@ const MAX_ROWS: usize = 40;
 /// Types of delayed tasks shown in each.
 const MAX_DELAYED: usize = 8;
 
-/// Where a thread was blocked inside a poll.
+/// The place at which a thread was blocked inside a poll.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BlockedIn<'a> {
     /// The innermost function that is of neither a library nor the standard library; or else the innermost that
     /// is known.
     pub(super) function: &'a Function,
-    /// What that one had called.
+    /// The function that this one had called.
     pub(super) calls: Option<&'a Function>,
 }
 
-/// What a task had awaited before a poll, at the innermost `.await` of its own.
+/// The await of a task before a poll, at the innermost `.await` of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Resumed<'a> {
     pub(super) name: &'a str,
@@ -52,7 +52,7 @@ pub(super) fn functions<'a>(graph: &'a Graph, stack: &'a Stack) -> impl Iterator
     stack.frames.iter().flat_map(|&address| graph.samples().code(address))
 }
 
-/// Whether a function is the program's, by where its source lies: neither with the standard library's nor with
+/// Returns `true` if a function is the program's by where its source lies: neither with the standard library's nor with
 /// that of a package from a registry or a repository.
 fn is_own(function: &Function) -> bool {
     const OTHERS: [&str; 5] = ["/rustc/", "/library/std/", "/registry/src/", "/git/checkouts/", "/vendor/"];
@@ -117,7 +117,7 @@ impl std::fmt::Display for Delays {
     }
 }
 
-/// What the polls of a row have in common.
+/// The common traits of a row's polls.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LongPollKey {
     task_type: String,
@@ -131,7 +131,7 @@ struct LongPollKey {
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
-    let blocking = graph.blocking();
+    let blocking = graph.long_polls();
     let rows = rows(graph, facts);
     if rows.is_empty() {
         writeln!(out, "no poll took {} or longer", human(min_ns))?;
@@ -168,7 +168,7 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
     let type_of =
         |task| graph.task(task).map_or_else(|| "?".to_owned(), |task| printable(&names.task_type(task.vtable)));
     let mut rows: BTreeMap<LongPollKey, LongPollRow> = BTreeMap::new();
-    for poll in graph.blocking().polls() {
+    for poll in graph.long_polls().polls() {
         let key = LongPollKey {
             task_type: type_of(poll.task),
             blocks: BlockedIn::of(graph, poll).map(|blocks| blocks.to_string()),

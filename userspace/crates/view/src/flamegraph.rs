@@ -18,7 +18,7 @@ use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
 use asyncscope_trace::facts::{AwaitKind, Facts};
 
-/// How a wait counts that is for several things at once.
+/// The note on waits for several things at once.
 const SHARED: &str = "awaited together: divided equally";
 
 /// Writes the flamegraph of all tasks, or of some requests; one that says so where there is nothing to draw.
@@ -116,7 +116,7 @@ fn counted(requests: usize) -> String {
     if requests == 1 { "1 request".to_owned() } else { format!("{requests} requests") }
 }
 
-/// How many bits to drop from each weight so that their sum stays far from the end of `u64`. Not 0
+/// Returns how many bits to drop from each weight so that their sum stays far from the end of `u64`. Not 0
 /// only for times that no real program has.
 fn overflow(total: u128) -> u32 {
     const BITS: u32 = 62;
@@ -184,7 +184,7 @@ fn warn(options: &mut Options<'_>, graph: &Graph) {
 
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
-    let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
+    let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
     format!("{} watched, {} polls, {}", human(span), totals.polls, lost::told(&totals))
 }
 

@@ -17,31 +17,31 @@ pub struct Format {
     pub option: &'static str,
     /// The option's help.
     pub help: &'static str,
-    /// Where it goes.
+    /// The destination.
     pub to: Medium,
-    /// How it takes part in a comparison of two sets of requests.
+    /// Its part in a comparison of two sets of requests.
     pub versus: Comparison,
-    /// What it is made of.
+    /// The events it is made of.
     pub needs: Option<Need>,
-    /// What is recorded of the target because somebody asks for it.
+    /// Something of the target that is recorded because somebody asks for this output.
     pub records: Option<Extra>,
-    /// What the graph keeps for it.
+    /// The details that the graph keeps for it.
     pub keeps: Keeps,
     /// Writes it.
     pub write: fn(&View<'_>, &mut dyn Write) -> io::Result<()>,
 }
 
-/// Where an output goes.
+/// The destination of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     /// To the terminal, as text.
     Terminal {
-        /// What the text is, as in "cannot write …".
+        /// A name for the text, as in "cannot write …".
         holds: &'static str,
     },
     /// To a file, or standard output.
     File {
-        /// What stands for its path in the help.
+        /// A placeholder for its path in the help.
         value: &'static str,
         /// The option may come without a path: standard output then, if no other output holds the same.
         optional: bool,
@@ -50,7 +50,7 @@ pub enum Medium {
     },
 }
 
-/// How an output takes part in a comparison of two sets of requests.
+/// The part of an output in a comparison of two sets of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// It draws the comparison.
@@ -61,7 +61,7 @@ pub enum Comparison {
     Apart,
 }
 
-/// What an output is made of.
+/// The events that an output is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Polls, each with its time.
@@ -72,19 +72,19 @@ pub enum Need {
     Requests,
 }
 
-/// What is recorded only for those who ask for it.
+/// Something that is recorded only for those who ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
-    /// What the target prints.
+    /// Lines that the target prints.
     LogLines,
     /// Requests, where CPU time is sampled.
     Requests,
 }
 
-/// What a graph keeps for an output.
+/// The details that a graph keeps for an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeps {
-    /// How much of tasks and requests.
+    /// The detail of tasks and requests.
     pub detail: Detail,
     /// Long polls.
     pub long_polls: bool,
@@ -105,7 +105,7 @@ impl Keeps {
     pub const SUMS: Self = Self { detail: Detail::Totals, long_polls: false, log_lines: false };
 }
 
-/// What a recording holds, or is to hold.
+/// The contents of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// Samples of CPU time, instead of polls.
@@ -115,7 +115,7 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// What the recording with these facts holds.
+    /// Returns the contents of the recording with these facts.
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
         let requests = facts.sampling.is_none_or(|sampling| sampling.requests);
@@ -140,18 +140,18 @@ impl Coverage {
     }
 }
 
-/// What outputs show, and of what.
+/// The options that several outputs have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewOptions {
-    /// What stacks are weighted by; `None`: by CPU time where that was sampled, else by time inside polls.
+    /// The weight of stacks; `None`: CPU time where that was sampled, else time inside polls.
     pub weight: Option<Weight>,
-    /// What samples are grouped by first; `None`: by task.
+    /// The outermost grouping of samples; `None`: by task.
     pub by: Option<GroupBy>,
     /// The requests that outputs are about.
     pub selection: Selection,
     /// A comparison of the requests that are at least as slow as the selection says with the faster ones.
     pub versus: bool,
-    /// How many nanoseconds a long poll takes at least.
+    /// The shortest long poll, in nanoseconds.
     pub long_poll_ns: u64,
 }
 
@@ -164,7 +164,7 @@ impl Default for ViewOptions {
 }
 
 impl ViewOptions {
-    /// What each option needs, by the option's name.
+    /// Returns what each option needs, by the option's name.
     #[must_use]
     pub fn needs(&self) -> Vec<(String, Need)> {
         let Selection { id, route, slower_than_ns } = &self.selection;
@@ -186,14 +186,14 @@ impl ViewOptions {
     }
 }
 
-/// What an output is made of: a finished graph, and what of it is to be shown.
+/// A finished graph, and what of it is to be shown.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The graph.
     pub graph: &'a Graph,
-    /// What is known about the target.
+    /// The facts about the target.
     pub facts: &'a Facts,
-    /// What did not reach the agent.
+    /// Events and samples that did not reach the agent.
     pub lost: &'a Lost,
     /// The weight of stacks.
     pub weight: Weight,
@@ -203,7 +203,7 @@ pub struct View<'a> {
     pub versus: Option<Versus<'a>>,
     /// The requests that are meant, if not all are.
     pub only: Option<Vec<&'a Request>>,
-    /// How many nanoseconds a long poll takes at least.
+    /// The shortest long poll, in nanoseconds.
     pub long_poll_ns: u64,
 }
 

@@ -5,7 +5,7 @@ use super::select::Selection;
 use super::{blocking, flamegraph, folded, json, pprof, printed, request, requests, summary};
 use asyncscope_model::Detail;
 
-/// What most outputs have in common. It writes nothing.
+/// A row with what most outputs have in common. It writes nothing.
 const BASE: Format = Format {
     option: "",
     help: "",
@@ -92,14 +92,14 @@ const REQUESTS: Format = Format {
     ..BASE
 };
 
-/// What is written where no output is asked for.
+/// The output where none is asked for.
 pub static SUMMARY: Format = Format {
     to: Medium::Terminal { holds: "the summary" },
     write: |view, out| summary::write(view.graph, view.facts, view.lost, out),
     ..BASE
 };
 
-/// What is written of one request where no file and no table is asked for.
+/// The output of one request where no file and no table is asked for.
 const STORY: Format = Format {
     option: "request",
     to: Medium::Terminal { holds: "the requests" },

@@ -16,7 +16,7 @@ use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, Wake
 use super::blocking::{BlockedIn, Resumed, functions};
 use super::names::Names;
 use asyncscope_model::{
-    Birth, Call, Gap, Graph, LongPoll, Outcome, Parent, Poll, Printed, Request, Stretch, Task, Totals, Wake, WakeBy,
+    Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
 };
 use asyncscope_trace::chain::frame_name;
 use asyncscope_trace::facts::{AwaitFrame, Facts, Function};
@@ -36,7 +36,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
         writer.samples()?;
         return writer.out.flush();
     }
-    let mut tasks: Vec<&Task> = graph.tasks().iter().collect();
+    let mut tasks: Vec<&Task> = graph.tasks().values().collect();
     tasks.sort_by_key(|task| task.id);
     for task in &tasks {
         writer.task(task)?;
@@ -50,7 +50,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Re
     writer.out.flush()
 }
 
-/// What has a time of its own, in the order of equal times.
+/// Something with a time of its own, in the order of equal times.
 #[derive(Clone, Copy)]
 enum Dated<'a> {
     Spawn(&'a Task, Birth),
@@ -59,22 +59,22 @@ enum Dated<'a> {
     Gap(&'a Gap),
     Request(&'a Request),
     Call(&'a Call),
-    Stretch(&'a Stretch),
+    Segment(&'a Segment),
     LongPoll(&'a LongPoll),
-    Log(&'a Printed),
+    Log(&'a LoggedLine),
 }
 
 fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
     let born = |task: &'a Task| task.born().map(move |birth| Dated::Spawn(task, birth));
-    let spawns = graph.tasks().iter().filter_map(born);
+    let spawns = graph.tasks().values().filter_map(born);
     let polls = graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).map(Dated::Poll);
     let wakes = graph.wakes().iter().map(Dated::Wake);
     let gaps = graph.gaps().iter().map(Dated::Gap);
     let requests = graph.requests().map(Dated::Request);
-    let stretches = graph.stretches().iter().map(Dated::Stretch);
-    let long_polls = graph.blocking().polls().iter().map(Dated::LongPoll);
+    let stretches = graph.segments().iter().map(Dated::Segment);
+    let long_polls = graph.long_polls().polls().iter().map(Dated::LongPoll);
     let calls = graph.calls().map(Dated::Call);
-    let logs = graph.printed().map(|(_, line)| Dated::Log(line));
+    let logs = graph.log_lines().map(|(_, line)| Dated::Log(line));
     let work = requests.chain(spawns).chain(polls).chain(wakes);
     let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
@@ -84,7 +84,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
         Dated::Gap(gap) => gap.since_ns,
         Dated::Request(request) => request.opened_ns,
         Dated::Call(call) => call.opened_ns,
-        Dated::Stretch(stretch) => stretch.from_ns,
+        Dated::Segment(stretch) => stretch.from_ns,
         Dated::LongPoll(poll) => poll.start_ns,
         Dated::Log(line) => line.time_ns,
     });
@@ -169,7 +169,7 @@ impl JsonWriter<'_> {
             Dated::Wake(wake) => JsonLine::Wake(wake_line(wake)),
             Dated::Request(request) => JsonLine::Request(request_line(request, self.facts)),
             Dated::Call(call) => JsonLine::Call(call_line(self.graph, call, self.facts)),
-            Dated::Stretch(stretch) => match stretch_line(self.graph, stretch) {
+            Dated::Segment(stretch) => match stretch_line(self.graph, stretch) {
                 None => return Ok(()),
                 Some(line) => JsonLine::Stretch(line),
             },

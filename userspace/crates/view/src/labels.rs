@@ -8,7 +8,7 @@ pub(super) fn number(id: RequestId) -> String {
     format!("#{}", id.0)
 }
 
-/// How a request or a call ended, in a word or two.
+/// Says in a word or two how a request or a call ended.
 pub(super) fn status(end: Option<Close>, grpc: Option<u8>) -> String {
     let status = match end.map(|end| end.how) {
         None => "open".to_owned(),

@@ -7,13 +7,13 @@ use asyncscope_model::{Graph, Totals};
 /// Events and samples that did not reach the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Why, and how many.
+    /// The reason, and the number.
     pub by_kind: Vec<(String, u64)>,
 }
 
 /// Kinds that the agent counts itself, each event of which is missing in a gap.
 const OWN_GAPS: [&str; 2] = ["calls-left-out", "undecoded"];
-/// What the gaps miss beyond all that was counted.
+/// The kind of what the gaps miss beyond all that was counted.
 const OTHERWISE: &str = "otherwise";
 
 impl Lost {
@@ -25,7 +25,7 @@ impl Lost {
     }
 }
 
-/// The same counts, with those that leave gaps lowered, the largest first, or added to until they sum up to what the
+/// Returns the counts, with those that leave gaps lowered, the largest first, or added to until they sum up to what the
 /// gaps miss.
 fn fitted(counted: &[(String, u64)], in_gaps: u64) -> Vec<(String, u64)> {
     let mut by_kind = counted.to_vec();
@@ -48,7 +48,7 @@ fn leaves_gap(kind: &str) -> bool {
     OWN_GAPS.contains(&kind) || Loss::ALL.iter().any(|loss| loss.leaves_gap() && loss.name() == kind)
 }
 
-/// How many samples these counts say were not taken.
+/// Returns how many samples were not taken by these counts.
 #[must_use]
 pub fn samples(counted: &[(String, u64)]) -> u64 {
     let kinds = [Loss::RegistersUnreadable, Loss::StackDropped].map(Loss::name);
@@ -56,7 +56,7 @@ pub fn samples(counted: &[(String, u64)]) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
-/// How many events are missing, and samples where any is.
+/// Says how many events are missing, and samples where any is.
 pub(super) fn told(totals: &Totals) -> String {
     let samples = match totals.samples_lost {
         0 => String::new(),

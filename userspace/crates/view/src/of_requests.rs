@@ -36,7 +36,7 @@ pub(super) fn fold(
         }
     }
     let chosen: HashSet<RequestId> = requests.iter().map(|request| request.id).collect();
-    for task in graph.tasks() {
+    for task in graph.tasks().values() {
         let owner = graph.owner(task.id).request().filter(|id| chosen.contains(id));
         if let Some(request) = owner.and_then(|id| graph.request(id)).filter(|request| request.task != Some(task.id)) {
             add(folding.stack(request, task), &task.times());

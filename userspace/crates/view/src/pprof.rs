@@ -119,7 +119,7 @@ pub(super) fn write(
         Part::Of { .. } => builder.requests(weight, part.fold(graph, facts, weight)),
     }
     builder.profile.time_nanos = signed(facts.armed.unix_ns);
-    builder.profile.duration_nanos = signed(graph.end_ns().saturating_sub(graph.setup().armed_ns));
+    builder.profile.duration_nanos = signed(graph.end_ns().saturating_sub(graph.config().armed_ns));
     if let Some(warning) = lost::warning(&graph.totals()) {
         builder.profile.comment = vec![builder.string(&warning)];
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use super::labels::id;
 use super::names::{printable, text};
 use super::units::time_of_day;
-use asyncscope_model::{Cut, Graph, Owner, Printed, Request, RequestId};
+use asyncscope_model::{Cut, Graph, LoggedLine, Owner, Request, RequestId};
 use asyncscope_trace::event::Standard;
 use asyncscope_trace::facts::Facts;
 
@@ -24,8 +24,8 @@ pub(super) fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out
         return writeln!(out, "no lines: they were not captured (--logs)");
     }
     let only: Option<HashSet<RequestId>> = only.map(|requests| requests.iter().map(|request| request.id).collect());
-    for (_, line) in graph.printed() {
-        let owner = graph.owner_of_printed(line);
+    for (_, line) in graph.log_lines() {
+        let owner = graph.owner_of_log_line(line);
         if only.as_ref().is_none_or(|only| owner.candidates().iter().any(|id| only.contains(id))) {
             write_line(graph, facts, line, &owner, out)?;
         }
@@ -36,7 +36,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, only: Option<&[&Request]>, out
     }
 }
 
-fn write_line(graph: &Graph, facts: &Facts, line: &Printed, owner: &Owner, out: &mut dyn Write) -> io::Result<()> {
+fn write_line(graph: &Graph, facts: &Facts, line: &LoggedLine, owner: &Owner, out: &mut dyn Write) -> io::Result<()> {
     let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
     let (request, id) = match owner {
         Owner::None => ("-".to_owned(), "-".to_owned()),

@@ -7,7 +7,7 @@ use super::labels::{id, number, path, status};
 use super::names::{Names, printable, text};
 use super::printed::{stream, why_cut};
 use super::units::{human, time_of_day};
-use asyncscope_model::{Call, Did, Evidence, Graph, Parent, Printed, Request, Task, Wake, WakeBy};
+use asyncscope_model::{Call, Did, Evidence, Graph, LoggedLine, Parent, Request, Task, TaskIndex, Wake, WakeBy};
 use asyncscope_trace::facts::{Driver, Facts};
 
 /// Lines shown of one request.
@@ -44,9 +44,9 @@ struct Story<'a> {
     facts: &'a Facts,
     names: Names<'a>,
     request: &'a Request,
-    /// The request's own tasks, by their place in the graph.
-    tasks: BTreeSet<usize>,
-    depths: HashMap<usize, usize>,
+    /// The request's own tasks.
+    tasks: BTreeSet<TaskIndex>,
+    depths: HashMap<TaskIndex, usize>,
 }
 
 struct StoryLine {
@@ -58,7 +58,7 @@ struct StoryLine {
 impl<'a> Story<'a> {
     fn new(graph: &'a Graph, facts: &'a Facts, request: &'a Request) -> Self {
         let own = |task: &Task| graph.owner(task.id).request() == Some(request.id);
-        let tasks = graph.tasks().iter().enumerate().filter(|(_, task)| own(task)).map(|(index, _)| index).collect();
+        let tasks = graph.tasks().iter().filter(|(_, task)| own(task)).map(|(index, _)| index).collect();
         let mut story = Self { graph, facts, names: Names::new(graph, facts), request, tasks, depths: HashMap::new() };
         for &index in &story.tasks {
             let parent = match graph.tasks()[index].parent() {
@@ -104,15 +104,15 @@ impl<'a> Story<'a> {
         lines.extend(self.graph.wakes().iter().filter_map(|wake| self.of_wake(wake)));
         let own = |call: &&Call| self.graph.owner_of_call(call).candidates().contains(&self.request.id);
         lines.extend(self.graph.calls().filter(own).flat_map(|call| self.of_call(call)));
-        lines.extend(self.graph.printed().filter_map(|(_, line)| self.of_printed(line)));
+        lines.extend(self.graph.log_lines().filter_map(|(_, line)| self.of_printed(line)));
         if let Some(end) = self.request.end {
             lines.push(StoryLine { at: end.time_ns, depth: 0, what: format!("request {}", status(Some(end), None)) });
         }
         lines
     }
 
-    fn of_printed(&self, line: &Printed) -> Option<StoryLine> {
-        if !self.graph.owner_of_printed(line).candidates().contains(&self.request.id) {
+    fn of_printed(&self, line: &LoggedLine) -> Option<StoryLine> {
+        if !self.graph.owner_of_log_line(line).candidates().contains(&self.request.id) {
             return None;
         }
         let index = line.task.and_then(|task| self.graph.index_of(task));
@@ -132,7 +132,7 @@ impl<'a> Story<'a> {
         StoryLine { at: self.request.opened_ns, depth: 0, what: by }
     }
 
-    fn of_task(&self, index: usize) -> Vec<StoryLine> {
+    fn of_task(&self, index: TaskIndex) -> Vec<StoryLine> {
         let task = &self.graph.tasks()[index];
         let depth = self.depths.get(&index).copied().unwrap_or(0);
         let name = self.task(Some(task), task.id.0);

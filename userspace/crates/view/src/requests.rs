@@ -143,7 +143,7 @@ fn cells(facts: &Facts, request: &Request, counts: &RequestCounts) -> [String; C
     ]
 }
 
-/// How many samples each request has, and in how many tasks these are.
+/// The numbers of each request's samples, and of the tasks these are in.
 pub(super) struct Sampled {
     pub(super) samples: HashMap<RequestId, u64>,
     tasks: HashMap<RequestId, u64>,
@@ -153,7 +153,7 @@ impl Sampled {
     pub(super) fn of(graph: &Graph) -> Self {
         let (mut samples, mut tasks) = (HashMap::new(), HashMap::new());
         let mut known = HashSet::new();
-        for (place, count) in graph.samples().places() {
+        for (place, count) in graph.samples().counts() {
             let Some(request) = graph.request_of(&place) else { continue };
             *samples.entry(request).or_default() += count;
             if known.insert((request, place.running)) {
@@ -164,7 +164,7 @@ impl Sampled {
     }
 }
 
-/// How many tasks and calls each request has, and how many calls more it may have.
+/// The numbers of each request's tasks and calls, and of the calls that may be its as well.
 struct RequestCounts {
     tasks: HashMap<RequestId, u64>,
     calls: HashMap<RequestId, u64>,
@@ -178,7 +178,7 @@ impl RequestCounts {
             owners.for_each(|id| *counts.entry(id).or_default() += 1);
             counts
         };
-        let tasks = &mut graph.tasks().iter().filter_map(|task| graph.owner(task.id).request());
+        let tasks = &mut graph.tasks().values().filter_map(|task| graph.owner(task.id).request());
         let owners: Vec<Owner> = graph.calls().map(|call| graph.owner_of_call(call)).collect();
         let calls = &mut owners.iter().filter_map(Owner::request);
         let uncertain = owners.iter().filter(|owner| owner.request().is_none());

@@ -24,7 +24,7 @@ struct SampleCounts {
     elsewhere: u64,
     /// Of which it is not known.
     unknown: u64,
-    /// How the stacks of those in tasks ended.
+    /// Those in tasks, by how their stacks ended.
     ended: BTreeMap<Ended, u64>,
     types: BTreeMap<String, u64>,
     functions: BTreeMap<String, u64>,
@@ -35,7 +35,7 @@ struct SampleCounts {
 impl SampleCounts {
     fn of(graph: &Graph, names: &Names<'_>) -> Self {
         let mut counts = Self::default();
-        for (place, count) in graph.samples().places() {
+        for (place, count) in graph.samples().counts() {
             let whose = whose(graph, &place);
             match whose {
                 Whose::Task(_) | Whose::Type(_) => {
@@ -79,7 +79,7 @@ pub(super) fn titles(
     };
     let of = of.map_or_else(String::new, |of| format!(" of {of}"));
     let title = format!("{name}: CPU time{of}, {total} samples at {frequency} Hz, {grouped}");
-    let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
+    let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
     let not_kept = match graph.samples().not_kept {
         0 => String::new(),
         count => format!(", {count} stacks not kept"),

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use super::labels::id as id_of;
 use super::names::{Names, frame, text};
 use super::tree::{Tree, thread_frame};
-use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Place, Request, RequestId, Task};
+use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, SampleKey, Task, TaskIndex};
 use asyncscope_trace::event::{Ended, Running, TaskId};
 use asyncscope_trace::facts::Facts;
 use asyncscope_trace::facts::Function;
 
-/// What samples are grouped by first.
+/// The outermost grouping of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupBy {
     /// The tasks, under those that spawned them.
@@ -21,12 +21,12 @@ pub enum GroupBy {
     /// The requests served, each by itself, and in each the tasks. `[request not known]`: all that is not a
     /// request's for sure
     Request,
-    /// The same, but requests of one method and path together.
+    /// The requests served, those of one method and path together.
     Route,
 }
 
 impl GroupBy {
-    /// Whether it takes requests to be seen.
+    /// Returns `true` if it takes requests to be seen.
     #[must_use]
     pub const fn needs_requests(self) -> bool {
         matches!(self, Self::Request | Self::Route)
@@ -42,14 +42,14 @@ pub struct ChosenRequests {
     pub label: Option<String>,
 }
 
-/// What is not a request's for sure.
+/// The frame above what is not a request's for sure.
 pub(super) const UNKNOWN_REQUEST: &str = "[request not known]";
 
-/// Whose a sample is.
+/// The owner of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Whose {
-    /// The task at this place in the graph.
-    Task(usize),
+    /// A task.
+    Task(TaskIndex),
     /// Some task of this type: the thread was in its poll function, but not where tokio names the task.
     Type(u64),
     /// The runtime's own: a worker that looks for work.
@@ -60,11 +60,11 @@ pub(super) enum Whose {
     Unknown,
 }
 
-/// Whose the samples at this place are.
-pub(super) fn whose(graph: &Graph, place: &Place) -> Whose {
+/// Returns the owner of the samples at this place.
+pub(super) fn whose(graph: &Graph, place: &SampleKey) -> Whose {
     let by_stack = || match graph.polled_by(place.stack) {
         [] => None,
-        vtables if vtables.iter().all(|vtable| graph.setup().runtime.contains(vtable)) => Some(Whose::Runtime),
+        vtables if vtables.iter().all(|vtable| graph.config().runtime.contains(vtable)) => Some(Whose::Runtime),
         &[vtable] => Some(Whose::Type(vtable)),
         _ => Some(Whose::Unknown),
     };
@@ -94,7 +94,7 @@ impl Whose {
 
 /// Samples at one place.
 pub(super) struct One<'a> {
-    /// Whose they are.
+    /// The task in whose poll they fell.
     pub(super) task: Option<TaskId>,
     /// The request whose work they are, where that is known.
     pub(super) request: Option<&'a Request>,
@@ -106,7 +106,7 @@ pub(super) struct One<'a> {
     pub(super) above: Vec<String>,
     /// The thread's frames, outermost first.
     pub(super) native: Vec<Native<'a>>,
-    /// How many.
+    /// The number of samples.
     pub(super) count: u64,
 }
 
@@ -144,7 +144,7 @@ pub(super) fn each<'a>(
 ) -> impl Iterator<Item = One<'a>> {
     let names = Names::new(graph, facts);
     let tree = Tree::new(graph, &names);
-    graph.samples().places().filter_map(move |(place, count)| {
+    graph.samples().counts().filter_map(move |(place, count)| {
         let whose = whose(graph, &place);
         let (thread, task_type) = (thread_frame(&names, place.thread), whose.name(graph, &names));
         let request = graph.request_of(&place).and_then(|id| graph.request(id));
@@ -196,7 +196,7 @@ pub(super) fn route(request: &Request) -> String {
 
 /// The thread's frames, outermost first: those of the task's own code where the stack was unwound to its poll
 /// function.
-fn native<'a>(graph: &'a Graph, place: &Place) -> Vec<Native<'a>> {
+fn native<'a>(graph: &'a Graph, place: &SampleKey) -> Vec<Native<'a>> {
     let mut all = Vec::new();
     if let Some(stack) = graph.samples().stack(place.stack) {
         if !stack.ended.is_whole() && stack.ended != Ended::NotUnwound {
@@ -221,7 +221,7 @@ fn native<'a>(graph: &'a Graph, place: &Place) -> Vec<Native<'a>> {
     all
 }
 
-/// Whether it is what tokio puts between a poll function and a future: the same above every task.
+/// Returns `true` for what tokio puts between a poll function and a future: it is above every task.
 fn is_harness(name: &str) -> bool {
     const BEGINNINGS: [&str; 5] =
         ["tokio::runtime::task::", "tokio::loom::", "std::panic", "core::panic", "core::ops::function::FnOnce"];
@@ -230,7 +230,7 @@ fn is_harness(name: &str) -> bool {
 }
 
 /// The function that a sample fell in, if its stack is known.
-pub(super) fn leaf<'a>(graph: &'a Graph, place: &Place) -> Option<&'a Function> {
+pub(super) fn leaf<'a>(graph: &'a Graph, place: &SampleKey) -> Option<&'a Function> {
     let stack = graph.samples().stack(place.stack)?;
     graph.samples().code(*stack.frames.first()?).first()
 }

@@ -7,7 +7,7 @@ use super::names::{printable, text};
 use super::units::human;
 use asyncscope_model::{Graph, Id, Request};
 
-/// What was asked for. Empty: all requests.
+/// A choice of requests. Empty: all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Those with this ID.
@@ -25,13 +25,13 @@ pub struct Versus<'a> {
     pub slow: Vec<&'a Request>,
     /// The others, of a known duration.
     pub fast: Vec<&'a Request>,
-    /// What divides them, in nanoseconds.
+    /// The duration that divides them, in nanoseconds.
     pub least_ns: u64,
     /// The outermost frame.
     pub label: String,
 }
 
-/// Why a selection is none.
+/// The reason why a selection is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unclear {
     /// No request fits.
@@ -40,9 +40,9 @@ pub enum Unclear {
     /// The ID is the beginning of several.
     #[error("several IDs begin with {prefix}: {}", some(.ids))]
     Several {
-        /// What was asked for.
+        /// The beginning that was asked for.
         prefix: String,
-        /// What it may mean, escaped.
+        /// The IDs that begin so, escaped.
         ids: Vec<String>,
     },
 }
@@ -59,7 +59,7 @@ fn some(ids: &[String]) -> String {
 }
 
 impl Selection {
-    /// Whether everything is meant.
+    /// Returns `true` if everything is meant.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
@@ -109,7 +109,7 @@ impl Selection {
         self.slower_than_ns.is_none_or(|least| request.duration_ns().is_some_and(|took| took >= least))
     }
 
-    /// Which requests, in words.
+    /// Says in words which requests.
     #[must_use]
     pub fn described(&self) -> String {
         let mut words = Vec::new();

@@ -11,13 +11,13 @@ use super::weight::Weight;
 use asyncscope_model::{Graph, Request, Task};
 use asyncscope_trace::facts::Facts;
 
-/// Which part of the graph is drawn.
+/// The part of the graph that is drawn.
 #[derive(Clone, Debug, Default)]
 pub enum Part<'a> {
     /// All of it, under the tasks that spawned.
     #[default]
     All,
-    /// What was done for these requests, under a frame with this label, or else one for each path.
+    /// The work for these requests, under a frame with this label, or else one for each path.
     Of {
         /// The requests.
         requests: Vec<&'a Request>,
@@ -40,7 +40,7 @@ impl Part<'_> {
     }
 }
 
-/// What a task's time splits up into, in nanoseconds, each with the frames below the task's own: these begin with
+/// Splits a task's time up, in nanoseconds, each part with the frames below the task's own: these begin with
 /// the `;` that divides them from it.
 pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -> Vec<(String, u64)> {
     let (busy, wait) = weight.counts();

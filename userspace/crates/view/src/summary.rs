@@ -39,12 +39,12 @@ pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Wri
 }
 
 fn tasks(graph: &Graph) -> impl Iterator<Item = &Task> {
-    graph.tasks().iter().filter(|task| !task.runtime)
+    graph.tasks().values().filter(|task| !task.runtime)
 }
 
 fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let process = &facts.process;
-    let span = graph.end_ns().saturating_sub(graph.setup().armed_ns);
+    let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
     let tokio = facts.tokio.as_deref().unwrap_or("of unknown version");
     let (name, tokio) = (printable(&process.name), printable(tokio));
     writeln!(out, "{name} (pid {}), tokio {tokio}, {} watched", process.pid, human(span))?;
@@ -83,7 +83,7 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
-/// How many requests there were, and the slowest of those that are kept.
+/// Writes how many requests there were, and the slowest of those that are kept.
 fn write_requests(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     requests::write_in_exchange(facts, out)?;
     let totals = graph.totals();

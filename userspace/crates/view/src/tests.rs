@@ -147,7 +147,7 @@ fn flamegraphs_of_nothing_say_so() {
 #[test]
 fn flamegraphs_survive_any_time() {
     use asyncscope_trace::event::{At, Event, State, TaskId, TaskRef, What};
-    let mut graph = Graph::new(&asyncscope_model::Setup::default());
+    let mut graph = Graph::new(&asyncscope_model::Config::default());
     for id in 1..5 {
         let at = At { tid: id, sp: 90, ..At::default() };
         let task = TaskRef { header: 1, id: Some(TaskId(id.into())), vtable: 1 + u64::from(id) % 2 };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::names::{Names, frame};
-use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Task, Why};
+use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Task, TaskIndex, Why};
 
 /// The merged tree. A node precedes its children.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct TreeNode {
     pub(super) parent: Option<usize>,
     name: usize,
     pub(super) depth: usize,
-    /// How many tasks it stands for; 0 for an origin.
+    /// The number of tasks it stands for; 0 for an origin.
     pub(super) tasks: u64,
 }
 
@@ -30,33 +30,28 @@ const DEEPER: &str = "[deeper]";
 
 impl Tree {
     pub(super) fn new(graph: &Graph, names: &Names<'_>) -> Self {
-        let mut tree = Self::default();
+        let mut tree = Self { node_of: vec![None; graph.tasks().len()], ..Self::default() };
         let mut types = HashMap::new();
-        for task in graph.tasks() {
-            let node = (!task.runtime).then(|| {
-                let origin = tree.origin(graph, names, task);
-                let name =
-                    *types.entry(task.vtable).or_insert_with(|| tree.intern(frame(&names.task_type(task.vtable))));
-                tree.task_node(origin, name)
-            });
-            tree.node_of.push(node);
+        for (index, task) in graph.tasks().iter().filter(|(_, task)| !task.runtime) {
+            let origin = tree.origin(graph, names, task);
+            let name = *types.entry(task.vtable).or_insert_with(|| tree.intern(frame(&names.task_type(task.vtable))));
+            tree.node_of[index.get()] = Some(tree.task_node(origin, name));
         }
         tree
     }
 
-    /// The nodes that tasks belong to, with the tasks.
+    /// Iterates over the nodes that tasks belong to, with the tasks.
     pub(super) fn tasks<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = (usize, &'a Task)> {
-        let pairs = self.node_of.iter().zip(graph.tasks());
-        pairs.filter_map(|(node, task)| node.map(|node| (node, task)))
+        graph.tasks().iter().filter_map(|(index, task)| Some((self.node(index)?, task)))
     }
 
     pub(super) fn name(&self, node: usize) -> &str {
         &self.names[self.nodes[node].name]
     }
 
-    /// The node of the task at this place in the graph; none for the runtime's own.
-    pub(super) fn node(&self, task: usize) -> Option<usize> {
-        self.node_of.get(task).copied().flatten()
+    /// Returns the node of a task; none for the runtime's own.
+    pub(super) fn node(&self, task: TaskIndex) -> Option<usize> {
+        self.node_of.get(task.get()).copied().flatten()
     }
 
     /// The names from the origin down to this node, divided by `;`.
@@ -80,8 +75,7 @@ impl Tree {
     fn origin(&mut self, graph: &Graph, names: &Names<'_>, task: &Task) -> usize {
         let name = match task.parent() {
             Parent::Task(id) => {
-                let parent = graph.index_of(id).and_then(|index| self.node_of.get(index));
-                match parent.copied().flatten() {
+                match graph.index_of(id).and_then(|parent| self.node(parent)) {
                     Some(node) => return node,
                     // A worker, as its stack told after it had spawned.
                     None if graph.task(id).is_some_and(|parent| parent.runtime) && task.born().is_some() => {

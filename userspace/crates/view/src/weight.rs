@@ -7,7 +7,7 @@ const BLOCKED: &str = "[blocked]";
 /// Below a task: the part of that which is asyncscope's doing.
 const IN_TRAP: &str = "[in asyncscope's own trap]";
 
-/// What a stack's width means: nanoseconds, or samples.
+/// The meaning of a stack's width: nanoseconds, or samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weight {
     /// Time inside polls, but for other tasks' polls nested in them.
@@ -22,7 +22,7 @@ pub enum Weight {
 }
 
 impl Weight {
-    /// If the time inside polls counts, and if that between them does.
+    /// Returns `true` for the time inside polls if it counts, and for that between them.
     pub(super) fn counts(self) -> (bool, bool) {
         (matches!(self, Self::Busy | Self::Wall), matches!(self, Self::Wall | Self::Wait))
     }
@@ -39,7 +39,7 @@ impl Weight {
         }
     }
 
-    /// What it was blocked, with the frame below the task's own.
+    /// Returns the time blocked, with the frame below the task's own.
     pub(super) fn blocked(self, times: &Times) -> [(&'static str, u64); 2] {
         let Times { blocked_ns, trap_ns, .. } = *times;
         let (busy, _) = self.counts();
@@ -47,7 +47,7 @@ impl Weight {
         [(BLOCKED, counted(blocked_ns.saturating_sub(trap_ns))), (IN_TRAP, counted(trap_ns))]
     }
 
-    /// What it means, for a title.
+    /// Returns its meaning, for a title.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {

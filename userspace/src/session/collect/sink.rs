@@ -12,7 +12,7 @@ use crate::session::{
     outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{cache, process::Process};
-use asyncscope_model::{Graph, Phase, Setup};
+use asyncscope_model::{Config, Graph, Phase};
 use asyncscope_trace::{
     event::{Event, TaskRef, What},
     facts::{CurrentTask, Facts},
@@ -96,8 +96,8 @@ impl Sink {
     /// Evicts tasks that are over, where all is recorded and nothing else wanted.
     fn forget(&mut self) {
         if self.only_recorder {
-            let over = self.graph.over(clock::monotonic_ns().saturating_sub(HOLD_NS));
-            self.graph.let_go(&over);
+            let over = self.graph.take_ended(clock::monotonic_ns().saturating_sub(HOLD_NS));
+            self.graph.evict(&over);
         }
     }
 
@@ -157,11 +157,11 @@ impl Sink {
 
 /// An empty graph that keeps what the outputs need.
 fn graph(facts: &Facts, outputs: &Outputs) -> Graph {
-    let setup = Setup::from(facts)
+    let setup = Config::from(facts)
         .with_detail(outputs.detail(facts))
-        .with_notes(outputs.otlp.as_ref().map(|ready| ready.noted()))
-        .with_leaving(outputs.are_only_recorded())
+        .with_span_detail(outputs.otlp.as_ref().map(|ready| ready.noted()))
+        .with_eviction(outputs.are_only_recorded())
         .with_long_polls(outputs.long_polls_ns())
-        .with_printed(outputs.tell_lines().then_some(LINES_MAX));
+        .with_log_lines(outputs.tell_lines().then_some(LINES_MAX));
     Graph::new(&setup)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::session::{
     attach::attached::Attached, clock::monotonic_ns, collect::event_pump::EventPump, task_memory::reader::TaskActivity,
 };
-use asyncscope_model::{Graph, Setup};
+use asyncscope_model::{Config, Graph};
 
 /// Between two looks at what the hooks saw.
 const ROUND: Duration = Duration::from_millis(5);
@@ -21,7 +21,7 @@ pub(super) struct Watching {
 
 impl Watching {
     pub(super) fn new(attached: &mut Attached) -> Self {
-        let graph = Graph::new(&Setup::from(&attached.facts));
+        let graph = Graph::new(&Config::from(&attached.facts));
         Self { pump: EventPump::new(attached), graph, activity: TaskActivity::default() }
     }
 

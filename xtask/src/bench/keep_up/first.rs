@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use asyncscope_tests::held::Held;
+use asyncscope_tests::inspection::Inspection;
 
-use super::super::build::{self, Build};
+use super::super::build::Build;
 use super::super::clock::monotonic;
 use super::super::service::{Around, Loaded, Service};
 use super::super::tool::Tool;
 use super::{fresh, size};
-use crate::process::{cargo, output, root, run};
+use crate::process::{cargo, root, run};
 
-/// How often each is done; the median counts.
+/// The number of times each is done; the median counts.
 const TIMES: usize = 5;
 /// The large program has at least so many bytes.
 const LARGE: u64 = 50_000_000;
-/// What is recorded each time is longer than this.
+/// The time that is recorded at least.
 const RECORDED: Duration = Duration::from_millis(200);
 
-/// Where the service is built with OpenTelemetry, without optimisation and with full debug info.
+/// Returns where the service is built with OpenTelemetry, without optimisation and with full debug info.
 fn large() -> PathBuf {
     root().join("target/discovery/debug")
 }
@@ -63,15 +64,13 @@ pub(super) fn table(around: &Around) -> Result<String> {
     Ok(table)
 }
 
-/// Where the agent keeps its plan for a file.
+/// Returns where the agent keeps its plan for a file.
 fn plan(file: &Path) -> Result<PathBuf> {
-    let told = output(std::process::Command::new(build::agent()).args(["inspect", "--json"]).arg(file))?;
-    let told: serde_json::Value = serde_json::from_str(&told).context("`inspect --json` tells something else")?;
-    let id = told["build_id"].as_str().context("a program without a build id")?;
+    let id = Inspection::of(file, &[])?.build_id.context("a program without a build id")?;
     Ok(Path::new("/var/cache/asyncscope").join(format!("{id}.plan")))
 }
 
-/// How long it takes once, with this plan forgotten.
+/// Returns how long it takes once, with this plan forgotten.
 fn one(service: &Loaded, around: &Around, forget: Option<&Path>) -> Result<Duration> {
     if let Some(plan) = forget.filter(|plan| plan.exists()) {
         fs::remove_file(plan)?;

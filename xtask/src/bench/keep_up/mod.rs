@@ -19,12 +19,12 @@ use super::tool::Tool;
 use crate::document;
 use crate::process::{is_root, root};
 
-/// How often the memory is looked at, while it is watched.
+/// The number of looks at the memory, while it is watched.
 const LOOKS: u32 = 10;
 /// The look up to which memory may grow, counted from 0: buffers are touched page by page, tables and the heap find
 /// their size.
 const WARM: usize = 4;
-/// What the agent may have more afterwards, in KiB: what waits to be put in order depends on the machine. It is less
+/// The most that the agent may have grown, in KiB: what waits to be put in order depends on the machine. It is less
 /// than two bytes for each task that comes and goes in half a minute.
 const GROWTH_KIB: u64 = 8 << 10;
 /// Load before the agent comes.
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     seconds: u64,
 }
 
-/// What was seen of the agent, and what it made of it.
+/// All that was seen of the agent, and what it made of it.
 #[derive(Debug)]
 struct Watched {
     /// Tasks that the service spawned meanwhile, as it says.
@@ -142,7 +142,7 @@ impl Watched {
     }
 }
 
-/// Where a recording of the agent's would lie that nobody else uses.
+/// Returns where a recording of the agent's would lie that nobody else uses.
 fn fresh(scratch: &Path) -> Result<PathBuf> {
     let file = scratch.join("first.ascope");
     match fs::remove_file(&file) {

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use super::settings::{Protocol, Settings};
 use super::verdict::Verdict;
 
-/// What this calls itself.
+/// The user agent.
 const USER_AGENT: &str = concat!("asyncscope/", env!("CARGO_PKG_VERSION"));
 /// The longest answer that is read. What counts of it is short.
 const MAX_ANSWER: usize = 256 << 10;
@@ -28,7 +28,7 @@ type Connector = HttpsConnector<HttpConnector>;
 #[derive(Debug)]
 pub(super) struct Transport {
     kind: Kind,
-    /// How to begin anew; nothing for lines.
+    /// The means to begin anew; nothing for lines.
     backend: Option<(Settings, rustls::ClientConfig)>,
 }
 

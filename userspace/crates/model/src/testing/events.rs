@@ -74,7 +74,7 @@ fn any_message() -> impl Strategy<Value = What> {
     )
 }
 
-/// Events of any kind and order, as probes tell them and as they never would.
+/// Events of any kind and order, as probes report them and as they never would.
 pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let one = (0u64..20, 0u32..3, 0u64..8, any_what());
     prop::collection::vec(one, 0..200).prop_map(|all| {

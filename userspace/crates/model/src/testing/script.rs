@@ -5,8 +5,8 @@
 //! that was task 8's. Ids from 900 on are workers. A script that starts with `attached;` is one of
 //! an attach to a process in which threads 1 and 2 were alive.
 
-use crate::{Call, Close, Closed, Detail, Graph, How, Line, Noted, Outcome, Owner, Parent, Printed};
-use crate::{Request, Setup, Stretch, Task, Tasks, WakeBy};
+use crate::{Call, Close, Closed, Detail, Graph, HeadLine, How, LoggedLine, Outcome, Owner, Parent, SpanDetail};
+use crate::{Config, Request, Segment, Task, Tasks, WakeBy};
 use asyncscope_trace::event::{
     At, ChainFrame, Change, Completion, Connection, Ended, Event, Message, Missing, Moment, Print, Running, Source,
     SpawnWay, Standard, Start, Turn, TurnOf,
@@ -49,33 +49,36 @@ pub fn graph_with(script: &str, detail: Detail) -> Graph {
     graph_of(&facts(script.starts_with("attached;")), script, detail)
 }
 
-/// The same, with other facts.
+/// The finished graph of a script, with other facts.
 pub fn graph_of(facts: &Facts, script: &str, detail: Detail) -> Graph {
     graph_noted(facts, script, detail, None)
 }
 
-/// The same, with lines kept up to so many bytes, if any.
-pub fn with_lines(script: &str, max: Option<u64>) -> Graph {
-    finished(&Setup::from(&facts(false)).with_printed(max), script)
+/// The finished graph of a script, with lines kept up to so many bytes, if any.
+pub fn with_log_lines(script: &str, max: Option<u64>) -> Graph {
+    finished(&Config::from(&facts(false)).with_log_lines(max), script)
 }
 
-/// The same, with polls kept that took at least so many nanoseconds.
+/// The finished graph of a script, with polls kept that took at least so many nanoseconds.
 pub fn with_long_polls(script: &str, min_ns: u64) -> Graph {
-    finished(&Setup::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
+    finished(&Config::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
 }
 
-/// The same, with notes taken.
-pub fn noted(script: &str, noted: Option<Noted>) -> Graph {
-    graph_noted(&facts(script.starts_with("attached;")), script, Detail::Intervals, noted)
+/// The finished graph of a script, with histories kept.
+pub fn with_span_detail(script: &str, span_detail: Option<SpanDetail>) -> Graph {
+    graph_noted(&facts(script.starts_with("attached;")), script, Detail::Intervals, span_detail)
 }
 
-fn graph_noted(facts: &Facts, script: &str, detail: Detail, noted: Option<Noted>) -> Graph {
-    finished(&Setup::from(facts).with_detail(detail).with_notes(noted).with_printed(Some(u64::MAX)), script)
+fn graph_noted(facts: &Facts, script: &str, detail: Detail, span_detail: Option<SpanDetail>) -> Graph {
+    finished(
+        &Config::from(facts).with_detail(detail).with_span_detail(span_detail).with_log_lines(Some(u64::MAX)),
+        script,
+    )
 }
 
-fn finished(setup: &Setup, script: &str) -> Graph {
+fn finished(config: &Config, script: &str) -> Graph {
     let events = events(script.trim_start_matches("attached;"));
-    let mut graph = Graph::new(setup);
+    let mut graph = Graph::new(config);
     for event in &events {
         graph.apply(event);
     }
@@ -390,29 +393,29 @@ pub fn owners(graph: &Graph) -> String {
 }
 
 /// `2 30-40 for /a answering /a`
-pub fn stretches(graph: &Graph) -> String {
-    let one = |stretch: &Stretch| {
-        let owner = owned(graph, &graph.owner_of_stretch(stretch));
-        let answered = graph.answered_by(stretch).map(|id| format!(" answering {}", owned(graph, &Owner::Request(id))));
+pub fn segments(graph: &Graph) -> String {
+    let one = |segment: &Segment| {
+        let owner = owned(graph, &graph.owner_of_segment(segment));
+        let answered = graph.answered_by(segment).map(|id| format!(" answering {}", owned(graph, &Owner::Request(id))));
         let answered = answered.unwrap_or_default();
-        format!("{} {}-{} for {owner}{answered}", stretch.task.0, stretch.from_ns, stretch.to_ns)
+        format!("{} {}-{} for {owner}{answered}", segment.task.0, segment.from_ns, segment.to_ns)
     };
-    graph.stretches().iter().map(one).collect::<Vec<_>>().join(", ")
+    graph.segments().iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// `out text by 7 for /a`
-pub fn printed(graph: &Graph) -> String {
-    let one = |line: &Printed| {
+pub fn log_lines(graph: &Graph) -> String {
+    let one = |line: &LoggedLine| {
         let to = if line.to == Standard::Output { "out" } else { "err" };
         let by = line.task.map_or(String::new(), |task| format!(" by {}", task.0));
         let unknown = line.unknown.map_or(String::new(), |why| format!(" ?{why:?}"));
         let several = if line.thread.is_none() { " of several threads" } else { "" };
-        let owner = graph.owner_of_printed(line);
+        let owner = graph.owner_of_log_line(line);
         let owner = if owner == Owner::None { String::new() } else { format!(" for {}", owned(graph, &owner)) };
         let cut = line.cut.map_or(String::new(), |cut| format!(" {cut:?}"));
         format!("{to} {}{by}{unknown}{several}{owner}{cut}", String::from_utf8_lossy(&line.text))
     };
-    graph.printed().map(|(_, line)| one(line)).collect::<Vec<_>>().join(", ")
+    graph.log_lines().map(|(_, line)| one(line)).collect::<Vec<_>>().join(", ")
 }
 
 fn owned(graph: &Graph, owner: &Owner) -> String {
@@ -421,7 +424,7 @@ fn owned(graph: &Graph, owner: &Owner) -> String {
     if paths.is_empty() { "nobody".into() } else { paths.join(" or ") }
 }
 
-fn line(line: &Line) -> String {
+fn line(line: &HeadLine) -> String {
     format!("{} {}", String::from_utf8_lossy(&line.method), String::from_utf8_lossy(&line.path))
 }
 
@@ -434,5 +437,5 @@ fn interval(opened: u64, end: Option<Close>) -> String {
 }
 
 fn each(tasks: &Tasks, show: impl Fn(&Task) -> String) -> String {
-    tasks.iter().map(show).collect::<Vec<_>>().join(", ")
+    tasks.values().map(show).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,5 @@
 use super::check;
-use crate::testing::script::{graph, parents, polls, wakes};
+use crate::testing::script::{graph, parents, polls, requests, wakes};
 
 #[test]
 fn no_parent_is_invented() {
@@ -26,6 +26,14 @@ fn what_was_concluded_inside_is_taken_back() {
     check(wakes, "1/90 poll 7; 1/70 wake 7 running; 5/0 gap 20", "7 FoundRunning by ?Gap");
     check(polls, "1/90 poll 7; 1/80 end 7; 5/0 gap 20", "7@1 10-20 Pending doubtful");
     check(polls, "1/90 poll 7; 1/80 end 7; 5/0 gap 25", "7@1 10-20 Pending");
+}
+
+#[test]
+fn whose_poll_a_head_was_read_in_is_not_known_inside_of_one() {
+    check(requests, "1/90 poll 7; 1/80 read GET /a on 5; 5/0 gap 20", "GET /a 20-30 Unknown");
+    check(requests, "1/90 poll 7; 1/80 read GET /a on 5; 5/0 gap 15", "GET /a 20-30 Unknown");
+    check(requests, "1/90 poll 7; 1/80 read GET /a on 5; 5/0 gap 21", "GET /a 20-30 Unknown by 7");
+    check(requests, "1/90 poll 7; 1/80 read GET /a on 5; 1/80 write 200 on 5; 5/0 gap 20", "GET /a 20-30 Unknown");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::check;
 use crate::testing::script::{facts, graph, graph_of, parents, times};
-use crate::{Detail, MAX_ANCESTRY, Parent};
+use crate::{Detail, MAX_ANCESTRY, Parent, TaskIndex};
 use asyncscope_trace::event::TaskId;
 use asyncscope_trace::facts::{Facts, TaskKind};
 
@@ -70,7 +70,7 @@ fn a_spawned_task_is_ready() {
 
 #[test]
 fn kinds_come_from_the_way_where_the_type_is_silent() {
-    let kind = |script: &str| graph(script).tasks()[0].kind;
+    let kind = |script: &str| graph(script).tasks()[TaskIndex::new(0)].kind;
     assert_eq!(kind("1/90 spawn 7"), TaskKind::Spawned);
     assert_eq!(kind("1/90 spawn 7 local"), TaskKind::Local);
     assert_eq!(kind("1/90 spawn 7 blocking"), TaskKind::Blocking);

@@ -1,20 +1,20 @@
 //! Literal event streams and what becomes of them.
 
 mod awaits;
-mod blocking;
 mod calls;
 mod exchange;
 mod gaps;
-mod leave;
+mod h2_streams;
 mod lineage;
+mod log_lines;
+mod long_polls;
+mod of_samples;
 mod owners;
 mod polls;
-mod printed;
 mod requests;
+mod retention;
 mod samples;
-mod shares;
-mod streams;
-mod stretches;
+mod segments;
 mod sums;
 mod wakes;
 

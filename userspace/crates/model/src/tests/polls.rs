@@ -1,4 +1,5 @@
 use super::check;
+use crate::TaskIndex;
 use crate::testing::script::{ends, graph, parents, polls, times};
 
 #[test]
@@ -91,7 +92,7 @@ fn ends_not_seen() {
     check(times, "1/90 poll 7; 1/90 exit; 1/99 panic", "7 run 10 ready 0 wait 20 busy 10");
     let graph = graph("1/90 poll 7; 1/91 panic; 1/90 poll 8");
     assert_eq!((graph.totals().polls, graph.totals().polls_unended), (2, 2));
-    assert_eq!(graph.tasks()[0].polls_unended(), 1);
+    assert_eq!(graph.tasks()[TaskIndex::new(0)].polls_unended(), 1);
 }
 
 #[test]

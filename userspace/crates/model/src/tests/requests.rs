@@ -1,6 +1,6 @@
 use super::check;
+use crate::http::MAX_KEPT;
 use crate::testing::script::{graph, graph_with, owners, requests};
-use crate::web::MAX_KEPT;
 use crate::{Detail, RequestId};
 
 #[test]
@@ -159,7 +159,7 @@ fn only_the_newest_are_kept_where_sums_are_enough() {
     let graph = graph_with(&script, Detail::Totals);
     assert_eq!((graph.requests().len(), graph.calls().len()), (MAX_KEPT, MAX_KEPT));
     assert_eq!((graph.totals().requests, graph.totals().calls), (2 * MAX_KEPT as u64, 2 * MAX_KEPT as u64));
-    assert!(graph.web.named.len() <= MAX_KEPT && graph.web.open.is_empty() && graph.web.open_calls.is_empty());
+    assert!(graph.http.is_small());
     assert_eq!(graph.requests().next().unwrap().id, RequestId(MAX_KEPT as u64 + 1));
     let all = graph_with(&script, Detail::Requests);
     assert_eq!(all.requests().len(), 2 * MAX_KEPT);
@@ -167,7 +167,7 @@ fn only_the_newest_are_kept_where_sums_are_enough() {
 
 #[test]
 fn connections_that_are_followed_are_bounded() {
-    use crate::connection::MAX_CONNECTIONS;
+    use crate::http::connection::MAX_CONNECTIONS;
     let script: Vec<String> = (0..MAX_CONNECTIONS + 5).map(|key| format!("1/80 read GET /a on {key}")).collect();
     let graph = graph(&script.join(";"));
     assert_eq!((graph.requests().len(), graph.totals().unfollowed), (MAX_CONNECTIONS, 5));
@@ -201,19 +201,19 @@ fn what_has_left_is_not_remembered() {
     };
     let script = (0..4 * MAX_KEPT).map(one).collect::<Vec<_>>().join(";");
     for leaving in [false, true] {
-        let setup = crate::Setup::from(&crate::testing::script::facts(false)).with_leaving(leaving);
-        let mut graph = crate::Graph::new(&setup);
+        let config = crate::Config::from(&crate::testing::script::facts(false)).with_eviction(leaving);
+        let mut graph = crate::Graph::new(&config);
         for (at, event) in crate::testing::script::events(&script).iter().enumerate() {
             graph.apply(event);
             if at % 1000 == 0 {
-                let over = graph.over(event.at.time);
+                let over = graph.take_ended(event.at.time);
                 if leaving {
-                    graph.let_go(&over);
+                    graph.evict(&over);
                 }
             }
         }
         assert_eq!(graph.tasks().iter().count() < 1000, leaving);
-        assert!(graph.fresh.requests.len() < 3 * MAX_KEPT);
-        assert_eq!(graph.fresh.spawns.len() < 3 * MAX_KEPT, leaving);
+        assert!(graph.undo.requests_len() < 3 * MAX_KEPT);
+        assert_eq!(graph.undo.spawns_len() < 3 * MAX_KEPT, leaving);
     }
 }

@@ -1,6 +1,6 @@
 use crate::testing::sampled;
 use crate::testing::script::{events, graph, graph_of, parents};
-use crate::{Detail, Graph, Setup};
+use crate::{Config, Detail, Graph};
 
 fn of(script: &str) -> Graph {
     graph_of(&sampled(), script, Detail::Totals)
@@ -24,7 +24,7 @@ fn parents_are_what_tokio_says_runs() {
 fn a_header_tells_the_type_of_a_task_of_before() {
     let check = |script: &str, vtable: u64, runtime: bool| {
         let graph = of(&format!("attached; 1/0 stack 5 poll 16 104; {script}"));
-        let task = graph.tasks().iter().next().unwrap();
+        let task = graph.tasks().values().next().unwrap();
         assert_eq!((task.vtable, task.runtime), (vtable, runtime), "{script}");
     };
     check("1/0 typed 7; 1/90 sample 7 5", 1, false);
@@ -46,13 +46,13 @@ fn every_sample_counts_once() {
     let script = "1/90 sample 7 5; 1/90 sample 7 5; 2/90 sample 7 5; 1/90 sample 7 5 kernel; 1/90 sample none 6; \
                   1/90 sample unknown 6";
     let graph = of(script);
-    let counts: Vec<u64> = graph.samples().places().map(|(_, count)| count).collect();
+    let counts: Vec<u64> = graph.samples().counts().map(|(_, count)| count).collect();
     assert_eq!((graph.samples().total, counts.len(), counts.iter().sum()), (6, 5, 6u64));
 }
 
 #[test]
 fn samples_say_nothing_of_polls() {
-    let mut graph = Graph::new(&Setup::from(&sampled()));
+    let mut graph = Graph::new(&Config::from(&sampled()));
     events("1/90 born 7 none; 1/90 sample 7 5").iter().for_each(|event| graph.apply(event));
     graph.finish(100);
     assert_eq!((graph.totals().polls, graph.totals().spawns), (0, 1));

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use crate::testing::any_events;
 use crate::testing::script::{facts, graph, times};
-use crate::{Close, Closed, Detail, Evidence, Graph, Outcome, Owner, Parent, Setup};
+use crate::{Close, Closed, Config, Detail, Evidence, Graph, Outcome, Owner, Parent, TaskIndex};
 use asyncscope_trace::event::{At, Completion, Connection, Event, Message, Source, SpawnWay};
 use asyncscope_trace::event::{Start, State, TaskId, TaskRef, What};
 
 fn lifetimes_add_up(graph: &Graph) {
-    for task in graph.tasks() {
+    for task in graph.tasks().values() {
         let t = task.times();
         let end = task.end().map_or(graph.end_ns(), |end| end.time_ns);
         assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
@@ -24,7 +24,7 @@ fn lifetimes_add_up(graph: &Graph) {
 }
 
 fn parents_come_first(graph: &Graph) {
-    for (index, task) in graph.tasks().iter().enumerate() {
+    for (index, task) in graph.tasks().iter() {
         if let Parent::Task(parent) = task.parent() {
             assert!(graph.index_of(parent).unwrap() < index);
         }
@@ -35,11 +35,11 @@ fn totals_add_up(graph: &Graph) {
     let totals = graph.totals();
     assert_eq!(totals.polls, graph.polls().iter().filter(|poll| poll.outcome != Outcome::Refused).count() as u64);
     assert_eq!(totals.wakes, graph.wakes().len() as u64);
-    let born = graph.tasks().iter().filter(|task| task.born().is_some());
+    let born = graph.tasks().values().filter(|task| task.born().is_some());
     assert_eq!(totals.spawns, born.count() as u64);
 }
 
-/// What is claimed of requests, calls and tasks fits together.
+/// Checks that what is claimed of requests, calls and tasks fits together.
 fn claims_fit(graph: &Graph) {
     for request in graph.requests() {
         let end = request.end.map_or(graph.end_ns(), |end| end.time_ns);
@@ -51,7 +51,7 @@ fn claims_fit(graph: &Graph) {
         assert!(request.task.is_none_or(|task| graph.task(task).is_some()));
     }
     let known = |owner: &Owner| owner.candidates().iter().all(|id| graph.request(*id).is_some());
-    for task in graph.tasks() {
+    for task in graph.tasks().values() {
         let owner = graph.owner(task.id);
         assert!(known(&owner) && !matches!(&owner, Owner::Ambiguous(ids) if ids.len() < 2), "{owner:?}");
         if owner.request().is_some() {
@@ -65,7 +65,7 @@ fn claims_fit(graph: &Graph) {
         assert!(owner.request().is_none() || evidence.is_some_and(|by| by != Evidence::Wake), "{call:?}");
         assert!(owner != Owner::None || evidence.is_none(), "{call:?}");
     }
-    assert!(graph.stretches().iter().all(|stretch| known(&graph.owner_of_stretch(stretch))));
+    assert!(graph.segments().iter().all(|segment| known(&graph.owner_of_segment(segment))));
     assert_eq!(graph.totals().requests, graph.requests().len() as u64);
     assert_eq!(graph.totals().calls, graph.calls().len() as u64);
 }
@@ -90,14 +90,14 @@ fn gaps_are_respected(graph: &Graph) {
 fn of_a_literal_stream() {
     let graph = graph("1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/90 wake 7; 1/90 poll 7; 1/80 end 7 done; 1/90 panic");
     assert_eq!(times(&graph), "7 run 20 ready 20 wait 10 busy 20");
-    assert_eq!(graph.tasks()[0].times().polls_ns, 20);
-    assert_eq!(graph.tasks()[0].times().longest_poll_ns, 10);
+    assert_eq!(graph.tasks()[TaskIndex::new(0)].times().polls_ns, 20);
+    assert_eq!(graph.tasks()[TaskIndex::new(0)].times().longest_poll_ns, 10);
     lifetimes_add_up(&graph);
 }
 
 #[test]
 fn of_times_that_go_back() {
-    let mut graph = Graph::new(&Setup::default().with_detail(Detail::Intervals));
+    let mut graph = Graph::new(&Config::default().with_detail(Detail::Intervals));
     let task = TaskRef { header: 1, id: Some(TaskId(1)), vtable: 0 };
     for time in [50, 20, u64::MAX, 3] {
         let at = At { time, sp: 50 - time.min(50), ..At::default() };
@@ -114,7 +114,7 @@ fn of_a_blocked_poll() {
     let check = |script: &str, expected: &[(u64, u64)]| {
         let graph = graph(script);
         let seen: Vec<(u64, u64)> =
-            graph.tasks().iter().map(|t| (t.times().running_ns, t.times().blocked_ns)).collect();
+            graph.tasks().values().map(|t| (t.times().running_ns, t.times().blocked_ns)).collect();
         assert_eq!(seen, expected, "{script}");
         lifetimes_add_up(&graph);
     };
@@ -137,7 +137,7 @@ fn of_a_blocked_poll() {
 proptest! {
     #[test]
     fn of_any_stream(events in any_events(), attached: bool) {
-        let mut graph = Graph::new(&Setup::from(&facts(attached)).with_detail(Detail::Intervals));
+        let mut graph = Graph::new(&Config::from(&facts(attached)).with_detail(Detail::Intervals));
         for event in &events {
             graph.apply(event);
         }
@@ -161,7 +161,7 @@ fn a_stream_spawned_by_a_task_that_is_over() {
     let (by, early, grpc_status, values) = (None, false, None, Vec::new());
     let read = Message { connection, substream: 1, written: false, by, early, start, grpc_status, values };
     let (zero, complete) = (State(0), State(probe_common::record::state::COMPLETE));
-    let mut graph = Graph::new(&Setup::from(&facts(false)).with_detail(Detail::Intervals));
+    let mut graph = Graph::new(&Config::from(&facts(false)).with_detail(Detail::Intervals));
     for (at, what) in [
         (at(0, 2), What::PollStart { task: task(4, 0), state: zero }),
         (at(0, 2), What::PollEnd { task: task(4, 1), old: zero, new: complete }),
@@ -193,19 +193,19 @@ fn claims_are_made() {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let (mut tasks, mut calls, mut answered, mut stretches, mut lines) = (0, 0, 0, 0, 0);
+    let (mut tasks, mut calls, mut answered, mut segments, mut lines) = (0, 0, 0, 0, 0);
     for _ in 0..1000 {
         let events = any_events().new_tree(&mut runner).unwrap().current();
-        let setup = Setup::from(&facts(false)).with_detail(Detail::Intervals).with_printed(Some(u64::MAX));
-        let mut graph = Graph::new(&setup);
+        let config = Config::from(&facts(false)).with_detail(Detail::Intervals).with_log_lines(Some(u64::MAX));
+        let mut graph = Graph::new(&config);
         events.iter().filter(|event| !matches!(event.what, What::Gap { .. })).for_each(|event| graph.apply(event));
         graph.finish(5000);
-        tasks += graph.tasks().iter().filter(|task| graph.owner(task.id).request().is_some()).count();
+        tasks += graph.tasks().values().filter(|task| graph.owner(task.id).request().is_some()).count();
         calls += graph.calls().filter(|call| graph.owner_of_call(call).request().is_some()).count();
         answered += graph.requests().filter(|request| request.times.is_some() && request.end.is_some()).count();
-        lines += graph.printed().filter(|(_, line)| graph.owner_of_printed(line).request().is_some()).count();
-        stretches += graph.stretches().iter().filter(|s| graph.owner_of_stretch(s).request().is_some()).count();
+        lines += graph.log_lines().filter(|(_, line)| graph.owner_of_log_line(line).request().is_some()).count();
+        segments += graph.segments().iter().filter(|s| graph.owner_of_segment(s).request().is_some()).count();
     }
     let all = [tasks, calls, answered, lines];
-    assert!(all.iter().all(|count| *count > 20) && stretches > 5, "{all:?} {stretches}");
+    assert!(all.iter().all(|count| *count > 20) && segments > 5, "{all:?} {segments}");
 }

@@ -6,8 +6,8 @@ use proptest::prelude::{Just, any, prop, prop_oneof};
 use probe_common::record::{METHOD_MAX, NO_GRPC_STATUS, PATH_MAX, PRINT_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX};
 
 use super::{
-    At, ChainFrame, Change, Completion, Connection, Event, Message, Missing, Moment, Print, Running, Source,
-    SpawnWay, Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, kinds, table::events,
+    At, ChainFrame, Change, Completion, Connection, Event, Message, Missing, Moment, Print, Running, Source, SpawnWay,
+    Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, kinds, table::events,
 };
 use crate::facts::Function;
 

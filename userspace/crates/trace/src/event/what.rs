@@ -1,8 +1,8 @@
 //! What can happen, where word of it comes from, and what it shows of the thread's stack.
 
 use super::{
-    ChainFrame, Change, Completion, Connection, Ended, Message, Moment, Print, Running, SpawnWay, State,
-    TaskRef, table::events,
+    ChainFrame, Change, Completion, Connection, Ended, Message, Moment, Print, Running, SpawnWay, State, TaskRef,
+    table::events,
 };
 use crate::facts::Function;
 

@@ -78,7 +78,7 @@ struct FrameObject<'a> {
     holds: Vec<ShareObject>,
 }
 
-/// What a frame keeps that others may wait for.
+/// Something that a frame keeps and others may wait for.
 #[derive(Serialize)]
 struct ShareObject {
     what: String,

@@ -18,9 +18,9 @@ pub use text::write as text;
 pub struct DumpView<'a> {
     /// The target.
     pub facts: &'a Facts,
-    /// What was seen of its tasks while the dump was taken.
+    /// The tasks as they were seen while the dump was taken.
     pub graph: &'a Graph,
-    /// What frames are called.
+    /// The names of frames.
     pub program: &'a Program,
     /// The tasks.
     pub snapshot: &'a Snapshot,

@@ -209,7 +209,7 @@ impl Text<'_> {
     }
 }
 
-/// How many shares of a thing are kept that others may have some of as well.
+/// Says how many shares of a thing are kept that others may have some of as well.
 fn counted(held: &Held) -> Option<String> {
     match held.kept {
         Kept::Reader => Some("1".to_owned()),

@@ -5,7 +5,7 @@ use probe_common::record::Source;
 use super::lines::{CallLine, CloseLine, ConnectionLine, IdLine, LogLine, RequestLine, StretchLine, TraceLine};
 use crate::names::text;
 use crate::printed::{stream, why_cut};
-use asyncscope_model::{Call, Close, Closed, Graph, Ids, Owner, Printed, Request, Stretch, Trace};
+use asyncscope_model::{Call, Close, Closed, Graph, Ids, LoggedLine, Owner, Request, Segment, Trace};
 use asyncscope_trace::event::Connection;
 use asyncscope_trace::facts::Facts;
 
@@ -53,8 +53,8 @@ pub(super) fn call_line<'a>(graph: &Graph, call: &Call, facts: &'a Facts) -> Cal
 }
 
 /// `None` where nothing is known of it.
-pub(super) fn stretch_line(graph: &Graph, stretch: &Stretch) -> Option<StretchLine> {
-    let owner = graph.owner_of_stretch(stretch);
+pub(super) fn stretch_line(graph: &Graph, stretch: &Segment) -> Option<StretchLine> {
+    let owner = graph.owner_of_segment(stretch);
     let answers = graph.answered_by(stretch).map(|id| id.0);
     if owner == Owner::None && answers.is_none() {
         return None;
@@ -69,8 +69,8 @@ pub(super) fn stretch_line(graph: &Graph, stretch: &Stretch) -> Option<StretchLi
     })
 }
 
-pub(super) fn log_line(graph: &Graph, line: &Printed) -> LogLine {
-    let owner = graph.owner_of_printed(line);
+pub(super) fn log_line(graph: &Graph, line: &LoggedLine) -> LogLine {
+    let owner = graph.owner_of_log_line(line);
     let ids = owner.request().and_then(|id| graph.request(id)).map(|request| &request.ids);
     LogLine {
         time_ns: line.time_ns,

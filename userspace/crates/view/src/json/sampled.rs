@@ -18,7 +18,7 @@ impl JsonWriter<'_> {
             self.line(&JsonLine::Request(RequestLine { samples, ..request_line(request, self.facts) }))?;
         }
         let mut counts: BTreeMap<_, u64> = BTreeMap::new();
-        for (place, count) in graph.samples().places() {
+        for (place, count) in graph.samples().counts() {
             let key = (place.running.task(), whose(graph, &place), graph.request_of(&place));
             *counts.entry(key).or_default() += count;
         }

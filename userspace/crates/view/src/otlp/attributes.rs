@@ -21,7 +21,7 @@ pub(super) fn flag(key: &str) -> KeyValue {
     attribute(key, Value::BoolValue(true))
 }
 
-/// What is missing of the time in which the task lived.
+/// Returns attributes for events that are missing in this time.
 pub(super) fn losses(spans: &Spans<'_>, (start_ns, end_ns): (u64, u64)) -> Vec<KeyValue> {
     let overlaps = |gap: &&Gap| gap.since_ns <= end_ns && gap.until_ns >= start_ns;
     let (mut gaps, mut lost) = (0, 0u64);

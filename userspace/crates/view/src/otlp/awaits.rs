@@ -47,16 +47,16 @@ pub(super) fn below(
     awaits.kept.iter().enumerate().filter_map(span).collect()
 }
 
-/// What is to be said of them with the span above.
+/// Returns the span above's attribute for those that were not kept.
 pub(super) fn missing(awaits: &Awaits) -> Option<KeyValue> {
     (awaits.more > 0).then(|| number("asyncscope.dropped_awaits", awaits.more))
 }
 
-/// Where a wait was.
+/// The place of a wait.
 struct AwaitPoint<'a> {
     chain: &'a Chain,
     frames: &'a [AwaitFrame],
-    /// How many of the chain's frames lie above each other without a fork.
+    /// The chain's frames that lie above each other without a fork.
     way: Vec<usize>,
     /// The innermost `.await` among these, outside of tokio if there is one.
     innermost: &'a AwaitFrame,
@@ -107,7 +107,7 @@ impl<'a> AwaitPoint<'a> {
         frame_name(frames, numbers, place)
     }
 
-    /// What was awaited at the end of the way: a timer, a lock, a `join!`.
+    /// Returns what was awaited at the end of the way: a timer, a lock, a `join!`.
     fn awaited(&self) -> Option<&'a str> {
         let last = self.way.last().copied()?;
         let frame = self.frames.get(self.chain.frames.get(last)?.frame as usize)?;

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use asyncscope_model::{CallId, Close, Graph, Owner, RequestId};
+use asyncscope_model::{CallId, Close, Graph, Owner, RequestId, TaskIndex};
 
-/// What was told, and what is still to be.
+/// Spans that were made, and those still to be.
 #[derive(Debug)]
 pub struct Due {
     last_request: RequestId,
@@ -16,18 +16,18 @@ pub struct Due {
     requests: BTreeSet<RequestId>,
     calls: BTreeSet<CallId>,
     /// Places of tasks that are over.
-    tasks: Vec<usize>,
+    tasks: Vec<TaskIndex>,
 }
 
-/// What can be told now, in the order in which to do so.
+/// Things whose spans can be made now, in this order.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Requests.
     pub requests: Vec<RequestId>,
     /// Calls.
     pub calls: Vec<CallId>,
-    /// Places of tasks.
-    pub tasks: Vec<usize>,
+    /// Tasks.
+    pub tasks: Vec<TaskIndex>,
     /// Requests and calls that the graph forgot before they could be told.
     pub missed: u64,
 }
@@ -45,7 +45,7 @@ impl Default for Due {
 }
 
 impl Due {
-    /// What ended at or before `until_ns`. Each thing is returned once.
+    /// Returns what ended at or before `until_ns`, each thing once.
     pub fn until(&mut self, graph: &mut Graph, until_ns: u64) -> Batch {
         let mut batch = Batch::default();
         self.take_in(graph, until_ns, &mut batch);
@@ -74,11 +74,11 @@ impl Due {
                 false
             }
         });
-        self.tasks.retain(|place| {
-            let notes = graph.tasks().get(*place).and_then(|task| task.notes.as_ref());
-            let waits = notes.is_some_and(|notes| waits(&graph.owner(notes.line.id)));
+        self.tasks.retain(|index| {
+            let history = graph.tasks().get(*index).and_then(|task| task.history.as_ref());
+            let waits = history.is_some_and(|history| waits(&graph.owner(history.line.id)));
             if !waits {
-                batch.tasks.push(*place);
+                batch.tasks.push(*index);
             }
             waits
         });
@@ -108,6 +108,6 @@ impl Due {
         let numbered = self.last_request.0 + self.last_call.0 - before;
         let came = (self.requests.len() + self.calls.len() - known) as u64;
         batch.missed += numbered - came;
-        self.tasks.extend(graph.over(until_ns));
+        self.tasks.extend(graph.take_ended(until_ns));
     }
 }

@@ -6,12 +6,12 @@ use super::Spans;
 use super::attributes::{number, text};
 use super::clock::Distance;
 use crate::names::printable;
-use asyncscope_model::{Happened, Notes};
+use asyncscope_model::{Happened, History};
 
 /// The events by time; each lies between `start_ns` and `end_ns`, as its span does.
 pub(super) fn events(
     spans: &Spans<'_>,
-    notes: &Notes,
+    notes: &History,
     distance: Distance,
     (start_ns, end_ns): (u64, u64),
 ) -> Vec<Event> {
@@ -32,7 +32,7 @@ fn time(what: &Happened) -> u64 {
     }
 }
 
-fn described(spans: &Spans<'_>, notes: &Notes, what: &Happened) -> (&'static str, Vec<KeyValue>) {
+fn described(spans: &Spans<'_>, notes: &History, what: &Happened) -> (&'static str, Vec<KeyValue>) {
     let duration = |start: u64, end: u64| number("asyncscope.duration_ns", end.saturating_sub(start));
     let thread = |thread: u32| number("thread.id", thread.into());
     match *what {
@@ -49,7 +49,7 @@ fn described(spans: &Spans<'_>, notes: &Notes, what: &Happened) -> (&'static str
 }
 
 /// The task first, then who spawned it, and so on upwards.
-fn causal_stack(spans: &Spans<'_>, notes: &Notes) -> String {
+fn causal_stack(spans: &Spans<'_>, notes: &History) -> String {
     let mut lines = Vec::new();
     for (place, line) in notes.line.upwards().enumerate() {
         let name = printable(&spans.names.task_type(line.vtable));

@@ -63,7 +63,7 @@ impl SpanIds {
         not_zero(first_bytes(context))
     }
 
-    /// What tells the watched process from its like, as a UUID of version 8.
+    /// Returns what tells the watched process from its like, as a UUID of version 8.
     pub(super) fn instance(&self) -> String {
         let [mut a, mut b] = [self.id::<8>("instance", 0), self.id::<8>("instance", 1)];
         a[6] = a[6] & 0x0f | 0x80;
@@ -131,7 +131,7 @@ impl FromStr for SampleRatio {
     }
 }
 
-/// Which traces are wanted, by their ids alone: whoever else decides by the same rule decides the same.
+/// The choice of traces by their ids alone: whoever else decides by the same rule decides the same.
 ///
 /// <https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/>
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(super) struct Ratio {
     threshold: u64,
 }
 
-/// How many values the last 56 bits can have.
+/// The number of values that the last 56 bits can have.
 const VALUES: u64 = 1 << 56;
 
 impl Ratio {

@@ -38,7 +38,7 @@ pub use self::place::{KnownSpans, Remembered};
 /// The semantic conventions that the attributes' names follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 
-/// What becomes a span.
+/// The things that become spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traces {
     /// Requests, the calls made for them, and their tasks.
@@ -48,12 +48,12 @@ pub enum Traces {
     Tasks,
 }
 
-/// What spans are to be made.
+/// The spans to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SpanOptions {
-    /// What becomes a span.
+    /// The things that become spans.
     pub traces: Traces,
-    /// Which traces.
+    /// The part of the traces.
     pub sampling: SampleRatio,
 }
 
@@ -68,7 +68,7 @@ pub struct Spans<'a> {
     options: SpanOptions,
     headers: &'a [String],
     frames: &'a [AwaitFrame],
-    /// Whether time blocked inside polls was watched.
+    /// `true` if time blocked inside polls was watched.
     blocked: bool,
     known: &'a KnownSpans,
     passed_on: OnceLock<HashMap<ids::SpanId, u32>>,
@@ -113,7 +113,7 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// What all spans of these facts have in common. `environment` tells a variable's value.
+/// Returns what all spans of these facts have in common. `environment` tells a variable's value.
 #[must_use]
 pub fn envelope(facts: &Facts, environment: &dyn Fn(&str) -> Option<String>) -> ResourceSpans {
     let scope = InstrumentationScope {

@@ -14,13 +14,13 @@ const REMEMBERED: usize = 1 << 16;
 pub(super) struct SpanContext {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
-    /// When what is below it can begin at the earliest, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The earliest beginning of what is below it, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) began_ns: u64,
-    /// Whether there is a span.
+    /// `true` if there is a span.
     pub(super) sent: bool,
 }
 
-/// What was told before.
+/// Spans that were made before.
 #[derive(Debug, Default)]
 pub struct KnownSpans {
     requests: BTreeMap<RequestId, SpanContext>,
@@ -37,7 +37,7 @@ pub(super) enum TaskContext {
     Unsent,
 }
 
-/// Where a request's span is, to be remembered.
+/// The place of a request's span, to be remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct Remembered(RequestId, SpanContext);
 
@@ -52,7 +52,7 @@ impl KnownSpans {
 }
 
 impl Spans<'_> {
-    /// What has to be remembered of a request that the graph may forget.
+    /// Returns what has to be remembered of a request that the graph may forget.
     #[must_use]
     pub fn to_remember(&self, request: &Request) -> Remembered {
         Remembered(request.id, self.place_of(request))
@@ -82,7 +82,7 @@ impl Spans<'_> {
         }
     }
 
-    /// Where a task's span belongs, if that is decided.
+    /// Returns the trace that a task's span belongs to, if that is decided.
     pub(super) fn place_of_task(&self, lineage: &Lineage) -> Option<TaskContext> {
         let owner = self.graph.owner_if_settled(lineage)?;
         if let Owner::Request(id) = owner

@@ -14,7 +14,7 @@ use super::ids::SpanId;
 use super::links::{LOCAL, REMOTE, SAMPLED, candidates};
 use super::place::{SpanContext, TaskContext};
 use crate::names::printable;
-use asyncscope_model::{Call, Close, Closed, Ids, Line, Request, RequestId};
+use asyncscope_model::{Call, Close, Closed, HeadLine, Ids, Request, RequestId};
 
 /// A name's length in characters.
 const MAX_NAME: usize = 200;
@@ -100,7 +100,7 @@ pub(super) fn of_call(spans: &Spans<'_>, call: &Call) -> Option<Span> {
 /// The task that wrote the call, if it is one of the request's own; else the request.
 fn parent(spans: &Spans<'_>, call: &Call, owner: Option<RequestId>, request: &SpanContext) -> [u8; 8] {
     let task = call.task.and_then(|task| spans.graph.task(task));
-    let notes = task.and_then(|task| task.notes.as_ref().filter(|_| task.first_seen_ns <= call.opened_ns));
+    let notes = task.and_then(|task| task.history.as_ref().filter(|_| task.first_seen_ns <= call.opened_ns));
     match notes.and_then(|notes| spans.place_of_task(&notes.line).map(|place| (notes, place))) {
         Some((notes, TaskContext::Of(id, _))) if Some(id) == owner => spans.ids.task(notes.line.id),
         _ => request.span,
@@ -121,7 +121,7 @@ fn passed_on(spans: &Spans<'_>, call: &Call, owner: RequestId, trace: [u8; 16]) 
 }
 
 impl Spans<'_> {
-    /// How many calls bear each span id.
+    /// Counts the calls that bear each span id.
     fn passed_on(&self) -> &HashMap<SpanId, u32> {
         self.passed_on.get_or_init(|| {
             let mut times = HashMap::new();
@@ -133,7 +133,7 @@ impl Spans<'_> {
     }
 }
 
-/// What the span's status and `error.type` say.
+/// The span's status and `error.type`.
 struct SpanOutcome {
     attributes: Vec<KeyValue>,
     failed: Option<String>,
@@ -169,13 +169,13 @@ impl SpanOutcome {
     }
 }
 
-/// What requests and calls have in common.
+/// Returns a span with what requests and calls have in common.
 fn span(
     spans: &Spans<'_>,
     place: &SpanContext,
     opened_ns: u64,
     end: Option<Close>,
-    line: &Line,
+    line: &HeadLine,
     mut attributes: Vec<KeyValue>,
     outcome: SpanOutcome,
 ) -> Span {
@@ -201,18 +201,18 @@ fn shown(bytes: &[u8]) -> String {
     printable(&String::from_utf8_lossy(bytes))
 }
 
-fn method_of(line: &Line) -> (&'static str, bool) {
+fn method_of(line: &HeadLine) -> (&'static str, bool) {
     let known = METHODS.into_iter().find(|method| method.as_bytes() == &*line.method);
     known.map_or(("_OTHER", false), |method| (method, true))
 }
 
-fn name(line: &Line) -> String {
+fn name(line: &HeadLine) -> String {
     // The conventions' word for a method that is none.
     let method = Some(method_of(line)).filter(|(_, known)| *known).map_or("HTTP", |(method, _)| method);
     format!("{method} {}", shown(&line.path)).chars().take(MAX_NAME).collect()
 }
 
-fn described(line: &Line, ids: &Ids, substream: u32, grpc: Option<u8>, spans: &Spans<'_>) -> Vec<KeyValue> {
+fn described(line: &HeadLine, ids: &Ids, substream: u32, grpc: Option<u8>, spans: &Spans<'_>) -> Vec<KeyValue> {
     let (known, is_known) = method_of(line);
     let mut all = vec![text("http.request.method", known), text("url.path", shown(&line.path))];
     if !is_known {

@@ -11,7 +11,7 @@ use asyncscope_trace::facts::Facts;
 const MAX_GIVEN: usize = 128;
 const MAX_VALUE: usize = 4096;
 
-/// What is known about the process; what the user says of it has precedence.
+/// Returns what is known about the process; what the user says of it has precedence.
 pub(super) fn resource(facts: &Facts, environment: &dyn Fn(&str) -> Option<String>) -> Resource {
     let mut attributes = known(facts);
     let given = environment("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();

@@ -16,12 +16,12 @@ use super::events::events;
 use super::links::{LOCAL, SAMPLED, candidates};
 use super::place::TaskContext;
 use crate::names::printable;
-use asyncscope_model::{Gap, How, Lineage, Notes, Owner, Parent, Task, Waker, Why};
+use asyncscope_model::{Gap, History, How, Lineage, Owner, Parent, Task, Waker, Why};
 use asyncscope_trace::facts::TaskKind;
 
 /// The span of a task, and those of its waits.
 pub(super) fn spans(spans: &Spans<'_>, task: &Task) -> Option<Vec<Span>> {
-    let notes = task.notes.as_deref()?;
+    let notes = task.history.as_deref()?;
     let place = spans.place_of_task(&notes.line)?;
     let trace = place.trace()?;
     let began_ns = match &place {
@@ -116,7 +116,7 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         Some(How::Completed | How::Unknown) => {}
         None => all.push(flag("asyncscope.open")),
     }
-    all.extend(task.notes.as_ref().and_then(|notes| awaits::missing(&notes.awaits)));
+    all.extend(task.history.as_ref().and_then(|notes| awaits::missing(&notes.awaits)));
     all.extend(losses(spans, life));
     all
 }
@@ -141,7 +141,7 @@ fn kind(kind: TaskKind) -> Option<&'static str> {
     }
 }
 
-/// Where the task comes from: the thread that spawned it, or why that is not known.
+/// Returns the thread that spawned the task, or why that is not known.
 fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
     let mut all = Vec::new();
     if let Some(birth) = task.born() {
@@ -162,10 +162,10 @@ fn origin(spans: &Spans<'_>, task: &Task) -> Vec<KeyValue> {
 }
 
 /// One for each task that woke this one, where nothing puts that in doubt and there is a span of it.
-fn links(spans: &Spans<'_>, task: &Task, notes: &Notes, place: &TaskContext) -> Vec<Link> {
+fn links(spans: &Spans<'_>, task: &Task, notes: &History, place: &TaskContext) -> Vec<Link> {
     let doubtful = |waker: &Waker| {
         let gap = |gap: &Gap| gap.since_ns <= waker.last_ns && gap.until_ns >= waker.first_ns;
-        let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.notes.as_deref());
+        let waker_now = spans.graph.task(waker.lineage.id).and_then(|task| task.history.as_deref());
         spans.graph.gaps().iter().any(gap) || waker_now.is_some_and(|notes| notes.line.root != waker.lineage.root)
     };
     let certain = notes.wakers.iter().filter(|waker| waker.lineage.id != task.id && !doubtful(waker));

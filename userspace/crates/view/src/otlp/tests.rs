@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use super::{Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 use asyncscope_model::testing::{any_events, script};
-use asyncscope_model::{Graph, Noted, Setup};
+use asyncscope_model::{Config, Graph, SpanDetail};
 use asyncscope_trace::event::{Event, What};
 use asyncscope_trace::facts::{Facts, Moment};
 
-const NOTED: Noted = Noted { min_ns: 20 };
+const NOTED: SpanDetail = SpanDetail { min_ns: 20 };
 
 fn tell(graph: &Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, batch: &Batch) -> Vec<Span> {
     let spans = Spans::new(graph, facts, options, known);
@@ -45,7 +45,7 @@ fn tasks() -> SpanOptions {
 
 fn of(script: &str) -> Vec<Span> {
     let facts = script::facts(script.starts_with("attached;"));
-    all(&mut script::noted(script, Some(NOTED)), &facts, &tasks())
+    all(&mut script::with_span_detail(script, Some(NOTED)), &facts, &tasks())
 }
 
 fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
@@ -137,7 +137,7 @@ fn exporting_again_gives_the_same_and_another_run_does_not() {
     let script = "1/90 spawn 7; 1/90 poll 7; 1/80 spawn 8; 1/80 end 7 done";
     assert_eq!(of(script), of(script));
     let other = Facts { run: "other".into(), ..script::facts(false) };
-    let spans = all(&mut script::noted(script, Some(NOTED)), &other, &tasks());
+    let spans = all(&mut script::with_span_detail(script, Some(NOTED)), &other, &tasks());
     assert!(spans.iter().zip(of(script)).all(|(a, b)| a.trace_id != b.trace_id && a.span_id != b.span_id));
 }
 
@@ -188,7 +188,7 @@ fn facts(attached: bool, steps: &[(u64, u64)]) -> Facts {
 }
 
 fn noting(facts: &Facts) -> Graph {
-    Graph::new(&Setup::from(facts).with_notes(Some(NOTED)))
+    Graph::new(&Config::from(facts).with_span_detail(Some(NOTED)))
 }
 
 /// As a live run does: what has been told leaves the graph.
@@ -199,7 +199,7 @@ fn streamed(events: &[Event], facts: &Facts, options: &SpanOptions, every: usize
         some.iter().for_each(|event| graph.apply(event));
         let batch = due.until(&mut graph, u64::MAX);
         spans.extend(tell(&graph, facts, options, &mut known, &batch));
-        graph.let_go(&batch.tasks);
+        graph.evict(&batch.tasks);
     }
     graph.finish(5000);
     spans.extend(rest(&mut graph, facts, options, &mut known, &mut due));

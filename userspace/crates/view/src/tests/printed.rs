@@ -38,7 +38,7 @@ fn an_id_cannot_pass_for_what_stands_behind_it() {
     if let asyncscope_trace::event::What::Message(message) = &mut events[1].what {
         message.values[0].bytes = b"x | y".to_vec();
     }
-    let setup = asyncscope_model::Setup::from(&captured()).with_printed(Some(u64::MAX));
+    let setup = asyncscope_model::Config::from(&captured()).with_log_lines(Some(u64::MAX));
     let mut graph = asyncscope_model::Graph::new(&setup);
     events.iter().for_each(|event| graph.apply(event));
     let line = text(|out| printed::write(&graph, &captured(), None, out));

@@ -4,8 +4,9 @@ use crate::lost::Lost;
 use crate::select::{Selection, Unclear};
 use crate::stacks::Part;
 use crate::weight::Weight;
-use crate::{request, requests, summary};
+use crate::{folded, request, requests, summary};
 use asyncscope_model::testing::script;
+use asyncscope_model::{Config, Detail, Graph};
 use asyncscope_trace::facts::Moment;
 
 /// `/a/1` is served by task 1, which has task 2 do something, and calls; `/a/2` and `/b` follow on the
@@ -152,4 +153,42 @@ fn slow_requests_against_fast_ones() {
 fn summaries_tell_of_requests() {
     let shown = text(|out| summary::write(&script::graph(THREE), &facts("f"), &Lost::default(), out));
     assert!(shown.contains("3 requests, 1 outgoing calls\n") && shown.contains("abc-1"), "{shown}");
+}
+
+/// Graphs of the same events, from the second of which the tasks of the first few have left.
+fn with_and_without_those_who_left(script: &str) -> [Graph; 2] {
+    [false, true].map(|evicts| {
+        let config = Config::from(&facts("svc::handle")).with_detail(Detail::Intervals).with_eviction(evicts);
+        let mut graph = Graph::new(&config);
+        let lives = "3/90 spawn 21; 3/90 poll 21; 3/80 end 21 done; 3/90 spawn 22; 3/90 poll 22; 3/80 end 22 done";
+        script::events(lives).iter().for_each(|event| graph.apply(event));
+        let over = graph.take_ended(u64::MAX);
+        assert_eq!(over.len(), if evicts { 2 } else { 0 });
+        graph.evict(&over);
+        for mut event in script::events(script) {
+            event.at.time += 1000;
+            graph.apply(&event);
+        }
+        graph.finish(2000);
+        graph
+    })
+}
+
+#[test]
+fn a_request_is_told_of_after_earlier_tasks_have_left() {
+    let stories = with_and_without_those_who_left(THREE).map(|graph| {
+        let first = graph.requests().next().unwrap();
+        text(|out| request::write(&graph, &facts("svc::handle"), first, out))
+    });
+    assert!(stories[0].contains("task 2 svc::query: 1 polls"), "{}", stories[0]);
+    assert_eq!(stories[0], stories[1]);
+}
+
+#[test]
+fn trees_are_drawn_after_earlier_tasks_have_left() {
+    let [all, some] = with_and_without_those_who_left(super::FAMILY)
+        .map(|graph| text(|out| folded::write(&graph, &facts("svc::handle"), Weight::Busy, &Part::default(), out)));
+    let family = all.lines().filter(|line| !line.starts_with("[thread 3]")).collect::<Vec<_>>();
+    assert!(!family.is_empty());
+    assert_eq!(some.lines().collect::<Vec<_>>(), family);
 }

@@ -30,7 +30,7 @@ pub(super) fn frames() -> Vec<AwaitFrame> {
 
 fn told(script: &str, options: &SpanOptions) -> Vec<Span> {
     let facts = Facts { frames: frames(), ..script::facts(false) };
-    let spans = all(&mut script::noted(script, Some(NOTED)), &facts, options);
+    let spans = all(&mut script::with_span_detail(script, Some(NOTED)), &facts, options);
     keeps_the_rules(&spans);
     spans
 }

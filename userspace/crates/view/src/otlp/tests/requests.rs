@@ -9,7 +9,7 @@ const PASSED: &str = "parent=00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 fn of_requests(script: &str) -> Vec<Span> {
-    all(&mut script::noted(script, Some(NOTED)), &script::facts(false), &SpanOptions::default())
+    all(&mut script::with_span_detail(script, Some(NOTED)), &script::facts(false), &SpanOptions::default())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -110,7 +110,7 @@ fn what_is_not_to_be_recorded_is_not() {
 fn a_correlation_id_is_the_same_trace_for_two_agents() {
     let script = "1/90 poll 7; 1/80 read GET /a on 5 id=x; 1/80 write 200 on 5";
     let other = Facts { run: "another host".into(), ..script::facts(false) };
-    let there = all(&mut script::noted(script, Some(NOTED)), &other, &SpanOptions::default());
+    let there = all(&mut script::with_span_detail(script, Some(NOTED)), &other, &SpanOptions::default());
     let here = of_requests(script);
     assert_eq!(here[0].trace_id, there[0].trace_id);
     assert_ne!(here[0].span_id, there[0].span_id);
