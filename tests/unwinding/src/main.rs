@@ -55,9 +55,9 @@ fn tell(line: &str) {
 
 fn look(process: &Process, samples: u64) -> Result<Counts> {
     let data = process.read_executable()?;
-    let elf = Elf::parse(&data).map_err(|why| anyhow!(why))?;
-    let plan = discover(&elf).map_err(|why| anyhow!(why))?;
-    let (running, bias) = (plan.running_task().map_err(|why| anyhow!(why))?, process.bias(&elf)?);
+    let elf = Elf::parse(&data).map_err(|why| anyhow!("{why:?}"))?;
+    let plan = discover(&elf).map_err(|why| anyhow!("{why:?}"))?;
+    let (running, bias) = (plan.running_task().map_err(|why| anyhow!("{why:?}"))?, process.bias(&elf)?);
     let polls: Vec<_> = plan.polls.iter().map(|(at, len, _)| (at.at_runtime(bias).0, *len)).collect();
     let is_poll = |address: u64| polls.iter().any(|&(start, len)| address.wrapping_sub(start) < len);
     let maps = procfs::maps(process.pid);
