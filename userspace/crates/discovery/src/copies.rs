@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     addr::ElfAddr,
-    discover::{Flows, Symbols},
     elf::Elf,
+    flows::Flows,
+    symbols::Symbols,
     version,
     vtables::Vtable,
     x86_64::{

@@ -1,6 +1,6 @@
 //! Discovery: from an executable to a plan of hooks. Structure first; symbols confirm, and name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use iced_x86::Register;
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
@@ -10,10 +10,12 @@ use super::{
     builder::Builder,
     calls, copies,
     elf::Elf,
+    flows::Flows,
     h2,
-    names::{demangled, inherent},
     plan::{Plan, Program},
-    running, spawns, turns, types, version,
+    running, spawns,
+    symbols::Symbols,
+    turns, types, version,
     vtables::{self, Vtable},
     x86_64::{
         FIRST, abort,
@@ -111,70 +113,6 @@ fn nothing_found(elf: &Elf<'_>) -> String {
          each task type",
         elf.functions().len()
     )
-}
-
-/// Symbols are looked for by the ends of their names, none of which is longer, in bytes.
-const ENDING_MAX: usize = 80;
-
-/// Function symbols by the end of their demangled names: all names together can be far longer than the
-/// file, as symbols may share them.
-pub(super) struct Symbols {
-    functions: Vec<(String, ElfAddr, u64)>,
-    /// Whether any is of `LocalSet`'s module.
-    pub(super) local: bool,
-}
-
-impl Symbols {
-    fn new(elf: &Elf<'_>) -> Self {
-        let relevant = |name: &str| name.contains("tokio") || name.contains("rust_panic");
-        let mut symbols = Self { functions: Vec::new(), local: false };
-        for symbol in elf.symbols().iter().filter(|symbol| relevant(symbol.name)) {
-            let name = inherent(&demangled(symbol.name));
-            symbols.local |= name.contains("tokio::task::local::");
-            symbols.functions.push((ending(&name), symbol.address, symbol.len));
-        }
-        symbols
-    }
-
-    pub(super) fn are_missing(&self) -> bool {
-        self.functions.is_empty()
-    }
-
-    /// The functions whose name ends with one of these.
-    pub(super) fn ending(&self, endings: &[&str]) -> Vec<ElfAddr> {
-        let found = self.functions.iter().filter(|(name, ..)| endings.iter().any(|ending| name.ends_with(ending)));
-        let addresses: BTreeSet<_> = found.map(|&(_, address, _)| address).collect();
-        addresses.into_iter().collect()
-    }
-
-    pub(super) fn name_at(&self, address: ElfAddr) -> Option<&str> {
-        self.functions.iter().find(|&&(_, at, _)| at == address).map(|(name, ..)| name.as_str())
-    }
-}
-
-fn ending(name: &str) -> String {
-    name[name.ceil_char_boundary(name.len().saturating_sub(ENDING_MAX))..].to_owned()
-}
-
-/// The flow from each function, once.
-pub(super) struct Flows(pub(super) HashMap<ElfAddr, Flow>);
-
-impl Flows {
-    fn of(code: &Code<'_, '_>, roots: impl Iterator<Item = ElfAddr>) -> Self {
-        let roots: BTreeSet<ElfAddr> = roots.collect();
-        Self(roots.into_iter().map(|root| (root, flow::follow(code, root, FIRST))).collect())
-    }
-
-    /// Those of these task vtables.
-    fn only(mut self, vtables: &[Vtable]) -> Self {
-        let kept: BTreeSet<ElfAddr> = vtables.iter().map(|vtable| vtable.poll).collect();
-        self.0.retain(|poll, _| kept.contains(poll));
-        self
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.0.values()
-    }
 }
 
 fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {

@@ -8,8 +8,8 @@ use probe_common::config::{SpawnCookie, SpawnWay};
 use super::{
     addr::ElfAddr,
     builder::Builder,
-    discover::Symbols,
     plan::Program,
+    symbols::Symbols,
     version,
     vtables::Vtable,
     x86_64::{bind, code::Code, entry, place_in_pt_regs, queue, worker},

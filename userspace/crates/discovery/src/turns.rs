@@ -13,10 +13,10 @@ use probe_common::config::{Driver, TurnCookie};
 use super::{
     addr::ElfAddr,
     builder::Builder,
-    discover::Symbols,
     elf::Function,
     plan::Program,
     sites::{self, Callers},
+    symbols::Symbols,
     x86_64::{
         code::{Body, Code, Target},
         entry, is_emulated,

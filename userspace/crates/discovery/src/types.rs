@@ -11,8 +11,8 @@ use std::{
 use super::{
     abilities::is_unnamed,
     addr::ElfAddr,
-    discover::Flows,
     elf::Elf,
+    flows::Flows,
     names::{self, Named},
     sites,
     vtables::Vtable,

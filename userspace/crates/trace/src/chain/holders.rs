@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Held, Kept, Seen, Snapshot,
-    ring::{By, WaitsFor},
+    waits_for::{By, WaitsFor},
 };
 use crate::event::TaskId;
 

@@ -11,6 +11,7 @@ pub mod ring;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod waits_for;
 mod walk;
 
 pub use names::{frame_name, leaf_names};

@@ -7,40 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use super::waits_for::{By, WaitsFor};
 use super::{
-    Held, Seen, Snapshot, TaskSnapshot,
+    Seen, Snapshot, TaskSnapshot,
     holders::{Holders, Needs},
     snapshot::Doing,
 };
 use crate::event::TaskId;
-
-/// For whom a task waits at one of its leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitsFor {
-    /// The task that can end the wait.
-    pub task: TaskId,
-    /// Why it can.
-    pub by: By,
-}
-
-/// How a task ends another's wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// By giving this up.
-    Release(Held),
-    /// By its end.
-    End,
-    /// By having its turn: it waits for the same, came first, and has got a part of it.
-    Turn,
-}
-
-impl WaitsFor {
-    /// What that task keeps.
-    #[must_use]
-    pub fn held(&self) -> Option<Held> {
-        if let By::Release(held) = self.by { Some(held) } else { None }
-    }
-}
 
 /// All that can end the wait of one leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod kinds;
 pub mod message;
 pub mod order;
 pub mod print;
+mod running;
 pub mod sample;
 mod table;
 #[cfg(test)]
@@ -25,7 +26,8 @@ pub use message::{Connection, Message, Start, Value};
 pub use print::{Missing, Print, Standard};
 pub use probe_common::config::{Driver as TurnOf, SpawnWay};
 pub use probe_common::record::{Change, Source};
-pub use sample::{Ended, Running};
+pub use running::Running;
+pub use sample::Ended;
 pub use what::{Origin, Reach, What};
 
 use crate::facts;

@@ -4,29 +4,10 @@
 use probe_common::record::{self, BLOCKED_STACK_MAX, Kind, STACK_MAX, flags};
 use zerocopy::{FromBytes as _, TryFromBytes};
 
-use super::{TaskId, fields};
+use super::{Running, fields};
 
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
-
-/// Which task a thread runs, by tokio's own word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Running {
-    /// This one.
-    Task(TaskId),
-    /// None.
-    Nothing,
-    /// The word could not be read.
-    Unknown,
-}
-
-impl Running {
-    /// The task, if it is one.
-    #[must_use]
-    pub fn task(self) -> Option<TaskId> {
-        if let Self::Task(id) = self { Some(id) } else { None }
-    }
-}
 
 /// How far a stack was unwound. The value is what records hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TryFromBytes)]
@@ -155,6 +136,7 @@ mod tests {
     use probe_common::record::Head;
     use zerocopy::IntoBytes as _;
 
+    use super::super::TaskId;
     use super::*;
     use crate::{
         event::{What, decode::decode, encode::encode},

@@ -9,6 +9,7 @@ mod function;
 mod hook;
 mod missing;
 mod running;
+mod system_call;
 mod task_type;
 
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,12 @@ use serde::{Deserialize, Serialize};
 pub use ability::{Ability, Aspect, NoLayouts, Remedy, Shortfall, Support, TlsLibrary, Tracepoints};
 pub use bounded::bounded;
 pub use function::{Function, INLINED_MAX, NAME_MAX, shortened};
-pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof, Sees, SystemCall, VtableFunction};
+pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof, Sees, VtableFunction};
 pub use missing::{
     BlockPart, Http2Part, Http2Received, Http2Unknown, MissingReason, ReturnUnproved, TaskQueue, Unreadable,
 };
 pub use running::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
+pub use system_call::SystemCall;
 pub use task_type::{NameSource, NamedBy, TaskType, TypeKey};
 
 /// More task types than these are not searched for, nor read from a recording.

@@ -1,0 +1,32 @@
+//! Who can end a wait, and by what.
+
+use super::Held;
+use crate::event::TaskId;
+
+/// The task that another waits for at one of its leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// The task that can end the wait.
+    pub task: TaskId,
+    /// Why it can.
+    pub by: By,
+}
+
+/// The way in which a task ends another's wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By giving this up.
+    Release(Held),
+    /// By its end.
+    End,
+    /// By having its turn: it waits for the same, came first, and has got a part of it.
+    Turn,
+}
+
+impl WaitsFor {
+    /// What that task keeps.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        if let By::Release(held) = self.by { Some(held) } else { None }
+    }
+}
