@@ -74,10 +74,10 @@ pub(super) enum Command {
         /// As a JSON object
         #[arg(long)]
         json: bool,
-        /// How long to watch before, which shows who spawned whom and for how long tasks wait
+        /// Time to watch beforehand, which shows who spawned whom and for how long tasks wait
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "50ms")]
         watch: Duration,
-        /// How long to read tasks, at most; those that are left then are counted
+        /// Longest time to read tasks; those that are left then are counted
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
         within: Duration,
         /// Dump so often in a row
@@ -106,7 +106,7 @@ impl NameArguments {
 /// The options that attach and run share.
 #[derive(Args, Debug)]
 pub(super) struct LiveArguments {
-    /// How long to watch, such as 10s or 500ms; outputs are written then
+    /// Time to watch, such as 10s or 500ms; outputs are written at its end
     #[arg(long, value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// Keep all events in a recording, for `asyncscope report`
@@ -127,10 +127,10 @@ pub(super) struct LiveArguments {
     /// taxes all processes of this host a little
     #[arg(long)]
     blocked: bool,
-    /// Whether every poll is traced, or CPU time sampled, which costs the target next to nothing
+    /// Trace every poll, or sample CPU time, which costs the target next to nothing
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// How many samples to take in a second on each CPU [default: 99]
+    /// Samples to take in a second on each CPU [default: 99]
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=FREQUENCY_MAX))]
     frequency: Option<u32>,
     #[command(flatten)]

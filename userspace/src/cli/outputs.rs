@@ -16,16 +16,16 @@ use asyncscope_view::{
     select::Selection,
 };
 
-/// What to write. Without any, a summary is printed.
+/// The outputs to write. Without any, a summary is printed.
 #[derive(Args, Clone, Debug)]
 pub(super) struct OutputArguments {
     #[command(flatten)]
     formats: FormatArguments,
-    /// What flamegraph, folded stacks and profile weigh: time inside polls, between them, or both; or CPU time, of a run
+    /// Weight in flamegraph, folded stacks and profile: time inside polls, between them, or both; or CPU time, of a run
     /// with --mode sample [default: busy, and cpu of such a run]
     #[arg(long, value_enum)]
     weight: Option<WeightArgument>,
-    /// What samples of CPU time are grouped by first [default: task]
+    /// Group samples of CPU time by this first [default: task]
     #[arg(long, value_enum)]
     by: Option<GroupArgument>,
     /// From which length on a poll counts for --blocking

@@ -36,7 +36,7 @@ mod with {
         /// a URL, and for all else, OpenTelemetry's environment variables count
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
         otlp: Option<String>,
-        /// What becomes a span
+        /// Things that become spans
         #[arg(long, value_enum, default_value_t, requires = "otlp")]
         traces: TracesArgument,
         /// Waits, polls, and delays before these, that are long enough to be told

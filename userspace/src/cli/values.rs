@@ -38,7 +38,7 @@ pub(super) enum GroupArgument {
     /// The requests served, each by itself, and in each the tasks. `[request not known]`: all that is not a
     /// request's for sure
     Request,
-    /// The same, but requests of one method and path together.
+    /// The requests served, those of one method and path together, and in each such group the tasks.
     Route,
 }
 

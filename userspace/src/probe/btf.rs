@@ -21,7 +21,7 @@ struct Types<'a> {
     types: Vec<&'a [u8]>,
 }
 
-/// Where `task_struct` holds what `%fs` points to in user space, in bytes from its start.
+/// The offset in `task_struct` of what `%fs` points to in user space, in bytes.
 ///
 /// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/include/asm/processor.h#L442-L470>
 pub(super) fn thread_pointer() -> Result<u64, ProbeError> {
@@ -58,7 +58,7 @@ impl<'a> Types<'a> {
         Some(Self { strings, types })
     }
 
-    /// Where the structure has the field, in bytes; in it, or in a structure without a name inside.
+    /// The offset of the structure's field, in bytes; the field is in it, or in a structure without a name inside.
     fn member(&self, of: &str, name: &str) -> Option<u64> {
         let is_it = |ty: &&&[u8]| kind(ty) == Some(STRUCT) && word(ty, 0).is_some_and(|at| self.is_called(at, of));
         self.member_in(self.types.iter().find(is_it)?, name, DEPTH_MAX)
@@ -102,7 +102,7 @@ fn has_members(ty: &[u8]) -> bool {
     matches!(kind(ty), Some(STRUCT | UNION))
 }
 
-/// How long the first type's description is, in bytes.
+/// The length of the first type's description, in bytes.
 fn len(types: &[u8]) -> Option<usize> {
     let count = usize::try_from(word(types, 4)? & 0xffff).ok()?;
     let more = match kind(types)? {

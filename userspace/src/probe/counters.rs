@@ -11,7 +11,7 @@ pub(super) struct Counters {
     lost: PerCpuArray<MapData, u64>,
 }
 
-/// How often each [`Loss`] happened, by CPU.
+/// The number of times that each [`Loss`] happened, by CPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses(Vec<(Loss, Vec<u64>)>);
 
@@ -23,7 +23,7 @@ impl Losses {
         sums.filter(|&(_, sum): &(Loss, u64)| sum > 0).collect()
     }
 
-    /// How many records of this CPU will never arrive.
+    /// The number of records of this CPU that will never arrive.
     #[must_use]
     pub fn missing_from(&self, cpu: usize) -> u64 {
         let leave_gaps = self.0.iter().filter(|(loss, _)| loss.leaves_gap());

@@ -5,14 +5,14 @@ use thiserror::Error;
 
 use super::kernel::{self, Since};
 
-/// What the kernel refused, and what to do.
+/// A refusal by the kernel, and what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProbeError {
     /// A capability is missing.
     #[error("not permitted to {what}: {missing}; run asyncscope as root (sudo)")]
     NotPermitted {
-        /// What was tried.
+        /// The action that was tried.
         what: String,
         /// The capabilities that are missing.
         missing: String,
@@ -32,7 +32,7 @@ pub enum ProbeError {
     /// The kernel lacks something, or a resource ran out.
     #[error("cannot {what}: {why}; `asyncscope doctor` tells what this kernel lacks")]
     Kernel {
-        /// What was tried.
+        /// The action that was tried.
         what: String,
         /// The error.
         why: String,
@@ -40,7 +40,7 @@ pub enum ProbeError {
     /// The kernel lacks features that are known by name.
     #[error("cannot {what}: this kernel lacks {missing}")]
     Lacks {
-        /// What was tried.
+        /// The action that was tried.
         what: String,
         /// The features, and the first Linux that has each.
         missing: String,
@@ -52,7 +52,7 @@ pub enum ProbeError {
         SINCE.1
     )]
     TooOld {
-        /// What was tried.
+        /// The action that was tried.
         what: String,
         /// The kernel's version.
         kernel: String,

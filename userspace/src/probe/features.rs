@@ -16,7 +16,7 @@ use super::{
 };
 use asyncscope_discovery::plan::Program;
 
-/// What a feature is for.
+/// The purpose of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
     /// For all that is seen of tasks.
@@ -63,7 +63,7 @@ use For::{Blocked, Bytes, Samples, Tasks};
 use ProgramType::{KProbe, PerfEvent, RawTracePoint};
 
 const ALL: [For; 4] = [Tasks, Bytes, Blocked, Samples];
-/// What programs of each type are for.
+/// The purposes of programs of each type.
 const EACH: [(ProgramType, For); 5] =
     [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, Blocked), (PerfEvent, Samples)];
 
@@ -85,7 +85,7 @@ const fn helper(
     of(name, Kind::Helper(helper, callers), since, &[])
 }
 
-/// What is used.
+/// The features that are used.
 ///
 /// Source: `enum bpf_map_type` and `enum bpf_func_id` in
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>, and

@@ -47,7 +47,7 @@ pub(super) struct Loaded {
     relocated: Option<Relocated>,
 }
 
-/// Whether another object than the one built in is loaded.
+/// True if another object than the one built in is loaded.
 #[must_use]
 pub fn is_fresh_object() -> bool {
     other_object().is_some()
@@ -140,7 +140,7 @@ impl Loaded {
         self.set("SAMPLING", SamplingSettings(settings))
     }
 
-    /// Where the kernel does not tell where its own structures have their fields, it is not looked at.
+    /// Has the running task's id looked at, if the kernel tells where its own structures have their fields.
     fn set_running(&mut self, running: &RunningTask) -> Result<(), ProbeError> {
         let Ok(thread_pointer) = btf::thread_pointer() else { return Ok(()) };
         let (below, tagged) = (running.below.into(), running.tagged.into());

@@ -38,7 +38,7 @@ use asyncscope_discovery::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
 use features::{For, explain};
 
-/// Whom to watch.
+/// The process to watch, and what is to be seen of it.
 #[derive(Clone, Debug)]
 pub struct Watched {
     /// The process.
@@ -47,50 +47,50 @@ pub struct Watched {
     pub vtables: Vec<(u64, u32)>,
     /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not told.
     pub layouts: Option<chain::Program>,
-    /// What of HTTP is to be seen, if any is.
+    /// The part of HTTP that is to be seen, if any is.
     pub http: Option<Http>,
-    /// What of standard output and error is to be seen, if any is.
+    /// The part of standard output and error that is to be seen, if any is.
     pub prints: Option<Prints>,
-    /// Whether threads are to be seen that are blocked inside of polls.
+    /// Set if threads are to be seen that are blocked inside of polls.
     pub blocked: Option<BlockedTasks>,
-    /// How CPU time is sampled, if it is.
+    /// The way CPU time is sampled, if it is.
     pub sampling: Option<Sampling>,
-    /// Where the id of the task that a thread runs stands, if that is known.
+    /// The place of the id of the task that a thread runs, if that is known.
     pub running: Option<RunningTask>,
 }
 
-/// How CPU time is sampled.
+/// The way CPU time is sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sampling {
-    /// How often in a second the clock strikes on each CPU.
+    /// The number of times in a second that the clock strikes on each CPU.
     pub frequency_hz: u32,
     /// The id of the task that a thread runs stands so many bytes below where `%fs` points.
     pub below: u32,
-    /// Whether the word before it tells whether there is one.
+    /// True if the word before it tells whether there is one.
     pub tagged: bool,
-    /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
+    /// The most pages of a stack that are taken, the one with the stack pointer not counted.
     pub stack_pages: u32,
 }
 
-/// What of standard output and error is to be seen.
+/// The part of standard output and error that is to be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prints {
     /// The descriptors: bit 1 for standard output, bit 2 for standard error.
     pub descriptors: u64,
-    /// Whether they are seen by the kernel's tracepoint, which all processes of the machine pass.
+    /// True if they are seen by the kernel's tracepoint, which all processes of the machine pass.
     pub tracepoints: bool,
 }
 
-/// What of HTTP is to be seen.
+/// The part of HTTP that is to be seen.
 #[derive(Clone, Debug, Default)]
 pub struct Http {
     /// The headers whose values are recorded, in lower case: at most 16, of at most 32 bytes each.
     pub headers: Vec<String>,
-    /// How many descriptors are followed, from 0 on.
+    /// The number of descriptors that are followed, from 0 on.
     pub descriptors: u32,
-    /// Whether system calls are seen by the kernel's tracepoints, which all processes of the machine pass.
+    /// True if system calls are seen by the kernel's tracepoints, which all processes of the machine pass.
     pub tracepoints: bool,
-    /// How HTTP/2 header blocks lie in the target's memory, where they are seen.
+    /// The layout of HTTP/2 header blocks in the target's memory, where they are seen.
     pub http2: Option<Http2Layout>,
 }
 
@@ -105,7 +105,7 @@ pub struct Image {
     pub placements: Vec<Placement>,
 }
 
-/// How hooks are attached.
+/// A way to attach hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// By one link for each program where the kernel can.
@@ -123,11 +123,11 @@ pub struct Options {
     /// The size of each CPU's ring buffer in bytes: a power of two, and at least a page. `None`: 64 MiB
     /// divided by the CPUs, from 512 KiB to 8 MiB.
     pub ring_bytes: Option<u32>,
-    /// How hooks are attached.
+    /// The way to attach hooks.
     pub way: Way,
-    /// Whether the programs' own diagnostics are logged, through the `log` facade.
+    /// True if the programs' own diagnostics are logged, through the `log` facade.
     pub logs: bool,
-    /// Whether programs that do nothing are attached in the place of those that see something, at the same
+    /// True if programs that do nothing are attached in the place of those that see something, at the same
     /// instructions: then nothing is told, and what the target still pays is the kernel's share. It takes
     /// [`Way::Multi`].
     pub empty: bool,
@@ -157,7 +157,7 @@ impl std::fmt::Debug for Logger {
     }
 }
 
-/// What holds hooks; they go when it is dropped.
+/// A holder of hooks; they go when it is dropped.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its drop")]
 enum Link {
@@ -269,19 +269,19 @@ impl Probe {
         })
     }
 
-    /// Why HTTP is not seen, where the kernel refused that.
+    /// The reason that HTTP is not seen, where the kernel refused that.
     #[must_use]
     pub fn without_http(&self) -> Option<&ProbeError> {
         self.without_http.as_ref()
     }
 
-    /// Why standard output and error are not seen, where the kernel refused that.
+    /// The reason that standard output and error are not seen, where the kernel refused that.
     #[must_use]
     pub fn without_prints(&self) -> Option<&ProbeError> {
         self.without_prints.as_ref()
     }
 
-    /// Why blocked threads are not seen, where they were wanted and the kernel refused that.
+    /// The reason that blocked threads are not seen, where they were wanted and the kernel refused that.
     #[must_use]
     pub fn without_blocked(&self) -> Option<&ProbeError> {
         self.without_blocked.as_ref()
@@ -301,7 +301,7 @@ impl Probe {
         self.links = None;
     }
 
-    /// How hooks were attached.
+    /// The way hooks were attached.
     #[must_use]
     pub fn way(&self) -> Way {
         self.way
@@ -315,7 +315,7 @@ impl Probe {
         }
     }
 
-    /// How many records each CPU has tried to write so far.
+    /// The number of records that each CPU has tried to write so far.
     ///
     /// # Errors
     ///
@@ -324,7 +324,7 @@ impl Probe {
         self.counters.attempted()
     }
 
-    /// How many system calls passed the kernel's tracepoints unseen so far, because programs there were left out.
+    /// Counts system calls that passed the kernel's tracepoints unseen so far, because programs there were left out.
     ///
     /// # Errors
     ///
@@ -333,7 +333,7 @@ impl Probe {
         tracepoint::calls_left_out(&self.loaded)
     }
 
-    /// What was lost so far.
+    /// The losses so far.
     ///
     /// # Errors
     ///
@@ -343,10 +343,10 @@ impl Probe {
     }
 }
 
-/// What of the programs this kernel takes.
+/// The programs that this kernel takes, and those that it refuses.
 #[derive(Debug)]
 pub struct Tested {
-    /// How hooks are attached here.
+    /// The way hooks are attached here.
     pub way: Way,
     /// The programs that see HTTP, and standard output and error.
     pub http: Result<(), ProbeError>,

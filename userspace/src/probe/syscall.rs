@@ -10,14 +10,14 @@ use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_
 
 use super::ProbeError;
 
-/// What every program here declares itself to be under.
+/// The licence that every program here declares itself to be under.
 const LICENCE: &CStr = c"Dual MIT/GPL";
 
 /// A program that the kernel is to take: one on uprobes, or one that nothing runs.
 pub(super) struct NewProgram<'a> {
     /// Its name, of which the kernel keeps 15 bytes.
     pub(super) name: &'a str,
-    /// What it is to be attached to, where the kernel wants to know that beforehand.
+    /// The type of what it is to be attached to, where the kernel wants to know that beforehand.
     pub(super) attach_type: Option<bpf_attach_type>,
     /// Its instructions.
     pub(super) instructions: &'a [bpf_insn],

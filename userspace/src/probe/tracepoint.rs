@@ -37,8 +37,8 @@ fn program<'a>(loaded: &'a mut Loaded, name: &'static str) -> Result<&'a mut Raw
     found.try_into().map_err(|error: ProgramError| ProbeError::aya("use an eBPF program", &error))
 }
 
-/// How many calls the programs did not see, since another thread, which had lost the CPU, was in them. It happens
-/// where the kernel lets threads be preempted there: seen on Linux 7.3.
+/// Counts the calls that the programs did not see, since another thread, which had lost the CPU, was in them. It
+/// happens where the kernel lets threads be preempted there: seen on Linux 7.3.
 pub(super) fn calls_left_out(loaded: &Loaded) -> Result<u64, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("read how often a program was left out", &error);
     let programs = HTTP.iter().chain(&PRINTS).filter_map(|&(name, _)| loaded.ebpf.program(name)?.fd().ok());

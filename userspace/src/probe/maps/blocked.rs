@@ -24,7 +24,7 @@ pub struct Tasks {
     pub closures: Vec<u64>,
 }
 
-/// How large the tables are.
+/// The sizes of the tables.
 pub(in crate::probe) fn sizes(wanted: Option<&Tasks>) -> [(&'static str, u32); 4] {
     let size = |size: u32| if wanted.is_some() { size } else { 1 };
     let tasks = wanted.map_or(1, |tasks| (tasks.runtime.len() + tasks.closures.len()).clamp(1, TYPES));

@@ -51,7 +51,7 @@ impl Tables {
         self.variants.push(variant_words(made));
     }
 
-    /// How large each table has to be.
+    /// The size that each table has to have.
     pub(in crate::probe) fn sizes(&self) -> [(&'static str, u32); 6] {
         const TOLD_MAX: u32 = 1 << 16;
         let size = |len: usize| (len as u32).max(1);
