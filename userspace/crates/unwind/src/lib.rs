@@ -47,12 +47,12 @@ impl Registers {
     }
 }
 
-/// Where a stack was unwound to.
+/// A stack as far as it was unwound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unwound {
     /// The innermost first: where the thread is, then the call instructions that it is to return from.
     pub frames: Vec<u64>,
-    /// Why there are no more.
+    /// The reason why there are no more.
     pub ended: Ended,
     /// The registers in the last frame.
     pub registers: Registers,

@@ -24,7 +24,7 @@ const TABLE_MAX: u64 = 256 << 20;
 pub struct Module {
     /// The file, as the kernel names it; to be shown.
     pub name: String,
-    /// How far its addresses were moved.
+    /// The distance by which its addresses were moved.
     pub bias: u64,
     /// Its code, by mappings.
     code: Vec<Range<u64>>,
@@ -90,7 +90,7 @@ impl Module {
         Some(Self { name, bias, code, header, header_at, table, table_at })
     }
 
-    /// How far into the table an address lies.
+    /// Returns how far into the table an address lies.
     pub(super) fn place_in_table(&self, address: u64) -> Option<u64> {
         address.checked_sub(self.table_at).filter(|&into| into < self.table.len() as u64)
     }

@@ -30,7 +30,7 @@ pub(super) struct Stepper {
     context: UnwindContext<usize>,
 }
 
-/// What a row's rules are applied to.
+/// The state that a row's rules are applied to.
 struct Frame<'a, R> {
     table: EhFrame<Slice<'a>>,
     registers: Registers,

@@ -24,15 +24,15 @@ pub struct Inspection<'a> {
     pub build_id: Option<&'a str>,
     /// tokio's version.
     pub tokio: Option<&'a str>,
-    /// Where tokio keeps the running task's id, once that was observed.
+    /// The place where tokio keeps the running task's id, once that was observed.
     pub current_task: Option<CurrentTask>,
-    /// Where samples take it from, or why they cannot.
+    /// The place that samples take it from, or the reason why they cannot.
     pub running: Result<RunningTask, RunningUnknown>,
-    /// How many function symbols it has.
+    /// The number of its function symbols.
     pub symbols: usize,
     /// The separate file that names come from.
     pub debug_file: Option<String>,
-    /// What can be seen.
+    /// The things that a user may want to see, and how far they can be seen.
     pub abilities: &'a [Ability],
     /// The task types.
     pub types: &'a [TaskType],

@@ -29,7 +29,7 @@ pub const fn sees(sees: Sees) -> &'static str {
     }
 }
 
-/// How a hook was found, or why there is none. `images`: the paths of files by their numbers.
+/// Says how a hook was found, or why there is none. `images`: the paths of files by their numbers.
 #[must_use]
 pub fn hook(hook: &Hook, images: &[String]) -> String {
     match &hook.state {
@@ -102,7 +102,7 @@ const fn turn(driver: Driver) -> &'static str {
     }
 }
 
-/// Where a system call is seen.
+/// Says where a system call is seen.
 const fn around(call: SystemCall) -> &'static str {
     match call {
         SystemCall::Read => "behind the system call read",
@@ -141,7 +141,7 @@ fn calls(calls: &[SystemCall]) -> String {
     calls.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a hook is missing from a file.
+/// Says why a hook is missing from a file.
 fn missing(image: ImageId, why: &MissingReason, images: &[String]) -> String {
     let sentence = reason(why, path(image, images));
     let names_file = matches!(
@@ -302,7 +302,7 @@ pub fn library_tokio(library: &str, version: Option<&str>) -> String {
     format!("{library} has a tokio{version} of its own, whose tasks are not seen: asyncscope watches the executable's")
 }
 
-/// Why a file cannot be read as an executable; the file's name goes before.
+/// Says why a file cannot be read as an executable; the file's name goes before.
 #[must_use]
 pub fn unreadable(reason: &Unreadable) -> String {
     match reason {
@@ -314,7 +314,7 @@ pub fn unreadable(reason: &Unreadable) -> String {
     }
 }
 
-/// Why no layouts of futures are known.
+/// Says why no layouts of futures are known.
 #[must_use]
 pub const fn no_layouts(reason: NoLayouts) -> &'static str {
     match reason {
@@ -325,7 +325,7 @@ pub const fn no_layouts(reason: NoLayouts) -> &'static str {
     }
 }
 
-/// Why system calls are seen by tracepoints.
+/// Says why system calls are seen by tracepoints.
 #[must_use]
 pub fn tracepoints(why: &Tracepoints, images: &[String]) -> String {
     match why {
@@ -339,7 +339,7 @@ fn without_hook(lacking: &[SystemCall]) -> String {
     format!("the system calls {} have no hook", calls(lacking))
 }
 
-/// How it was found where the running task's id stands.
+/// Says how it was found where the running task's id stands.
 #[must_use]
 pub fn running_proof(proof: &RunningProof) -> String {
     match proof {
@@ -354,7 +354,7 @@ pub fn running_proof(proof: &RunningProof) -> String {
     }
 }
 
-/// Why it is not known where the running task's id stands.
+/// Says why it is not known where the running task's id stands.
 #[must_use]
 pub fn running_unknown(reason: &RunningUnknown) -> String {
     match reason {
@@ -380,7 +380,7 @@ pub fn running_unknown(reason: &RunningUnknown) -> String {
     }
 }
 
-/// Where the name of a task type comes from.
+/// Says where the name of a task type comes from.
 #[must_use]
 pub fn named_by(NamedBy { source, debug_file }: &NamedBy) -> String {
     let source = match source {
@@ -414,7 +414,7 @@ pub const fn aspect(aspect: Aspect) -> &'static str {
     }
 }
 
-/// Why not all can be seen, if that is so.
+/// Says why not all can be seen, if that is so.
 #[must_use]
 pub fn shortfall(ability: &Ability, images: &[String]) -> Option<String> {
     Some(match ability.why.as_ref()? {
@@ -466,7 +466,7 @@ fn connections(tls: Option<TlsLibrary>, why: Option<&Tracepoints>, images: &[Str
     encrypted.into_iter().chain(by).collect::<Vec<_>>().join("; ")
 }
 
-/// How to see more.
+/// Says how to see more.
 #[must_use]
 pub const fn remedy(remedy: Remedy) -> &'static str {
     match remedy {

@@ -2,13 +2,13 @@
 
 use probe_common::record::Head;
 
-/// Why bytes are no record.
+/// The reason why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// There are fewer bytes than every record has.
     #[error("a record of {len} bytes is shorter than the {} that each starts with", size_of::<Head>())]
     Short {
-        /// How many bytes there are.
+        /// The number of bytes.
         len: usize,
     },
     /// The record's kind is none that is known here.
@@ -17,12 +17,12 @@ pub enum DecodeError {
         /// [`Head::kind`].
         kind: u8,
     },
-    /// What the record says of itself does not fit together.
+    /// The record contradicts itself.
     #[error("a record of kind {kind} with {len} bytes contradicts itself")]
     Contradiction {
         /// [`Head::kind`].
         kind: u8,
-        /// How many bytes there are.
+        /// The number of bytes.
         len: usize,
     },
     /// The length is not that of the record's kind.
@@ -32,7 +32,7 @@ pub enum DecodeError {
         kind: u8,
         /// The length of such a record in bytes.
         expected: usize,
-        /// How many bytes there are.
+        /// The number of bytes.
         len: usize,
     },
 }

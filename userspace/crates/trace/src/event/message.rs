@@ -11,7 +11,7 @@ use super::Running;
 /// The connection that a message went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection {
-    /// Where it was observed.
+    /// The place where it was observed.
     pub source: Source,
     /// A descriptor, or an address, as `source` says. Reused after [`super::Change::Closed`].
     pub key: u64,
@@ -24,11 +24,11 @@ pub struct Message {
     pub connection: Connection,
     /// The HTTP/2 stream on it; 0 for HTTP/1.
     pub substream: u32,
-    /// Whether the target wrote the message; otherwise it read it.
+    /// True if the target wrote the message; otherwise it read it.
     pub written: bool,
-    /// Which task the thread runs by tokio's own word; `None` where polls have hooks, which tell that.
+    /// The task that the thread runs by tokio's own word; `None` where polls have hooks, which tell that.
     pub by: Option<Running>,
-    /// Whether it is a request that began before the response to the one before it had gone through whole.
+    /// True for a request that began before the response to the one before it had gone through whole.
     pub early: bool,
     /// Its first line.
     pub start: Start,
@@ -38,7 +38,7 @@ pub struct Message {
     pub values: Vec<Value>,
 }
 
-/// What a message starts with.
+/// The start of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// A request. The path has no query; `cut`: it was longer.
@@ -56,6 +56,6 @@ pub struct Value {
     pub name: u8,
     /// The value; at most [`VALUE_MAX`] bytes.
     pub bytes: Vec<u8>,
-    /// Whether it was longer.
+    /// True if it was longer.
     pub cut: bool,
 }

@@ -44,13 +44,13 @@ impl From<TurnOf> for facts::Driver {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When and where.
+    /// The time and place.
     pub at: At,
-    /// What.
+    /// The kind of event, with its details.
     pub what: What,
 }
 
-/// When and where an event happened. The order of fields is the order of events.
+/// The time and place of an event. The order of fields is the order of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At {
     /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -85,23 +85,23 @@ pub struct TaskRef {
 pub struct State(pub u64);
 
 impl State {
-    /// Whether all of these bits of [`probe_common::record::state`] are set.
+    /// Returns `true` if all of these bits of [`probe_common::record::state`] are set.
     #[must_use]
     pub const fn has(self, bits: u64) -> bool {
         self.0 & bits == bits
     }
 }
 
-/// What a thread was in the middle of when it used a waker.
+/// The work that a thread was in the middle of when it used a waker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// What follows a task's completion.
+    /// The work that follows a task's completion.
     pub completion: Completion,
     /// A driver's turn.
     pub turn: Option<Turn>,
 }
 
-/// What is known of a thread on which tasks completed: an output that nobody is to read is dropped then, or the
+/// Knowledge of a thread on which tasks completed: an output that nobody is to read is dropped then, or the
 /// waker of the `JoinHandle` used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Completion {
@@ -117,7 +117,7 @@ pub enum Completion {
 /// A driver's turn, in which it wakes whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Whose.
+    /// The driver.
     pub driver: TurnOf,
     /// The thread's stack pointer when it began.
     pub sp: u64,
@@ -128,6 +128,6 @@ pub struct Turn {
 pub struct ChainFrame {
     /// Its place among the facts' frames: 24 bits.
     pub frame: u32,
-    /// How many frames it lies in.
+    /// The number of frames it lies in.
     pub depth: u8,
 }

@@ -8,11 +8,11 @@ use probe_common::record::PRINT_MAX;
 /// Some of the bytes of one call that wrote to standard output or error, or word of some that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Print {
-    /// Where to.
+    /// The stream written to.
     pub to: Standard,
     /// The bytes; at most [`PRINT_MAX`].
     pub bytes: Vec<u8>,
-    /// What the same call wrote after these that no event holds, if anything.
+    /// The bytes that the same call wrote after these and no event holds, if any.
     pub missing: Option<Missing>,
 }
 
@@ -29,8 +29,8 @@ pub enum Standard {
 /// Bytes that no event holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// How many; not 0.
+    /// The number of bytes; not 0.
     pub bytes: u64,
-    /// Whether the last one ended a line.
+    /// True if the last one ended a line.
     pub ends_line: bool,
 }

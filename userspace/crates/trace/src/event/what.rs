@@ -9,7 +9,7 @@ use crate::facts::Function;
 macro_rules! define {
     ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
         in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
-        /// What happened.
+        /// The kinds of events, with their details.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum What {
             $($(#[$doc])* $event $({ $($field: $ty),* })? $(($of))?,)*
@@ -47,7 +47,7 @@ macro_rules! reach {
 
 events!(define);
 
-/// Where word of an event comes from.
+/// The origin of word of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A program in the kernel, which gave it a number on its CPU. The thread was on that CPU.
@@ -59,7 +59,7 @@ pub enum Origin {
     Bookkeeping,
 }
 
-/// Which functions an event proves to have returned, by its stack pointer. The stack grows down.
+/// The functions that an event proves to have returned, by its stack pointer. The stack grows down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// The hook sits in a function of its own, called from the frame or after it: what runs inside

@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{MissingReason, Proof, SystemCall};
 
-/// How far one thing can be seen that a user may want to see.
+/// The extent to which one thing can be seen that a user may want to see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ability {
     /// The thing.
     pub what: Aspect,
-    /// How far it can be seen.
+    /// The extent to which it can be seen.
     pub works: Support,
-    /// Why, where it is not all.
+    /// The reason, where not all of it can be seen.
     pub why: Option<Shortfall>,
-    /// How to see more.
+    /// A way to see more.
     pub remedy: Option<Remedy>,
 }
 
@@ -45,7 +45,7 @@ pub enum Aspect {
     Http2,
 }
 
-/// How far something can be seen.
+/// The extent to which something can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Support {
@@ -57,7 +57,7 @@ pub enum Support {
     No,
 }
 
-/// Why not all can be seen of something.
+/// The reason why not all can be seen of something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "shortfall", rename_all = "kebab-case")]
 pub enum Shortfall {
@@ -72,7 +72,7 @@ pub enum Shortfall {
     },
     /// A hook does not see everything.
     Inexact {
-        /// How the hook was found.
+        /// The way the hook was found.
         proof: Proof,
     },
     /// No system call with a known number was found.
@@ -86,7 +86,7 @@ pub enum Shortfall {
     Connections {
         /// The implementation of TLS.
         tls: Option<TlsLibrary>,
-        /// Why tracepoints are used, where they are.
+        /// The reason why tracepoints are used, where they are.
         tracepoints: Option<Tracepoints>,
     },
     /// Not every task type has a name of its own.
@@ -98,12 +98,12 @@ pub enum Shortfall {
         /// Those that share one with others.
         shared: usize,
     },
-    /// How futures lie in memory is not known of any task type.
+    /// The layout of futures in memory is not known of any task type.
     NoLayouts {
         /// The reason.
         reason: NoLayouts,
     },
-    /// How futures lie in memory is not known of some task types.
+    /// The layout of futures in memory is not known of some task types.
     Layouts {
         /// All task types.
         all: usize,
@@ -122,7 +122,7 @@ pub enum TlsLibrary {
     OpenSsl,
 }
 
-/// Why system calls are seen by the kernel's tracepoints.
+/// The reason why system calls are seen by the kernel's tracepoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "because", rename_all = "kebab-case")]
 pub enum Tracepoints {
@@ -142,7 +142,7 @@ pub enum Tracepoints {
     },
 }
 
-/// Why no layouts of futures are known.
+/// The reason why no layouts of futures are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoLayouts {
@@ -152,7 +152,7 @@ pub enum NoLayouts {
     NoTypes,
 }
 
-/// How to see more of something.
+/// A way to see more of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remedy {

@@ -46,7 +46,7 @@ const KINDS: usize = 4;
 pub struct Facts {
     /// The process.
     pub process: Process,
-    /// What tells this run from all others: 32 random hexadecimal digits; empty in recordings of before.
+    /// The mark that tells this run from all others: 32 random hexadecimal digits; empty in recordings of before.
     pub run: String,
     /// The moment the hooks were armed.
     pub armed: Moment,
@@ -55,7 +55,7 @@ pub struct Facts {
     pub clock_steps: Vec<Moment>,
     /// The name of the host.
     pub host: String,
-    /// Whether the target was watched from its first instruction on (`run`), not attached to.
+    /// True if the target was watched from its first instruction on (`run`), not attached to.
     pub from_first_instruction: bool,
     /// tokio's version, where it is known, such as `1.54.1`.
     pub tokio: Option<String>,
@@ -65,11 +65,11 @@ pub struct Facts {
     /// Code that uses wakers on the runtime's behalf.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
     pub drivers: Vec<DriverCode>,
-    /// Where tokio keeps the running task's id, if that was observed.
+    /// The place where tokio keeps the running task's id, if that was observed.
     pub current_task: Option<CurrentTask>,
-    /// Where tokio keeps it by the code of its poll functions, if that was proved.
+    /// The place where tokio keeps it by the code of its poll functions, if that was proved.
     pub running: Option<RunningTask>,
-    /// How CPU time was sampled; `None` where polls were traced.
+    /// The way CPU time was sampled; `None` where polls were traced.
     pub sampling: Option<Sampling>,
     /// The poll functions: what stacks end at, and what uses the waker of a `JoinHandle`.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
@@ -77,7 +77,7 @@ pub struct Facts {
     /// The threads alive when the hooks were armed.
     #[serde(deserialize_with = "bounded::<THREADS_MAX, _, _>")]
     pub threads: Vec<Thread>,
-    /// What the frames of await chains are called, by number; none where chains were not looked at.
+    /// The frames of await chains, by number; none where chains were not looked at.
     pub frames: Vec<AwaitFrame>,
     /// The paths of the files with code of the target: the executable first. Empty in recordings of earlier versions.
     #[serde(deserialize_with = "bounded::<IMAGES_MAX, _, _>")]
@@ -89,9 +89,9 @@ pub struct Facts {
     /// this list. Empty where HTTP is not watched.
     #[serde(deserialize_with = "bounded::<HEADERS_MAX, _, _>")]
     pub correlation_headers: Vec<String>,
-    /// Whether what the target wrote to its standard output and error was captured.
+    /// True if what the target wrote to its standard output and error was captured.
     pub logs: bool,
-    /// Whether blocked threads were watched: where they were not, no event says that none was.
+    /// True if blocked threads were watched: where they were not, no event says that none was.
     pub blocked: bool,
     /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
     /// the target was watched from its first instruction on.
@@ -125,15 +125,15 @@ pub struct InExchange {
     pub served: u32,
 }
 
-/// How CPU time was sampled.
+/// The way CPU time was sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sampling {
-    /// How often in a second the clock strikes on each CPU.
+    /// The number of times in a second that the clock strikes on each CPU.
     pub frequency_hz: u32,
-    /// Whether stacks were unwound.
+    /// True if stacks were unwound.
     pub stacks: bool,
-    /// Whether requests were seen as well, and the ends of tasks.
+    /// True if requests were seen as well, and the ends of tasks.
     pub requests: bool,
 }
 
@@ -166,7 +166,7 @@ pub struct Moment {
 pub struct AwaitFrame {
     /// The `async fn`, block or type, as a person would call it.
     pub name: String,
-    /// What it is.
+    /// The kind of frame.
     pub kind: AwaitKind,
     /// The source file.
     pub file: Option<String>,
@@ -176,7 +176,7 @@ pub struct AwaitFrame {
     pub until: Option<u32>,
 }
 
-/// What a frame of an await chain is.
+/// The kinds of frames of await chains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AwaitKind {
@@ -195,7 +195,7 @@ pub enum AwaitKind {
     Unknown,
 }
 
-/// What runs a task.
+/// The kinds of tasks, by what runs them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
@@ -217,7 +217,7 @@ pub struct DriverCode {
     pub start: u64,
     /// The address after its last.
     pub end: u64,
-    /// What it is.
+    /// The part of the runtime.
     pub driver: Driver,
 }
 

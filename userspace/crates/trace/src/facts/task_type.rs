@@ -8,22 +8,22 @@ use super::{FOLDED_MAX, ImageId, TaskKind, bounded};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, from = "TypeFields")]
 pub struct TaskType {
-    /// Where its vtable lies in the target's memory, by which events tell it.
+    /// The address of its vtable in the target's memory, by which events tell it.
     pub vtable: u64,
-    /// Where its vtable lies in its file, which is the same in every run of that file.
+    /// The place of its vtable in its file, which is the same in every run of that file.
     pub key: TypeKey,
     /// The future, as a person would call it, or, for [`NameSource::SpawnSymbol`], the functions that spawn it.
     /// `None` where nothing names it.
     pub name: Option<String>,
     /// All names that share this code, where the linker folded several into one; else empty.
     pub folded: Vec<String>,
-    /// Whether it may also be another future, which no symbol names.
+    /// True if it may also be another future, which no symbol names.
     pub or_another: bool,
-    /// Where the name comes from.
+    /// The source of the name.
     pub named_by: NamedBy,
-    /// What runs it.
+    /// The kind of task, by what runs it.
     pub kind: TaskKind,
-    /// Whether it is the runtime's own: a worker thread of the multi-thread scheduler, which is a
+    /// True if it is the runtime's own: a worker thread of the multi-thread scheduler, which is a
     /// blocking task that polls others. Never a parent and never a waker.
     pub runtime: bool,
 }
@@ -38,7 +38,7 @@ pub struct TypeKey {
     pub address: u64,
 }
 
-/// Where the name of a task type comes from.
+/// The source of a task type's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamedBy {

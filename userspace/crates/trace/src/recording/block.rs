@@ -21,7 +21,7 @@ pub(super) const END: u8 = 4;
 const MAGIC: [u8; 4] = *b"ABLK";
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
-/// Where the checksum stands in the head: behind the bytes of the head that it covers.
+/// The offset of the checksum in the head: behind the bytes of the head that it covers.
 const CRC_AT: usize = 16;
 
 /// The longest payload of an event block in bytes, before compression.
@@ -31,10 +31,10 @@ const MAX_SMALL: u32 = 64 << 10;
 /// The longest payload of any other block: facts hold a name for each task type, and some are long.
 const MAX_OTHER: u32 = 64 << 20;
 
-/// How a recording ended.
+/// The end of a recording.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct End {
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) monotonic_ns: u64,
 }
 
@@ -42,10 +42,10 @@ pub(super) struct End {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockHead {
     pub(super) kind: u8,
-    /// How long the payload is in the file, in bytes. Not more than `raw_len`.
+    /// The length of the payload in the file, in bytes. Not more than `raw_len`.
     pub(super) stored_len: u32,
     codec: u8,
-    /// How long the payload is when decompressed, in bytes. Not more than the kind's limit.
+    /// The length of the payload when decompressed, in bytes. Not more than the kind's limit.
     raw_len: u32,
 }
 
@@ -78,12 +78,12 @@ impl BlockHead {
         Ok(Self { kind, stored_len, codec, raw_len })
     }
 
-    /// Whether blocks of this kind mean anything here.
+    /// Returns `true` if blocks of this kind mean anything here.
     pub(super) fn is_known(&self) -> bool {
         matches!(self.kind, FACTS | EVENTS | LOSS | END)
     }
 
-    /// Whether the checksum in `head` is that of the head and the payload as it is stored.
+    /// Returns `true` if the checksum in `head` is that of the head and the payload as it is stored.
     pub(super) fn is_intact(head: &[u8; HEAD_LEN], stored: &[u8]) -> bool {
         head[CRC_AT..] == checksum(&head[..CRC_AT], stored)
     }

@@ -5,13 +5,13 @@ use std::io;
 use super::{HEADER_LEN, VERSION};
 use crate::event::decode::DecodeError;
 
-/// Why nothing of a recording can be used.
+/// The reason why nothing of a recording can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file has fewer bytes than a recording's header.
     #[error("the file ends after {len} bytes, inside the {HEADER_LEN} bytes that each recording starts with")]
     Short {
-        /// How many bytes it has.
+        /// The number of bytes it has.
         len: usize,
     },
     /// The header is not a recording's.
@@ -30,9 +30,9 @@ pub enum ReadError {
         "the recording's facts about its target, at byte {offset}, cannot be read, and without them its events mean nothing: the block {what}"
     )]
     NoFacts {
-        /// Where the block starts, in bytes from the file's start.
+        /// The start of the block, in bytes from the file's start.
         offset: u64,
-        /// What is wrong with it.
+        /// The damage to it.
         what: DamageKind,
     },
     /// The header could not be read.
@@ -40,16 +40,16 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// Where a recording stops being readable, and why.
+/// The place where a recording stops being readable, and the reason.
 #[derive(Debug)]
 pub struct Damage {
-    /// Where the first block starts that cannot be used, in bytes from the file's start.
+    /// The start of the first block that cannot be used, in bytes from the file's start.
     pub offset: u64,
-    /// What is wrong with it.
+    /// The damage to that block.
     pub what: DamageKind,
 }
 
-/// What is wrong with a block: the rest of a sentence that starts with it.
+/// The damage to a block: the rest of a sentence that starts with it.
 #[derive(Debug, thiserror::Error)]
 pub enum DamageKind {
     /// The file ends inside the block.

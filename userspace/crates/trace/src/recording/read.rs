@@ -10,25 +10,25 @@ use crate::event::Event;
 use crate::event::decode::{DecodeError, decode};
 use crate::facts::Facts;
 
-/// What a recording holds beside its events, and how much of it could be read.
+/// The contents of a recording beside its events, and how much of it could be read.
 #[derive(Debug, Default)]
 pub struct Recording {
     /// The last facts.
     pub facts: Facts,
-    /// When the recording ended, in nanoseconds of `CLOCK_MONOTONIC`; `None` if its recorder was
+    /// The time at which the recording ended, in nanoseconds of `CLOCK_MONOTONIC`; `None` if its recorder was
     /// stopped before that.
     pub end_ns: Option<u64>,
     /// The last counts of lost events by [`probe_common::loss::Loss::name`].
     pub loss: Vec<(String, u64)>,
-    /// What kept the rest from being read; `None` if all was read.
+    /// The damage that kept the rest from being read; `None` if all was read.
     pub damage: Option<Damage>,
-    /// How many events were read.
+    /// The number of events read.
     pub events: u64,
-    /// How many records were passed over, being of kinds that a later asyncscope has added.
+    /// The number of records passed over, being of kinds that a later asyncscope has added.
     pub skipped: u64,
-    /// How many blocks were read.
+    /// The number of blocks read.
     pub blocks: u64,
-    /// How many bytes of the file were read: up to the end, or to the damage.
+    /// The number of bytes of the file that were read: up to the end, or to the damage.
     pub bytes: u64,
 }
 
@@ -74,7 +74,7 @@ impl<R: Read> Reader<R> {
         self.read_known(&mut |_, event| sink(event))
     }
 
-    /// The same, with what the recording has told by then.
+    /// Hands all events to `sink` in the order in which they were written, each with the facts told by then.
     #[must_use]
     pub fn read_known(mut self, sink: &mut dyn FnMut(&Facts, Event)) -> Recording {
         loop {
@@ -138,7 +138,7 @@ impl Recording {
         Ok(())
     }
 
-    /// What is to be said if the recording is not whole, as one sentence without a full stop.
+    /// Returns what is to be said if the recording is not whole, as one sentence without a full stop.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let mut said = self.to_string();
@@ -160,7 +160,7 @@ impl Recording {
     }
 }
 
-/// How much was read: `read 12 blocks, 34 567 events, 1.2 MB`.
+/// Tells how much was read: `read 12 blocks, 34 567 events, 1.2 MB`.
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (blocks, events) = (Grouped(self.blocks), Grouped(self.events));
@@ -195,7 +195,7 @@ fn json<T: serde::de::DeserializeOwned>(raw: &[u8]) -> Result<T, DamageKind> {
 #[derive(Debug)]
 struct Blocks<R> {
     from: R,
-    /// How many bytes of the file have been used: the start of the next block.
+    /// The number of bytes of the file that have been used: the start of the next block.
     offset: u64,
     /// The last block's payload as stored. Kept for its capacity.
     stored: Vec<u8>,

@@ -17,7 +17,7 @@ pub(in crate::event) const LEN_MAX: usize = size_of::<WithStack>();
 #[repr(C)]
 struct WithStack {
     head: Head,
-    /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
     since: u64,
     /// A stack that has a [`What::Stack`]; not 0.
     stack: u64,

@@ -21,7 +21,7 @@ pub(in crate::event) struct Record {
     pub(in crate::event) head: Head,
     /// The time of the CPU's last event before the gap, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(in crate::event) since: u64,
-    /// How many events are missing.
+    /// The number of missing events.
     pub(in crate::event) lost: u64,
 }
 

@@ -15,7 +15,7 @@ pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeE
     print(&record, tail).map(What::Print).ok_or(DecodeError::contradiction(head, bytes))
 }
 
-/// What is in a record whose fixed part is `record` and whose rest is `bytes`; `None` where the two do not
+/// Returns what is in a record whose fixed part is `record` and whose rest is `bytes`; `None` where the two do not
 /// fit, or it says what no record says.
 fn print(record: &record::Print, bytes: &[u8]) -> Option<Print> {
     let to = named(record.descriptor)?;

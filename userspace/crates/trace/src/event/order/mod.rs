@@ -31,17 +31,17 @@ use std::collections::BTreeMap;
 use self::numbers::{Hole, Numbers};
 use super::{At, Event, Origin, What};
 
-/// How many events may wait to be released, unless set otherwise.
+/// The number of events that may wait to be released, unless set otherwise.
 pub const DEFAULT_LIMIT: usize = 4_000_000;
 
-/// What a round of the drain loop found out about one CPU. A round tells of every CPU that has a ring.
+/// The findings of a round of the drain loop about one CPU. A round tells of every CPU that has a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuRound {
     /// The CPU.
     pub cpu: u16,
-    /// How many numbers the CPU had taken, read after the round's clock and before its rings.
+    /// The count of numbers that the CPU had taken, read after the round's clock and before its rings.
     pub attempted: u64,
-    /// How many of them were lost ([`probe_common::loss::Loss::leaves_gap`]), read before `attempted`.
+    /// The count of those that were lost ([`probe_common::loss::Loss::leaves_gap`]), read before `attempted`.
     pub lost: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct Irregular {
 pub struct Order {
     /// Nanoseconds of `CLOCK_MONOTONIC`: the moment before all events.
     start: u64,
-    /// How many events may be left waiting by [`Order::pop`].
+    /// The number of events that [`Order::pop`] may leave waiting.
     limit: usize,
     /// The events that wait, unordered since the last [`Order::pop`].
     waiting: Vec<Event>,
@@ -150,7 +150,7 @@ impl Order {
         }
     }
 
-    /// How many events wait to be released.
+    /// Returns how many events wait to be released.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()

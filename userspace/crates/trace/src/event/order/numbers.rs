@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 pub(super) struct Numbers {
     /// The runs by their first number; no two touch.
     runs: BTreeMap<u64, Run>,
-    /// How many numbers were reported as lost.
+    /// The count of numbers that were reported as lost.
     reported: u64,
-    /// How many events arrived and were dropped.
+    /// The count of events that arrived and were dropped.
     dropped: u64,
-    /// How many numbers the CPU has taken, as far as known.
+    /// The count of numbers that the CPU has taken, as far as known.
     attempted: u64,
     /// All events before this time have arrived or are lost; `None`: nothing is known.
     pub(super) watermark: Option<u64>,
@@ -33,7 +33,7 @@ struct Run {
 pub(super) struct Hole {
     /// The first of them.
     pub(super) first: u64,
-    /// How many there are.
+    /// The count of them.
     pub(super) lost: u64,
     /// The time of the event before them; `None` where they are the CPU's first.
     pub(super) since: Option<u64>,
