@@ -37,7 +37,7 @@ pub fn attach(plan: &LivePlan, pid_namespace: Option<u32>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As for [`attach`]; the command is ended if it cannot be watched.
+/// As for [`attach()`]; the command is ended if it cannot be watched.
 pub fn run(plan: &LivePlan) -> Result<()> {
     let outputs = plan.wanted.open()?;
     let mut child = command::start(&plan.target)?;
