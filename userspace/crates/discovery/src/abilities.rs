@@ -55,7 +55,7 @@ fn by_hooks(plan: &Plan, sees: Sees, what: Aspect) -> Ability {
     Ability { what, works, why, remedy }
 }
 
-/// Whether more would be seen with symbols.
+/// Returns `true` if more would be seen with symbols.
 fn symbols_help(why: &Shortfall) -> bool {
     match why {
         Shortfall::Hook { missing, .. } => lacks_symbols(missing),

@@ -16,7 +16,7 @@ pub struct ElfAddr(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuntimeAddr(pub u64);
 
-/// How far the kernel moved the image: a [`RuntimeAddr`] less its [`ElfAddr`].
+/// The distance that the kernel moved the image by: a [`RuntimeAddr`] less its [`ElfAddr`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bias(pub u64);
 
@@ -27,7 +27,7 @@ impl ElfAddr {
         Self(self.0.wrapping_add(bytes))
     }
 
-    /// Where this address is in the target's memory.
+    /// The place of this address in the target's memory.
     #[must_use]
     pub const fn at_runtime(self, bias: Bias) -> RuntimeAddr {
         RuntimeAddr(self.0.wrapping_add(bias.0))

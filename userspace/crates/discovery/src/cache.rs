@@ -94,7 +94,7 @@ fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
     (same && fits).then_some(kept.plan)
 }
 
-/// What the file holds, if nobody else can have written it.
+/// Reads the file's content, if nobody else can have written it.
 fn read(file: &Path) -> Option<Kept<Plan>> {
     let is_ours = |metadata: &fs::Metadata| {
         metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & OTHERS_MAY_WRITE == 0

@@ -64,7 +64,7 @@ pub fn lacking(hooks: &[Hook]) -> Vec<SystemCall> {
     NEEDED.into_iter().filter(|call| !is_seen(call)).collect()
 }
 
-/// Whether the call writes what lies in memory, and to any file.
+/// Returns `true` if the call writes what lies in memory, and to any file.
 #[must_use]
 pub fn is_write(call: SystemCall) -> bool {
     matches!(call, SystemCall::Write | SystemCall::WriteVector)

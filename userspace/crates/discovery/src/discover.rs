@@ -288,7 +288,7 @@ fn poll_code(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], types: &[Ta
     functions.into_iter().filter_map(|start| Some((start, code.elf.function_at(start)?.len))).collect()
 }
 
-/// The same code, with that which polls the runtime's own tasks, and whose code it is.
+/// The code a thread is in while it polls any task, the runtime's own too, and the vtables whose code it is.
 fn all_polls(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable]) -> Vec<(ElfAddr, u64, Vec<ElfAddr>)> {
     let mut functions: BTreeMap<ElfAddr, Vec<ElfAddr>> = BTreeMap::new();
     for vtable in vtables {

@@ -28,16 +28,16 @@ const SECTIONS_MAX: usize = 1024;
 pub struct Elf<'data> {
     data: &'data [u8],
     segments: Vec<Segment>,
-    /// Where relative relocations put which address, by place.
+    /// The addresses that relative relocations put, by place.
     relocated: Vec<(u64, u64)>,
     functions: Vec<Function>,
     symbols: Vec<Symbol<'data>>,
     debug: Source<'data>,
     position_independent: bool,
     thread_local_len: u64,
-    /// Where the file states its program headers to be in memory.
+    /// The place in memory that the file states for its program headers.
     pub program_headers: ElfAddr,
-    /// How many bytes its thread-local variables take.
+    /// The number of bytes its thread-local variables take.
     pub thread_local: u32,
     /// The GNU build id in hexadecimal.
     pub build_id: Option<String>,
@@ -106,7 +106,7 @@ impl<'data> Elf<'data> {
         })
     }
 
-    /// Where the segment that starts with the file's first byte is to be loaded, if there is one.
+    /// The load address of the segment that starts with the file's first byte, if there is one.
     #[must_use]
     pub fn at_file_start(&self) -> Option<ElfAddr> {
         self.segments.iter().find(|segment| segment.offset == 0).map(|segment| ElfAddr(segment.address))
@@ -135,19 +135,19 @@ impl<'data> Elf<'data> {
         self.debug.path.filter(|_| self.debug.separate && (self.debug.symbols || !symbols))
     }
 
-    /// What debug info calls the functions that start at these addresses.
+    /// The names debug info has for the functions that start at these addresses.
     #[must_use]
     pub fn subprograms(&self, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
         debug::subprograms(&self.debug, addresses)
     }
 
-    /// How many bytes each thread gets for the executable's variables of its own, rounded up as they lie.
+    /// The number of bytes each thread gets for the executable's variables of its own, rounded up as they lie.
     #[must_use]
     pub fn thread_local_len(&self) -> u64 {
         self.thread_local_len
     }
 
-    /// Where the variable whose mangled name has this part lies among the executable's thread-local ones, and
+    /// The place of the variable whose mangled name has this part among the executable's thread-local ones, and
     /// its length in bytes. `None` where no symbol says so, or several do.
     #[must_use]
     pub fn thread_local_symbol(&self, part: &str) -> Option<(u64, u64)> {
@@ -164,7 +164,7 @@ impl<'data> Elf<'data> {
         self.debug.data
     }
 
-    /// Whether debug info of it lies in other files, which may come and go.
+    /// Returns `true` if debug info of it lies in other files, which may come and go.
     #[must_use]
     pub fn is_split(&self) -> bool {
         debug::is_split(&self.debug)
@@ -198,7 +198,7 @@ impl<'data> Elf<'data> {
         }
     }
 
-    /// Whether an address will stand here once the program is loaded; where that is fixed, whether the
+    /// Returns `true` if an address will stand here once the program is loaded; where that is fixed, if the
     /// word looks like one.
     #[must_use]
     pub fn holds_address(&self, address: ElfAddr) -> bool {
@@ -253,7 +253,7 @@ impl<'data> Elf<'data> {
         &self.symbols[first..after]
     }
 
-    /// Which address this place in the file has in memory.
+    /// The address that this place in the file has in memory.
     #[must_use]
     pub fn address_of(&self, offset: u64) -> Option<ElfAddr> {
         self.segments.iter().find_map(|segment| {
@@ -265,7 +265,7 @@ impl<'data> Elf<'data> {
         })
     }
 
-    /// Where the instruction at this address is in the file, which is how the kernel wants it named.
+    /// The place in the file of the instruction at this address, which is how the kernel wants it named.
     #[must_use]
     pub fn file_offset(&self, address: ElfAddr) -> Option<FileOffset> {
         let (segment, into) = segment(&self.segments, address.0)?;
@@ -406,7 +406,7 @@ fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
     without_overlaps(functions)
 }
 
-/// Where two overlap, the first is not decoded: its end need not lie between two instructions. So no
+/// Drops the first of two that overlap: its end need not lie between two instructions. So no
 /// byte belongs to two functions, however many the file states.
 fn without_overlaps(functions: Vec<Function>) -> Vec<Function> {
     let mut next = u64::MAX;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a target cannot be watched.
+/// A reason that a target cannot be watched.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -48,7 +48,7 @@ pub enum TargetError {
     NotPermitted {
         /// The process.
         pid: u32,
-        /// What is missing.
+        /// A clause that says what is missing.
         missing: String,
     },
     /// Copies of pages with hooks would not fit under the limit of its memory.
@@ -62,9 +62,9 @@ pub enum TargetError {
         pid: u32,
         /// The cgroup's directory.
         cgroup: String,
-        /// What is left in it.
+        /// The room left in it, in KiB.
         left: u64,
-        /// What has to be.
+        /// The room that is needed, in KiB.
         needed: u64,
     },
     /// The executable is nothing that can be watched.
@@ -72,13 +72,13 @@ pub enum TargetError {
     NotWatchable {
         /// The file.
         file: String,
-        /// What it is, and what was expected.
+        /// The kind of file it is, and the kind that was expected.
         why: String,
     },
     /// The file could not be read.
     #[error("{}: {source}", what.escape_debug())]
     Io {
-        /// What was being done.
+        /// The path that was being read.
         what: String,
         /// The error.
         source: std::io::Error,

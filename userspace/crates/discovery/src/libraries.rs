@@ -27,7 +27,7 @@ const LEN_MAX: u64 = 64 << 20;
 const LIBRARIES_MAX: usize = 4;
 /// More mapped files are not looked at for a tokio.
 const MAPPED_MAX: usize = 1024;
-/// Where a library is looked for that is not loaded yet.
+/// Directories in which a library that is not loaded yet is looked for.
 const DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib"];
 
@@ -40,7 +40,7 @@ pub struct Library {
     pub file: File,
     /// Its bytes.
     pub data: Vec<u8>,
-    /// Where it is mapped, if it is: an address, and the offset in the file of what is there.
+    /// The place it is mapped at, if it is: an address, and the offset in the file of what is there.
     mapped: Option<(u64, u64)>,
 }
 
@@ -51,7 +51,7 @@ impl Library {
         procfs::own_descriptor(self.file.as_raw_fd())
     }
 
-    /// How far it was moved; `None` where it is not loaded yet.
+    /// The distance it was moved by; `None` where it is not loaded yet.
     #[must_use]
     pub fn bias(&self, elf: &Elf<'_>) -> Option<Bias> {
         let (start, offset) = self.mapped?;
@@ -91,7 +91,7 @@ fn is_code_of_file(mapping: &Mapping) -> bool {
     mapping.is_code() && mapping.has_file()
 }
 
-/// What the process has loaded: paths of files.
+/// The files that the process has loaded, by path.
 #[derive(Debug, Default)]
 pub struct Loaded(BTreeSet<OsString>);
 
@@ -138,16 +138,16 @@ fn read(path: &Path) -> Option<(File, Vec<u8>)> {
 /// Code of a file in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// Where it starts.
+    /// The address it starts at.
     pub start: u64,
-    /// Where it ends.
+    /// The address it ends at.
     pub end: u64,
     /// The offset in the file of what is at its start.
     pub offset: u64,
 }
 
 impl Code {
-    /// Where in memory what is at this offset in the file stands, if that is mapped.
+    /// The address in memory of what is at this offset in the file, if that is mapped.
     #[must_use]
     pub fn address_of(&self, offset: u64) -> Option<u64> {
         let address = self.start.checked_add(offset.checked_sub(self.offset)?)?;

@@ -26,7 +26,7 @@ type Reader = EndianArcSlice<LittleEndian>;
 /// The executable's code, by address in the target's memory.
 pub struct Lines {
     bias: u64,
-    /// Where its functions lie.
+    /// The range its functions lie in.
     code: Range<u64>,
     debug: Option<Context<Reader>>,
     /// Functions by start, with their lengths and mangled names.
@@ -52,7 +52,7 @@ impl Lines {
         Self { bias: bias.0, code, debug: context(elf.debug_data()), symbols }
     }
 
-    /// How far the executable was moved.
+    /// The distance the executable was moved by.
     #[must_use]
     pub fn bias(&self) -> u64 {
         self.bias

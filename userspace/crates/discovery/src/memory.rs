@@ -16,13 +16,13 @@ use super::{addr::RuntimeAddr, procfs};
 pub(super) enum Memory {
     /// <https://man7.org/linux/man-pages/man5/proc_pid_mem.5.html>
     Held(File),
-    /// Where only its owner may open that file, whatever capability allows to read the memory. An exec is noticed
-    /// afterwards, by [`Place`].
+    /// Used where only its owner may open that file, whatever capability allows to read the memory. An exec is
+    /// noticed afterwards, by [`Place`].
     /// <https://man7.org/linux/man-pages/man2/process_vm_readv.2.html>
     ByCall(Pid, Place),
 }
 
-/// Where a program's code and stack begin, which the kernel chooses anew for each.
+/// The beginnings of a program's code and stack, which the kernel chooses anew for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     code: u64,
@@ -63,8 +63,8 @@ impl Memory {
         }
     }
 
-    /// Whether it is still there. It is not once no thread of the program is left: then any read of the file ends
-    /// at once, where one at an address without memory is an error as long as there is some.
+    /// Returns `true` if it is still there. It is not once no thread of the program is left: then any read of the file
+    /// ends at once, where one at an address without memory is an error as long as there is some.
     /// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/base.c#L840-L891>
     pub(super) fn is_there(&self) -> bool {
         match self {

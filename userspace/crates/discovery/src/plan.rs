@@ -42,7 +42,7 @@ macro_rules! programs {
     };
 }
 
-/// What a program is for.
+/// The purpose of a program.
 #[derive(Clone, Copy)]
 enum Purpose {
     /// All that is seen of tasks.
@@ -76,24 +76,24 @@ programs! {
     Transition = "transition" for Tasks;
     /// At the entry of a function that makes a transition.
     TransitionEntry = "transition_entry" for Tasks;
-    /// Where a poll function returns.
+    /// At a poll function's return.
     PollExit = "poll_exit" for Tasks;
-    /// Where a new task goes to its scheduler.
+    /// At the point a new task goes to its scheduler.
     Spawn = "spawn" for Tasks;
     /// As [`Self::Spawn`], telling which task the thread runs as tokio's `CONTEXT` reports it.
     SpawnBy = "spawn_by" for Tasks;
-    /// Where the runtime shuts a task down.
+    /// At the point the runtime shuts a task down.
     Shutdown = "shutdown" for Tasks;
-    /// Where a panic starts to unwind.
+    /// At the point a panic starts to unwind.
     PanicStart = "panic_start" for Tasks;
     /// After a system call that moves bytes.
     Transfer = "transfer" for Http;
     /// At a system call that makes, ends or duplicates descriptors. Armed after [`Self::Transfer`]: what
     /// goes through a descriptor that was seen to begin is seen whole.
     Descriptor = "descriptor" for Http;
-    /// Where a driver's turn begins, and where it has returned.
+    /// At the beginning of a driver's turn, and after it has returned.
     Turn = "turn" for Tasks;
-    /// Where an HTTP/2 header block passes.
+    /// At the point an HTTP/2 header block passes.
     Http2Head = "http2_head" for Http;
     /// After a system call that writes, for what goes to standard output and error.
     Print = "print" for Prints;
@@ -110,7 +110,7 @@ pub struct Placement {
     pub offset: FileOffset,
     /// The instruction's bytes in the file.
     pub bytes: Vec<u8>,
-    /// What the program needs to know of this place.
+    /// The facts about this place that the program needs to know.
     pub cookie: u64,
 }
 
@@ -123,7 +123,7 @@ pub struct Plan {
     pub types: Vec<TaskType>,
     /// The probes to be placed; no two of one program at one address.
     pub placements: Vec<Placement>,
-    /// What is known of these probes, and what is missing.
+    /// The facts known of these probes, and those that are missing.
     pub hooks: Vec<Hook>,
     /// The paths of libraries that have hooks, or lack them: see [`Self::image`].
     #[serde(skip)]
@@ -132,32 +132,32 @@ pub struct Plan {
     pub unseen_spawns: Vec<TaskKind>,
     /// The runtime's own users of wakers. Their addresses are the file's.
     pub drivers: Vec<DriverCode>,
-    /// How many bytes the executable's thread-local variables take.
+    /// The number of bytes the executable's thread-local variables take.
     pub thread_local: u32,
-    /// Where tokio keeps the running task's id among them, once that was observed.
+    /// The place among them of the running task's id, as tokio keeps it, once that was observed.
     pub current_task: Option<CurrentTask>,
-    /// Where it stands by the code that writes it.
+    /// Its place by the code that writes it.
     pub running: Option<RunningTask>,
-    /// Why that is not known, where it is not.
+    /// The reason that is not known, if it is not.
     pub running_unknown: RunningUnknown,
     /// tokio's version.
     pub tokio: Option<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
     pub tls: Option<TlsLibrary>,
-    /// Why system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
+    /// The reason system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]
     pub tracepoints: Option<Tracepoints>,
     /// Functions in which a thread is while it polls, but for those that poll only the runtime's own
     /// tasks.
     pub poll_code: Vec<(ElfAddr, u64)>,
-    /// Whether other tokios are in it, which are not watched.
+    /// Set if other tokios are in it, which are not watched.
     pub several_tokios: bool,
     /// The poll functions, and what they become by jumping on, with their lengths in bytes and the vtables of
     /// the tasks that each polls.
     pub polls: Vec<(ElfAddr, u64, Vec<ElfAddr>)>,
-    /// How HTTP/2 header blocks lie in memory, where they are seen.
+    /// The layout of HTTP/2 header blocks in memory, if they are seen.
     #[serde(with = "bytes")]
     pub http2: Option<Http2Layout>,
 }

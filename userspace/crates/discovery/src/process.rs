@@ -103,7 +103,7 @@ impl Process {
         }
     }
 
-    /// Where its executable lies, or lay before it was deleted, as the process itself sees it.
+    /// The path its executable lies at, or lay at before it was deleted, as the process itself sees it.
     #[must_use]
     pub fn executable_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(procfs::without_deleted(self.link.as_os_str().as_bytes())))
@@ -135,7 +135,7 @@ impl Process {
         fs::read(self.executable_link()).map_err(io)
     }
 
-    /// How far the kernel moved the executable: its program headers' place by the auxiliary vector
+    /// The distance the kernel moved the executable by: its program headers' place by the auxiliary vector
     /// against the file's, or, where that vector is for the process's owner only, the place of its first
     /// mapping.
     ///
@@ -161,13 +161,13 @@ impl Process {
         self.memory.as_ref().map_or(0, |memory| memory.read(address, buffer))
     }
 
-    /// Whether its memory may be read.
+    /// Returns `true` if its memory may be read.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.memory.is_some()
     }
 
-    /// Whether it runs on as another program than the one found here, by `exec`.
+    /// Returns `true` if it runs on as another program than the one found here, by `exec`.
     #[must_use]
     pub fn became_another(&self) -> bool {
         let is_gone = self.memory.as_ref().is_some_and(|memory| !memory.is_there());
@@ -175,7 +175,7 @@ impl Process {
         is_gone && self.executable_now().is_some() && self.is_alive()
     }
 
-    /// What it runs now, as the kernel names it.
+    /// The executable it runs now, as the kernel names it.
     #[must_use]
     pub fn executable_now(&self) -> Option<String> {
         Some(procfs::link(self.pid, "exe")?.to_string_lossy().into_owned())
@@ -193,7 +193,7 @@ impl Process {
         procfs::comm(self.pid, tid)
     }
 
-    /// Whether the process still runs: a thread of it does, and its id has not been reused.
+    /// Returns `true` if the process still runs: a thread of it does, and its id has not been reused.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         threads::any_runs(self.pid, self.start_time)
@@ -213,13 +213,14 @@ impl Process {
         }
     }
 
-    /// Whether its first thread has left, for good or until an `exec` of another one takes its place.
+    /// Returns `true` if its first thread has left, for good or until an `exec` of another one takes its place.
     #[must_use]
     pub fn first_thread_left(&self) -> bool {
         threads::first(self.pid, self.start_time) == First::Left
     }
 
-    /// Whether the process has ended, or is about to: it has given its memory back, and so has no executable any more.
+    /// Returns `true` if the process has ended, or is about to: it has given its memory back, and so has no executable
+    /// any more.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         let executable = |thread: PathBuf| match fs::read_link(thread.join("exe")) {

@@ -33,7 +33,7 @@ impl PollCode {
     }
 }
 
-/// What is mapped in the target's memory.
+/// The ranges mapped in the target's memory.
 #[derive(Clone, Debug, Default)]
 pub struct Mappings(Vec<(u64, u64)>);
 

@@ -11,7 +11,7 @@ use super::{
     procfs::{self, Cgroup, Mount},
 };
 
-/// What is left under one limit, in bytes.
+/// The room left under one limit, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
     /// The cgroup's directory.
@@ -55,7 +55,7 @@ fn groups(cgroups: &[Cgroup], mounts: &[Mount]) -> Vec<(PathBuf, PathBuf)> {
     cgroups.iter().filter_map(|cgroup| directory(mounts, cgroup)).collect()
 }
 
-/// Where the hierarchy is mounted, and the cgroup's directory in it.
+/// The directory that the hierarchy is mounted at, and the cgroup's directory in it.
 fn directory(mounts: &[Mount], cgroup: &Cgroup) -> Option<(PathBuf, PathBuf)> {
     mounts.iter().filter(|mount| mount.holds(cgroup)).find_map(|mount| {
         let inside = cgroup.path.strip_prefix(&mount.root).ok()?;

@@ -64,7 +64,7 @@ fn check_symbol(elf: &Elf<'_>, place: Place) -> Result<bool, RunningUnknown> {
     if inside { Ok(true) } else { Err(RunningUnknown::NotInContext { below: place.below }) }
 }
 
-/// Whether ids of that version need a tag must be what the code shows.
+/// Checks that the code shows a tag exactly if ids of that version need one.
 fn check_version(place: Place, tokio: Option<&str>) -> Result<(), RunningUnknown> {
     match tokio.and_then(|version| Some((version, needs_tag(version)?))) {
         Some((version, needed)) if needed != place.tagged => {

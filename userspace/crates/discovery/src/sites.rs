@@ -65,7 +65,7 @@ fn programs_own(elf: &Elf<'_>, function: ElfAddr) -> Option<String> {
     names.filter(is_own).map(|name| names::future(&name).0).min()
 }
 
-/// Which functions load which of these addresses.
+/// The functions that load some of these addresses, each with the address it loads.
 pub(super) fn loads(code: &Code<'_, '_>, of: &BTreeSet<ElfAddr>) -> Vec<(ElfAddr, ElfAddr)> {
     let functions = code.elf.functions().iter().filter(|function| may_load(code.elf, function, of));
     let bodies = functions.filter_map(|function| code.body(function.start));

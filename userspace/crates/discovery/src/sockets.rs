@@ -62,10 +62,10 @@ struct Socket {
     state: u8,
     local_port: u16,
     inode: u32,
-    /// Whether bytes went out, and came in.
+    /// Set if bytes went out, and came in.
     has_sent: bool,
     has_received: bool,
-    /// How long ago that was last, in milliseconds.
+    /// The time since that was last, in milliseconds.
     sent_ms: u32,
     received_ms: u32,
 }

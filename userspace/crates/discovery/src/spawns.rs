@@ -16,10 +16,10 @@ use super::{
 };
 use asyncscope_trace::facts::{KnownBy, MissingReason, Proof, Sees, TaskKind, TaskQueue};
 
-/// How the symbol of the queue of a `LocalSet` ends.
+/// The ending of the symbol of the queue of a `LocalSet`.
 const LOCAL_QUEUE: &str = "::task::local::Shared::schedule";
 
-/// What was found beside the hooks.
+/// The things that were found beside the hooks.
 #[derive(Debug, Default)]
 pub(super) struct Spawns {
     /// The kinds of tasks whose spawns may pass no hook.
@@ -80,7 +80,7 @@ pub(super) fn find(
     spawns
 }
 
-/// Whether the tasks of schedulers with workers are seen.
+/// Places the hooks for tasks of schedulers with workers, and returns `true` if these tasks are seen.
 fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, binds: &[bind::Bind]) -> bool {
     let by_symbol = symbols.ending(&["::bind_inner"]);
     for bind in binds {
@@ -117,18 +117,18 @@ fn owned(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
 struct Queue {
     way: SpawnWay,
     kind: TaskQueue,
-    /// How the symbol of such a function ends.
+    /// The ending of the symbol of such a function.
     ending: &'static str,
-    /// Where all that look so by what they do have to be, by symbols.
+    /// The part of a symbol's name that all must have that look so by what they do.
     within: &'static str,
     /// Those found by what they do, and the argument that has the task.
     functions: BTreeMap<ElfAddr, Register>,
-    /// Whether the program has no such tasks.
+    /// Set if the program has no such tasks.
     unused: bool,
 }
 
 impl Queue {
-    /// Whether such tasks are seen, if there are any.
+    /// Places the hooks, and returns `true` if such tasks are seen, if there are any.
     fn place(&self, builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
         let by_symbol = symbols.ending(&[self.ending]);
         // A function of that name may only pass the task on.

@@ -13,7 +13,7 @@ use super::procfs;
 const SETTLES_IN: u32 = 100;
 const SETTLES_EVERY: Duration = Duration::from_millis(10);
 
-/// What became of a process's first thread.
+/// The state of a process's first thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
     /// It runs, or waits.
@@ -24,7 +24,7 @@ pub(super) enum First {
     Gone,
 }
 
-/// What became of the first thread of the process that began at this time.
+/// The state of the first thread of the process that began at this time.
 pub(super) fn first(pid: u32, began: u64) -> First {
     match procfs::stat(pid, pid).filter(|stat| stat.start_time == began) {
         Some(stat) if stat.has_left() => First::Left,
@@ -33,7 +33,7 @@ pub(super) fn first(pid: u32, began: u64) -> First {
     }
 }
 
-/// Whether any thread of the process that began at this time still runs.
+/// Returns `true` if any thread of the process that began at this time still runs.
 pub(super) fn any_runs(pid: u32, began: u64) -> bool {
     decided(|| first(pid, began), || any_other_runs(pid))
 }

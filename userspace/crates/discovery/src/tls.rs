@@ -22,7 +22,7 @@ const MAPPINGS_MAX: usize = 256;
 const OWN_MAX: usize = 64;
 const WORD: usize = 8;
 
-/// Where `%fs` of each thread points, as far as that can be told.
+/// The address `%fs` of each thread points at, as far as that can be told.
 #[must_use]
 pub fn bases(process: &Process) -> BTreeMap<u32, u64> {
     let threads: BTreeMap<u32, u32> =

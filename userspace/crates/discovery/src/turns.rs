@@ -71,7 +71,7 @@ fn place_one(builder: &mut Builder<'_, '_>, calls: &Calls<'_, '_, '_>, function:
     }
 }
 
-/// Who calls whom.
+/// The calls between functions.
 struct Calls<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     callers: &'a Callers,
@@ -85,13 +85,13 @@ pub(super) fn returned(code: &Code<'_, '_>, function: ElfAddr) -> Result<Vec<Elf
     Ok(found.iter().map(|instruction| ElfAddr(instruction.ip())).collect())
 }
 
-/// What a turn returns to.
+/// The instructions that a turn returns to.
 #[derive(Default)]
 struct Found {
     instructions: Vec<Instruction>,
     /// The functions whose callers were asked for.
     functions: BTreeSet<ElfAddr>,
-    /// Where the pointers lie by which they are called.
+    /// The places of the pointers by which they are called.
     through: BTreeSet<ElfAddr>,
 }
 
@@ -167,7 +167,7 @@ impl Calls<'_, '_, '_> {
     }
 }
 
-/// Whether it may make room on the stack: what follows would look as if it lay in the turn.
+/// Returns `true` if it may make room on the stack: what follows would look as if it lay in the turn.
 fn lowers_stack(instruction: &Instruction) -> bool {
     let is_written = instruction.op0_kind() == OpKind::Register && instruction.op0_register() == Register::RSP;
     is_written && !matches!(instruction.mnemonic(), Mnemonic::Add | Mnemonic::Cmp | Mnemonic::Test)

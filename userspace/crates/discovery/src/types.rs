@@ -29,7 +29,7 @@ const BOXED: &str = "boxed future";
 /// No more functions than this are looked at for a name.
 const NEAREST_MAX: usize = 256;
 
-/// What symbols say of one vtable.
+/// The evidence that symbols give of one vtable.
 struct Evidence {
     /// By the glue that tears the task down.
     torn_down: Named,
@@ -138,7 +138,7 @@ fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<Str
     torn_down.futures.clone()
 }
 
-/// Whether symbols alone tell one future, more than that it is in a box, and not the same one for
+/// Returns `true` if symbols alone tell one future, more than that it is in a box, and not the same one for
 /// another vtable on that scheduler.
 fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
     let mut same = vtables
@@ -149,9 +149,9 @@ fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) ->
     by_symbols[at].len() == 1 && !boxed && same.nth(1).is_none()
 }
 
-/// Whether the only name is that of glue which another vtable on that scheduler has as well. On one scheduler
-/// a future has one vtable, so their glue was folded: it may be of several closures of one function, which have
-/// one name, or of others, of whose glue the compiler kept no symbol.
+/// Returns `true` if the only name is that of glue which another vtable on that scheduler has as well. On one
+/// scheduler a future has one vtable, so their glue was folded: it may be of several closures of one function, which
+/// have one name, or of others, of whose glue the compiler kept no symbol.
 fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
     let (vtable, futures) = (&vtables[at], &by_symbols[at]);
     let shares_glue = |(other, of): (usize, &Vtable)| {
@@ -160,10 +160,10 @@ fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet
     futures.len() == 1 && futures.is_disjoint(&evidence[at].polled) && vtables.iter().enumerate().any(shares_glue)
 }
 
-/// What was found out about one vtable.
+/// The findings about one vtable.
 struct Found {
     futures: BTreeSet<String>,
-    /// Whether it may also be another one, which no symbol names.
+    /// Set if it may also be another one, which no symbol names.
     or_another: bool,
     kind: TaskKind,
     named_by: NamedBy,
@@ -257,7 +257,7 @@ fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfA
     }
 }
 
-/// Which of these blocking tasks are the runtime's workers. A closure of the program's may run tasks as
+/// The blocking tasks among these that are the runtime's workers. A closure of the program's may run tasks as
 /// well, on a runtime of its own; only a worker does so in the multi-thread scheduler's source file.
 /// Where no source is named, one that alone runs tasks is taken for a worker.
 fn workers(runners: &[(usize, Runs)]) -> Vec<usize> {
@@ -267,7 +267,7 @@ fn workers(runners: &[(usize, Runs)]) -> Vec<usize> {
     if known.is_empty() && runners.iter().all(|&(_, runs)| runs != Runs::Elsewhere) { alone() } else { known }
 }
 
-/// What is still unnamed is called after the functions that spawn it.
+/// Names those that are still unnamed after the functions that spawn them.
 fn names_by_site(code: &Code<'_, '_>, types: &mut [TaskType]) {
     let unnamed = types.iter().filter(|ty| is_unnamed(ty)).map(|ty| ElfAddr(ty.vtable)).collect();
     let names = sites::names(code, &unnamed);

@@ -28,8 +28,8 @@ pub(super) fn all(elf: &Elf<'_>) -> Vec<String> {
     versions.into_iter().collect()
 }
 
-/// Whether code of this source file of tokio's may be in the executable: if any of tokio's files is named in
-/// it, all are that have code in it which can panic.
+/// Returns `true` if code of this source file of tokio's may be in the executable: if any of tokio's files is named
+/// in it, all are that have code in it which can panic.
 #[must_use]
 pub(super) fn may_have_source(elf: &Elf<'_>, file: &str) -> bool {
     let named = |text: &[u8]| elf.read_only_data().any(|bytes| bytes.windows(text.len()).any(|at| at == text));

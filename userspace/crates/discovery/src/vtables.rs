@@ -12,7 +12,7 @@ use asyncscope_trace::facts::TYPES_MAX;
 /// One task vtable: one task type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vtable {
-    /// Where it lies.
+    /// The address it lies at.
     pub address: ElfAddr,
     /// `raw::poll::<T, S>`
     pub poll: ElfAddr,
@@ -26,7 +26,7 @@ pub struct Vtable {
     pub drop_join_handle_slow: ElfAddr,
     /// `raw::shutdown::<T, S>`
     pub shutdown: ElfAddr,
-    /// Where the task's id is, in bytes from its header.
+    /// The offset of the task's id, in bytes from its header.
     pub id_offset: u32,
 }
 

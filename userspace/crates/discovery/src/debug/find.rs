@@ -111,7 +111,7 @@ fn by_debug_link(elf: &Elf<'_>, executable: &Path, roots: &[PathBuf]) -> Vec<(Pa
     found.collect::<BTreeSet<_>>().into_iter().map(|path| (path, checksum)).collect()
 }
 
-/// Whether it names a file in a directory, and nothing further away.
+/// Returns `true` if it names a file in a directory, and nothing further away.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !matches!(name, "." | "..") && !name.contains(['/', '\0'])
 }

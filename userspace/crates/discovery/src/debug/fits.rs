@@ -8,7 +8,7 @@ use object::{
 
 use super::open;
 
-/// Whether the debug file is of the executable's build: by build ids, and where one of them has none, by
+/// Checks that the debug file is of the executable's build: by build ids, and where one of them has none, by
 /// all loaded sections' places and sizes and, as far as the debug file holds them, by the bytes of the
 /// code and of its unwind table.
 ///

@@ -22,7 +22,7 @@ pub use find::find;
 pub use subprograms::Subprograms;
 pub(super) use subprograms::{is_split, subprograms};
 
-/// Where to look for debug files, beyond the usual places.
+/// Places to look for debug files, beyond the usual ones.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A file with the symbols and debug info of the very build that runs, or a directory with one.
@@ -50,7 +50,7 @@ impl DebugFile {
         Self { path: path.to_owned(), data: None }
     }
 
-    /// Where it lies.
+    /// The path it lies at.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -63,15 +63,15 @@ impl DebugFile {
     }
 }
 
-/// What an [`super::elf::Elf`] knows of the file that its names come from.
+/// The file that an [`super::elf::Elf`]'s names come from, as far as it knows of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'data> {
     /// A file with DWARF sections, if there is one.
     pub(super) data: &'data [u8],
-    /// Where it lies; split DWARF may lie beside. `None` if only the bytes are known.
+    /// The path it lies at; split DWARF may lie beside. `None` if only the bytes are known.
     pub(super) path: Option<&'data Path>,
-    /// Whether it is another file than the executable.
+    /// Set if it is another file than the executable.
     pub(super) separate: bool,
-    /// Whether the symbols, too, are its own.
+    /// Set if the symbols, too, are its own.
     pub(super) symbols: bool,
 }

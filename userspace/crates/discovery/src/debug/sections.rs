@@ -17,19 +17,19 @@ pub(crate) type Sections<'a> = gimli::DwarfSections<Cow<'a, [u8]>>;
 /// info shrinks to a third.
 const UNPACKED_TIMES_MAX: u64 = 24;
 
-/// Whether the file has debug info, be it only what refers to other files.
+/// Returns `true` if the file has debug info, be it only what refers to other files.
 pub(crate) fn has_info(data: &[u8]) -> bool {
     let Ok(file) = ElfFile64::<LE>::parse(data) else { return false };
     file.section_by_name(".debug_info").is_some_and(|section| section.data().is_ok_and(|data| !data.is_empty()))
 }
 
-/// What names, code ranges and types need of a file's DWARF; other sections are left empty.
+/// Loads what names, code ranges and types need of a file's DWARF; other sections are left empty.
 pub(crate) fn load(data: &[u8]) -> Option<Sections<'_>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
     Sections::load(|id| Ok::<_, ()>(if is_needed(id) { section(&file, id.name()) } else { Cow::default() })).ok()
 }
 
-/// The same of a `.dwo` file.
+/// Loads what names, code ranges and types need of a `.dwo` file's DWARF.
 pub(crate) fn load_split(data: &[u8]) -> Option<Sections<'_>> {
     let file = ElfFile64::<LE>::parse(data).ok()?;
     let name = |id: SectionId| id.dwo_name().filter(|_| is_needed(id));

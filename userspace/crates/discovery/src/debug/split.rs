@@ -25,7 +25,7 @@ pub(super) struct Companions<'p> {
     bytes_left: usize,
 }
 
-/// What to do with a unit that was found.
+/// An action to take with a unit that was found.
 type Then<'t> = &'t mut dyn for<'a> FnMut(&Units<'a>, &Unit<'a>) -> Option<()>;
 
 impl<'p> Companions<'p> {

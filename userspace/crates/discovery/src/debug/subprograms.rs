@@ -32,7 +32,7 @@ pub(crate) fn subprograms(source: &Source<'_>, addresses: &BTreeSet<ElfAddr>) ->
     in_dwarf(&sections.borrow(|data| sections::slice(data)), source.path, &wanted)
 }
 
-/// Whether some of its DWARF is in other files, `.dwo` or `.dwp`.
+/// Returns `true` if some of its DWARF is in other files, `.dwo` or `.dwp`.
 pub(crate) fn is_split(source: &Source<'_>) -> bool {
     let Some(sections) = sections::load(source.data) else { return false };
     let dwarf = sections.borrow(|data| sections::slice(data));
@@ -187,7 +187,7 @@ mod tests {
         [&[3], address.to_le_bytes().as_slice(), &[of]].concat()
     }
 
-    /// Where a unit's first entry after its root is.
+    /// The place of a unit's first entry after its root.
     const FIRST: u8 = 21;
 
     #[test]

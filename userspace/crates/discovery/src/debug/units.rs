@@ -30,7 +30,7 @@ const RANGES_MAX: u32 = 1 << 24;
 pub(crate) struct Units<'a> {
     pub(crate) dwarf: &'a Dwarf<'a>,
     pub(crate) headers: Vec<Header<'a>>,
-    /// Where tables of abbreviations start, in order: one ends where the next starts.
+    /// The starts of tables of abbreviations, in order: one ends where the next starts.
     tables: Vec<usize>,
     parsed: RefCell<HashMap<usize, Option<Arc<Abbreviations>>>>,
     ranges_left: Cell<u32>,
@@ -81,7 +81,7 @@ impl<'a> Units<'a> {
         self.parsed.borrow_mut().entry(at.0).or_insert_with(parse).clone()
     }
 
-    /// Whether the unit's code holds one of these addresses, which are in order.
+    /// Returns `true` if the unit's code holds one of these addresses, which are in order.
     pub(crate) fn covers(&self, unit: &Unit<'a>, root: &Root<'a>, addresses: &[u64]) -> bool {
         let holds = |begin: u64, end: u64| {
             let first = addresses.partition_point(|&address| address < begin);

@@ -13,7 +13,7 @@ use crate::x86_64::{
     trace::Event,
 };
 
-/// Where a `Bytes` has its parts, in bytes from what holds it.
+/// The places of a `Bytes`'s parts, in bytes from what holds it.
 ///
 /// Source: <https://github.com/tokio-rs/bytes/blob/67edc2b999d669eb4f471aff576e213dbcb58871/src/bytes.rs#L101-L107>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub(crate) fn block(events: &[Event]) -> Option<Block> {
     Some(Block { method, allocated, path: *path, entries, name: *name, value: *value })
 }
 
-/// What holds the `Bytes` that is dropped, and where in it the `Bytes` lies.
+/// The value that holds the `Bytes` that is dropped, and the place of the `Bytes` in it.
 fn dropped(event: &Event) -> Option<(Value, Bytes)> {
     let Event::Call { function: None, callee: Some(callee), arguments: [_, pointer, length, ..] } = event else {
         return None;
@@ -79,7 +79,7 @@ fn dropped(event: &Event) -> Option<(Value, Bytes)> {
     (together && bytes.vtable != bytes.pointer && bytes.pointer != bytes.length).then_some((holder, bytes))
 }
 
-/// Where in the block the address of a vector's elements lies.
+/// The place in the block of the address of a vector's elements.
 fn vector(holder: &Value) -> Option<i64> {
     match holder.loaded_from()? {
         (Value { root: Root::Argument(0), offset }, 8) => Some(*offset),
@@ -107,7 +107,7 @@ fn method(events: &[Event]) -> Option<(i64, u8)> {
     fits.then(|| Some((place, u8::try_from(allocated).ok()?)))?
 }
 
-/// How long the vector of entries is and how far apart they lie: where in the map its length is, and the
+/// The length of the vector of entries and the distance between them: where in the map its length is, and the
 /// distance in bytes. By a function that looks at entries of the map that starts where its argument points.
 pub(crate) fn entries(events: &[Event], map: u8, entries: i64) -> Option<(i64, i64)> {
     let elements = Value::argument(map).plus(entries).load(8)?;

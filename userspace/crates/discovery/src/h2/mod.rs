@@ -69,7 +69,7 @@ fn is_mentioned(elf: &Elf<'_>) -> bool {
     elf.read_only_data().any(|data| data.windows(8).any(|window| PATHS.contains(&window)))
 }
 
-/// What was found.
+/// The layout and hooks that were found, and the parts that are missing.
 #[derive(Debug)]
 struct Found {
     layout: Http2Layout,
@@ -81,11 +81,11 @@ struct Found {
 #[derive(Debug)]
 struct BlockHook {
     function: ElfAddr,
-    /// Which argument is the frame, or the enum around it.
+    /// The argument that is the frame, or the enum around it.
     frame: u8,
-    /// Which argument is the stream.
+    /// The argument that is the stream.
     stream: u8,
-    /// How the frame is wrapped; `None` where the argument is the frame itself.
+    /// The way the frame is wrapped; `None` where the argument is the frame itself.
     queued: Option<Queued>,
     passes: Http2Function,
 }
@@ -186,7 +186,7 @@ fn fit(
     })
 }
 
-/// How a block lies, where its entries' number lies, and how far apart entries are. `in_frame`: where in a
+/// The layout of a block, the place of its entries' number, and the distance between entries. `in_frame`: where in a
 /// frame the block lies.
 fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i64, i64), Http2Unknown> {
     let mut drops = names.blocks();
@@ -232,7 +232,7 @@ fn methods(allocated: u8) -> [u64; 16] {
     names
 }
 
-/// Which argument of `send_headers` is a frame whose block lies at its start.
+/// The argument of `send_headers` that is a frame whose block lies at its start.
 fn frame_sent(code: &Code<'_, '_>, names: &Names) -> Option<u8> {
     let senders = names.ending("::send::Send::send_headers").into_iter();
     let (argument, block) = only(senders.filter_map(|sender| frame(&trace(code, sender, 0), names)))?;
@@ -240,9 +240,9 @@ fn frame_sent(code: &Code<'_, '_>, names: &Names) -> Option<u8> {
 }
 
 struct Send {
-    /// Where in a frame the block lies.
+    /// The place of the block in a frame.
     block: i64,
-    /// Where in a frame the stream's id lies.
+    /// The place of the stream's id in a frame.
     stream_id: i64,
     hooks: Vec<(ElfAddr, Queued, StreamPointer)>,
     missing: Vec<Http2Part>,
@@ -274,7 +274,7 @@ fn send(code: &Code<'_, '_>, names: &Names) -> Result<Send, Http2Unknown> {
 }
 
 struct Receive {
-    /// Where in a frame the status lies.
+    /// The place of the status in a frame.
     status: i64,
     stream: StreamPointer,
     hooks: Vec<(ElfAddr, u8, StreamPointer)>,
@@ -313,7 +313,7 @@ fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, Http2Unknown> 
     }
 }
 
-/// Which argument is a frame, and where in it the block lies.
+/// The argument that is a frame, and the place of the block in it.
 fn frame(events: &[Event], names: &Names) -> Option<(u8, i64)> {
     streams::frame_argument(events, |function| names.takes_block(function))
 }

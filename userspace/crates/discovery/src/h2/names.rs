@@ -20,7 +20,7 @@ impl Names {
         Self { functions: symbols.map(|symbol| (plain(symbol.name), symbol.address)).collect() }
     }
 
-    /// Whether h2 is in the program, as far as symbols tell.
+    /// Returns `true` if h2 is in the program, as far as symbols tell.
     pub(super) fn is_there(&self) -> bool {
         self.functions.iter().any(|(name, _)| name.starts_with("h2::frame::headers::"))
     }
@@ -47,7 +47,8 @@ impl Names {
         self.functions.iter().filter(|(name, _)| name == wanted).map(|&(_, address)| address).collect()
     }
 
-    /// Where a function expects the block at whose start its first argument would point: at 0, if it takes one.
+    /// The place at which a function expects the block at whose start its first argument would point: 0, if it
+    /// takes one.
     pub(super) fn takes_block(&self, function: ElfAddr) -> Option<i64> {
         let takes = |name: &str| {
             [DROPS_BLOCK, DROPS_FRAME, DROPS_MAP].contains(&name) || name.ends_with("::send::Send::check_headers")
@@ -57,7 +58,7 @@ impl Names {
 }
 
 const DROPS_BLOCK: &str = "core::ptr::drop_in_place<h2::frame::headers::HeaderBlock>";
-/// Where a frame starts with its block, its glue is the same, and one name may stand for both.
+/// The glue of a frame; the block's is the same where a frame starts with its block, and one name may stand for both.
 const DROPS_FRAME: &str = "core::ptr::drop_in_place<h2::frame::headers::Headers>";
 const DROPS_MAP: &str = "core::ptr::drop_in_place<http::header::map::HeaderMap>";
 

@@ -17,7 +17,7 @@ use crate::{
 /// Source: <https://github.com/hyperium/h2/blob/b0e890842ac16d3c76836fd4fcc06421acb15fa7/src/proto/streams/store.rs#L17-L30>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamPointer {
-    /// Which argument, from 0.
+    /// The argument's place, from 0.
     pub(crate) argument: u8,
     /// The address of the connection's `Store`.
     pub(crate) store: i64,
@@ -68,7 +68,7 @@ pub(crate) fn frame_argument(events: &[Event], takes_block: impl Fn(ElfAddr) -> 
     }))
 }
 
-/// Where in a frame the stream's id lies: the only 4 bytes of it that `send_headers` reads by themselves.
+/// The place of the stream's id in a frame: the only 4 bytes of it that `send_headers` reads by themselves.
 pub(crate) fn stream_of_frame(events: &[Event], frame: u8) -> Option<i64> {
     only(events.iter().filter_map(|event| match event {
         Event::Load { address: Value { root: Root::Argument(argument), offset }, bytes: 4 } if *argument == frame => {
@@ -78,7 +78,7 @@ pub(crate) fn stream_of_frame(events: &[Event], frame: u8) -> Option<i64> {
     }))
 }
 
-/// Where in a frame the status lies: what is held against 100 and 200 (`status - 200` against -100).
+/// The place of the status in a frame: what is held against 100 and 200 (`status - 200` against -100).
 pub(crate) fn status_of_frame(events: &[Event]) -> Option<(u8, i64)> {
     only(events.iter().filter_map(|event| {
         let Event::Compare { left: Some(left), right: Some(right), bytes: 2, .. } = event else { return None };
@@ -93,7 +93,7 @@ pub(crate) fn status_of_frame(events: &[Event]) -> Option<(u8, i64)> {
 /// and its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Queued {
-    /// Which argument.
+    /// The argument's place.
     pub(crate) argument: u8,
     /// The frame, from the enum's start.
     pub(crate) frame: i64,
@@ -105,7 +105,7 @@ pub(crate) struct Queued {
     pub(crate) tag: i64,
 }
 
-/// How a function wraps its argument `frame` to hand it to `queue`.
+/// The way a function wraps its argument `frame` to hand it to `queue`.
 pub(crate) fn queued(events: &[Event], frame: u8, queue: ElfAddr) -> Option<Queued> {
     only(events.iter().enumerate().filter_map(|(at, event)| {
         let Event::Call { function: Some(function), arguments, .. } = event else { return None };

@@ -163,8 +163,8 @@ impl<'a, 'd> Compiler<'a, 'd> {
         Some(Layout::of(Variant { edges: vec![edge], ..Variant::default() }))
     }
 
-    /// Whether a reference to such a type is kept in order to poll it. Other things have futures inside that
-    /// may rest meanwhile.
+    /// Returns `true` if a reference to such a type is kept in order to poll it. Other things have futures inside
+    /// that may rest meanwhile.
     fn is_future(&self, at: At) -> bool {
         let Some((_, ty)) = self.find.get(at) else { return false };
         match (ty.kind, ty.target) {
@@ -183,7 +183,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
             || self.is_list(&ty)
     }
 
-    /// Whether the type is nothing but a wrapper of a list: `JoinSet`.
+    /// Returns `true` if the type is nothing but a wrapper of a list: `JoinSet`.
     fn is_list(&self, ty: &Type<'_>) -> bool {
         let [member] = ty.members.as_slice() else { return false };
         let inner = self.find.get(member.at);

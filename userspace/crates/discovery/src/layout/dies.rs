@@ -17,7 +17,7 @@ const PARTS_MAX: usize = 1 << 14;
 /// No more tables of lines are opened than this.
 const LINE_TABLES_MAX: usize = 1 << 12;
 
-/// What kind of type it is, as far as that matters.
+/// The kind of a type, as far as that matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     #[default]
@@ -38,7 +38,7 @@ pub(super) struct Type<'a> {
     pub(super) size: u64,
     /// Only its name is here.
     pub(super) declaration: bool,
-    /// What a pointer points to.
+    /// The type that a pointer points to.
     pub(super) target: Option<At>,
     /// The type that a vtable's type is for.
     pub(super) containing: Option<At>,
@@ -64,7 +64,7 @@ pub(super) struct Member<'a> {
 /// The variants of a type.
 #[derive(Debug, Default)]
 pub(super) struct Choice<'a> {
-    /// Where it is said which; `None`: there is only one.
+    /// The member that says which variant it is; `None`: there is only one.
     pub(super) discriminant: Option<Member<'a>>,
     pub(super) variants: Vec<Alternative<'a>>,
     /// Something about them could not be understood.
@@ -291,7 +291,7 @@ impl<'a> Dies<'a> {
         std::str::from_utf8(text.slice()).ok()
     }
 
-    /// Where a part of the type at `at` was declared.
+    /// The source line that declares a part of the type at `at`.
     pub(super) fn source(&self, at: At, member: &Member<'_>) -> Source {
         let line = u32::try_from(member.line).ok().filter(|&line| line > 0);
         let unit = self.unit_of(at).map(|(unit, _)| unit);
@@ -339,7 +339,7 @@ fn line_table(unit: &Unit<'_>) -> Option<DebugLineOffset> {
     found
 }
 
-/// Where a reference leads.
+/// The place that a reference leads to.
 pub(super) fn place(unit: &Unit<'_>, value: Value<'_>) -> Option<At> {
     match value {
         Value::UnitRef(inside) => absolute(unit, inside),

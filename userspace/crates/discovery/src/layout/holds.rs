@@ -13,7 +13,7 @@ use asyncscope_trace::{
 };
 
 impl<'a> Compiler<'a, '_> {
-    /// What the body of this name keeps in a state that starts at `base`.
+    /// The things that the body of this name keeps in a state that starts at `base`.
     pub(super) fn holds(&mut self, name: &str, state: &Type<'a>, base: u64) -> Vec<Hold> {
         let mut holds: Vec<Hold> = Vec::new();
         for member in state.members.iter().filter(|member| member.name != "__awaitee") {
@@ -58,7 +58,7 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// What a leaf of this kind waits for, where that is permits and it says how many.
+    /// The permits that a leaf of this kind waits for, if it waits for permits and says how many.
     pub(super) fn permits(&self, rule: LeafRule, leaf: Part) -> Option<Waits> {
         (rule.ty == ACQUIRE).then_some(())?;
         Some(Waits::Permits { wanted: self.number(leaf, WANTED)?, missing: self.number(leaf, MISSING)? })

@@ -29,12 +29,12 @@ use super::{
 use asyncscope_trace::{chain::Program, facts::NoLayouts};
 pub use runtime::{Kinds, Owned, Pick, Shards};
 
-/// What debug info says about a target's futures. Addresses are the file's.
+/// The facts that debug info has about a target's futures. Addresses are the file's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layouts {
-    /// How to walk them.
+    /// The program that walks them.
     pub program: Program,
-    /// Where runtimes keep their tasks, where that is known.
+    /// The place that runtimes keep their tasks in, if that is known.
     pub owned: Option<Owned>,
 }
 
@@ -50,7 +50,7 @@ pub fn compile(elf: &Elf<'_>, vtables: &[Vtable]) -> Result<Layouts, NoLayouts> 
     if layouts.program.tasks.is_empty() { Err(NoLayouts::NoTypes) } else { Ok(layouts) }
 }
 
-/// What this debug info says about the futures of these task types.
+/// Compiles what this debug info says about the futures of these task types.
 #[must_use]
 pub fn of_dwarf(dwarf: &gimli::Dwarf<gimli::EndianSlice<'_, gimli::LittleEndian>>, vtables: &[Vtable]) -> Layouts {
     let dies = dies::Dies::new(Units::new(dwarf));

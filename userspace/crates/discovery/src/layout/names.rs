@@ -3,7 +3,7 @@
 use super::{dies::At, scan::Index};
 use crate::names::{self, dwarf::said};
 
-/// Whether the type is the body of an `async fn`, block or closure.
+/// Returns `true` if the type is the body of an `async fn`, block or closure.
 pub(super) fn is_body(name: &str) -> bool {
     name.starts_with("{async_") && name.contains("_env#")
 }

@@ -8,7 +8,7 @@ use asyncscope_trace::{
 /// Wrappers inside each other that are passed in one step.
 const WRAPPED_MAX: usize = 32;
 
-/// The same program without edges that lead to no frame, and with fewer steps.
+/// Returns the program without edges that lead to no frame, and with fewer steps.
 pub(super) fn pruned(mut program: Program) -> Program {
     let leads_on = leads_on(&program.layouts);
     let leads = |to: u32| leads_on.get(to as usize).copied().unwrap_or(false);
@@ -23,7 +23,7 @@ pub(super) fn pruned(mut program: Program) -> Program {
     used(program)
 }
 
-/// Whether there is a frame at a layout or anywhere behind it.
+/// Tells for each layout if there is a frame at it or anywhere behind it.
 fn leads_on(layouts: &[Layout]) -> Vec<bool> {
     let mut before: Vec<Vec<u32>> = vec![Vec::new(); layouts.len()];
     let mut leads = vec![false; layouts.len()];

@@ -32,14 +32,14 @@ const ONLY: [(&str, &str); 2] =
 const MACROS: [(&str, &str); 3] =
     [("src/macros/join.rs", "join!"), ("src/macros/try_join.rs", "try_join!"), ("src/macros/select.rs", "select!")];
 
-/// What a type is that futures wait for.
+/// A type that futures wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeafRule {
     /// The type, without generic arguments.
     pub(super) ty: &'static str,
-    /// What it is called.
+    /// The name it goes by.
     pub(super) name: &'static str,
-    /// What it has to tell, and the members that lead there.
+    /// The fact it has to tell, and the members that lead there.
     pub(super) tells: Option<(Waits, &'static [&'static str])>,
 }
 
@@ -67,7 +67,7 @@ const LEAVES: [LeafRule; 10] = [
 /// Things that are polled by methods of their own and lead to futures.
 const RESOURCES: [&str; 1] = ["tokio::time::interval::Interval"];
 
-/// How much of a thing is kept, and where that is told: the member.
+/// The share of a thing that is kept, and the member that tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeps {
     /// All there is.
@@ -82,14 +82,14 @@ pub(super) enum Keeps {
     Channel,
 }
 
-/// What others may wait for while it is kept.
+/// A thing that others may wait for while it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HoldRule {
     /// The type, without generic arguments.
     pub(super) ty: &'static str,
     /// The member that leads to the pointer to what is kept.
     pub(super) thing: &'static str,
-    /// How much of it.
+    /// The share of it that is kept.
     pub(super) keeps: Keeps,
 }
 
@@ -118,9 +118,9 @@ const HOLDS: [HoldRule; 13] = [
     hold("tokio::sync::mpsc::bounded::Receiver", "chan", Keeps::Channel),
 ];
 
-/// What tokio's locks, channels and semaphores are built on.
+/// The type that tokio's locks, channels and semaphores are built on.
 pub(super) const SEMAPHORE: &str = "tokio::sync::batch_semaphore::Semaphore";
-/// What waits for permits of it.
+/// The type that waits for permits of it.
 pub(super) const ACQUIRE: &str = "tokio::sync::batch_semaphore::Acquire";
 /// In that: how many are wanted, and how many of these are not there yet.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/sync/batch_semaphore.rs#L71-L100>
@@ -132,7 +132,7 @@ pub(super) const MISSING: &[&str] = &["node", "state"];
 pub(super) struct ListRule {
     /// The type, without generic arguments.
     pub(super) ty: &'static str,
-    /// What it is called.
+    /// The name it goes by.
     pub(super) name: &'static str,
     /// The members that lead to the pointer to what has the lists; none: it has them itself.
     pub(super) owner: &'static [&'static str],
@@ -178,7 +178,7 @@ pub(super) fn leaf_rule(base: &str) -> Option<LeafRule> {
     LEAVES.iter().find(|rule| rule.ty == base).copied()
 }
 
-/// Whether such a thing is polled, by itself or by methods of its own.
+/// Returns `true` if such a thing is polled, by itself or by methods of its own.
 pub(super) fn is_waited_for(base: &str) -> bool {
     leaf_rule(base).is_some() || list_rule(base).is_some() || RESOURCES.contains(&base)
 }

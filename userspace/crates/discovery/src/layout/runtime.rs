@@ -8,10 +8,10 @@ use super::{
 };
 use asyncscope_trace::chain::Discriminant;
 
-/// How to get from a thread's local variable to the tasks of its runtime. Offsets are in bytes.
+/// The way from a thread's local variable to the tasks of its runtime. Offsets are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {
-    /// Where `CONTEXT` is in a thread's block of local variables.
+    /// The offset of `CONTEXT` in a thread's block of local variables.
     pub context: u64,
     /// The kinds of runtimes.
     pub kinds: Vec<Kinds>,
@@ -22,7 +22,7 @@ pub struct Owned {
 /// One kind of runtime.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds {
-    /// What must be so, in `CONTEXT`, for it to be of this kind.
+    /// The variants that must be picked, in `CONTEXT`, for it to be of this kind.
     pub picks: Vec<Pick>,
     /// In `CONTEXT`, the pointer to what all threads of the runtime share.
     pub shared: u32,
@@ -35,7 +35,7 @@ pub struct Kinds {
 /// A variant, by its discriminant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pick {
-    /// Where the discriminant is.
+    /// The discriminant's offset.
     pub offset: u32,
     /// Its size in bytes.
     pub size: u8,
@@ -63,7 +63,7 @@ const HANDLE: &str = "tokio::runtime::scheduler::Handle";
 const TASKS: &str = "tokio::runtime::task::list::OwnedTasks";
 const LIST: &str = "tokio::util::linked_list::LinkedList";
 
-/// What debug info says of them, if it says all of it.
+/// Reads the way to tasks from debug info, if that says all of it.
 pub(super) fn owned(find: &Finder<'_, '_>, cell: Option<At>) -> Option<Owned> {
     let trailer = find.member(Part { offset: 0, at: cell? }, "trailer")?;
     let owned = find.member(Part { offset: 0, at: trailer.at }, "owned")?;
@@ -148,13 +148,13 @@ fn pick(find: &Finder<'_, '_>, base: u64, choice: &super::dies::Choice<'_>, valu
 }
 
 impl Pick {
-    /// Whether a value is of this variant.
+    /// Returns `true` if a value is of this variant.
     #[must_use]
     pub fn fits(&self, value: u64) -> bool {
         self.value.map_or(!self.others.contains(&value), |wanted| wanted == value)
     }
 
-    /// Where to read the value.
+    /// The place to read the value from.
     #[must_use]
     pub fn discriminant(&self) -> Discriminant {
         Discriminant { offset: self.offset, size: self.size }

@@ -15,7 +15,7 @@ const TYPES_MAX: usize = 1 << 23;
 /// Entries nested deeper are not looked at.
 const DEPTH_MAX: usize = 256;
 
-/// What the pass found.
+/// The things that the pass found.
 #[derive(Debug, Default)]
 pub(super) struct Index<'a> {
     /// The path to each namespace: its parent, and its own name. The first is the root.
@@ -86,7 +86,7 @@ impl<'a> Index<'a> {
         self.described.get(&(u32::try_from(namespace).ok()?, name)).copied()
     }
 
-    /// How symbols name the body of this `async` function's or block's type.
+    /// The name that symbols have for the body of this `async` function's or block's type.
     pub(super) fn body(&self, at: At, environment: &str) -> Option<String> {
         let namespace = u32::try_from(self.namespace(at)).ok()?;
         let name = environment.split_once("_env#").map(|(kind, rest)| {
@@ -248,7 +248,7 @@ fn named<'a>(
     Some(entry)
 }
 
-/// Where a variable lies that lies in one place: its address, or its offset in each thread's block.
+/// The place of a variable that lies in one place: its address, or its offset in each thread's block.
 fn location<'a>(dies: &Dies<'a>, unit: &Unit<'a>, value: Value<'a>) -> Option<Location> {
     let Value::Exprloc(expression) = value else { return None };
     let mut operations = expression.operations(unit.encoding());

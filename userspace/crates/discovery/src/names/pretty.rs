@@ -69,7 +69,7 @@ fn without_function_generics(ty: &str, levels: u8) -> String {
     format!("{wrapper}<{}>{after}", path(inside, levels))
 }
 
-/// Where the bracket at `open` closes.
+/// The place at which the bracket at `open` closes.
 pub(super) fn matching(text: &str, open: usize) -> Option<usize> {
     let (mut depth, mut before) = (0u32, ' ');
     for (at, character) in text[open..].char_indices() {

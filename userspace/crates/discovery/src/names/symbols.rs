@@ -11,12 +11,12 @@ use std::{
 use crate::{addr::ElfAddr, elf::Elf};
 use asyncscope_trace::facts::TaskKind;
 
-/// What symbols say about a task type.
+/// The facts that symbols have about a task type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     /// The future's type as demangled; several where their code was folded into one.
     pub futures: BTreeSet<String>,
-    /// What runs it.
+    /// The kind of task, by what runs it.
     pub kind: TaskKind,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// Whether this is the body of a closure or an `async` function that is not the libraries' own.
+/// Returns `true` if this is the body of a closure or an `async` function that is not the libraries' own.
 #[must_use]
 pub fn is_users_closure(name: &str) -> bool {
     let own = ["tokio::", "std::", "core::", "alloc::", "<"].iter().any(|library| name.starts_with(library));
@@ -64,7 +64,7 @@ const RANKS: [&[&str]; 2] = [
     ],
 ];
 
-/// What the symbols at these addresses say. The addresses come from the vtable's own functions; the
+/// Reads what the symbols at these addresses say. The addresses come from the vtable's own functions; the
 /// surest kind of symbol decides.
 #[must_use]
 pub fn of_type(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>) -> Named {
@@ -80,7 +80,7 @@ pub fn of_type(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>) -> Named {
     Named { futures, kind: only(ranked.iter().map(|arguments| kind(arguments)).collect()) }
 }
 
-/// What runs tasks of these futures, by the symbols at these addresses that name both.
+/// The kind of tasks of these futures, by what runs them, from the symbols at these addresses that name both.
 #[must_use]
 pub fn kind_of(elf: &Elf<'_>, addresses: &BTreeSet<ElfAddr>, futures: &BTreeSet<String>) -> TaskKind {
     let symbols = addresses.iter().flat_map(|&address| elf.symbols_at(address));

@@ -9,7 +9,7 @@ use std::{
 
 use super::text::{decimal, hexadecimal, lines, shown, split};
 
-/// How the kernel writes a line's end in a path; it writes nothing else otherwise than it is.
+/// The kernel's spelling of a line's end in a path; it writes nothing else otherwise than it is.
 /// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/task_mmu.c#L270-L331>
 const LINE_END: &[u8] = b"\\012";
 

@@ -104,7 +104,7 @@ pub fn link(pid: u32, name: &str) -> Option<PathBuf> {
     of_any_thread(pid, |thread| fs::read_link(thread.join(name)).ok())
 }
 
-/// What is mapped in the process's memory, by address; nothing if it has ended.
+/// The mappings of the process's memory, by address; none if it has ended.
 #[must_use]
 pub fn maps(pid: u32) -> Vec<Mapping> {
     maps::parse(&shared(pid, "maps", LONG))
@@ -152,7 +152,7 @@ pub fn auxiliary(pid: u32, key: u64) -> Option<u64> {
     stat::auxiliary(&read(of_process(pid).join("auxv"), SHORT).ok()?, key)
 }
 
-/// How many descriptors the process may open, where there is a limit.
+/// The number of descriptors the process may open, if there is a limit.
 #[must_use]
 pub fn open_files_limit(pid: u32) -> Option<u64> {
     status::soft_limit(&read(of_process(pid).join("limits"), SHORT).ok()?, b"Max open files")

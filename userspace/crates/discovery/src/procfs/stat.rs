@@ -10,11 +10,11 @@ use super::text::{decimal, hexadecimal, words};
 pub struct Stat {
     /// The letter of its state.
     pub state: u8,
-    /// When it began, in clock ticks since boot.
+    /// The time it began, in clock ticks since boot.
     pub start_time: u64,
-    /// Where the program's code begins; 0 where that is not for this reader.
+    /// The beginning of the program's code; 0 where that is not for this reader.
     pub start_code: u64,
-    /// Where its stack begins, alike.
+    /// The beginning of its stack, alike.
     pub start_stack: u64,
 }
 

@@ -17,7 +17,7 @@ pub struct Status {
     pub groups: [u32; 3],
     /// The capabilities that it may use.
     pub permitted: u64,
-    /// How often it was switched away from, by itself and by the kernel.
+    /// The number of times it was switched away from, by itself and by the kernel.
     pub switches: (u64, u64),
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// What the kernel writes behind the name of a file that was deleted.
+/// The text that the kernel writes behind the name of a file that was deleted.
 const DELETED: &[u8] = b" (deleted)";
 
 pub(super) fn lines(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -34,7 +34,7 @@ pub(super) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What follows this name at the start of a line, without the space around it.
+/// The text that follows this name at the start of a line, without the space around it.
 #[must_use]
 pub fn field<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines(text).find_map(|line| line.strip_prefix(name)).map(<[u8]>::trim_ascii)

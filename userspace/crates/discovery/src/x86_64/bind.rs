@@ -34,7 +34,7 @@ pub struct Bind {
     pub at: Instruction,
     /// The register with the header's address.
     pub header: Register,
-    /// Whether the header was the function's second argument, as it is of `bind_inner` itself.
+    /// Set if the header was the function's second argument, as it is of `bind_inner` itself.
     pub second_argument: bool,
 }
 
@@ -67,7 +67,7 @@ fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
     has(0x89, OWNER_ID as u8) && (has(0x8b, ID_OFFSET as u8) || locks())
 }
 
-/// What a register holds: a value not known otherwise, by number, or something loaded through one.
+/// The content of a register: a value not known otherwise, by number, or something loaded through one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
     Plain(u32),
@@ -147,7 +147,7 @@ impl Chosen {
         }
     }
 
-    /// Which two registers are equal where this jump does not jump, if it is the one for 0.
+    /// The two registers that are equal where this jump does not jump, if it is the one for 0.
     fn equal_after(self, jump: &Instruction) -> Option<(Register, Register)> {
         self.copy.filter(|_| self.is_tested && jump.mnemonic() == Mnemonic::Je)
     }
@@ -201,7 +201,7 @@ impl Line {
         stored.into_iter().chain(read).find(complete)
     }
 
-    /// What a `mov` into a register brings.
+    /// The value that a `mov` into a register brings.
     fn loaded(&self, instruction: &Instruction) -> Option<Value> {
         if instruction.mnemonic() != Mnemonic::Mov || !instruction.op0_register().is_gpr64() {
             return None;
@@ -219,7 +219,7 @@ impl Line {
         }
     }
 
-    /// Whose field a 64-bit `mov` loads.
+    /// The number of the value whose field a 64-bit `mov` loads.
     fn loaded_field_of(&self, instruction: &Instruction) -> Option<u32> {
         let loads = instruction.mnemonic() == Mnemonic::Mov
             && instruction.op0_register().is_gpr64()

@@ -29,31 +29,31 @@ pub struct Body {
     pub function: Function,
     /// Its instructions, by address.
     pub instructions: Vec<Instruction>,
-    /// Where its direct jumps lead, in order.
+    /// The addresses its direct jumps lead to, in order.
     jumped_to: Vec<u64>,
 }
 
 impl Body {
-    /// Which instruction starts at this address.
+    /// The index of the instruction that starts at this address.
     #[must_use]
     pub fn index_of(&self, address: u64) -> Option<usize> {
         self.instructions.binary_search_by_key(&address, Instruction::ip).ok()
     }
 
-    /// Whether a direct jump of this function leads to the address.
+    /// Returns `true` if a direct jump of this function leads to the address.
     #[must_use]
     pub fn is_jumped_to(&self, address: u64) -> bool {
         self.jumped_to.binary_search(&address).is_ok()
     }
 
-    /// Whether the address lies in the function.
+    /// Returns `true` if the address lies in the function.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
         address.wrapping_sub(self.function.start.0) < self.function.len
     }
 }
 
-/// Where a jump or a call leads.
+/// The place that a jump or a call leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// An address in this file.
@@ -91,7 +91,7 @@ impl<'e, 'data> Code<'e, 'data> {
         sound.then(|| Body { function, jumped_to: jumped_to(&instructions), instructions })
     }
 
-    /// Whether the function that starts here surely does not return: it calls, but has no `ret` and no
+    /// Returns `true` if the function that starts here surely does not return: it calls, but has no `ret` and no
     /// jump that leaves it, other than for functions of that kind. Most that panic are so.
     #[must_use]
     pub fn never_returns(&self, start: ElfAddr) -> bool {
@@ -125,7 +125,7 @@ impl<'e, 'data> Code<'e, 'data> {
         ends
     }
 
-    /// Where a call or jump leads: directly, or through a pointer that relocation fixes (a GOT entry).
+    /// The place a call or jump leads to: directly, or through a pointer that relocation fixes (a GOT entry).
     #[must_use]
     pub fn target(&self, instruction: &Instruction) -> Target {
         let address = match instruction.flow_control() {

@@ -27,25 +27,25 @@ const FUNCTIONS_MAX: usize = 256;
 /// The instruction after an exchange of a task's state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Where it is.
+    /// The instruction itself.
     pub after: Instruction,
     /// The register with the header's address.
     pub header: Register,
     /// The register with the new state word.
     pub new: Register,
-    /// Where the outermost function's return address is, in bytes above the stack pointer.
+    /// The place of the outermost function's return address, in bytes above the stack pointer.
     pub caller: Option<u16>,
-    /// Whether the new word is made by clearing the three lowest bits first, as only the transition to
+    /// Set if the new word is made by clearing the three lowest bits first, as only the transition to
     /// RUNNING does.
     pub starts_running: bool,
-    /// Whether the new word is made by flipping RUNNING and COMPLETE and nothing else, as only the transition
+    /// Set if the new word is made by flipping RUNNING and COMPLETE and nothing else, as only the transition
     /// that completes a task does.
     pub completes: bool,
-    /// Whether it is made by clearing JOIN_WAKER and nothing else, as after the `JoinHandle`'s waker was used.
+    /// Set if it is made by clearing JOIN_WAKER and nothing else, as after the `JoinHandle`'s waker was used.
     pub unsets_waker: bool,
 }
 
-/// What was found from one root.
+/// The findings from one root.
 #[derive(Debug, Default)]
 pub struct Flow {
     /// The exchanges, by address of the instruction after.
@@ -61,12 +61,12 @@ pub struct Flow {
     visits: HashMap<(ElfAddr, u8), Visit>,
 }
 
-/// How a function was come to with these arguments.
+/// The way a function was come to with these arguments.
 #[derive(Debug)]
 struct Visit {
     sp: Option<i32>,
     is_root: bool,
-    /// Whether it exchanges a state word, or what it leads to does.
+    /// Set if it exchanges a state word, or what it leads to does.
     exchanges: bool,
 }
 
@@ -116,7 +116,7 @@ impl Flow {
         exchanges
     }
 
-    /// Whether a state word is exchanged there, if that way there brings nothing new. A second way at
+    /// Tells if a state word is exchanged there, unless that way there brings something new. A second way at
     /// another depth of the stack makes the depth unknown.
     fn visit(&mut self, key: (ElfAddr, u8), entry: &mut Values, is_root: bool) -> Option<bool> {
         match self.visits.entry(key) {
@@ -208,19 +208,19 @@ impl Flow {
     }
 }
 
-/// Whether the straight-line code before the exchange at `index` masks the three lowest bits away.
+/// Returns `true` if the straight-line code before the exchange at `index` masks the three lowest bits away.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L104-L133>
 fn starts_running(body: &Body, index: usize) -> bool {
     made_by(body, index).any(|(mnemonic, mask)| mnemonic == Mnemonic::And && mask == !7)
 }
 
-/// Whether it flips the two lowest bits, and does nothing else.
+/// Returns `true` if it flips the two lowest bits, and does nothing else.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L183-L192>
 fn completes(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::Xor, 3)])
 }
 
-/// Whether it clears JOIN_WAKER, and does nothing else.
+/// Returns `true` if it clears JOIN_WAKER, and does nothing else.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L468-L473>
 fn unsets_waker(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::And, !0x10)])
@@ -243,7 +243,7 @@ fn made_by(body: &Body, index: usize) -> impl Iterator<Item = (Mnemonic, i64)> {
     made.map(|instruction| (instruction.mnemonic(), instruction.try_immediate(1).map_or(0, |mask| mask as i64)))
 }
 
-/// What is known before each instruction; `None` for code that was not reached.
+/// The values known before each instruction; `None` for code that was not reached.
 pub(super) fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
     let mut walk = Walk {
         code,
@@ -270,9 +270,9 @@ struct Walk<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     body: &'a Body,
     info: InstructionInfoFactory,
-    /// What is known before each instruction, and in which round it was reached first.
+    /// The values known before each instruction, and the round in which it was reached first.
     states: Vec<Option<(Values, usize)>>,
-    /// What every call and every jump through a table leaves intact.
+    /// The values that every call and every jump through a table leaves intact.
     elsewhere: Option<Values>,
 }
 

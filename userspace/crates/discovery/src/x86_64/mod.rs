@@ -23,7 +23,7 @@ use iced_x86::{Code, Formatter as _, GasFormatter, Instruction, Mnemonic, Regist
 /// A task's header is the first argument.
 pub(super) const FIRST: u8 = 1;
 
-/// Whether the kernel emulates a uprobe's instruction instead of single-stepping a copy of it, which
+/// Returns `true` if the kernel emulates a uprobe's instruction instead of single-stepping a copy of it, which
 /// costs several times as much: relative jumps and calls, one-byte pushes, `nop`.
 ///
 /// Source: <https://github.com/torvalds/linux/blob/v6.12/arch/x86/kernel/uprobes.c#L1045-L1128>

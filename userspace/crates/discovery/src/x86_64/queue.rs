@@ -20,7 +20,7 @@ const SECOND: u8 = 2;
 const VTABLE: u64 = 0x10;
 /// `shutdown` in the vtable: six functions before it.
 const SHUTDOWN: u8 = 0x30;
-/// How far behind the load of a vtable one of its functions is called.
+/// The distance behind the load of a vtable within which one of its functions is called.
 const REACH: usize = 4;
 /// `AtomicWaker` is being woken.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/sync/task/atomic_waker.rs#L124-L131>
@@ -44,8 +44,8 @@ pub fn of_blocking_pool(code: &Code<'_, '_>, binds: &BTreeSet<ElfAddr>) -> Vec<E
     if found.len() > FOUND_MAX { Vec::new() } else { found }
 }
 
-/// Where a `LocalSet`'s tasks go into its queue, if this `raw::schedule` is of such tasks, and the register
-/// that has the task there: the innermost function of `local::Shared::schedule` that has it as an argument,
+/// The function by which a `LocalSet`'s tasks go into its queue, if this `raw::schedule` is of such tasks, and the
+/// register that has the task there: the innermost function of `local::Shared::schedule` that has it as an argument,
 /// which all ways to schedule pass. From another thread it wakes the `LocalSet`, which has an
 /// `AtomicWaker`.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/task/local.rs#L990-L1040>
@@ -59,7 +59,7 @@ pub fn of_local_set(code: &Code<'_, '_>, schedule: ElfAddr) -> Option<(ElfAddr, 
     Some((function, argument(arguments)?))
 }
 
-/// Whether a `raw::schedule` comes to one of these functions by a few direct calls.
+/// Returns `true` if a `raw::schedule` comes to one of these functions by a few direct calls.
 #[must_use]
 pub fn comes_to(code: &Code<'_, '_>, schedule: ElfAddr, functions: &BTreeSet<ElfAddr>) -> bool {
     let mut level = BTreeSet::from([schedule]);
@@ -101,7 +101,7 @@ fn holds(values: &Option<Values>, what: impl Fn(&Values) -> bool) -> bool {
     values.as_ref().is_some_and(what)
 }
 
-/// Whether it takes one reference from the state word.
+/// Returns `true` if it takes one reference from the state word.
 fn gives_back(instruction: &Instruction, values: &Values) -> bool {
     let by = match instruction.mnemonic() {
         Mnemonic::Sub => immediate(instruction),
@@ -118,7 +118,7 @@ fn gives_back(instruction: &Instruction, values: &Values) -> bool {
     on_state && by == Some(REF_ONE)
 }
 
-/// Whether these instructions load the header's vtable and call its `shutdown` on the header.
+/// Returns `true` if these instructions load the header's vtable and call its `shutdown` on the header.
 fn shuts_down(line: &[(&Instruction, &Option<Values>)]) -> bool {
     let Some(((load, before), rest)) = line.split_first() else { return false };
     let is_load = load.mnemonic() == Mnemonic::Mov
@@ -156,8 +156,8 @@ fn called(code: &Code<'_, '_>, function: ElfAddr) -> impl Iterator<Item = Rc<Bod
     targets.into_iter().filter_map(|address| code.body(address))
 }
 
-/// Whether it wakes an `AtomicWaker`: an exchange of a word for the same with WAKING set, and a call of a
-/// waker's `wake`.
+/// Returns `true` if it wakes an `AtomicWaker`: an exchange of a word for the same with WAKING set, and a call of
+/// a waker's `wake`.
 fn wakes(body: &Body) -> bool {
     let instructions = &body.instructions;
     let exchange = instructions.windows(2).any(|pair| {

@@ -25,7 +25,7 @@ fn may_raise(code: &Code<'_, '_>, function: &Function) -> bool {
     code.elf.bytes(function.start, function.len).windows(CLASS.len()).any(|window| window == CLASS)
 }
 
-/// Whether it stores the class. Those that only catch compare with it.
+/// Returns `true` if it stores the class. Those that only catch compare with it.
 fn raises(body: &Body) -> bool {
     body.instructions.iter().enumerate().any(|(at, load)| {
         let loads = load.mnemonic() == Mnemonic::Mov

@@ -28,11 +28,11 @@ const WORD: i64 = 8;
 pub struct Place {
     /// So many bytes below where `%fs` points.
     pub below: u32,
-    /// Whether 1 is kept in the word before.
+    /// Set if 1 is kept in the word before.
     pub tagged: bool,
 }
 
-/// Where this poll function keeps the id that is so far from the header of its task.
+/// The places in which this poll function keeps the id that is so far from the header of its task.
 #[must_use]
 pub fn places(code: &Code<'_, '_>, poll: ElfAddr, id_offset: u32) -> BTreeSet<Place> {
     let Some(id) = Value::argument(0).plus(id_offset.into()).load(WORD as usize) else { return BTreeSet::new() };

@@ -11,29 +11,29 @@ const DEPTH_MAX: u8 = 6;
 /// More slots than this are not tracked.
 const SLOTS_MAX: usize = 256;
 
-/// What a value is counted from.
+/// The origin that a value is counted from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
     /// The argument with this place, from 0.
     Argument(u8),
     /// The stack pointer at the entry.
     Stack,
-    /// Where `%fs` points: the end of the executable's thread-local variables.
+    /// The address `%fs` points at: the end of the executable's thread-local variables.
     Thread,
     /// 0.
     Constant,
     /// Something that was multiplied by this constant.
     Product(i64),
-    /// What memory holds at the address, in so many bytes.
+    /// The content of memory at the address, in so many bytes.
     Loaded(Rc<Value>, u8),
 }
 
 /// A value: a root plus an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// What it is counted from.
+    /// The origin it is counted from.
     pub root: Root,
-    /// How far from it, in bytes where it is an address.
+    /// The distance from it, in bytes where it is an address.
     pub offset: i64,
 }
 
@@ -72,7 +72,7 @@ impl Value {
         Self { root: self.root.clone(), offset: self.offset.wrapping_add(by) }
     }
 
-    /// What memory holds at this address.
+    /// The content of memory at this address.
     #[must_use]
     pub fn load(&self, bytes: usize) -> Option<Self> {
         let bytes = u8::try_from(bytes).ok().filter(|&bytes| bytes <= 8)?;
@@ -104,7 +104,7 @@ impl Value {
     }
 }
 
-/// What is known at one instruction.
+/// The values known at one instruction.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     registers: [Option<Value>; 16],
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// The same within its segment.
+    /// The address of an instruction's memory operand within its segment.
     fn offset(&self, instruction: &Instruction) -> Option<Value> {
         if instruction.is_ip_rel_memory_operand() {
             return Some(Value::constant(instruction.ip_rel_memory_address() as i64));
@@ -196,7 +196,7 @@ impl State {
         Some(base.sum(&index)?.plus(displacement))
     }
 
-    /// What an operand holds.
+    /// The value an operand holds.
     pub(super) fn operand(&self, instruction: &Instruction, operand: u32) -> Option<Value> {
         if operand >= instruction.op_count() {
             return None;
@@ -278,7 +278,7 @@ impl State {
         Some((address.offset, instruction.memory_size().size(), value))
     }
 
-    /// What the first operand holds afterwards.
+    /// The value the first operand holds afterwards.
     fn result(&self, instruction: &Instruction) -> Option<Value> {
         let operand = |place| self.operand(instruction, place);
         match instruction.mnemonic() {

@@ -17,27 +17,27 @@ use crate::elf::Function;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// Between a call and its hook there are no more instructions than this.
 const BEHIND_MAX: usize = 4;
-/// What a hook behind a call reads.
+/// The registers that a hook behind a call reads.
 const READ_BEHIND: [Register; 5] = [Register::RAX, Register::RDI, Register::RSI, Register::RDX, Register::R10];
 
 /// A place at which a system call can be seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
-    /// What the call does.
+    /// The kind of call.
     pub call: Call,
     /// The instruction for the probe; its arguments, and but for [`Call::Close`] its result, are in their
     /// registers there.
     pub at: Instruction,
 }
 
-/// What was found in a file.
+/// The findings in a file.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Where calls can be seen.
+    /// The places at which calls can be seen.
     pub sites: Vec<Site>,
-    /// How many calls there are whose number comes from elsewhere.
+    /// The count of calls whose number comes from elsewhere.
     pub unknown: usize,
-    /// How many are known, but have no instruction behind them that a probe could sit on.
+    /// The count of calls that are known, but have no instruction behind them that a probe could sit on.
     pub unseen: usize,
 }
 
@@ -104,7 +104,7 @@ fn constant_in_rax(instruction: &Instruction) -> Option<u64> {
     }
 }
 
-/// Whether what stands behind the instruction is not reached from it alone, or with other registers.
+/// Returns `true` if what stands behind the instruction is not reached from it alone, or with other registers.
 fn leaves(instruction: &Instruction) -> bool {
     !matches!(instruction.flow_control(), FlowControl::Next | FlowControl::ConditionalBranch)
 }
@@ -135,8 +135,8 @@ fn behind(body: &Body, call: usize) -> Option<Instruction> {
     next
 }
 
-/// Where the descriptor that a `close` is about to end can be seen: afterwards, another thread may have
-/// it again. At the entry of a function that does nothing else with its first argument, or at the
+/// The instruction at which the descriptor that a `close` is about to end can be seen: afterwards, another thread
+/// may have it again. At the entry of a function that does nothing else with its first argument, or at the
 /// instruction before the call.
 fn before(code: &Code<'_, '_>, body: &Body, call: usize, calls: &[(usize, Option<u64>)]) -> Option<Instruction> {
     let only_closes = calls.iter().all(|&(_, number)| number == Some(3));

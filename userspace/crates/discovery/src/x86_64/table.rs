@@ -7,10 +7,10 @@ use crate::{addr::ElfAddr, elf::Elf};
 
 /// More cases than this are not looked at; tokio's own tables have four.
 const CASES_MAX: u64 = 64;
-/// How far before a jump its table is loaded.
+/// The distance before a jump within which its table is loaded.
 const REACH: usize = 32;
 
-/// Whether an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
+/// Returns `true` if an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
 /// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
 pub(super) fn goes_through(jump: &Instruction) -> bool {
     jump.flow_control() == FlowControl::IndirectBranch

@@ -32,14 +32,15 @@ pub enum Event {
     Call { function: Option<ElfAddr>, callee: Option<Value>, arguments: [Option<Value>; 6] },
 }
 
-/// What the function does, and what those do that it calls, so many levels deep. In the order of one run
+/// Traces what the function does, and what those do that it calls, so many levels deep. In the order of one run
 /// through it that leaves out nothing at the first branch.
 #[must_use]
 pub fn trace(code: &Code<'_, '_>, start: ElfAddr, levels: u8) -> Vec<Event> {
     trace_into(code, start, levels, INSTRUCTIONS_MAX, &|_| true)
 }
 
-/// The same, of at most so many instructions, and of what it calls only what `into` says of the arguments.
+/// Traces as [`trace`] does, but at most so many instructions, and of the calls only those that `into` picks by their
+/// arguments.
 #[must_use]
 pub fn trace_into(
     code: &Code<'_, '_>,
@@ -113,7 +114,7 @@ impl Trace<'_, '_, '_> {
         }
     }
 
-    /// Whether what is called may return.
+    /// Returns `true` if what is called may return.
     fn call(&mut self, instruction: &Instruction, state: &State, levels: u8) -> bool {
         let function = match self.code.target(instruction) {
             Target::Known(function) => Some(function),

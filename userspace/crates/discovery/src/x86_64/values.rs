@@ -20,7 +20,7 @@ pub(super) const ARGUMENTS: [Register; 6] =
 /// More slots than this are not tracked.
 const SLOTS_MAX: usize = 64;
 
-/// What holds the header, and where the stack pointer is against its value at the outermost entry.
+/// The holders of the header, and the place of the stack pointer against its value at the outermost entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Values {
     header: u16,
@@ -51,7 +51,7 @@ impl Values {
         register.is_gpr64() && self.header & bit(register) != 0
     }
 
-    /// Which of the arguments hold the header, as bits.
+    /// The arguments that hold the header, as bits.
     pub(super) fn arguments(&self) -> u8 {
         (0..)
             .zip(ARGUMENTS)
@@ -119,7 +119,7 @@ impl Values {
         }
     }
 
-    /// Whether the instruction copies the header to its destination.
+    /// Returns `true` if the instruction copies the header to its destination.
     fn moved(&self, instruction: &Instruction) -> bool {
         let holds = |slot: Option<i32>| slot.is_some_and(|slot| self.slots.contains(&slot));
         let source = if matches!(instruction.mnemonic(), Mnemonic::Push | Mnemonic::Pop) { 0 } else { 1 };
@@ -140,7 +140,7 @@ impl Values {
         self.base(instruction.memory_base())?.checked_add(displacement)
     }
 
-    /// Where a register points to on the stack.
+    /// The place on the stack that a register points to.
     fn base(&self, register: Register) -> Option<i32> {
         match register {
             Register::RSP => self.sp,

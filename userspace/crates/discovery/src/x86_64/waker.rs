@@ -8,7 +8,7 @@ use crate::{addr::ElfAddr, elf::Elf};
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/waker.rs#L110-L116>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waker {
-    /// Where the vtable lies.
+    /// The address the vtable lies at.
     pub address: ElfAddr,
     /// `wake_by_val`
     pub wake_by_val: ElfAddr,

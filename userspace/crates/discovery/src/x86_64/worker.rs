@@ -14,17 +14,17 @@ use crate::addr::ElfAddr;
 const FUNCTIONS_MAX: usize = 1024;
 /// The vtable in a task's header, in bytes.
 const VTABLE: u64 = 0x10;
-/// How far before a call its registers are set.
+/// The distance before a call within which its registers are set.
 const REACH: usize = 4;
 
-/// Whether this `schedule` only panics: that of blocking tasks, which are never scheduled again.
+/// Returns `true` if this `schedule` only panics: that of blocking tasks, which are never scheduled again.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/blocking/schedule.rs#L51-L57>
 #[must_use]
 pub fn is_never_scheduled(code: &Code<'_, '_>, schedule: ElfAddr) -> bool {
     code.never_returns(schedule)
 }
 
-/// What a blocking task does with other tasks.
+/// The things that a blocking task does with other tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
     /// It runs none.
@@ -37,10 +37,10 @@ pub enum Runs {
     Elsewhere,
 }
 
-/// How a worker's source file is called.
+/// The name of a worker's source file.
 const WORKERS_SOURCE: &str = "multi_thread/worker.rs";
 
-/// Whether code reached from here by direct calls and jumps runs tasks: calls a task's `poll` through its
+/// Tells if code reached from here by direct calls and jumps runs tasks: calls a task's `poll` through its
 /// vtable, as a worker's loop does.
 #[must_use]
 pub fn runs_tasks(code: &Code<'_, '_>, root: ElfAddr) -> Runs {
@@ -95,7 +95,7 @@ fn header_of(before: &[Instruction], vtable: Register) -> Option<Register> {
     is_load.then(|| load.memory_base())
 }
 
-/// Whether the header is, or becomes, the first argument.
+/// Returns `true` if the header is, or becomes, the first argument.
 fn passes(before: &[Instruction], header: Register) -> bool {
     let moved = before.iter().rev().find(|instruction| instruction.op0_register() == Register::RDI);
     match moved {

@@ -27,7 +27,7 @@ fn roots(vtable: &Vtable) -> [ElfAddr; ROOTS] {
     [vtable.poll, vtable.dealloc, vtable.try_read_output, vtable.drop_join_handle_slow, vtable.shutdown]
 }
 
-/// What DWARF says of some of all vtables, by their indices.
+/// Reads what DWARF says of some of all vtables, by their indices.
 #[must_use]
 pub fn of_types(code: &Code<'_, '_>, vtables: &[Vtable], asked: &BTreeSet<usize>) -> BTreeMap<usize, Named> {
     let functions: Vec<[ElfAddr; ROOTS]> =

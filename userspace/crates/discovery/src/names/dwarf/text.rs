@@ -34,9 +34,9 @@ pub fn said(ty: &str) -> String {
 struct Part<'a> {
     kind: &'a str,
     number: &'a str,
-    /// Whether it stands directly inside of another such part.
+    /// Set if it stands directly inside of another such part.
     nested: bool,
-    /// Whether it is the type itself, not the path to something inside.
+    /// Set if it is the type itself, not the path to something inside.
     is_type: bool,
 }
 
