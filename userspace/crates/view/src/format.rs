@@ -12,7 +12,7 @@ use asyncscope_trace::facts::Facts;
 
 /// An output that is made of a finished graph.
 #[derive(Debug)]
-pub struct Format {
+pub struct OutputFormat {
     /// The option that asks for it, without its dashes.
     pub option: &'static str,
     /// The option's help.
@@ -26,7 +26,7 @@ pub struct Format {
     /// Something of the target that is recorded because somebody asks for this output.
     pub records: Option<Extra>,
     /// The details that the graph keeps for it.
-    pub keeps: Keeps,
+    pub keeps: KeptDetail,
     /// Writes it.
     pub write: fn(&View<'_>, &mut dyn Write) -> io::Result<()>,
 }
@@ -83,7 +83,7 @@ pub enum Extra {
 
 /// The details that a graph keeps for an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeps {
+pub struct KeptDetail {
     /// The detail of tasks and requests.
     pub detail: Detail,
     /// Long polls.
@@ -92,7 +92,7 @@ pub struct Keeps {
     pub log_lines: bool,
 }
 
-impl Format {
+impl OutputFormat {
     /// A text for the terminal, not a file.
     #[must_use]
     pub const fn is_text(&self) -> bool {
@@ -100,7 +100,7 @@ impl Format {
     }
 }
 
-impl Keeps {
+impl KeptDetail {
     /// Sums alone.
     pub const SUMS: Self = Self { detail: Detail::Totals, long_polls: false, log_lines: false };
 }

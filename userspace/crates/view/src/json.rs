@@ -13,7 +13,7 @@ use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, JsonLine, ParentLine, PollLine, RecordingLine, RootLine,
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
-use super::blocking::{BlockedIn, Resumed, functions};
+use super::blocking::{BlockedFunction, Resumed, functions};
 use super::names::Names;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
@@ -237,7 +237,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         own_ns: poll.own_ns,
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
         trap_ns: facts.blocked.then_some(poll.trap_ns),
-        blocks_in: BlockedIn::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        blocks_in: BlockedFunction::of(graph, poll).map(|blocks| code_line(blocks.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
             name,
