@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::awaits::shown;
-use super::names::{Names, printable};
+use super::names::{DisplayNames, printable};
 use super::units::human;
 use asyncscope_model::{Graph, LongPoll, Stack};
 use asyncscope_trace::chain::frame_name;
@@ -164,7 +164,7 @@ pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Wri
 }
 
 fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     let type_of =
         |task| graph.task(task).map_or_else(|| "?".to_owned(), |task| printable(&names.task_type(task.vtable)));
     let mut rows: BTreeMap<LongPollKey, LongPollRow> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::lost::Lost;
 use super::samples::{ChosenRequests, GroupBy};
 use super::select::{Selection, Unclear, Versus};
-use super::stacks::Part;
+use super::stacks::GraphPart;
 use super::weight::Weight;
 use asyncscope_model::{Detail, Graph, Request};
 use asyncscope_trace::facts::Facts;
@@ -198,7 +198,7 @@ pub struct View<'a> {
     /// The weight of stacks.
     pub weight: Weight,
     /// The part of the graph that stacks are drawn of.
-    pub part: Part<'a>,
+    pub part: GraphPart<'a>,
     /// The comparison, if one is wanted.
     pub versus: Option<Versus<'a>>,
     /// The requests that are meant, if not all are.
@@ -218,14 +218,14 @@ impl<'a> View<'a> {
         let selection = &options.selection;
         let only = (!selection.is_everything()).then(|| selection.requests(graph)).transpose()?;
         let part = match &only {
-            None if sampled => Part::Samples(options.by.unwrap_or_default(), None),
-            None => Part::All,
+            None if sampled => GraphPart::Samples(options.by.unwrap_or_default(), None),
+            None => GraphPart::All,
             Some(requests) if sampled => {
                 let requests = requests.iter().map(|request| request.id).collect();
                 let chosen = ChosenRequests { requests, label: selection.route.clone() };
-                Part::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
+                GraphPart::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
             }
-            Some(requests) => Part::Of { requests: requests.clone(), label: selection.route.clone() },
+            Some(requests) => GraphPart::Of { requests: requests.clone(), label: selection.route.clone() },
         };
         let versus = options.versus.then(|| selection.versus(graph)).transpose()?;
         let weight = options.weight.unwrap_or(if sampled { Weight::Cpu } else { Weight::Busy });

@@ -14,7 +14,7 @@ use self::lines::{
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
 use super::blocking::{BlockedFunction, Resumed, functions};
-use super::names::Names;
+use super::names::DisplayNames;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
 };
@@ -30,7 +30,7 @@ pub(super) const FORMAT: u32 = 1;
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = JsonWriter { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
+    let mut writer = JsonWriter { names: DisplayNames::new(graph, facts), graph, facts, out: BufWriter::new(out) };
     writer.line(&JsonLine::Recording(recording(graph, facts)))?;
     if facts.sampling.is_some() {
         writer.samples()?;
@@ -92,7 +92,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
 }
 
 struct JsonWriter<'a> {
-    names: Names<'a>,
+    names: DisplayNames<'a>,
     graph: &'a Graph,
     facts: &'a Facts,
     out: BufWriter<&'a mut dyn Write>,
