@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, builder::PathBufValueParser};
 
 use asyncscope_view::{
-    format::{Extra, Format, Medium},
+    format::{Extra, Medium, OutputFormat},
     formats::FORMATS,
 };
 
@@ -15,7 +15,7 @@ pub(super) struct FormatArguments(Vec<FormatArgument>);
 
 #[derive(Clone, Debug)]
 struct FormatArgument {
-    format: &'static Format,
+    format: &'static OutputFormat,
     path: Option<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn recording(extra: Extra) -> impl Iterator<Item = &'static str> {
     FORMATS.iter().filter(move |format| format.records == Some(extra)).map(|format| format.option)
 }
 
-fn option(format: &'static Format) -> Arg {
+fn option(format: &'static OutputFormat) -> Arg {
     let option = Arg::new(format.option).long(format.option).help(format.help);
     match format.to {
         Medium::Terminal { .. } => option.action(ArgAction::SetTrue),
@@ -56,7 +56,7 @@ fn option(format: &'static Format) -> Arg {
     }
 }
 
-fn given(format: &'static Format, matches: &ArgMatches) -> Option<FormatArgument> {
+fn given(format: &'static OutputFormat, matches: &ArgMatches) -> Option<FormatArgument> {
     let (is_given, path) = match format.to {
         Medium::Terminal { .. } => (matches.get_flag(format.option), None),
         Medium::File { .. } => (matches.contains_id(format.option), matches.get_one(format.option).cloned()),
@@ -73,7 +73,7 @@ impl FormatArguments {
 
     /// The outputs to be made. One that came without a path goes to standard output, unless a recording or another
     /// output has the same.
-    pub(super) fn into_wanted(self, is_recorded: bool) -> Vec<(&'static Format, Option<PathBuf>)> {
+    pub(super) fn into_wanted(self, is_recorded: bool) -> Vec<(&'static OutputFormat, Option<PathBuf>)> {
         let elsewhere = is_recorded || self.0.iter().any(FormatArgument::holds_log_lines);
         let path = |FormatArgument { format, path }| match (format, path) {
             (format, None) if format.is_text() => Some((format, None)),

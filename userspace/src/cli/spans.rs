@@ -7,13 +7,16 @@ use crate::session::ExportOptions;
 #[cfg(feature = "otlp")]
 pub(super) use with::SpanArguments;
 
+#[cfg(not(feature = "otlp"))]
+pub(super) use NoSpanArguments as SpanArguments;
+
 /// No options.
 #[cfg(not(feature = "otlp"))]
 #[derive(Args, Clone, Debug)]
-pub(super) struct SpanArguments {}
+pub(super) struct NoSpanArguments {}
 
 #[cfg(not(feature = "otlp"))]
-impl SpanArguments {
+impl NoSpanArguments {
     pub(super) fn into_options(self) -> Option<ExportOptions> {
         let Self {} = self;
         None

@@ -6,10 +6,6 @@ mod collect;
 mod command;
 mod dump;
 mod examine;
-#[cfg(feature = "otlp")]
-mod export;
-#[cfg(not(feature = "otlp"))]
-#[path = "no_export.rs"]
 mod export;
 mod live;
 mod outputs;

@@ -13,7 +13,7 @@ use super::export;
 use asyncscope_model::{Detail, Graph};
 use asyncscope_trace::facts::Facts;
 use asyncscope_view::{
-    format::{Coverage, Format, Medium, Need, View, ViewOptions},
+    format::{Coverage, Medium, Need, OutputFormat, View, ViewOptions},
     formats::{self, FORMATS, SUMMARY},
     lost::{self, Lost},
 };
@@ -29,7 +29,7 @@ pub struct OutputOptions {
     /// A recording.
     pub record: Option<PathBuf>,
     /// Outputs of the table, with the path of each that has a file.
-    pub formats: Vec<(&'static Format, Option<PathBuf>)>,
+    pub formats: Vec<(&'static OutputFormat, Option<PathBuf>)>,
     /// Spans.
     pub otlp: Option<export::ExportOptions>,
     /// The options that several outputs have in common.
@@ -52,7 +52,7 @@ pub struct Outputs {
     /// The recording.
     pub record: Option<OutputFile>,
     /// Outputs of the table, with the file of each that has one.
-    formats: Vec<(&'static Format, Option<OutputFile>)>,
+    formats: Vec<(&'static OutputFormat, Option<OutputFile>)>,
     /// Spans.
     pub(super) otlp: Option<export::Ready>,
     view: ViewOptions,
@@ -69,7 +69,7 @@ impl OutputOptions {
     pub fn open(&self) -> Result<Outputs> {
         self.share_stdout()?;
         let record = self.record.as_deref().map(|path| OutputFile::open(path, FOR_OWNER)).transpose()?;
-        let open = |(format, path): &(&'static Format, Option<PathBuf>)| {
+        let open = |(format, path): &(&'static OutputFormat, Option<PathBuf>)| {
             let private = matches!(format.to, Medium::File { private: true, .. });
             let mode = if private { FOR_OWNER } else { FOR_ALL };
             let file = path.as_deref().map(|path| OutputFile::open(path, mode)).transpose()?;
@@ -107,7 +107,7 @@ impl OutputOptions {
     }
 }
 
-fn named(format: &Format) -> String {
+fn named(format: &OutputFormat) -> String {
     format!("--{}", format.option)
 }
 
@@ -255,7 +255,7 @@ impl Outputs {
     }
 }
 
-fn write_text(format: &Format, view: &View<'_>, terminal: &mut dyn io::Write) -> Result<()> {
+fn write_text(format: &OutputFormat, view: &View<'_>, terminal: &mut dyn io::Write) -> Result<()> {
     let mut out = BufWriter::new(terminal);
     let written = (format.write)(view, &mut out).and_then(|()| out.flush());
     match format.to {

@@ -1,7 +1,7 @@
 //! Spans on their way to a backend, over OTLP.
 //!
 //! The exporter has a thread of its own, with a runtime of its own: whoever offers it a span never waits
-//! for a backend. Between the two lies a `queue::Queue`, bounded by count and bytes; what finds no room there
+//! for a backend. Between the two lies a `queue::SpanQueue`, bounded by count and bytes; what finds no room there
 //! is dropped and counted. A batch goes out as often as it takes, as far as the protocol allows to try
 //! again. What becomes of every span is in the [`Account`].
 //!

@@ -35,8 +35,8 @@ pub fn around(envelope: &ResourceSpans, spans: Vec<Span>) -> ExportTraceServiceR
 
 /// Spans that wait.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+pub(super) struct SpanQueue {
+    waiting: Mutex<WaitingSpans>,
     /// A batch is complete, or the queue is closed.
     news: Notify,
     /// There is room again.
@@ -44,14 +44,14 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingSpans {
     spans: VecDeque<(Span, usize)>,
     bytes: usize,
     dropped: u64,
     closed: bool,
 }
 
-impl Waiting {
+impl WaitingSpans {
     fn has_room(&self, bytes: usize) -> bool {
         self.spans.len() < MAX_SPANS && self.bytes.saturating_add(bytes) <= MAX_BYTES
     }
@@ -74,7 +74,7 @@ impl Waiting {
     }
 }
 
-impl Queue {
+impl SpanQueue {
     /// Takes a span if there is room, and drops and counts it otherwise. Never waits.
     pub(super) fn offer(&self, span: Span) {
         let size = span.encoded_len();
@@ -89,7 +89,7 @@ impl Queue {
     /// Takes a span, waiting for room as long as there is none.
     pub(super) fn put(&self, span: Span) {
         let size = span.encoded_len();
-        let full = |waiting: &mut Waiting| !waiting.closed && !waiting.spans.is_empty() && !waiting.has_room(size);
+        let full = |waiting: &mut WaitingSpans| !waiting.closed && !waiting.spans.is_empty() && !waiting.has_room(size);
         let waiting = self.room.wait_while(self.lock(), full);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
@@ -99,7 +99,7 @@ impl Queue {
         }
     }
 
-    fn add(&self, waiting: &mut Waiting, span: Span, size: usize) {
+    fn add(&self, waiting: &mut WaitingSpans, span: Span, size: usize) {
         waiting.spans.push_back((span, size));
         waiting.bytes += size;
         if waiting.fills_a_batch() {
@@ -155,7 +155,7 @@ impl Queue {
         spans
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingSpans> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         Span { name: name.to_owned(), ..Span::default() }
     }
 
-    fn all(queue: &Queue) -> Vec<Vec<Span>> {
+    fn all(queue: &SpanQueue) -> Vec<Vec<Span>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let mut batches = Vec::new();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted() {
-        let queue = Queue::default();
+        let queue = SpanQueue::default();
         (0..MAX_SPANS + 7).for_each(|_| queue.offer(span("a")));
         assert_eq!(queue.dropped(), 7);
         queue.close();
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_too() {
-        let queue = Queue::default();
+        let queue = SpanQueue::default();
         let large = span(&"x".repeat(1 << 20));
         (0..20).for_each(|_| queue.offer(large.clone()));
         assert_eq!(queue.dropped(), 5);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_span_larger_than_a_batch_goes_alone() {
-        let queue = Queue::default();
+        let queue = SpanQueue::default();
         queue.put(span(&"x".repeat(MAX_BATCH_BYTES + 1)));
         queue.put(span("small"));
         queue.close();
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn one_that_waits_for_room_gets_it_or_is_counted() {
-        let queue = Queue::default();
+        let queue = SpanQueue::default();
         (0..MAX_SPANS).for_each(|_| queue.offer(span("a")));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| queue.put(span("b")));

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::account::Account;
-use super::queue::{Queue, around};
+use super::queue::{SpanQueue, around};
 use super::retry::Backoff;
 use super::settings::Settings;
 use super::transport::Transport;
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Destination {
 
 #[derive(Debug, Default)]
 struct Shared {
-    queue: Queue,
+    queue: SpanQueue,
     /// The queue was closed, or everything abandoned: from here on patience is short.
     ending: Notify,
     /// The time of that.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::awaits::shown;
-use super::names::{Names, printable};
+use super::names::{DisplayNames, printable};
 use super::units::human;
 use asyncscope_model::{Graph, LongPoll, Stack};
 use asyncscope_trace::chain::frame_name;
@@ -19,7 +19,7 @@ const MAX_DELAYED: usize = 8;
 
 /// The place at which a thread was blocked inside a poll.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct BlockedIn<'a> {
+pub(super) struct BlockedFunction<'a> {
     /// The innermost function that is of neither a library nor the standard library; or else the innermost that
     /// is known.
     pub(super) function: &'a Function,
@@ -34,7 +34,7 @@ pub(super) struct Resumed<'a> {
     pub(super) frame: &'a AwaitFrame,
 }
 
-impl<'a> BlockedIn<'a> {
+impl<'a> BlockedFunction<'a> {
     /// `None` where no stack was taken, or nothing names its code, and where asyncscope's own trap took longer.
     pub(super) fn of(graph: &'a Graph, poll: &LongPoll) -> Option<Self> {
         let stack = graph.samples().stack(poll.blocked_at?.stack()?)?;
@@ -164,14 +164,14 @@ pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Wri
 }
 
 fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     let type_of =
         |task| graph.task(task).map_or_else(|| "?".to_owned(), |task| printable(&names.task_type(task.vtable)));
     let mut rows: BTreeMap<LongPollKey, LongPollRow> = BTreeMap::new();
     for poll in graph.long_polls().polls() {
         let key = LongPollKey {
             task_type: type_of(poll.task),
-            blocks: BlockedIn::of(graph, poll).map(|blocks| blocks.to_string()),
+            blocks: BlockedFunction::of(graph, poll).map(|blocks| blocks.to_string()),
             resumed: Resumed::of(graph, facts, poll).map(|resumed| shown(resumed.name, resumed.frame)),
         };
         let row = rows.entry(key).or_default();
@@ -225,7 +225,7 @@ fn write_row(key: &LongPollKey, row: &LongPollRow, blocked_is_known: bool, out: 
     more.iter().try_for_each(|line| writeln!(out, "{:57}{line}", ""))
 }
 
-impl std::fmt::Display for BlockedIn<'_> {
+impl std::fmt::Display for BlockedFunction<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { function: Function { name, file, line }, calls } = self;
         f.write_str(&printable(name))?;

@@ -12,7 +12,7 @@ use super::names::printable;
 use super::of_requests;
 use super::sampled;
 use super::select::Versus;
-use super::stacks::Part;
+use super::stacks::GraphPart;
 use super::units::human;
 use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
@@ -30,7 +30,7 @@ pub(super) fn write(
     graph: &Graph,
     facts: &Facts,
     weight: Weight,
-    part: &Part<'_>,
+    part: &GraphPart<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let stacks = part.fold(graph, facts, weight);
@@ -39,23 +39,23 @@ pub(super) fn write(
         return write_empty(graph, weight, out);
     }
     let shift = overflow(total);
-    let weight = if matches!(part, Part::Samples(..)) { Weight::Cpu } else { weight };
+    let weight = if matches!(part, GraphPart::Samples(..)) { Weight::Cpu } else { weight };
     let lines: Vec<String> = stacks.iter().map(|(stack, ns)| format!("{stack} {}", ns >> shift)).collect();
     let mut options = options(graph, facts, weight, total);
     let mut colours = colours(&stacks, facts);
     options.palette_map = Some(&mut colours);
     options.factor *= (1u128 << shift) as f64;
-    if weight != Weight::Busy && graph.knows_chains() && matches!(part, Part::All) {
+    if weight != Weight::Busy && graph.knows_chains() && matches!(part, GraphPart::All) {
         options.title.push_str(", at what they awaited");
         options.subtitle = Some(format!("{}; {SHARED}", subtitle(graph)));
     }
-    if let Part::Samples(by, only) = part {
+    if let GraphPart::Samples(by, only) = part {
         let of = only.as_ref().map(|only| counted(only.requests.len()));
         (options.title, options.subtitle) = sampled::titles(graph, facts, *by, total, of.as_deref());
         (options.count_name, options.factor) = ("samples".to_owned(), 1.0);
         options.name_type = "Frame:".to_owned();
     }
-    if let Part::Of { requests, .. } = part {
+    if let GraphPart::Of { requests, .. } = part {
         options.title =
             format!("{}: {}, {}", printable(&facts.process.name), weight.meaning(), counted(requests.len()));
     }

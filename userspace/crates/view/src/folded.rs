@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::stacks::Part;
+use super::stacks::GraphPart;
 use super::weight::Weight;
 use asyncscope_model::Graph;
 use asyncscope_trace::facts::Facts;
@@ -16,7 +16,7 @@ pub(super) fn write(
     graph: &Graph,
     facts: &Facts,
     weight: Weight,
-    part: &Part<'_>,
+    part: &GraphPart<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for (stack, ns) in part.fold(graph, facts, weight) {

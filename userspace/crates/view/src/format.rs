@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use super::lost::Lost;
 use super::samples::{ChosenRequests, GroupBy};
 use super::select::{Selection, Unclear, Versus};
-use super::stacks::Part;
+use super::stacks::GraphPart;
 use super::weight::Weight;
 use asyncscope_model::{Detail, Graph, Request};
 use asyncscope_trace::facts::Facts;
 
 /// An output that is made of a finished graph.
 #[derive(Debug)]
-pub struct Format {
+pub struct OutputFormat {
     /// The option that asks for it, without its dashes.
     pub option: &'static str,
     /// The option's help.
@@ -26,7 +26,7 @@ pub struct Format {
     /// Something of the target that is recorded because somebody asks for this output.
     pub records: Option<Extra>,
     /// The details that the graph keeps for it.
-    pub keeps: Keeps,
+    pub keeps: KeptDetail,
     /// Writes it.
     pub write: fn(&View<'_>, &mut dyn Write) -> io::Result<()>,
 }
@@ -83,7 +83,7 @@ pub enum Extra {
 
 /// The details that a graph keeps for an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeps {
+pub struct KeptDetail {
     /// The detail of tasks and requests.
     pub detail: Detail,
     /// Long polls.
@@ -92,7 +92,7 @@ pub struct Keeps {
     pub log_lines: bool,
 }
 
-impl Format {
+impl OutputFormat {
     /// A text for the terminal, not a file.
     #[must_use]
     pub const fn is_text(&self) -> bool {
@@ -100,7 +100,7 @@ impl Format {
     }
 }
 
-impl Keeps {
+impl KeptDetail {
     /// Sums alone.
     pub const SUMS: Self = Self { detail: Detail::Totals, long_polls: false, log_lines: false };
 }
@@ -198,7 +198,7 @@ pub struct View<'a> {
     /// The weight of stacks.
     pub weight: Weight,
     /// The part of the graph that stacks are drawn of.
-    pub part: Part<'a>,
+    pub part: GraphPart<'a>,
     /// The comparison, if one is wanted.
     pub versus: Option<Versus<'a>>,
     /// The requests that are meant, if not all are.
@@ -218,14 +218,14 @@ impl<'a> View<'a> {
         let selection = &options.selection;
         let only = (!selection.is_everything()).then(|| selection.requests(graph)).transpose()?;
         let part = match &only {
-            None if sampled => Part::Samples(options.by.unwrap_or_default(), None),
-            None => Part::All,
+            None if sampled => GraphPart::Samples(options.by.unwrap_or_default(), None),
+            None => GraphPart::All,
             Some(requests) if sampled => {
                 let requests = requests.iter().map(|request| request.id).collect();
                 let chosen = ChosenRequests { requests, label: selection.route.clone() };
-                Part::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
+                GraphPart::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
             }
-            Some(requests) => Part::Of { requests: requests.clone(), label: selection.route.clone() },
+            Some(requests) => GraphPart::Of { requests: requests.clone(), label: selection.route.clone() },
         };
         let versus = options.versus.then(|| selection.versus(graph)).transpose()?;
         let weight = options.weight.unwrap_or(if sampled { Weight::Cpu } else { Weight::Busy });

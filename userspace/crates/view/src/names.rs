@@ -8,13 +8,13 @@ use asyncscope_trace::facts::{Facts, NameSource, TaskType};
 
 /// The names in one recording.
 #[derive(Debug)]
-pub(super) struct Names<'a> {
+pub(super) struct DisplayNames<'a> {
     types: HashMap<u64, &'a TaskType>,
     threads: HashMap<u32, &'a str>,
     graph: &'a Graph,
 }
 
-impl<'a> Names<'a> {
+impl<'a> DisplayNames<'a> {
     pub(super) fn new(graph: &'a Graph, facts: &'a Facts) -> Self {
         let threads = facts.threads.iter();
         Self {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::names::{Names, frame, text};
+use super::names::{DisplayNames, frame, text};
 use super::weight::Weight;
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, Task, Times};
 use asyncscope_trace::facts::Facts;
@@ -19,7 +19,7 @@ pub(super) fn fold(
     requests: &[&Request],
     label: Option<&str>,
 ) -> Vec<(String, u64)> {
-    let folding = Folding { graph, names: Names::new(graph, facts), label };
+    let folding = Folding { graph, names: DisplayNames::new(graph, facts), label };
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
     let mut add = |stack: Vec<String>, times: &Times| {
         let below = |frame: &str| stack.iter().cloned().chain([frame.to_owned()]).collect();
@@ -47,7 +47,7 @@ pub(super) fn fold(
 
 struct Folding<'a> {
     graph: &'a Graph,
-    names: Names<'a>,
+    names: DisplayNames<'a>,
     label: Option<&'a str>,
 }
 

@@ -12,9 +12,9 @@ use prost::Message;
 
 use super::awaits::AwaitStacks;
 use super::lost;
-use super::names::{Names, frame, printable, text};
+use super::names::{DisplayNames, frame, printable, text};
 use super::samples::{self, Native};
-use super::stacks::{Part, parts};
+use super::stacks::{GraphPart, parts};
 use super::tree::Tree;
 use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
@@ -108,15 +108,15 @@ pub(super) fn write(
     graph: &Graph,
     facts: &Facts,
     weight: Weight,
-    part: &Part<'_>,
+    part: &GraphPart<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut builder = ProfileBuilder::default();
     builder.string("");
     match part {
-        Part::Samples(by, only) => builder.samples(graph, facts, *by, only.as_ref()),
-        Part::All => builder.tasks(graph, facts, weight),
-        Part::Of { .. } => builder.requests(weight, part.fold(graph, facts, weight)),
+        GraphPart::Samples(by, only) => builder.samples(graph, facts, *by, only.as_ref()),
+        GraphPart::All => builder.tasks(graph, facts, weight),
+        GraphPart::Of { .. } => builder.requests(weight, part.fold(graph, facts, weight)),
     }
     builder.profile.time_nanos = signed(facts.armed.unix_ns);
     builder.profile.duration_nanos = signed(graph.end_ns().saturating_sub(graph.config().armed_ns));
@@ -164,7 +164,7 @@ impl ProfileBuilder {
     /// By task, under those that spawned it, and what it awaited.
     fn tasks(&mut self, graph: &Graph, facts: &Facts, weight: Weight) {
         self.nanoseconds(weight);
-        let (names, mut awaits) = (Names::new(graph, facts), AwaitStacks::new(graph, facts));
+        let (names, mut awaits) = (DisplayNames::new(graph, facts), AwaitStacks::new(graph, facts));
         let tree = Tree::new(graph, &names);
         for (node, task) in tree.tasks(graph) {
             let mut labels = vec![self.label("task_type", &frame(&names.task_type(task.vtable)))];

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use super::labels::{id, number, path, status};
-use super::names::{Names, printable, text};
+use super::names::{DisplayNames, printable, text};
 use super::printed::{stream, why_cut};
 use super::units::{human, time_of_day};
 use asyncscope_model::{Call, Did, Evidence, Graph, LoggedLine, Parent, Request, Task, TaskIndex, Wake, WakeBy};
@@ -42,7 +42,7 @@ fn offset(at: u64, request: &Request) -> String {
 struct Story<'a> {
     graph: &'a Graph,
     facts: &'a Facts,
-    names: Names<'a>,
+    names: DisplayNames<'a>,
     request: &'a Request,
     /// The request's own tasks.
     tasks: BTreeSet<TaskIndex>,
@@ -59,7 +59,8 @@ impl<'a> Story<'a> {
     fn new(graph: &'a Graph, facts: &'a Facts, request: &'a Request) -> Self {
         let own = |task: &Task| graph.owner(task.id).request() == Some(request.id);
         let tasks = graph.tasks().iter().filter(|(_, task)| own(task)).map(|(index, _)| index).collect();
-        let mut story = Self { graph, facts, names: Names::new(graph, facts), request, tasks, depths: HashMap::new() };
+        let mut story =
+            Self { graph, facts, names: DisplayNames::new(graph, facts), request, tasks, depths: HashMap::new() };
         for &index in &story.tasks {
             let parent = match graph.tasks()[index].parent() {
                 Parent::Task(id) => graph.index_of(id),

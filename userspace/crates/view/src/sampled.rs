@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::lost;
-use super::names::{Names, printable};
+use super::names::{DisplayNames, printable};
 use super::samples::{GroupBy, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
 use asyncscope_model::Graph;
@@ -33,7 +33,7 @@ struct SampleCounts {
 }
 
 impl SampleCounts {
-    fn of(graph: &Graph, names: &Names<'_>) -> Self {
+    fn of(graph: &Graph, names: &DisplayNames<'_>) -> Self {
         let mut counts = Self::default();
         for (place, count) in graph.samples().counts() {
             let whose = whose(graph, &place);
@@ -94,7 +94,7 @@ pub(super) fn titles(
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     let counts = SampleCounts::of(graph, &names);
     let frequency = facts.sampling.map_or(0, |sampling| sampling.frequency_hz);
     let total = graph.samples().total;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::labels::id as id_of;
-use super::names::{Names, frame, text};
+use super::names::{DisplayNames, frame, text};
 use super::tree::{Tree, thread_frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, SampleKey, Task, TaskIndex};
 use asyncscope_trace::event::{Ended, Running, TaskId};
@@ -81,7 +81,7 @@ pub(super) fn whose(graph: &Graph, place: &SampleKey) -> Whose {
 
 impl Whose {
     /// For people; a task by its type.
-    pub(super) fn name(self, graph: &Graph, names: &Names<'_>) -> String {
+    pub(super) fn name(self, graph: &Graph, names: &DisplayNames<'_>) -> String {
         match self {
             Self::Task(index) => frame(&names.task_type(graph.tasks()[index].vtable)),
             Self::Type(vtable) => frame(&names.task_type(vtable)),
@@ -142,7 +142,7 @@ pub(super) fn each<'a>(
     by: GroupBy,
     only: Option<&'a ChosenRequests>,
 ) -> impl Iterator<Item = One<'a>> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     let tree = Tree::new(graph, &names);
     graph.samples().counts().filter_map(move |(place, count)| {
         let whose = whose(graph, &place);
@@ -168,7 +168,7 @@ pub(super) fn each<'a>(
 /// The request, and its tasks from the one that serves it down to this one.
 fn under(
     graph: &Graph,
-    names: &Names<'_>,
+    names: &DisplayNames<'_>,
     request: &Request,
     (by, label): (GroupBy, Option<&str>),
     id: TaskId,

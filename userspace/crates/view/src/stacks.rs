@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::awaits::AwaitStacks;
-use super::names::Names;
+use super::names::DisplayNames;
 use super::of_requests;
 use super::samples::{self, ChosenRequests, GroupBy};
 use super::tree::Tree;
@@ -13,7 +13,7 @@ use asyncscope_trace::facts::Facts;
 
 /// The part of the graph that is drawn.
 #[derive(Clone, Debug, Default)]
-pub enum Part<'a> {
+pub enum GraphPart<'a> {
     /// All of it, under the tasks that spawned.
     #[default]
     All,
@@ -28,7 +28,7 @@ pub enum Part<'a> {
     Samples(GroupBy, Option<ChosenRequests>),
 }
 
-impl Part<'_> {
+impl GraphPart<'_> {
     /// Its stacks with a weight, sorted frame by frame: frames divided by `;`, and nanoseconds or samples.
     #[must_use]
     pub fn fold(&self, graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
@@ -58,7 +58,7 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -
 /// All stacks with a weight, sorted frame by frame: frames divided by `;`, and nanoseconds.
 #[must_use]
 pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     let tree = Tree::new(graph, &names);
     let mut awaits = AwaitStacks::new(graph, facts);
     let mut weights: HashMap<(usize, String), u64> = HashMap::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::lost::Lost;
-use super::names::{Names, printable};
+use super::names::{DisplayNames, printable};
 use super::requests;
 use super::sampled;
 use super::tree::Tree;
@@ -26,7 +26,7 @@ const MAX_INDENT: usize = 32;
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
-    let names = Names::new(graph, facts);
+    let names = DisplayNames::new(graph, facts);
     write_head(graph, facts, out)?;
     write_lost(graph, lost, out)?;
     if facts.sampling.is_some() {
@@ -149,7 +149,7 @@ impl TypeRow {
     }
 }
 
-fn write_types(graph: &Graph, facts: &Facts, names: &Names<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn write_types(graph: &Graph, facts: &Facts, names: &DisplayNames<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows: BTreeMap<String, TypeRow> = BTreeMap::new();
     for task in tasks(graph) {
         rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task, facts.blocked);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::names::{Names, frame};
+use super::names::{DisplayNames, frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Task, TaskIndex, Why};
 
 /// The merged tree. A node precedes its children.
@@ -29,7 +29,7 @@ pub(super) struct TreeNode {
 const DEEPER: &str = "[deeper]";
 
 impl Tree {
-    pub(super) fn new(graph: &Graph, names: &Names<'_>) -> Self {
+    pub(super) fn new(graph: &Graph, names: &DisplayNames<'_>) -> Self {
         let mut tree = Self { node_of: vec![None; graph.tasks().len()], ..Self::default() };
         let mut types = HashMap::new();
         for (index, task) in graph.tasks().iter().filter(|(_, task)| !task.runtime) {
@@ -72,7 +72,7 @@ impl Tree {
     }
 
     /// The node that a task's own hangs from. Parents precede their children in the graph.
-    fn origin(&mut self, graph: &Graph, names: &Names<'_>, task: &Task) -> usize {
+    fn origin(&mut self, graph: &Graph, names: &DisplayNames<'_>, task: &Task) -> usize {
         let name = match task.parent() {
             Parent::Task(id) => {
                 match graph.index_of(id).and_then(|parent| self.node(parent)) {
@@ -122,7 +122,7 @@ impl Tree {
     }
 }
 
-pub(super) fn thread_frame(names: &Names<'_>, tid: u32) -> String {
+pub(super) fn thread_frame(names: &DisplayNames<'_>, tid: u32) -> String {
     let name = names.thread(tid).map(frame);
     format!("[thread {}]", name.unwrap_or_else(|| tid.to_string()))
 }

@@ -27,18 +27,18 @@ type Connector = HttpsConnector<HttpConnector>;
 /// The way to a backend.
 #[derive(Debug)]
 pub(super) struct Transport {
-    kind: Kind,
+    kind: TransportKind,
     /// The means to begin anew; nothing for lines.
     backend: Option<(Settings, rustls::ClientConfig)>,
 }
 
-enum Kind {
+enum TransportKind {
     Grpc(Client<Connector, tonic::body::Body>),
     Http(Client<Connector, http_body_util::Full<bytes::Bytes>>),
     Lines(Box<dyn Write + Send>),
 }
 
-impl std::fmt::Debug for Kind {
+impl std::fmt::Debug for TransportKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Grpc(_) => "Grpc",
@@ -61,22 +61,24 @@ impl Transport {
 
     /// One request a line.
     pub(super) fn lines(to: Box<dyn Write + Send>) -> Self {
-        Self { kind: Kind::Lines(to), backend: None }
+        Self { kind: TransportKind::Lines(to), backend: None }
     }
 
     /// Sends a batch, once.
     pub(super) async fn send(&mut self, request: &ExportTraceServiceRequest) -> Verdict {
         let Some((settings, tls)) = &self.backend else {
             return match &mut self.kind {
-                Kind::Lines(to) => lines::send(to, request),
-                Kind::Grpc(_) | Kind::Http(_) => Verdict::Refused { why: "there is no address".to_owned() },
+                TransportKind::Lines(to) => lines::send(to, request),
+                TransportKind::Grpc(_) | TransportKind::Http(_) => {
+                    Verdict::Refused { why: "there is no address".to_owned() }
+                }
             };
         };
         let answer = async {
             match &mut self.kind {
-                Kind::Grpc(client) => grpc::send(client, settings, request).await,
-                Kind::Http(client) => http::send(client, settings, request).await,
-                Kind::Lines(to) => lines::send(to, request),
+                TransportKind::Grpc(client) => grpc::send(client, settings, request).await,
+                TransportKind::Http(client) => http::send(client, settings, request).await,
+                TransportKind::Lines(to) => lines::send(to, request),
             }
         };
         match tokio::time::timeout(settings.timeout, answer).await {
@@ -94,7 +96,7 @@ fn shown(timeout: Duration) -> String {
     humantime::format_duration(timeout).to_string()
 }
 
-fn client(settings: &Settings, tls: &rustls::ClientConfig) -> Kind {
+fn client(settings: &Settings, tls: &rustls::ClientConfig) -> TransportKind {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -103,7 +105,7 @@ fn client(settings: &Settings, tls: &rustls::ClientConfig) -> Kind {
     let mut builder = Client::builder(TokioExecutor::new());
     builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
     match settings.protocol {
-        Protocol::Grpc => Kind::Grpc(builder.http2_only(true).build(https.enable_http2().wrap_connector(tcp))),
-        Protocol::Http => Kind::Http(builder.build(https.enable_http1().enable_http2().wrap_connector(tcp))),
+        Protocol::Grpc => TransportKind::Grpc(builder.http2_only(true).build(https.enable_http2().wrap_connector(tcp))),
+        Protocol::Http => TransportKind::Http(builder.build(https.enable_http1().enable_http2().wrap_connector(tcp))),
     }
 }

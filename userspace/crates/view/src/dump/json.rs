@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::DumpView;
-use crate::names::Names;
+use crate::names::DisplayNames;
 use asyncscope_model::Parent;
 use asyncscope_trace::{
     chain::{
@@ -93,7 +93,7 @@ struct ShareObject {
 /// The writer's.
 pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
     let waits = Waits::of(told.snapshot);
-    let names = Names::new(told.graph, told.facts);
+    let names = DisplayNames::new(told.graph, told.facts);
     let search = told.snapshot.search;
     let dump = DumpObject {
         kind: "dump",
@@ -136,7 +136,7 @@ fn share(told: &DumpView<'_>, held: &Held) -> Option<ShareObject> {
     Some(ShareObject { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
 }
 
-fn task<'a>(told: &DumpView<'a>, waits: &Waits, names: &Names<'_>, task: &'a TaskSnapshot) -> TaskObject<'a> {
+fn task<'a>(told: &DumpView<'a>, waits: &Waits, names: &DisplayNames<'_>, task: &'a TaskSnapshot) -> TaskObject<'a> {
     let parent = match told.graph.task(task.id).map(|task| task.parent()) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,

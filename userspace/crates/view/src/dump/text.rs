@@ -7,7 +7,7 @@ use std::{
 
 use super::DumpView;
 use crate::{
-    names::{Names, printable},
+    names::{DisplayNames, printable},
     units::human,
 };
 use asyncscope_model::Parent;
@@ -31,7 +31,7 @@ const INDENT_MAX: usize = 16;
 /// The writer's.
 pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
     let waits = Waits::of(told.snapshot);
-    let mut text = Text { told, names: Names::new(told.graph, told.facts), waits: &waits, out };
+    let mut text = Text { told, names: DisplayNames::new(told.graph, told.facts), waits: &waits, out };
     text.summary()?;
     text.rings()?;
     let children = children(told);
@@ -67,7 +67,7 @@ fn children(told: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
 
 struct Text<'a> {
     told: &'a DumpView<'a>,
-    names: Names<'a>,
+    names: DisplayNames<'a>,
     waits: &'a Waits,
     out: &'a mut dyn Write,
 }

@@ -13,8 +13,8 @@ use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, JsonLine, ParentLine, PollLine, RecordingLine, RootLine,
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
-use super::blocking::{BlockedIn, Resumed, functions};
-use super::names::Names;
+use super::blocking::{BlockedFunction, Resumed, functions};
+use super::names::DisplayNames;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
 };
@@ -30,7 +30,7 @@ pub(super) const FORMAT: u32 = 1;
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
-    let mut writer = JsonWriter { names: Names::new(graph, facts), graph, facts, out: BufWriter::new(out) };
+    let mut writer = JsonWriter { names: DisplayNames::new(graph, facts), graph, facts, out: BufWriter::new(out) };
     writer.line(&JsonLine::Recording(recording(graph, facts)))?;
     if facts.sampling.is_some() {
         writer.samples()?;
@@ -92,7 +92,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
 }
 
 struct JsonWriter<'a> {
-    names: Names<'a>,
+    names: DisplayNames<'a>,
     graph: &'a Graph,
     facts: &'a Facts,
     out: BufWriter<&'a mut dyn Write>,
@@ -237,7 +237,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         own_ns: poll.own_ns,
         blocked_ns: facts.blocked.then_some(poll.blocked_ns),
         trap_ns: facts.blocked.then_some(poll.trap_ns),
-        blocks_in: BlockedIn::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        blocks_in: BlockedFunction::of(graph, poll).map(|blocks| code_line(blocks.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
             name,

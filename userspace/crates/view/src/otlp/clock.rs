@@ -8,7 +8,7 @@
 use asyncscope_trace::facts::{Facts, Moment};
 
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct SpanClock {
     /// Since when (in nanoseconds of `CLOCK_MONOTONIC`) which distance is in force.
     steps: Vec<(u64, i128)>,
 }
@@ -17,7 +17,7 @@ pub(super) struct Clock {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Distance(i128);
 
-impl Clock {
+impl SpanClock {
     pub(super) fn new(facts: &Facts) -> Self {
         let distance = |moment: &Moment| i128::from(moment.unix_ns) - i128::from(moment.monotonic_ns);
         let mut steps = vec![(0, distance(&facts.armed))];
@@ -48,10 +48,10 @@ impl Distance {
 mod tests {
     use super::*;
 
-    fn clock() -> Clock {
+    fn clock() -> SpanClock {
         let at = |monotonic_ns, unix_ns| Moment { monotonic_ns, unix_ns };
         let clock_steps = vec![at(200, 1_700), at(300, 1_100)];
-        Clock::new(&Facts { armed: at(100, 1_100), clock_steps, ..Facts::default() })
+        SpanClock::new(&Facts { armed: at(100, 1_100), clock_steps, ..Facts::default() })
     }
 
     fn unix(root: u64, start: u64) -> u64 {
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn times_out_of_range_are_bounded() {
         let facts = |monotonic_ns, unix_ns| Facts { armed: Moment { monotonic_ns, unix_ns }, ..Facts::default() };
-        assert_eq!(Clock::new(&facts(u64::MAX, 0)).distance(0, 5).unix(5), 0);
-        assert_eq!(Clock::new(&facts(0, u64::MAX)).distance(0, 5).unix(5), u64::MAX);
+        assert_eq!(SpanClock::new(&facts(u64::MAX, 0)).distance(0, 5).unix(5), 0);
+        assert_eq!(SpanClock::new(&facts(0, u64::MAX)).distance(0, 5).unix(5), u64::MAX);
     }
 }

@@ -25,9 +25,9 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 
-use self::clock::Clock;
+use self::clock::SpanClock;
 use self::ids::{Ratio, SpanIds};
-use super::names::Names;
+use super::names::DisplayNames;
 use asyncscope_model::{Call, Graph, Request, Task};
 use asyncscope_trace::facts::{AwaitFrame, Facts};
 
@@ -61,8 +61,8 @@ pub struct SpanOptions {
 #[derive(Debug)]
 pub struct Spans<'a> {
     graph: &'a Graph,
-    names: Names<'a>,
-    clock: Clock,
+    names: DisplayNames<'a>,
+    clock: SpanClock,
     ids: SpanIds,
     ratio: Ratio,
     options: SpanOptions,
@@ -80,8 +80,8 @@ impl<'a> Spans<'a> {
     pub fn new(graph: &'a Graph, facts: &'a Facts, options: &SpanOptions, known: &'a KnownSpans) -> Self {
         Self {
             graph,
-            names: Names::new(graph, facts),
-            clock: Clock::new(facts),
+            names: DisplayNames::new(graph, facts),
+            clock: SpanClock::new(facts),
             ids: SpanIds::new(facts),
             ratio: Ratio::new(options.sampling),
             options: *options,

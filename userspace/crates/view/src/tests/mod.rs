@@ -7,7 +7,7 @@ mod sentences;
 
 use super::lost::Lost;
 use super::names::{frame, printable};
-use super::stacks::{Part, fold};
+use super::stacks::{GraphPart, fold};
 use super::units::human;
 use super::weight::Weight;
 use super::{flamegraph, folded, json, summary};
@@ -84,12 +84,12 @@ fn frames_are_single_words_of_a_stack() {
 #[test]
 fn folded_text() {
     let graph = script::graph(FAMILY);
-    let folded = text(|out| folded::write(&graph, &facts("[u8; 4]"), Weight::Busy, &Part::All, out));
+    let folded = text(|out| folded::write(&graph, &facts("[u8; 4]"), Weight::Busy, &GraphPart::All, out));
     assert_eq!(folded, "[thread main];[u8, 4] 20\n[thread main];[u8, 4];svc::query 10\n");
 }
 
 fn svg(graph: &Graph, name: &str) -> String {
-    text(|out| flamegraph::write(graph, &facts(name), Weight::Busy, &Part::All, out))
+    text(|out| flamegraph::write(graph, &facts(name), Weight::Busy, &GraphPart::All, out))
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn flamegraphs_draw_a_frame_once() {
     let script = "1/90 spawn 1; 1/90 spawn 2; 1/90 poll 1; 1/70 spawn 4; 1/80 end 1; 1/90 poll 4; 1/80 end 4; 1/90 poll 2; 1/80 end 2";
     let mut facts = facts("f");
     facts.types[1].name = Some("f::g".into());
-    let svg = text(|out| flamegraph::write(&script::graph(script), &facts, Weight::Busy, &Part::All, out));
+    let svg = text(|out| flamegraph::write(&script::graph(script), &facts, Weight::Busy, &GraphPart::All, out));
     assert_eq!(svg.matches("<title>f (").count(), 1, "{svg}");
 }
 
@@ -131,7 +131,7 @@ fn flamegraphs_escape_names() {
     let mut hostile = facts(name);
     hostile.process.name = name.into();
     let graph = script::graph(FAMILY);
-    let svg = text(|out| flamegraph::write(&graph, &hostile, Weight::Busy, &Part::All, out));
+    let svg = text(|out| flamegraph::write(&graph, &hostile, Weight::Busy, &GraphPart::All, out));
     assert!(svg.contains("a&lt;/svg&gt;&lt;script&gt;"), "{svg}");
     assert!(!svg.contains("<script>alert") && !svg.contains('\x1b'), "{svg}");
 }
@@ -284,7 +284,7 @@ fn of_blocked_polls() {
         assert!(json.contains(expected), "no {expected} in {json}");
     }
     let all: Vec<_> = graph.requests().collect();
-    let of_requests = Part::Of { requests: all.clone(), label: None }.fold(&graph, &facts, Weight::Busy);
+    let of_requests = GraphPart::Of { requests: all.clone(), label: None }.fold(&graph, &facts, Weight::Busy);
     let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
     assert_eq!(of_requests, [("GET /a;svc::handle", 14), ("GET /a;svc::handle;[blocked]", 6)]);
     let table = text(|out| super::requests::write(&graph, &facts, &all, out));
@@ -305,7 +305,7 @@ fn of_polls_in_asyncscope_s_own_trap() {
     let folded: Vec<_> = folded.iter().map(|(stack, ns)| (stack.rsplit_once(';').unwrap().1, *ns)).collect();
     assert_eq!(folded, [("svc::handle", 41), ("[blocked]", 6), ("[in asyncscope's own trap]", 3)]);
     let all: Vec<_> = graph.requests().collect();
-    let of_requests = Part::Of { requests: all, label: None }.fold(&graph, &facts, Weight::Busy);
+    let of_requests = GraphPart::Of { requests: all, label: None }.fold(&graph, &facts, Weight::Busy);
     let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
     let expected = [
         ("GET /a;svc::handle", 21),
@@ -374,7 +374,7 @@ fn waits_are_divided_by_what_was_awaited() {
 #[test]
 fn flamegraphs_of_waits_colour_what_was_awaited() {
     let graph = script::graph(AWAITS);
-    let svg = text(|out| flamegraph::write(&graph, &awaiting(), Weight::Wait, &Part::All, out));
+    let svg = text(|out| flamegraph::write(&graph, &awaiting(), Weight::Wait, &GraphPart::All, out));
     for colour in ["rgb(120,170,230)", "rgb(190,150,220)", "rgb(190,190,190)"] {
         assert!(svg.contains(colour), "{colour}: {svg}");
     }

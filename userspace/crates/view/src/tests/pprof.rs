@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::super::pprof::{Profile, write};
 use super::super::samples::GroupBy;
-use super::super::stacks::Part;
+use super::super::stacks::GraphPart;
 use super::super::weight::Weight;
 use super::samples::SCRIPT;
 use super::{FAMILY, facts};
@@ -14,7 +14,7 @@ use asyncscope_model::testing::script::{graph, graph_of};
 use asyncscope_model::{Detail, Graph};
 use asyncscope_trace::facts::Facts;
 
-fn profile(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>) -> Profile {
+fn profile(graph: &Graph, facts: &Facts, weight: Weight, part: &GraphPart<'_>) -> Profile {
     let mut bytes = Vec::new();
     write(graph, facts, weight, part, &mut bytes).unwrap();
     let mut plain = Vec::new();
@@ -24,7 +24,7 @@ fn profile(graph: &Graph, facts: &Facts, weight: Weight, part: &Part<'_>) -> Pro
 
 #[test]
 fn what_is_missing_is_a_comment() {
-    let profile_of = |script: &str| profile(&graph(script), &facts("f"), Weight::Busy, &Part::All);
+    let profile_of = |script: &str| profile(&graph(script), &facts("f"), Weight::Busy, &GraphPart::All);
     let lossy = profile_of(&format!("{FAMILY}; 5/0 gap"));
     let comments = lossy.comment.iter().map(|&place| lossy.string_table[usize::try_from(place).unwrap()].as_str());
     assert_eq!(comments.collect::<Vec<_>>(), ["3 events lost: what they put in doubt is shown as unknown"]);
@@ -57,7 +57,7 @@ fn told(profile: &Profile) -> Vec<String> {
 fn samples_have_functions_and_labels() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let profile = profile(&graph, &facts, Weight::Cpu, &Part::Samples(GroupBy::Task, None));
+    let profile = profile(&graph, &facts, Weight::Cpu, &GraphPart::Samples(GroupBy::Task, None));
     let lines = told(&profile);
     let whole = "[thread main];svc::handle;svc::handle::{{closure}};svc::work;svc::hash 1,10000000 \
                  task_type=svc::handle thread=[thread main] task=1";
@@ -70,7 +70,7 @@ fn samples_have_functions_and_labels() {
 fn traced_time_is_told_by_task() {
     let mut facts = facts("svc::handle");
     facts.types[1].name = Some("a\x1b".into());
-    let lines = told(&profile(&graph(FAMILY), &facts, Weight::Busy, &Part::All));
+    let lines = told(&profile(&graph(FAMILY), &facts, Weight::Busy, &GraphPart::All));
     let expected = [
         "[thread main];svc::handle 20 task_type=svc::handle task=1",
         "[thread main];svc::handle;a\\u{1b} 10 task_type=a\\u{1b} task=2",
@@ -82,7 +82,7 @@ fn traced_time_is_told_by_task() {
 fn requests_are_routes() {
     let script = "1/90 poll 1; 1/50 read GET /a on 5 id=x; 1/70 spawn 2; 1/50 write 200 on 5; 1/80 end 1";
     let graph = graph(script);
-    let part = Part::Of { requests: graph.requests().collect(), label: None };
+    let part = GraphPart::Of { requests: graph.requests().collect(), label: None };
     let lines = told(&profile(&graph, &facts("f"), Weight::Wall, &part));
     assert!(lines.iter().any(|line| line == "GET /a;f 20 route=GET /a"), "{lines:#?}");
 }

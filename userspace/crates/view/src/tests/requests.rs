@@ -2,7 +2,7 @@ use super::{facts, text};
 use crate::flamegraph::{write, write_versus};
 use crate::lost::Lost;
 use crate::select::{Selection, Unclear};
-use crate::stacks::Part;
+use crate::stacks::GraphPart;
 use crate::weight::Weight;
 use crate::{folded, request, requests, summary};
 use asyncscope_model::testing::script;
@@ -110,7 +110,7 @@ fn hostile_heads_are_escaped() {
 
 fn stacks(selection: &Selection, label: Option<&str>) -> Vec<(String, u64)> {
     let graph = script::graph(THREE);
-    let part = Part::Of { requests: selection.requests(&graph).unwrap(), label: label.map(str::to_owned) };
+    let part = GraphPart::Of { requests: selection.requests(&graph).unwrap(), label: label.map(str::to_owned) };
     part.fold(&graph, &facts("svc::handle"), Weight::Busy)
 }
 
@@ -128,7 +128,7 @@ fn flamegraphs_of_requests() {
     let graph = script::graph(THREE);
     let facts = facts("svc::handle");
     let selection = select(None, Some("/a/*"), None);
-    let part = Part::Of { requests: selection.requests(&graph).unwrap(), label: Some("/a/*".into()) };
+    let part = GraphPart::Of { requests: selection.requests(&graph).unwrap(), label: Some("/a/*".into()) };
     let svg = text(|out| write(&graph, &facts, Weight::Busy, &part, out));
     assert!(svg.contains("svc: time inside polls, 2 requests") && svg.contains("/a/*"), "{svg}");
     assert!(svg.contains("svc::query (40 ns, 50.00%)"), "{svg}");
@@ -186,8 +186,9 @@ fn a_request_is_told_of_after_earlier_tasks_have_left() {
 
 #[test]
 fn trees_are_drawn_after_earlier_tasks_have_left() {
-    let [all, some] = with_and_without_those_who_left(super::FAMILY)
-        .map(|graph| text(|out| folded::write(&graph, &facts("svc::handle"), Weight::Busy, &Part::default(), out)));
+    let [all, some] = with_and_without_those_who_left(super::FAMILY).map(|graph| {
+        text(|out| folded::write(&graph, &facts("svc::handle"), Weight::Busy, &GraphPart::default(), out))
+    });
     let family = all.lines().filter(|line| !line.starts_with("[thread 3]")).collect::<Vec<_>>();
     assert!(!family.is_empty());
     assert_eq!(some.lines().collect::<Vec<_>>(), family);

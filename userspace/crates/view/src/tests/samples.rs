@@ -1,6 +1,6 @@
 use super::super::lost::Lost;
 use super::super::samples::{ChosenRequests, GroupBy};
-use super::super::stacks::Part;
+use super::super::stacks::GraphPart;
 use super::super::weight::Weight;
 use super::super::{flamegraph, json, requests, summary};
 use super::text;
@@ -16,7 +16,7 @@ pub(super) const SCRIPT: &str = "4/0 name main; 1/0 stack 5 poll 16 104; 1/0 cod
 fn folded(by: GroupBy) -> String {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let stacks = Part::Samples(by, None).fold(&graph, &facts, Weight::Cpu);
+    let stacks = GraphPart::Samples(by, None).fold(&graph, &facts, Weight::Cpu);
     stacks.into_iter().map(|(stack, count)| format!("{stack} {count}\n")).collect()
 }
 
@@ -41,7 +41,8 @@ fn samples_by_thread_leave_ancestors_out() {
 fn titles_say_how_it_was_sampled() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
-    let picture = text(|out| flamegraph::write(&graph, &facts, Weight::Cpu, &Part::Samples(GroupBy::Task, None), out));
+    let picture =
+        text(|out| flamegraph::write(&graph, &facts, Weight::Cpu, &GraphPart::Samples(GroupBy::Task, None), out));
     assert!(picture.contains("CPU time, 5 samples at 100 Hz"), "{picture}");
     assert!(picture.contains("0 events lost, 2 stacks not kept"), "{picture}");
     let said = text(|out| summary::write(&graph, &facts, &Lost::default(), out));
@@ -58,7 +59,7 @@ const SERVED: &str = "4/90 born 1 none; 4/90 read GET /a on 5 by=1 id=x; 4/90 sa
 
 fn served(by: GroupBy, only: Option<ChosenRequests>) -> String {
     let (facts, graph) = (sampled(), graph_of(&sampled(), SERVED, Detail::Requests));
-    let stacks = Part::Samples(by, only).fold(&graph, &facts, Weight::Cpu);
+    let stacks = GraphPart::Samples(by, only).fold(&graph, &facts, Weight::Cpu);
     stacks.into_iter().map(|(stack, count)| format!("{stack} {count}\n")).collect()
 }
 

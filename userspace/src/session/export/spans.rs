@@ -6,14 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::{Full, HOLD_NS};
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
 use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 use asyncscope_view::otlp::{self, Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 
-/// The time from a task's end until its span is made, or it leaves: what other threads still have to say of it has
-/// come by then.
-pub(super) const HOLD_NS: u64 = 300_000_000;
 /// The time that an interrupted exporter may take to say how far it came.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -30,14 +28,14 @@ pub struct ExportOptions {
 
 /// Decided, and not begun.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(in crate::session) struct Ready {
     wanted: ExportOptions,
     exporter: Prepared,
 }
 
 /// Begun.
 #[derive(Debug)]
-pub(super) struct Export {
+pub(in crate::session) struct Export {
     exporter: Exporter,
     emitter: SpanEmitter,
     shown: String,
@@ -53,22 +51,13 @@ struct SpanEmitter {
     missed: u64,
 }
 
-/// The choice where the queue has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// Drop and count: a target is being watched.
-    Drop,
-    /// Wait: nobody is kept waiting but the user.
-    Wait,
-}
-
 impl ExportOptions {
-    pub(super) fn is_stdout(&self) -> bool {
+    pub(in crate::session) fn is_stdout(&self) -> bool {
         self.to.as_deref() == Some("-")
     }
 
     /// Reads the environment, and the certificates that it names.
-    pub(super) fn ready(&self) -> Result<Ready> {
+    pub(in crate::session) fn ready(&self) -> Result<Ready> {
         let to = match self.is_stdout() {
             true => Destination::Lines(Box::new(io::stdout())),
             false => Destination::Backend(Box::new(Settings::new(self.to.as_deref(), &environment)?)),
@@ -83,11 +72,11 @@ fn environment(name: &str) -> Option<String> {
 
 impl Ready {
     /// Returns what the graph has to note.
-    pub(super) fn noted(&self) -> SpanDetail {
+    pub(in crate::session) fn noted(&self) -> SpanDetail {
         SpanDetail { min_ns: u64::try_from(self.wanted.min_span.as_nanos()).unwrap_or(u64::MAX) }
     }
 
-    pub(super) fn start(self, facts: &Facts) -> Result<Export> {
+    pub(in crate::session) fn start(self, facts: &Facts) -> Result<Export> {
         let shown = self.exporter.shown().to_owned();
         let exporter = self.exporter.start(otlp::envelope(facts, &environment))?;
         let emitter =
@@ -113,7 +102,14 @@ impl SpanEmitter {
 impl Export {
     /// Hands over the spans of what was over some time before `now_ns`, on the clock of the events. With
     /// `forget`, the tasks leave the graph.
-    pub(super) fn round(&mut self, graph: &mut Graph, facts: &Facts, now_ns: u64, forget: bool, full: Full) {
+    pub(in crate::session) fn round(
+        &mut self,
+        graph: &mut Graph,
+        facts: &Facts,
+        now_ns: u64,
+        forget: bool,
+        full: Full,
+    ) {
         let Self { exporter, emitter, .. } = self;
         let batch = emitter.due.until(graph, now_ns.saturating_sub(HOLD_NS));
         emitter.hand_over(graph, facts, &batch, &mut |span| match full {
@@ -126,7 +122,7 @@ impl Export {
     }
 
     /// Somebody waits for it from now on.
-    pub(super) fn hurry(&self) {
+    pub(in crate::session) fn hurry(&self) {
         self.exporter.hurry();
     }
 
@@ -135,7 +131,7 @@ impl Export {
     /// # Errors
     ///
     /// How many spans did not arrive, and why.
-    pub(super) fn finish(self, graph: &mut Graph, facts: &Facts) -> Result<()> {
+    pub(in crate::session) fn finish(self, graph: &mut Graph, facts: &Facts) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot wait for the exporter")?;
         // From here on a signal no longer ends this process by itself.
