@@ -14,9 +14,9 @@
 //!    - that a poll is one poll: it becomes doubtful;
 //!    - who used a waker;
 //!    - that a segment is one: it is nobody's;
-//!    - who wrote a log line ([`LogLines::retract`]);
-//!    - how a request ended, where its time went, and, if it opened then, which task serves it ([`Request::retract`]);
-//!    - how a call ended, whose it is, and who may have asked for it ([`Call::retract`]).
+//!    - who wrote a log line (`log_lines.rs`);
+//!    - how a request ended, where its time went, and, if it opened then, which task serves it ([`crate::Request::retract`]);
+//!    - how a call ended, whose it is, and who may have asked for it ([`crate::Call::retract`]).
 //! 3. What is *under way* ends for an unknown reason: open requests, open calls, connections, log lines that have no
 //!    end yet. It may have gone on unseen.
 //! 4. Numbers stand: a poll across a gap counts, and so does its time.

@@ -21,7 +21,7 @@ use crate::task::owner::Owner;
 use crate::task::segment::{MAX_CALLS, MAX_LINES, Segment, SegmentMarks};
 
 impl Graph {
-    /// The segments, by their ends; empty but with [`super::Detail::Intervals`].
+    /// The segments, by their ends; empty but with [`crate::Detail::Intervals`].
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -133,7 +133,7 @@ pub struct BlockedAt {
 pub enum BlockedIn {
     /// In a trap of asyncscope's.
     Trap,
-    /// At this stack: a key of [`super::Samples::stack`].
+    /// At this stack: a key of [`crate::Samples::stack`].
     Stack(u64),
 }
 

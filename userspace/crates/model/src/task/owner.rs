@@ -10,7 +10,7 @@ pub const MAX_CANDIDATES: usize = 8;
 pub enum Owner {
     /// Of this request.
     Request(RequestId),
-    /// Of one of these requests, or, by [`Evidence::Wake`], likely so; which one is not known. At most
+    /// Of one of these requests, or, by [`crate::Evidence::Wake`], likely so; which one is not known. At most
     /// [`MAX_CANDIDATES`], oldest first.
     Ambiguous(Vec<RequestId>),
     /// Of none that is known.

@@ -17,7 +17,7 @@ pub struct Chain {
 /// The time that a task waited at one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
-    /// The chain, in [`Graph::chain`].
+    /// The chain, in [`crate::Graph::chain`].
     pub chain: u64,
     /// Ready and waiting, in nanoseconds.
     pub ns: u64,
@@ -28,7 +28,7 @@ pub struct Waited {
 /// One wait that was long, and at which chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Awaited {
-    /// The chain, in [`Graph::chain`].
+    /// The chain, in [`crate::Graph::chain`].
     pub chain: u64,
     /// The end of the poll before it, in nanoseconds.
     pub start_ns: u64,
