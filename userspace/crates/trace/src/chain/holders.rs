@@ -8,7 +8,7 @@ use super::{
 };
 use crate::event::TaskId;
 
-/// Who of several has to give up what it keeps for a wait to end.
+/// Those of several keepers that have to give up what they keep for a wait to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
     /// Each of them.
@@ -17,7 +17,7 @@ pub(super) enum Needs {
     Some,
 }
 
-/// Who keeps what, by where the thing starts, and who waits for permits, by where their semaphore is.
+/// The keepers of things, by where the thing starts, and those who wait for permits, by where their semaphore is.
 pub(super) struct Holders {
     kept: BTreeMap<u64, Vec<(TaskId, Held)>>,
     waiting: BTreeMap<u64, Vec<Waiting>>,
@@ -77,7 +77,7 @@ impl Holders {
     }
 }
 
-/// How many permits of a lock these keep; `None` where one of them keeps no share of that kind.
+/// Counts the permits of a lock that these keep; `None` where one of them keeps no share of that kind.
 fn shares(keepers: &[(TaskId, Held)]) -> Option<u64> {
     keepers.iter().try_fold(0_u64, |sum, (_, held)| match held.kept {
         Kept::Reader => sum.checked_add(1),
@@ -86,7 +86,7 @@ fn shares(keepers: &[(TaskId, Held)]) -> Option<u64> {
     })
 }
 
-/// How many permits a lock for readers and writers has: all that know it must agree.
+/// The number of permits that a lock for readers and writers has: all that know it must agree.
 fn total(keepers: &[(TaskId, Held)], waiting: &[Waiting]) -> Option<u64> {
     let kept = keepers.iter().filter_map(|(_, held)| if let Kept::Writer(all) = held.kept { Some(all) } else { None });
     // A reader wants one.

@@ -2,7 +2,7 @@
 
 use crate::facts::{AwaitFrame, AwaitKind};
 
-/// What a leaf is called inside a method of tokio's, by how the method's name starts: a lock and a channel
+/// Names of leaves inside methods of tokio's, by how the method's name starts: a lock and a channel
 /// wait by a semaphore, a socket by its readiness.
 const METHODS: [(&str, &str); 14] = [
     ("tokio::sync::mutex::", "Mutex"),
@@ -21,7 +21,7 @@ const METHODS: [(&str, &str); 14] = [
     ("tokio::net::unix::", "Unix socket readiness"),
 ];
 
-/// What the frame at this place of a chain is called: a leaf by the outermost of the methods of tokio's that
+/// Names the frame at this place of a chain: a leaf by the outermost of the methods of tokio's that
 /// it waits in, and else by its type. `chain` tells each frame's number and depth.
 #[must_use]
 pub fn frame_name(

@@ -7,7 +7,7 @@ use crate::facts::AwaitFrame;
 /// The layouts of all futures that tasks of one target can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
-    /// What frames are called, by number.
+    /// The names of frames, by number.
     pub frames: Vec<AwaitFrame>,
     /// The layouts, by number.
     pub layouts: Vec<Layout>,
@@ -20,9 +20,9 @@ pub struct Program {
 /// One type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// What tells the variants apart; `None`: there is one variant, or none.
+    /// The part of the value that tells the variants apart; `None`: there is one variant, or none.
     pub discriminant: Option<Discriminant>,
-    /// What the type can be. The first that fits is meant.
+    /// The forms that the type can have. The first that fits is meant.
     pub variants: Vec<Variant>,
 }
 
@@ -50,11 +50,11 @@ pub struct Variant {
     pub value: Option<u64>,
     /// The frame that it is, in [`Program::frames`]; `None`: it only leads on.
     pub frame: Option<u32>,
-    /// What it waits for by itself.
+    /// The thing that it waits for by itself.
     pub leaf: Option<Leaf>,
     /// The futures that it waits for.
     pub edges: Vec<Edge>,
-    /// What it keeps that others may wait for.
+    /// The things that it keeps and others may wait for.
     pub holds: Vec<Hold>,
 }
 
@@ -63,7 +63,7 @@ pub struct Variant {
 pub struct Edge {
     /// In bytes from the value's start.
     pub offset: u32,
-    /// How to get from there to the other.
+    /// The way from there to the other.
     pub step: Step,
     /// The other's layout; for [`Step::Boxed`] that of one whose vtable is not known.
     pub to: u32,
@@ -71,7 +71,7 @@ pub struct Edge {
     pub unless: Option<Unless>,
 }
 
-/// How one value holds another. Offsets are in bytes.
+/// The way in which one value holds another. Offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// It is a part.
@@ -89,20 +89,20 @@ pub enum Step {
 /// A bit in a byte that the value points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unless {
-    /// Where the pointer is, in bytes from the value's start.
+    /// The place of the pointer, in bytes from the value's start.
     pub pointer: u32,
-    /// Which bit is set where the branch is off.
+    /// The bit that is set where the branch is off.
     pub bit: u8,
 }
 
-/// What a future waits for that waits for no other future.
+/// The wait of a future that waits for no other future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
-    /// What.
+    /// The kind of thing that is waited for.
     pub waits: Waits,
-    /// Where the word is that tells more, in bytes from the value's start.
+    /// The place of the word that tells more, in bytes from the value's start.
     pub word: u32,
-    /// The same for a second word, where the first does not suffice.
+    /// The place of a second word, where the first does not suffice.
     pub second: u32,
 }
 
@@ -117,9 +117,9 @@ pub enum Waits {
     Address,
     /// Permits of a semaphore, on which locks and channels are built: its address in the word.
     Permits {
-        /// How many are wanted.
+        /// The number that is wanted.
         wanted: Number,
-        /// How many of these are not there yet.
+        /// The number of these that are not there yet.
         missing: Number,
     },
 }
@@ -129,17 +129,17 @@ pub enum Waits {
 pub struct Hold {
     /// The frame that says what it is and where it was kept.
     pub frame: u32,
-    /// Where the pointer to it is, in bytes from the value's start.
+    /// The place of the pointer to it, in bytes from the value's start.
     pub pointer: u32,
-    /// Where the thing that is waited at starts, in bytes from what is pointed to.
+    /// The start of the thing that is waited at, in bytes from what is pointed to.
     pub add: u32,
     /// The thing's length in bytes.
     pub len: u32,
-    /// How much of it is kept.
+    /// The share of it that is kept.
     pub share: Share,
 }
 
-/// How much of a thing a kept value stands for. Offsets are in bytes from the value's start, of numbers that are
+/// The share of a thing that a kept value stands for. Offsets are in bytes from the value's start, of numbers that are
 /// eight bytes long, or four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
@@ -164,7 +164,7 @@ pub struct Number {
 }
 
 impl Program {
-    /// The same for an image that was moved by so many bytes.
+    /// Fits the vtables' addresses to an image that was moved by so many bytes.
     #[must_use]
     pub fn moved(mut self, by: u64) -> Self {
         for (address, _) in self.boxed.iter_mut().chain(&mut self.tasks) {

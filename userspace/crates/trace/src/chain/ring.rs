@@ -104,7 +104,7 @@ impl Waits {
 }
 
 impl Wait {
-    /// Whether it goes on for as long as these tasks do nothing.
+    /// Returns `true` if it goes on for as long as these tasks do nothing.
     fn lasts(&self, stuck: &BTreeSet<TaskId>) -> bool {
         let mut are_stuck = self.whom.iter().map(|whom| stuck.contains(&whom.task));
         match self.needs {

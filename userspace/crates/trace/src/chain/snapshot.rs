@@ -3,25 +3,25 @@
 use super::{Chain, Cut, Seen};
 use crate::event::TaskId;
 
-/// What `dump` found.
+/// The findings of `dump`.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The tasks, by id.
     pub tasks: Vec<TaskSnapshot>,
-    /// When it was taken, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time it was taken at, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
-    /// Where tasks were looked for.
+    /// The places where tasks were looked for.
     pub search: Search,
     /// Readings that were thrown away, since a poll began meanwhile.
     pub thrown_away: u64,
 }
 
-/// Where tasks were looked for, and how many may be missing.
+/// The places where tasks were looked for, and the number that may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// Runtimes whose list of tasks was found.
     pub runtimes: usize,
-    /// How many tasks these runtimes say they have; `None` where they do not say it.
+    /// The number of tasks that these runtimes say they have; `None` where they do not say it.
     pub stated: Option<u64>,
     /// Tasks found in these lists.
     pub listed: usize,
@@ -29,7 +29,7 @@ pub struct Search {
     pub only_seen: usize,
     /// Tasks that were left when the time for reading was over.
     pub unread: usize,
-    /// Why no list was looked at.
+    /// The reason why no list was looked at.
     pub why_not: Option<&'static str>,
 }
 
@@ -38,21 +38,21 @@ pub struct Search {
 pub struct TaskSnapshot {
     /// Its id.
     pub id: TaskId,
-    /// Where its header is.
+    /// The address of its header.
     pub header: u64,
     /// Its type.
     pub vtable: u64,
-    /// What it was doing.
+    /// Its state when it was looked at.
     pub state: Doing,
     /// Its futures; `None`: see `unread`.
     pub chain: Option<Chain>,
-    /// Why its futures could not be read.
+    /// The reason why its futures could not be read.
     pub unread: Option<Unread>,
     /// The tasks behind the headers that its leaves wait for: header and id.
     pub joined: Vec<(u64, TaskId)>,
 }
 
-/// What a task is doing.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// It is polled.
@@ -63,7 +63,7 @@ pub enum Doing {
     Waiting,
 }
 
-/// Why the futures of a task are not known.
+/// The reason why the futures of a task are not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// It was running.
@@ -77,13 +77,13 @@ pub enum Unread {
 }
 
 impl TaskSnapshot {
-    /// Whether all of its futures are known.
+    /// Returns `true` if all of its futures are known.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.chain.as_ref().is_some_and(|chain| chain.cut.is_none())
     }
 
-    /// Why its chain ends early.
+    /// The reason why its chain ends early.
     #[must_use]
     pub fn cut(&self) -> Option<Cut> {
         self.chain.as_ref().and_then(|chain| chain.cut)

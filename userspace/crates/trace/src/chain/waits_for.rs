@@ -8,7 +8,7 @@ use crate::event::TaskId;
 pub struct WaitsFor {
     /// The task that can end the wait.
     pub task: TaskId,
-    /// Why it can.
+    /// The way in which it can.
     pub by: By,
 }
 
@@ -24,7 +24,7 @@ pub enum By {
 }
 
 impl WaitsFor {
-    /// What that task keeps.
+    /// The thing that the task keeps.
     #[must_use]
     pub fn held(&self) -> Option<Held> {
         if let By::Release(held) = self.by { Some(held) } else { None }

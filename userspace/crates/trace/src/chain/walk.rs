@@ -23,7 +23,7 @@ const PENDING_MAX: usize = 1 << 14;
 pub struct Chain {
     /// The futures.
     pub nodes: Vec<Node>,
-    /// Why there is not more of it: the first thing that did not fit.
+    /// The reason why there is not more of it: the first thing that did not fit.
     pub cut: Option<Cut>,
 }
 
@@ -32,15 +32,15 @@ pub struct Chain {
 pub struct Node {
     /// Its name and place, in [`Program::frames`].
     pub frame: u32,
-    /// How many frames it lies in.
+    /// The number of frames it lies in.
     pub depth: u16,
-    /// What it waits for by itself.
+    /// The thing that it waits for by itself.
     pub seen: Option<Seen>,
-    /// What it keeps that others may wait for.
+    /// The things that it keeps and others may wait for.
     pub holds: Vec<Held>,
 }
 
-/// What a leaf waits for.
+/// The thing that a leaf waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// A moment of `CLOCK_MONOTONIC`, in nanoseconds.
@@ -51,11 +51,11 @@ pub enum Seen {
     Address(u64),
     /// Permits of the semaphore at this address.
     Permits {
-        /// Where the semaphore is.
+        /// The address of the semaphore.
         address: u64,
-        /// How many are wanted.
+        /// The number that is wanted.
         wanted: u64,
-        /// How many of these are not there yet.
+        /// The number of these that are not there yet.
         missing: u64,
     },
 }
@@ -63,17 +63,17 @@ pub enum Seen {
 /// Something kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// What and where, in [`Program::frames`].
+    /// The frame that says what it is and where it was kept, in [`Program::frames`].
     pub frame: u32,
-    /// Where the thing starts.
+    /// The address at which the thing starts.
     pub start: u64,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub len: u32,
-    /// How much of it is kept.
+    /// The share of it that is kept.
     pub kept: Kept,
 }
 
-/// How much of a thing is kept.
+/// The share of a thing that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// All there is.
@@ -86,7 +86,7 @@ pub enum Kept {
     Permits(Option<u64>),
 }
 
-/// Why a chain ends before its end.
+/// The reason why a chain ends before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Memory could not be read.

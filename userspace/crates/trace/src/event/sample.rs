@@ -9,7 +9,7 @@ use super::{Running, fields};
 /// The most frames of a stack.
 pub const FRAMES_MAX: usize = 512;
 
-/// How far a stack was unwound. The value is what records hold.
+/// The extent to which a stack was unwound. The value is what records hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TryFromBytes)]
 #[repr(u32)]
 pub enum Ended {
@@ -45,7 +45,7 @@ impl Ended {
         Self::TooDeep,
     ];
 
-    /// Whether all frames are there up to where the stack was to end.
+    /// Returns `true` if all frames are there up to where the stack was to end.
     #[must_use]
     pub const fn is_whole(self) -> bool {
         matches!(self, Self::Poll | Self::Thread)
@@ -67,7 +67,7 @@ impl Ended {
     }
 }
 
-/// What the probe took: a thread's registers and the bytes of its stack from the stack pointer on.
+/// A sample as the probe took it: a thread's registers and the bytes of its stack from the stack pointer on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken<'a> {
     /// The record's fixed part.
@@ -86,13 +86,13 @@ impl<'a> Taken<'a> {
         fits.then_some(Self { sample, stack })
     }
 
-    /// Which task ran.
+    /// Tells which task ran.
     #[must_use]
     pub fn running(&self) -> Running {
         fields::running(self.sample.id, self.sample.head)
     }
 
-    /// Whether the thread was in the kernel.
+    /// Returns `true` if the thread was in the kernel.
     #[must_use]
     pub fn is_in_kernel(&self) -> bool {
         self.sample.head.flags & flags::IN_KERNEL != 0
@@ -115,7 +115,7 @@ impl<'a> TakenBlocked<'a> {
         Self::kept(bytes).filter(|taken| taken.blocked.head.kind == Kind::BlockedStack as u8)
     }
 
-    /// The same of what the probe keeps and has not told, which has no kind.
+    /// Reads what the probe keeps and has not told, which has no kind.
     #[must_use]
     pub fn kept(bytes: &'a [u8]) -> Option<Self> {
         let (blocked, stack) = record::BlockedStack::read_from_prefix(bytes).ok()?;

@@ -42,9 +42,9 @@ pub struct HookSite {
     pub address: u64,
     /// The instruction in AT&T syntax.
     pub instruction: String,
-    /// Whether the kernel emulates the instruction, which is several times cheaper than stepping it.
+    /// Set if the kernel emulates the instruction, which is several times cheaper than stepping it.
     pub emulated: bool,
-    /// How it was found.
+    /// The way in which it was found.
     pub proof: Proof,
 }
 
@@ -109,20 +109,20 @@ pub enum Sees {
     OtherTokio,
 }
 
-/// How a hook was found.
+/// The way in which a hook was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Proof {
     /// The function stands in a table of a task vtable's shape.
     Vtable {
-        /// Which of its functions.
+        /// The one of the table's functions that it is.
         function: VtableFunction,
     },
     /// The poll function returns there. Whether the task is done is not seen.
     PollReturn,
     /// An exchange of a task's state word.
     Exchange {
-        /// Whether it completes tasks.
+        /// Set if it completes tasks.
         completes: bool,
         /// The function that it is reached from.
         function: VtableFunction,
@@ -141,7 +141,7 @@ pub enum Proof {
     PanicSymbol,
     /// `OwnedTasks::bind_inner`.
     Bind {
-        /// How it is known.
+        /// The way in which it is known.
         known: KnownBy,
     },
     /// The code of `bind_inner` within another function, by what it does.
@@ -150,7 +150,7 @@ pub enum Proof {
     BindStep,
     /// A function that puts a new task into a queue.
     Queue {
-        /// How it is known.
+        /// The way in which it is known.
         known: KnownBy,
     },
     /// The function of a driver's turn, by its symbol.
@@ -177,7 +177,7 @@ pub enum Proof {
     Unknown,
 }
 
-/// How a function is known.
+/// The way in which a function is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnownBy {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Driver, SystemCall};
 
-/// Why a hook is missing. Functions and tables are given by their ELF addresses.
+/// The reason why a hook is missing. Functions and tables are given by their ELF addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum MissingReason {
@@ -59,7 +59,7 @@ pub enum MissingReason {
         /// The driver.
         driver: Driver,
     },
-    /// Where a driver's turn returns to is not proved.
+    /// The place that a driver's turn returns to is not proved.
     TurnReturnUnproved {
         /// The driver.
         driver: Driver,
@@ -68,7 +68,7 @@ pub enum MissingReason {
     },
     /// h2 is mentioned, but no symbol of its is there.
     NoHttp2Symbols,
-    /// How header blocks lie in memory is not known.
+    /// The layout of header blocks in memory is not known.
     Http2Unknown {
         /// The reason.
         reason: Http2Unknown,
@@ -132,7 +132,7 @@ pub enum TaskQueue {
     LocalSet,
 }
 
-/// Why it is not proved where a function returns to.
+/// The reason why it is not proved where a function returns to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "kebab-case")]
 pub enum ReturnUnproved {
@@ -142,7 +142,7 @@ pub enum ReturnUnproved {
     TooDeep,
     /// None or too many functions are seen to call one.
     Callers {
-        /// How many are seen.
+        /// The number of functions that are seen to call it.
         callers: usize,
         /// The function that is called.
         function: u64,
@@ -154,7 +154,7 @@ pub enum ReturnUnproved {
     },
 }
 
-/// Why it is not known how header blocks of HTTP/2 lie in memory.
+/// The reason why it is not known how header blocks of HTTP/2 lie in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "kebab-case")]
 pub enum Http2Unknown {
@@ -215,12 +215,12 @@ pub enum Http2Part {
     Receive {
         /// The function.
         function: u64,
-        /// Which it is.
+        /// The header blocks that it receives.
         receives: Http2Received,
     },
     /// No symbol of a function that receives.
     NoReceive {
-        /// Which it would be.
+        /// The header blocks that it would receive.
         receives: Http2Received,
     },
 }
@@ -235,7 +235,7 @@ pub enum Http2Received {
     Trailers,
 }
 
-/// Why a file cannot be read as an executable.
+/// The reason why a file cannot be read as an executable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "kebab-case")]
 pub enum Unreadable {
