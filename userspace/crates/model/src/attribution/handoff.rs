@@ -30,15 +30,25 @@ impl Graph {
 
     /// Tasks of two requests are in touch. Of a client's connection that is all that it says.
     fn note_contact(&mut self, waker: TaskIndex, woken: TaskIndex) {
-        let (Owner::Request(one), Owner::Request(other)) = (self.taken_for(waker), self.taken_for(woken)) else {
-            return;
-        };
-        if one == other {
-            return;
+        match (self.taken_for(waker), self.taken_for(woken)) {
+            (Owner::Request(one), Owner::Request(other)) if one != other => {
+                let clients = [waker, woken].map(|index| self.tasks[index].is_client);
+                for (index, is_client) in [waker, woken].into_iter().zip(clients) {
+                    self.tasks[index].had_contact |= is_client || clients == [false, false];
+                }
+            }
+            (Owner::Request(_), Owner::None) => self.note_unseen_contact(waker, woken),
+            (Owner::None, Owner::Request(_)) => self.note_unseen_contact(woken, waker),
+            _ => {}
         }
-        let clients = [waker, woken].map(|index| self.tasks[index].is_client);
-        for (index, is_client) in [waker, woken].into_iter().zip(clients) {
-            self.tasks[index].had_contact |= is_client || clients == [false, false];
+    }
+
+    /// The other task may be of a request that was not seen: a client's connection has then served that one as well.
+    fn note_unseen_contact(&mut self, index: TaskIndex, other: TaskIndex) {
+        let task = &self.tasks[index];
+        let is_client = task.is_client || self.http.is_client_type(task.vtable);
+        if is_client && self.may_be_of_unseen_request(other) {
+            self.tasks[index].had_contact = true;
         }
     }
 

@@ -102,6 +102,29 @@ impl Graph {
         later.iter().take(MAX_GAPS).any(|gap| gap.since_ns <= ended_ns) || later.len() > MAX_GAPS
     }
 
+    /// Returns `true` if the task, which is of no known request, may be of one whose head was not seen: it was read
+    /// before the attach, or in a gap. Where there are gaps no task is known to be of none.
+    pub(crate) fn may_be_of_unseen_request(&self, index: TaskIndex) -> bool {
+        if !self.gaps.is_empty() {
+            return true;
+        }
+        let mut at = index;
+        for _ in 0..MAX_ANCESTRY {
+            let Some(task) = self.tasks.get(at) else {
+                return true;
+            };
+            if task.is_server || task.runtime {
+                return false;
+            }
+            match (task.parent(), self.parent_of(task)) {
+                (Parent::Root(_), _) => return false,
+                (_, Some(parent)) => at = parent,
+                (_, None) => return true,
+            }
+        }
+        true
+    }
+
     fn outlives(&self, task: &Task, id: RequestId) -> bool {
         let closed = self.http.request(id).map(|request| request.end.map(|end| end.time_ns));
         match (closed, task.end()) {

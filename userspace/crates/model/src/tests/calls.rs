@@ -141,3 +141,15 @@ fn a_reply_to_an_actor_is_the_actors() {
     check(calls, &format!("{script}; 1/90 poll 5; 1/70 wake 3; 1/80 end 5"), "GET /c 100-110 200 of nobody");
     assert_eq!(graph(script).totals().contradictions, 0);
 }
+
+/// Task 8 is a connection of the first request's that 3 uses after it, whose own request may not have been seen.
+#[test]
+fn a_connection_that_an_unseen_request_uses_as_well_is_nobodys() {
+    let used = "1/90 poll 1; 1/80 read GET /a on 5; 1/70 spawn 8; 1/80 end 1; 1/90 poll 8; 1/80 write GET /c on 9; 1/80 read 200 on 9; 1/80 end 8; 2/90 poll 3; 2/70 wake 8; 2/80 end 3; 1/90 poll 8; 1/80 write GET /d on 9; 1/80 end 8 done; 1/90 poll 1; 1/80 write 200 on 5";
+    let check_used = |before: &str, expected: &str| check(calls, &format!("{before}{used}"), expected);
+    // It is known to be of no request.
+    check_used("2/0 rest; 2/70 spawn 3; ", "GET /c 80-90 200 of /a by Task, GET /d 150- open of /a by Task");
+    // Its head may have been read in the gap, or before the attach. Who alone asked for the first is a candidate.
+    check_used("2/0 rest; 2/70 spawn 3; 5/0 gap; ", "GET /c 90-100 200 of /a by Wake, GET /d 160- open of nobody");
+    check_used("attached; ", "GET /c 60-70 200 of /a by Wake, GET /d 130- open of nobody");
+}
