@@ -21,7 +21,7 @@ use crate::task::owner::Owner;
 use crate::task::segment::{MAX_CALLS, MAX_LINES, Segment, SegmentMarks};
 
 impl Graph {
-    /// The segments, by their ends; empty but with [`crate::Detail::Intervals`].
+    /// The segments, as their ends were seen; empty but with [`crate::Detail::Intervals`].
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
@@ -132,23 +132,24 @@ impl Graph {
         let rest =
             SegmentMarks { ready_ns: frame.marks.ready_ns, stream: frame.marks.stream, ..SegmentMarks::new(now, None) };
         let evidence = std::mem::replace(&mut frame.marks, rest);
-        self.keep_segment(waker, evidence, Some(reply));
+        self.keep_segment(waker, evidence, now, Some(reply));
     }
 
     /// The poll is over. Its rest counts where a call lies in it.
     pub(crate) fn end_last_segment(&mut self, frame: &mut Frame) {
         let evidence = std::mem::take(&mut frame.marks);
         if let Some(task) = frame.task.filter(|_| frame.epoch == self.clock.epoch && !evidence.calls.is_empty()) {
-            self.keep_segment(task, evidence, None);
+            // The end of the poll may be seen only after the task was polled elsewhere.
+            self.keep_segment(task, evidence, frame.over.unwrap_or(self.clock.now), None);
         }
     }
 
-    fn keep_segment(&mut self, task: TaskIndex, mut evidence: SegmentMarks, reply: Option<RequestLink>) {
+    fn keep_segment(&mut self, task: TaskIndex, mut evidence: SegmentMarks, to_ns: u64, reply: Option<RequestLink>) {
         let by = &self.tasks[task];
         if !self.keeps_segments() || by.is_server || by.is_stream || by.runtime {
             return;
         }
-        let (id, from_ns, to_ns) = (by.id, evidence.since_ns, self.clock.now);
+        let (id, from_ns) = (by.id, evidence.since_ns);
         self.segment_of_lines(&std::mem::take(&mut evidence.lines), self.segments.len());
         self.undo.segment_ended(self.clock.now, self.segments.len());
         self.segments.push(Segment { task: id, from_ns, to_ns, evidence, reply, retracted: false });

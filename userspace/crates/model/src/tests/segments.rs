@@ -51,3 +51,12 @@ fn an_actor_that_was_taken_for_one_requests_own() {
         "8 80-90 for nobody answering /b",
     );
 }
+
+/// The end of the first poll is seen after the task was woken, and polled by another thread.
+#[test]
+fn one_ends_with_its_poll_whenever_that_is_seen() {
+    check_then(
+        "1/90 poll 10; 1/80 write GET /c on 9 id=y; 2/70 wake 10; 2/90 poll 10; 2/80 write GET /d on 7 id=x; 1/80 end 10; 2/80 end 10",
+        "10 90-110 for /b, 10 120-150 for /a",
+    );
+}
