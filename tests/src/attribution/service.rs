@@ -1,7 +1,7 @@
 //! A service that calls, its upstream, and an agent that watches it.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -99,21 +99,22 @@ pub fn watch(role: Role, watch: Watch, options: &[&str], load: impl FnOnce(u16) 
     let json = scratch.file("events.json");
     let mut args: Vec<OsString> = vec!["--json".into(), json.clone().into()];
     args.extend(options.iter().map(Into::into));
+    args.extend(kept("ascope").map(|recording| ["--record".into(), recording.into()]).into_iter().flatten());
     let (truth, ended) = match watch {
         Watch::Run => run(role, &upstream, args, load)?,
         Watch::Attach => attach(role, &upstream, args, load)?,
     };
     ensure!(!truth.requests.is_empty(), "it served nobody");
-    keep(&json)?;
+    if let Some(kept) = kept("json") {
+        std::fs::copy(&json, kept)?;
+    }
     Ok(Lived { truth, claims: Claims::read(&json)?, ended })
 }
 
-/// Copies the agent's lines to where `ASYNCSCOPE_KEEP` says, for whoever wants to know why.
-fn keep(json: &Path) -> Result<()> {
-    if let Some(kept) = std::env::var_os("ASYNCSCOPE_KEEP") {
-        std::fs::copy(json, kept)?;
-    }
-    Ok(())
+/// Where the agent's lines and recording are to be kept, for whoever wants to know why: `ASYNCSCOPE_KEEP` with this
+/// extension.
+fn kept(extension: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("ASYNCSCOPE_KEEP")?).with_extension(extension))
 }
 
 type Watched = (Truth, Ended);
