@@ -263,7 +263,19 @@ impl Graph {
         }
     }
 
+    /// Returns `true` if the request's head was read before the call's was written. Where it was not, the wake that
+    /// speaks for the request was late: whoever passes a value on stores it first and wakes then, and by that time the
+    /// woken task may have found the value, finished what it did, and begun to serve the next request.
+    fn came_before(&self, request: RequestId, call: CallId) -> bool {
+        let opened = self.http.request(request).map(|request| request.opened_ns);
+        let written = self.http.call(call).map(|call| call.opened_ns);
+        matches!((opened, written), (Some(opened), Some(written)) if opened <= written)
+    }
+
     fn claim_by_reply(&mut self, id: CallId, request: RequestId, woken: TaskIndex) {
+        if !self.came_before(request, id) {
+            return;
+        }
         let lives = !self.serving(woken).contains(&request);
         let now = self.clock.now;
         let Some(call) = self.http.call_mut(id) else {
@@ -293,6 +305,9 @@ impl Graph {
     /// A task that works for one of these requests was woken by the response.
     fn narrow_by_reply(&mut self, id: CallId, requests: &[RequestId]) {
         let now = self.clock.now;
+        if !requests.iter().all(|&request| self.came_before(request, id)) {
+            return;
+        }
         let Some(call) = self.http.call_mut(id) else {
             return;
         };

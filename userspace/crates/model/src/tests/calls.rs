@@ -72,6 +72,27 @@ fn the_reply_says_whose_it_is() {
     );
 }
 
+/// Whoever passes on a value stores it first and wakes then. Before that, its receiver may have found it, been done
+/// with its request, and have begun the next one.
+#[test]
+fn a_late_wake_is_not_for_the_next_request() {
+    let next = "2/90 poll 3; 2/80 write 200 on 6; 2/80 read GET /next on 6; 2/80 end 3";
+    check_call(
+        &format!(
+            "1/90 poll 8; 1/80 write GET /c on 9; 1/80 end 8; 1/90 poll 8; 1/80 read 200 on 9; {next}; 1/70 wake 3"
+        ),
+        "GET /c 100-130 200 of nobody",
+    );
+    // Through a task that passes it on and ends; without a next request it says whose the call was.
+    let relayed = |between: &str| {
+        format!(
+            "1/90 spawn 11; 1/90 poll 8; 1/80 write GET /c on 9; 1/80 read 200 on 9; 1/70 wake 11; 1/80 end 8; 1/90 poll 11; {between}1/70 wake 3; 1/80 end 11 done"
+        )
+    };
+    check_call(&relayed(""), "GET /c 110-120 200 of /b by Reply");
+    check_call(&relayed(&format!("{next}; ")), "GET /c 110-120 200 of nobody");
+}
+
 #[test]
 fn one_pooled_connection_serves_two_requests_in_turn() {
     check_call(
