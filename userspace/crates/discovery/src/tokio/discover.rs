@@ -26,6 +26,7 @@ use crate::{
         place_in_pt_regs, raise,
         waker::{self, Waker},
     },
+    error::DiscoverError,
     h2,
     image::elf::Elf,
     syscalls,
@@ -38,8 +39,8 @@ use asyncscope_trace::facts::{
 ///
 /// # Errors
 ///
-/// A sentence, where there is no tokio in it.
-pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
+/// There is no tokio in it.
+pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
     let vtables = vtables::scan(elf);
     if vtables.is_empty() {
         return Err(nothing_found(elf));
@@ -107,16 +108,10 @@ fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
     KNOWN.iter().find(|(_, trace)| mentions(trace)).map(|&(library, _)| library)
 }
 
-fn nothing_found(elf: &Elf<'_>) -> String {
-    let has_rust =
+fn nothing_found(elf: &Elf<'_>) -> DiscoverError {
+    let is_rust =
         elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
-    let what = if has_rust { "a Rust program" } else { "a program" };
-    format!(
-        "is {what} in which no tokio was found: none of its {} functions with unwind information stand in a table \
-         of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
-         each task type",
-        elf.functions().len()
-    )
+    DiscoverError::NoTokio { is_rust, functions: elf.functions().len() }
 }
 
 fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {

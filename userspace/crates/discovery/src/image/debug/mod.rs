@@ -3,6 +3,7 @@
 //! Only names come from here, and confirmation: a probe sits where the executable itself says that
 //! an instruction starts.
 
+mod error;
 mod find;
 mod fits;
 mod open;
@@ -18,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use error::{BuildMismatch, DebugError};
 pub use find::find;
 pub use subprograms::Subprograms;
 pub(super) use subprograms::{is_split, subprograms};
