@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::names::frame;
-use asyncscope_model::{Chain, Graph, Task};
+use asyncscope_model::{AwaitChain, Graph, Task};
 use asyncscope_trace::{
     chain::{self, frame_name},
     facts::{AwaitFrame, Facts},
@@ -67,7 +67,7 @@ pub(super) fn is_leaf_name(name: &str) -> bool {
 }
 
 /// Each begins with the `;` that divides it from what it is put below.
-fn stacks_of(chain: &Chain, frames: &[AwaitFrame]) -> Vec<String> {
+fn stacks_of(chain: &AwaitChain, frames: &[AwaitFrame]) -> Vec<String> {
     let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
     let mut names: Vec<String> = Vec::new();
     let mut stacks = Vec::new();
