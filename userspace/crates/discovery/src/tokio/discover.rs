@@ -22,9 +22,9 @@ use crate::{
         FIRST, abort,
         code::Code,
         entry,
-        flow::{self, Exchange, Flow},
+        flow::{self, Flow, StateExchange},
         place_in_pt_regs, raise,
-        waker::{self, Waker},
+        waker::{self, WakerVtable},
     },
     error::DiscoverError,
     h2,
@@ -183,7 +183,7 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
 
 fn transition(
     builder: &mut Builder<'_, '_>,
-    exchange: &Exchange,
+    exchange: &StateExchange,
     (watch, unsets_waker): (Watch, bool),
     sees: Sees,
     proof: Proof,
@@ -205,7 +205,7 @@ fn shutdowns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtab
 fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows) {
     let mentioned: Vec<Vec<ElfAddr>> = polls.iter().map(|flow| flow.mentioned.clone()).collect();
     let exchanges = |function| !flow::follow(code, function, FIRST).exchanges.is_empty();
-    let wakes = |waker: &Waker| exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref);
+    let wakes = |waker: &WakerVtable| exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref);
     let by_shape = waker::find(code.elf, &mentioned, wakes);
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val", "::task::waker::wake_by_ref"]);
     let functions = match (by_shape, by_symbol.as_slice()) {

@@ -28,7 +28,7 @@ pub(super) fn check(executable: &[u8], debug: &[u8]) -> Result<(), BuildMismatch
 
 /// One loaded section.
 #[derive(PartialEq, Eq)]
-struct Loaded<'data> {
+struct LoadedSection<'data> {
     name: &'data [u8],
     address: u64,
     size: u64,
@@ -54,7 +54,7 @@ fn check_layout(executable: &[u8], debug: &[u8]) -> Result<(), BuildMismatch> {
 }
 
 /// The loaded sections, but for notes: the build id is one, and may be missing in either file.
-fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<Loaded<'data>> {
+fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<LoadedSection<'data>> {
     let header = file.elf_header();
     let Ok(sections) = header.sections(LE, file.data()) else { return Vec::new() };
     let loaded = sections.iter().filter(|section| {
@@ -62,7 +62,11 @@ fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<Loaded<'data>> {
     });
     let described = loaded.filter_map(|section| {
         let name = sections.section_name(LE, section).ok()?;
-        (!name.starts_with(b".note")).then(|| Loaded { name, address: section.sh_addr(LE), size: section.sh_size(LE) })
+        (!name.starts_with(b".note")).then(|| LoadedSection {
+            name,
+            address: section.sh_addr(LE),
+            size: section.sh_size(LE),
+        })
     });
     described.collect()
 }

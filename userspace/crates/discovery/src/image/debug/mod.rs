@@ -67,7 +67,7 @@ impl DebugFile {
 
 /// The file that an [`crate::image::elf::Elf`]'s names come from, as far as it knows of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'data> {
+pub(super) struct DebugSource<'data> {
     /// A file with DWARF sections, if there is one.
     pub(super) data: &'data [u8],
     /// The path it lies at; split DWARF may lie beside. `None` if only the bytes are known.
