@@ -114,7 +114,8 @@ pub(super) fn running() -> impl Strategy<Value = Running> {
 }
 
 pub(super) fn function() -> impl Strategy<Value = Function> {
-    ("[a-zé:]{0,40}", "[a-z/.]{0,40}", any::<u32>()).prop_map(|(name, file, line)| Function { name, file, line })
+    let parts = ("[a-zé:]{0,40}", any::<bool>(), "[a-z/.]{0,40}", any::<u32>());
+    parts.prop_map(|(name, or_another, file, line)| Function { name, or_another, file, line })
 }
 
 macro_rules! any_of {

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn records_that_contradict_themselves_are_refused() {
         let stack = encoded(What::Stack { stack: 1, ended: Ended::Poll, frames: vec![5, 6] });
-        let function = Function { name: "svc::work".into(), file: "src/main.rs".into(), line: 7 };
+        let function = Function { name: "svc::work".into(), or_another: true, file: "src/main.rs".into(), line: 7 };
         let code = encoded(What::Code { address: 1, functions: vec![function] });
         for bytes in [stack, code] {
             assert!(decode(&bytes).is_ok());

@@ -219,6 +219,8 @@ pub(super) struct LongPollLine<'a> {
 #[derive(Serialize)]
 pub(super) struct CodeLine<'a> {
     pub(super) name: &'a str,
+    /// Set if it may also be another function with the same code.
+    pub(super) or_another: bool,
     pub(super) file: Option<&'a str>,
     pub(super) line: Option<u32>,
 }
