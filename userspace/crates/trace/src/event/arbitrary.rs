@@ -118,8 +118,8 @@ pub(super) fn function() -> impl Strategy<Value = Function> {
 }
 
 macro_rules! any_of {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         fn what() -> impl Strategy<Value = What> {
             prop_oneof![$(kinds::$file::any()),*]
         }

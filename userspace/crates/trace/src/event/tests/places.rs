@@ -40,8 +40,8 @@ const NAMED: [(&str, usize); 19] = [
 ];
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         const EVENTS: &[(&str, &str)] = &[$((stringify!($event), stringify!($file))),*];
     };
 }
