@@ -8,7 +8,7 @@ use super::find_current_task::CurrentTaskFinder;
 use crate::session::{
     attach::attached::Attached,
     clock,
-    export::{Export, Full, HOLD_NS},
+    export::{Export, Full, HOLD_NS, Ready},
     outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{cache, process::Process};
@@ -159,7 +159,7 @@ impl Sink {
 fn graph(facts: &Facts, outputs: &Outputs) -> Graph {
     let setup = Config::from(facts)
         .with_detail(outputs.detail(facts))
-        .with_span_detail(outputs.otlp.as_ref().map(|ready| ready.noted()))
+        .with_span_detail(outputs.otlp.as_ref().map(Ready::noted))
         .with_eviction(outputs.are_only_recorded())
         .with_long_polls(outputs.long_polls_ns())
         .with_log_lines(outputs.tell_lines().then_some(LINES_MAX));

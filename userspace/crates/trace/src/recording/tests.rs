@@ -230,7 +230,7 @@ fn a_changed_byte_never_makes_an_event() {
 
 #[test]
 fn sizes_and_counts_are_said_for_people() {
-    let said = |blocks, events, bytes| Recording { blocks, events, bytes, ..Recording::default() }.to_string();
+    let said = |blocks, events, bytes| Recording { events, blocks, bytes, ..Recording::default() }.to_string();
     assert_eq!(said(12, 34_567, 1_234_567), "read 12 blocks, 34 567 events, 1.2 MB");
     assert_eq!(said(1, 0, 999), "read 1 block, 0 events, 999 bytes");
     assert_eq!(said(1_000, 1_002_003, 1_000), "read 1 000 blocks, 1 002 003 events, 1.0 kB");
