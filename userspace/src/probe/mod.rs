@@ -34,7 +34,7 @@ pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privil
 pub use load::is_fresh_object;
 pub use maps::blocked::BlockedTasks;
 
-use asyncscope_discovery::plan::{Placement, Program};
+use asyncscope_discovery::tokio::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
 use features::{For, explain};
 

@@ -32,6 +32,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
     pub(super) in_exchange: Option<InExchange>,
+    pub(super) encrypted_connections: u64,
     pub(super) totals: Totals,
 }
 
