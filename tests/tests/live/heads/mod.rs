@@ -17,6 +17,7 @@ use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
+use asyncscope_trace::facts::NotSeen;
 
 use crate::Test;
 use reference::{Connection, Head};
@@ -167,7 +168,7 @@ fn encrypted() -> Result<()> {
     agent.interrupt()?;
     let seen = Seen::read(&record)?;
     ensure!(seen.connections.is_empty(), "told: {:?}", seen.connections);
-    let count = seen.loss.iter().find(|(name, _)| name == "encrypted").map(|(_, count)| *count);
+    let count = seen.loss.iter().find(|lost| lost.why == "encrypted").map(|lost| lost.count);
     ensure!(count == Some(2), "lost: {:?}", seen.loss);
     let said = agent::run(["report", &record.to_string_lossy()])?.stdout.join("\n");
     ensure!(said.contains("no events lost\n2 connections are encrypted"), "{said}");
@@ -187,7 +188,7 @@ pub(crate) fn attach(target: &Heads, record: &Path, options: &[&str]) -> Result<
 pub(crate) struct Seen {
     connections: Vec<Told>,
     gaps: u64,
-    loss: Vec<(String, u64)>,
+    loss: Vec<NotSeen>,
 }
 
 /// One connection: from its first message until it was closed.
@@ -257,7 +258,7 @@ fn head(message: &Message) -> Head {
 
 /// The server's connections are told of head by head, and the client's wrote exactly what it sent.
 fn judge(seen: &Seen, connections: &[Connection], sent: &BTreeSet<String>) -> Result<()> {
-    if let Some((_, count)) = seen.loss.iter().find(|(name, _)| name == "calls-left-out") {
+    if let Some(NotSeen { count, .. }) = seen.loss.iter().find(|lost| lost.why == "calls-left-out") {
         eprintln!("{count} system calls were left out by the kernel");
         return nothing_made_up(seen, connections);
     }

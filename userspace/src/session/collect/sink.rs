@@ -15,7 +15,7 @@ use asyncscope_discovery::{process::Process, tokio::plan_cache};
 use asyncscope_model::{Config, Graph, Phase};
 use asyncscope_trace::{
     event::{Event, TaskRef, What},
-    facts::{CurrentTask, Facts},
+    facts::{CurrentTask, Facts, NotSeen},
     recording::Writer,
 };
 use asyncscope_view::lost;
@@ -133,7 +133,7 @@ impl Sink {
     }
 
     /// Takes the end: of the graph, and of the recording.
-    pub(super) fn finish(&mut self, end_ns: u64, lost: &[(String, u64)]) {
+    pub(super) fn finish(&mut self, end_ns: u64, lost: &[NotSeen]) {
         self.graph.lost_samples(lost::samples(lost));
         self.graph.finish(end_ns);
         self.flush();
