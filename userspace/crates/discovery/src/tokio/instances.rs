@@ -12,7 +12,7 @@ use crate::{
         FIRST,
         code::Code,
         flow,
-        waker::{self, Waker},
+        waker::{self, WakerVtable},
     },
     image::elf::Elf,
 };
@@ -71,7 +71,7 @@ fn is_sure_to_be_one(elf: &Elf<'_>, symbols: &Symbols) -> bool {
 fn wakers(code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows, poll: ElfAddr) -> BTreeSet<ElfAddr> {
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val"]);
     let exchanges = |function| !flow::follow(code, function, FIRST).exchanges.is_empty();
-    let is_tokios = |waker: &Waker| {
+    let is_tokios = |waker: &WakerVtable| {
         by_symbol.contains(&waker.wake_by_val) || (exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref))
     };
     let mentioned = polls.0.get(&poll).map(|flow| flow.mentioned.as_slice()).unwrap_or_default();

@@ -27,7 +27,7 @@ const BOXED: &str = "boxed future";
 const NEAREST_MAX: usize = 256;
 
 /// The evidence that symbols give of one vtable.
-struct Evidence {
+struct TypeEvidence {
     /// By the glue that tears the task down.
     torn_down: Named,
     /// Bodies of futures that its poll function calls.
@@ -38,7 +38,7 @@ struct Evidence {
 ///
 /// `local`: the `schedule` functions of `LocalSet`'s tasks.
 pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local: &BTreeSet<ElfAddr>) -> Vec<TaskType> {
-    let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
+    let evidence: Vec<TypeEvidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
     let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
     let unsettled = (0..vtables.len()).filter(|&at| !is_settled(vtables, &by_symbols, at)).collect();
     let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
@@ -60,7 +60,7 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
     types
 }
 
-fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
+fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> TypeEvidence {
     // The functions that only tear down mention no other task's type; the poll function may.
     let around = |root: ElfAddr| -> BTreeSet<ElfAddr> {
         let flow = flow::follow(code, root, FIRST);
@@ -77,7 +77,7 @@ fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
     if torn_down.kind == TaskKind::Unknown {
         torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
     }
-    Evidence { torn_down, polled: polled(code, &polling) }
+    TypeEvidence { torn_down, polled: polled(code, &polling) }
 }
 
 /// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
@@ -117,8 +117,8 @@ fn calls(code: &Code<'_, '_>, function: ElfAddr) -> Vec<ElfAddr> {
 }
 
 /// The futures that a vtable may be for.
-fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<String> {
-    let Evidence { torn_down, polled } = &evidence[at];
+fn futures(vtables: &[Vtable], evidence: &[TypeEvidence], at: usize) -> BTreeSet<String> {
+    let TypeEvidence { torn_down, polled } = &evidence[at];
     let both: BTreeSet<String> = torn_down.futures.intersection(polled).cloned().collect();
     if !both.is_empty() {
         return both;
@@ -149,7 +149,7 @@ fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) ->
 /// Returns `true` if the only name is that of glue which another vtable on that scheduler has as well. On one
 /// scheduler a future has one vtable, so their glue was folded: it may be of several closures of one function, which
 /// have one name, or of others, of whose glue the compiler kept no symbol.
-fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
+fn is_doubtful(vtables: &[Vtable], evidence: &[TypeEvidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
     let (vtable, futures) = (&vtables[at], &by_symbols[at]);
     let shares_glue = |(other, of): (usize, &Vtable)| {
         other != at && (of.schedule, of.dealloc) == (vtable.schedule, vtable.dealloc) && by_symbols[other] == *futures
@@ -158,7 +158,7 @@ fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet
 }
 
 /// The findings about one vtable.
-struct Found {
+struct TypeFindings {
     futures: BTreeSet<String>,
     /// Set if it may also be another one, which no symbol names.
     or_another: bool,
@@ -171,10 +171,10 @@ fn settle(
     elf: &Elf<'_>,
     vtable: &Vtable,
     by_symbols: BTreeSet<String>,
-    evidence: &Evidence,
+    evidence: &TypeEvidence,
     by_debug_info: Option<&Named>,
     doubtful: bool,
-) -> Found {
+) -> TypeFindings {
     let kind = match evidence.torn_down.kind {
         TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
         known => known,
@@ -182,14 +182,14 @@ fn settle(
     let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
     let Some(named) = by_debug_info.filter(adds) else {
         let named_by = if by_symbols.is_empty() { NamedBy::default() } else { by_symbol(elf, vtable) };
-        return Found { futures: by_symbols, or_another: doubtful, kind, named_by };
+        return TypeFindings { futures: by_symbols, or_another: doubtful, kind, named_by };
     };
     let alike: Vec<BTreeSet<String>> =
         named.futures.iter().map(|future| names::dwarf::alike(future, &by_symbols)).collect();
     let all = alike.iter().all(|symbols| symbols.len() == 1);
     let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
     let futures = if all { alike.into_iter().flatten().collect() } else { said() };
-    Found { futures, or_another: false, kind, named_by: sourced(NameSource::Dwarf, elf.debug_file(false)) }
+    TypeFindings { futures, or_another: false, kind, named_by: sourced(NameSource::Dwarf, elf.debug_file(false)) }
 }
 
 fn is_boxed(futures: &BTreeSet<String>) -> bool {
@@ -207,7 +207,7 @@ fn sourced(source: NameSource, file: Option<&Path>) -> NamedBy {
     NamedBy { source, debug_file: file.map(|file| file.display().to_string()) }
 }
 
-fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
+fn task_type(vtable: &Vtable, found: &TypeFindings) -> TaskType {
     let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).take(FOLDED_MAX).collect();
@@ -311,7 +311,7 @@ mod tests {
     fn a_name_that_two_types_have_from_the_same_glue_is_doubtful() {
         let check = |others: [Vtable; 2], polled: &[&str], doubtful| {
             let one = |name: &str| BTreeSet::from([name.to_owned()]);
-            let evidence = |polled: &[&str]| Evidence {
+            let evidence = |polled: &[&str]| TypeEvidence {
                 torn_down: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
                 polled: polled.iter().map(|&name| name.to_owned()).collect(),
             };
