@@ -39,7 +39,7 @@ pub struct Recording {
     pub from_first_instruction: bool,
     /// Its end.
     pub end_ns: u64,
-    /// What was not seen.
+    /// Things that were not seen, by reason.
     #[serde(default)]
     pub not_seen: Vec<NotSeen>,
     /// Its sums.

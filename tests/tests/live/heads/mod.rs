@@ -6,6 +6,7 @@ mod reference;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -121,7 +122,7 @@ fn run_with(options: &[&str]) -> Result<()> {
     let record = scratch.file("heads.ascope");
     let heads = paths::heads()?;
     let args = ["run".as_ref(), "--record".as_ref(), record.as_os_str()];
-    let options = options.iter().map(|option| option.as_ref());
+    let options = options.iter().map(OsStr::new);
     let command = ["--".as_ref(), heads.as_os_str()];
     let agent = Agent::start(args.into_iter().chain(options).chain(command))?;
     let mut target = Heads::of(agent.process)?;
@@ -178,7 +179,7 @@ fn encrypted() -> Result<()> {
 pub(crate) fn attach(target: &Heads, record: &Path, options: &[&str]) -> Result<Agent> {
     let pid = target.process.pid().to_string();
     let args = ["attach".as_ref(), pid.as_ref(), "--record".as_ref(), record.as_os_str()];
-    let mut agent = Agent::start(args.into_iter().chain(options.iter().map(|option| option.as_ref())))?;
+    let mut agent = Agent::start(args.into_iter().chain(options.iter().map(OsStr::new)))?;
     agent.armed()?;
     Ok(agent)
 }
