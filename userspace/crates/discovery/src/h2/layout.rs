@@ -1,4 +1,4 @@
-//! Where the parts of a header block lie, as the code that drops and measures one says.
+//! The layout of a header block, as the code that drops and measures one has it.
 //!
 //! rustc orders the fields of `Headers`, `HeaderMap` and the rest as it likes. Their drop glue tells the
 //! order back: fields are dropped in the order of their declaration, and a `Bytes` by a call through its

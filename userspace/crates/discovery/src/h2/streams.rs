@@ -1,4 +1,4 @@
-//! Where h2's streams take and give away whole header blocks: with the frame, and with the stream's place in
+//! The places where h2's streams take and give away whole header blocks: with the frame, and with the stream's place in
 //! its store, which tells the connection and the stream.
 
 use iced_x86::Mnemonic;

@@ -75,7 +75,7 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// What the file is, where it is no ELF64 executable for this machine.
+    /// It is no ELF64 executable for this machine.
     pub fn parse(data: &'data [u8]) -> Result<Self, Unreadable> {
         if !data.starts_with(&elf::ELFMAG) {
             return Err(Unreadable::NotElf);
@@ -114,7 +114,7 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// What the other file is, where it is no ELF64 executable for this machine.
+    /// The other file is no ELF64 executable for this machine.
     pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, Unreadable> {
         self.debug.path = Some(file.path());
         let Some(data) = file.data() else { return Ok(self) };
@@ -312,7 +312,7 @@ fn segments(file: &ElfFile64<'_, LE>) -> Vec<ElfSegment> {
         .collect()
 }
 
-/// On x86-64 the executable's own end where the thread pointer points to.
+/// Returns the length of the thread-local variables. On x86-64 the executable's own end where the thread pointer points.
 fn thread_local_len(file: &ElfFile64<'_, LE>) -> u64 {
     let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_TLS);
     let len = stated.and_then(|header| header.p_memsz(LE).checked_next_multiple_of(header.p_align(LE).max(1)));

@@ -1,4 +1,4 @@
-//! Whose code lies at an address: functions, those that are inlined there among them, with file and line.
+//! Source lines: the functions whose code lies at an address, those inlined there among them, with file and line.
 //!
 //! By debug info where there is any, else by the symbol whose function the address lies in.
 

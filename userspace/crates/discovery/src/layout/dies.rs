@@ -350,7 +350,7 @@ pub(super) fn absolute(unit: &Unit<'_>, inside: UnitOffset) -> Option<DieOffset>
     inside.to_debug_info_offset(&unit.header).map(|DebugInfoOffset(at)| at)
 }
 
-/// As a person would say it: `tokio-1.54.1/src/time/sleep.rs`, not where cargo keeps it.
+/// Words a path as a person would: `tokio-1.54.1/src/time/sleep.rs`, not where cargo keeps it.
 fn shortened(path: &str) -> String {
     if let Some((_, inside)) = path.split_once("/registry/src/") {
         return inside.split_once('/').map_or(inside, |(_, inside)| inside).to_owned();

@@ -1,4 +1,4 @@
-//! What a future keeps that others wait for, and how much of it.
+//! Holds: what a future keeps that others wait for, and how much of it.
 
 use super::{
     compile::Compiler,

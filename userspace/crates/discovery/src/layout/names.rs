@@ -1,4 +1,4 @@
-//! What futures are called.
+//! Names of futures.
 
 use super::{dies::DieOffset, scan::Index};
 use crate::names::{self, dwarf::said};

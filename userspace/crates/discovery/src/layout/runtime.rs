@@ -1,4 +1,4 @@
-//! Where a runtime keeps the tasks that it owns: from a thread's `CONTEXT` to the heads of lists.
+//! The lists of the tasks that a runtime owns: from a thread's `CONTEXT` to their heads.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Where the running task's id is kept, by instructions that keep it.
+//! The place of the running task's id, by instructions that keep it.
 
 use iced_x86::code_asm::*;
 

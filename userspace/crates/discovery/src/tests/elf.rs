@@ -1,4 +1,4 @@
-//! What an ELF file says, and what it may not make us do.
+//! ELF files: what they say, and what they may not make us do.
 
 use object::elf;
 

@@ -1,4 +1,4 @@
-//! Where header blocks lie, learned from code like that which rustc makes of h2.
+//! The layout of header blocks, learned from code like that which rustc makes of h2.
 
 use iced_x86::code_asm::*;
 
@@ -15,7 +15,7 @@ use crate::{
     image::elf::Elf,
 };
 
-/// What the first function does, and those that it calls.
+/// Traces the first function, and those that it calls.
 fn events(write: impl FnOnce(&mut Asm)) -> Vec<TraceEvent> {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Where the id of the task that a thread polls stands: what the code says, held against all else that is known.
+//! The place of the id of the task that a thread polls: as the code has it, held against all else that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +86,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Why none is known for sure.
+    /// None is known for sure, for this reason.
     pub fn running_task(&self) -> Result<RunningTask, RunningUnknown> {
         let observed = self.current_task;
         match (&self.running, observed) {

@@ -97,7 +97,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
     })
 }
 
-/// By the names that panic messages and symbols leave in the file.
+/// Finds a TLS library by the names that panic messages and symbols leave in the file.
 fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
     let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
     const KNOWN: [(TlsLibrary, &[u8]); 3] = [
@@ -163,7 +163,7 @@ fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: VtableF
     }
 }
 
-/// In unoptimised builds the exchange is several calls away, but the transitions are functions.
+/// Hooks the transitions: in unoptimised builds the exchange is several calls away, but they are functions.
 fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
     let mut found = 0;
     let complete = match symbols.ending(&["::unset_waker_after_complete"])[..] {

@@ -59,7 +59,7 @@ pub(super) fn too_old(elf: &Elf<'_>) -> Option<MissingReason> {
     some.then_some(MissingReason::TooOldTokios { versions: old })
 }
 
-/// By its symbols; without these, by the versions whose sources it names.
+/// Returns `true` if there is one for sure: by its symbols; without these, by the versions whose sources it names.
 fn is_sure_to_be_one(elf: &Elf<'_>, symbols: &Symbols) -> bool {
     match symbols.ending(&["::task::waker::wake_by_val"]).len() {
         0 => version::find(elf).is_some(),

@@ -256,7 +256,7 @@ fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfA
 
 /// The blocking tasks among these that are the runtime's workers. A closure of the program's may run tasks as
 /// well, on a runtime of its own; only a worker does so in the multi-thread scheduler's source file.
-/// Where no source is named, one that alone runs tasks is taken for a worker.
+/// Returns the workers. Where no source is named, one that alone runs tasks is taken for a worker.
 fn workers(runners: &[(usize, Runs)]) -> Vec<usize> {
     let running = |as_worker: Runs| runners.iter().filter(move |&&(_, runs)| runs == as_worker).map(|&(at, _)| at);
     let alone = || Some(running(Runs::Tasks).collect()).filter(|alone: &Vec<_>| alone.len() == 1).unwrap_or_default();

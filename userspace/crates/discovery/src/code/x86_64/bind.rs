@@ -1,5 +1,5 @@
-//! Where a new task is bound to its runtime (`OwnedTasks::bind_inner`, wherever it was inlined), by what
-//! it does to the task's header: it stores `owner_id`, and reads the id through the vtable's
+//! Binds of new tasks to their runtimes (`OwnedTasks::bind_inner`, wherever it was inlined), found by what
+//! they do to the task's header: they store `owner_id`, and read the id through the vtable's
 //! `id_offset`.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/list.rs#L131-L159>
 //!

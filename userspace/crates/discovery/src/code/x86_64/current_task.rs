@@ -1,4 +1,4 @@
-//! Where tokio keeps the id of the task that a thread polls, by the code that writes it.
+//! The place where tokio keeps the id of the task that a thread polls, by the code that writes it.
 //!
 //! Before it polls a future, every `raw::poll` loads the id from the task's header and keeps it in the thread's
 //! `CONTEXT`. The header is the function's argument, the id's place in it is in the task's vtable, and an

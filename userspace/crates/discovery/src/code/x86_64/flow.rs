@@ -1,4 +1,4 @@
-//! Where a task's state word is exchanged: a task's header followed from a function's argument through
+//! Exchanges of a task's state word: a task's header followed from a function's argument through
 //! registers, the stack and calls, to every `lock cmpxchg` on its first word.
 //!
 //! What is found here decides only where a probe sits, and every such place is the start of a decoded

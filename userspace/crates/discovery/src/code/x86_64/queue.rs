@@ -1,4 +1,4 @@
-//! Where new tasks go into a queue without a bind: the blocking pool's, and a `LocalSet`'s. Both
+//! Functions that put new tasks into a queue without a bind: the blocking pool's, and a `LocalSet`'s. Both
 //! functions take the task's header as their second argument, and are told by what they do with it.
 
 use std::{collections::BTreeSet, rc::Rc};

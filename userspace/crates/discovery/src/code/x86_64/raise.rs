@@ -1,4 +1,4 @@
-//! Where a panic of Rust starts to unwind, by what it makes: an exception of Rust's own class.
+//! The function in which a panic of Rust starts to unwind, by what it makes: an exception of Rust's own class.
 //! <https://github.com/rust-lang/rust/blob/1.95.0/library/panic_unwind/src/gcc.rs#L61-L80>
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};

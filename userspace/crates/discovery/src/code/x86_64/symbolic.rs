@@ -1,4 +1,4 @@
-//! What registers and stack slots hold along one path through a function, in terms of its arguments.
+//! Symbolic values of registers and stack slots along one path through a function, in terms of its arguments.
 
 use std::{collections::BTreeMap, rc::Rc};
 

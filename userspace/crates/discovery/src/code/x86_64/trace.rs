@@ -1,4 +1,4 @@
-//! What a function does with memory and with what it calls, in terms of its arguments.
+//! Traces of functions: loads, stores, comparisons and calls, in terms of the function's arguments.
 //!
 //! Every instruction is passed once, on one of the paths that lead to it: what is said holds on that path.
 //! That is enough to learn where the fields of a structure lie, and no more than that is taken from it.

@@ -1,4 +1,4 @@
-//! Why a debug file that was given is of no use.
+//! Errors about the debug file that was given.
 
 use std::{
     io,

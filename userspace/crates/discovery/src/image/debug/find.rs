@@ -1,4 +1,4 @@
-//! Where debug files lie: as told, by build id, or by the name that the executable carries.
+//! The search for debug files: as told, by build id, or by the name that the executable carries.
 //! <https://sourceware.org/gdb/current/onlinedocs/gdb.html/Separate-Debug-Files.html>
 
 use std::{

@@ -1,4 +1,4 @@
-//! Whether a file is of the same build as an executable.
+//! The comparison of a debug file's build with an executable's.
 
 use object::{
     LittleEndian as LE, elf,

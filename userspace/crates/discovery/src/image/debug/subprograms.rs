@@ -1,4 +1,4 @@
-//! What DWARF calls the functions that start at given addresses.
+//! DWARF's names of the functions that start at given addresses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

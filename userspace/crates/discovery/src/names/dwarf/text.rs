@@ -1,13 +1,13 @@
 //! rustc's names for types in debug info, turned into those of symbols.
 //! <https://github.com/rust-lang/rust/blob/1.95.0/compiler/rustc_codegen_ssa/src/debuginfo/type_names.rs>
 
-/// As a symbol would have it: `svc::f::{async_fn_env#0}` is `svc::f::{{closure}}`.
+/// Words a type as a symbol would: `svc::f::{async_fn_env#0}` is `svc::f::{{closure}}`.
 #[must_use]
 pub fn like_a_symbol(ty: &str) -> String {
     translated(ty, |_| Some("{{closure}}".to_owned()))
 }
 
-/// As [`super::super::future`] is to be given it, so that it says what debug info knows better than
+/// Words a type as [`super::super::future`] is to be given it, so that it says what debug info knows better than
 /// symbols do: an `async fn`, an `async` block, or a closure.
 #[must_use]
 pub fn said(ty: &str) -> String {
