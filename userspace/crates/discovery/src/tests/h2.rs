@@ -71,6 +71,7 @@ fn block() {
     };
     check("as it is", Some(BLOCK), 12, 11, &own);
     check("with fewer methods", Some(HeaderBlock { allocated: 10, ..BLOCK }), 11, 10, &own);
+    check("with no method before the first", Some(BLOCK), 255, 11, &own);
     check("without a protocol", None, 12, 11, &own[..3]);
     check("with one more", None, 12, 11, &[0x78, 0x98, 0xb8, 0xd8, 0xf8]);
     check("with another tag between", None, 13, 11, &own);

@@ -28,8 +28,9 @@ const NEAREST_MAX: usize = 256;
 
 /// The evidence that symbols give of one vtable.
 struct TypeEvidence {
-    /// By the glue that tears the task down.
-    torn_down: Named,
+    /// By the poll function's own symbol where that has the type (v0 mangling), else by the glue that tears the task
+    /// down.
+    named: Named,
     /// Bodies of futures that its poll function calls.
     polled: BTreeSet<String>,
 }
@@ -67,17 +68,19 @@ fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> TypeEvidence
         flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
     };
     let elf = code.elf;
+    let own = names::of_type(elf, &BTreeSet::from([vtable.poll]));
     let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
-    let found = roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
+    let torn_down = roots.iter().map(|&root| names::of_type(elf, &around(root)));
+    let found = [own].into_iter().chain(torn_down).find(|named| !named.futures.is_empty());
     let poll = polls.0.get(&vtable.poll);
     let polling: BTreeSet<ElfAddr> =
         poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
     let found = found.or_else(|| nearest(code, vtable.dealloc));
-    let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
-    if torn_down.kind == TaskKind::Unknown {
-        torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
+    let mut named = found.unwrap_or_else(|| names::of_type(elf, &polling));
+    if named.kind == TaskKind::Unknown {
+        named.kind = names::kind_of(elf, &polling, &named.futures);
     }
-    TypeEvidence { torn_down, polled: polled(code, &polling) }
+    TypeEvidence { named, polled: polled(code, &polling) }
 }
 
 /// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
@@ -118,8 +121,8 @@ fn calls(code: &Code<'_, '_>, function: ElfAddr) -> Vec<ElfAddr> {
 
 /// The futures that a vtable may be for.
 fn futures(vtables: &[Vtable], evidence: &[TypeEvidence], at: usize) -> BTreeSet<String> {
-    let TypeEvidence { torn_down, polled } = &evidence[at];
-    let both: BTreeSet<String> = torn_down.futures.intersection(polled).cloned().collect();
+    let TypeEvidence { named, polled } = &evidence[at];
+    let both: BTreeSet<String> = named.futures.intersection(polled).cloned().collect();
     if !both.is_empty() {
         return both;
     }
@@ -127,12 +130,12 @@ fn futures(vtables: &[Vtable], evidence: &[TypeEvidence], at: usize) -> BTreeSet
     let shares = |(other, vtable): (usize, &Vtable)| {
         other != at
             && vtable.schedule == vtables[at].schedule
-            && !evidence[other].torn_down.futures.is_disjoint(&torn_down.futures)
+            && !evidence[other].named.futures.is_disjoint(&named.futures)
     };
     if !polled.is_empty() && vtables.iter().enumerate().any(shares) {
         return polled.clone();
     }
-    torn_down.futures.clone()
+    named.futures.clone()
 }
 
 /// Returns `true` if symbols alone tell one future, more than that it is in a box, and not the same one for
@@ -175,7 +178,7 @@ fn settle(
     by_debug_info: Option<&Named>,
     doubtful: bool,
 ) -> TypeFindings {
-    let kind = match evidence.torn_down.kind {
+    let kind = match evidence.named.kind {
         TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
         known => known,
     };
@@ -312,7 +315,7 @@ mod tests {
         let check = |others: [Vtable; 2], polled: &[&str], doubtful| {
             let one = |name: &str| BTreeSet::from([name.to_owned()]);
             let evidence = |polled: &[&str]| TypeEvidence {
-                torn_down: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
+                named: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
                 polled: polled.iter().map(|&name| name.to_owned()).collect(),
             };
             let names = [one("svc::a"), one("svc::a")];
