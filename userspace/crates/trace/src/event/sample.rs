@@ -139,13 +139,13 @@ mod tests {
     use super::super::TaskId;
     use super::*;
     use crate::{
-        event::{What, decode::decode, encode::encode},
+        event::{At, Event, What, decode::decode, encode::encode},
         facts::Function,
     };
 
     fn encoded(what: What) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(&crate::event::Event { at: Default::default(), what }, &mut bytes);
+        encode(&Event { at: At::default(), what }, &mut bytes);
         bytes
     }
 

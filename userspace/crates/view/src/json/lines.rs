@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use asyncscope_model::{Did, Evidence, How, Outcome, Totals, Why};
-use asyncscope_trace::facts::{AwaitKind, ClockPair, Driver, InExchange, ProcessFacts, TaskKind};
+use asyncscope_trace::facts::{AwaitKind, ClockPair, Driver, InExchange, NotSeen, ProcessFacts, TaskKind};
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -32,7 +32,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
     pub(super) in_exchange: Option<InExchange>,
-    pub(super) encrypted_connections: u64,
+    pub(super) not_seen: Vec<NotSeen>,
     pub(super) totals: Totals,
 }
 

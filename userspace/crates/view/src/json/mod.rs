@@ -203,7 +203,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts, lost: &Lost) -> RecordingLine<
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
         in_exchange: facts.in_exchange,
-        encrypted_connections: lost.encrypted,
+        not_seen: lost.not_seen(),
         totals: Totals { tasks: graph.tasks().len() as u64, ..graph.totals() },
     }
 }
