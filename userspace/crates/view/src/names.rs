@@ -65,6 +65,15 @@ fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
     })
 }
 
+/// tokio's version for people, or what is known of it.
+pub(super) fn tokio(facts: &Facts) -> String {
+    match (&facts.tokio, &facts.tokio_versions[..]) {
+        (Some(version), _) => printable(version),
+        (None, []) => "of unknown version".to_owned(),
+        (None, several) => printable(&several.join(" or ")),
+    }
+}
+
 /// Bytes as text: UTF-8 as it is, every other byte as `\\xNN`. To be escaped by whoever shows it.
 pub(super) fn text(bytes: &[u8]) -> String {
     let mut out = String::new();

@@ -270,12 +270,28 @@ impl<'data> Elf<'data> {
         if segment.executable { Some(FileOffset(segment.offset.checked_add(into)?)) } else { None }
     }
 
-    /// The file's bytes of each segment that is not executable.
-    pub fn read_only_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
-        self.segments
-            .iter()
-            .filter(|segment| !segment.executable)
-            .map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
+    /// The file's bytes in memory that are no function's: the segments that are not executable, and of the others,
+    /// where some linkers put read-only data, what lies between the functions.
+    pub fn loaded_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
+        self.segments.iter().flat_map(move |segment| {
+            let functions = if segment.executable { self.functions_in(segment) } else { &[] };
+            let end = segment.address.saturating_add(segment.size);
+            let ends =
+                functions.iter().map(|function| (function.start.0, function.start.0.saturating_add(function.len)));
+            let mut from = segment.address;
+            ends.chain([(end, end)]).map(move |(start, next)| {
+                let between = self.bytes(ElfAddr(from), start.saturating_sub(from));
+                from = from.max(next);
+                between
+            })
+        })
+    }
+
+    fn functions_in(&self, segment: &Segment) -> &[Function] {
+        let end = segment.address.saturating_add(segment.size);
+        let first = self.functions.partition_point(|function| function.start.0 < segment.address);
+        let after = self.functions.partition_point(|function| function.start.0 < end);
+        self.functions.get(first..after).unwrap_or_default()
     }
 }
 

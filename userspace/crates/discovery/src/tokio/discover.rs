@@ -67,7 +67,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     let types = types::name(&code, &polls, &vtables, &spawns.local);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
     let drivers = drivers(&symbols);
-    let tokio = version::find(elf);
+    let (tokio, tokio_versions) = (version::find(elf), version::all(elf));
     let (running, running_unknown) = match current_task::find(&code, &vtables, tokio.as_deref()) {
         Ok(place) => (Some(place), RunningUnknown::default()),
         Err(why) => (None, why),
@@ -83,6 +83,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
         unseen_spawns: spawns.unseen,
         drivers,
         tokio,
+        tokio_versions,
         thread_local: elf.thread_local,
         current_task: None,
         running,
@@ -98,7 +99,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
 
 /// By the names that panic messages and symbols leave in the file.
 fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
-    let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
+    let mentions = |what: &[u8]| elf.loaded_data().any(|data| data.windows(what.len()).any(|window| window == what));
     const KNOWN: [(TlsLibrary, &[u8]); 3] = [
         (TlsLibrary::Rustls, b"/rustls-0."),
         (TlsLibrary::OpenSsl, b"libssl.so"),
@@ -110,11 +111,20 @@ fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
 fn nothing_found(elf: &Elf<'_>) -> String {
     let has_rust =
         elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
-    let what = if has_rust { "a Rust program" } else { "a program" };
+    let versions = version::all(elf);
+    let what = if has_rust || !versions.is_empty() { "a Rust program" } else { "a program" };
+    if !versions.is_empty() && versions.iter().all(|version| version::is_too_old(version)) {
+        let versions = versions.join(" and ");
+        return format!("is {what} with tokio {versions}, which is too old: asyncscope knows 1.28 and newer");
+    }
+    let named = match versions.is_empty() {
+        true => String::new(),
+        false => format!("; the sources of tokio {} are named in it", versions.join(" and ")),
+    };
     format!(
         "is {what} in which no tokio was found: none of its {} functions with unwind information stand in a table \
          of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
-         each task type",
+         each task type{named}",
         elf.functions().len()
     )
 }

@@ -138,8 +138,10 @@ pub struct Plan {
     pub running: Option<RunningTask>,
     /// The reason that is not known, if it is not.
     pub running_unknown: RunningUnknown,
-    /// tokio's version.
+    /// tokio's version, if one alone is named.
     pub tokio: Option<String>,
+    /// The versions of tokio whose sources are named in it.
+    pub tokio_versions: Vec<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
     pub tls: Option<TlsLibrary>,
