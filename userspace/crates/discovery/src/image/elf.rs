@@ -448,6 +448,6 @@ fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
     symbols
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -80,6 +80,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
         placements,
         hooks,
         libraries: Vec::new(),
+        kept_as: None,
         unseen_spawns: spawns.unseen,
         drivers,
         tokio,

@@ -3,7 +3,7 @@
 use probe_common::config::Http2Layout;
 use serde::{Deserialize, Serialize};
 
-use super::vtables::Vtable;
+use super::{plan_key::PlanKey, vtables::Vtable};
 use crate::addr::{ElfAddr, FileOffset};
 use asyncscope_trace::facts::{
     CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
@@ -157,6 +157,9 @@ pub struct Plan {
     /// The poll functions, and what they become by jumping on, with their lengths in bytes and the vtables of
     /// the tasks that each polls.
     pub polls: Vec<(ElfAddr, u64, Vec<ElfAddr>)>,
+    /// The name that it is kept by for later runs, if it is kept.
+    #[serde(skip)]
+    pub kept_as: Option<PlanKey>,
     /// The layout of HTTP/2 header blocks in memory, if they are seen.
     #[serde(with = "bytes")]
     pub http2: Option<Http2Layout>,
