@@ -32,6 +32,7 @@ pub struct Elf<'data> {
     symbols: Vec<Symbol<'data>>,
     debug: Source<'data>,
     position_independent: bool,
+    loader: Option<&'data [u8]>,
     thread_local_len: u64,
     /// The place in memory that the file states for its program headers.
     pub program_headers: ElfAddr,
@@ -96,12 +97,19 @@ impl<'data> Elf<'data> {
             symbols: symbols(&file),
             debug: Source { data, path: None, separate: false, symbols: false },
             thread_local_len: thread_local_len(&file),
+            loader: loader(&file),
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
             thread_local: thread_local(&file),
             build_id: file.build_id().ok().flatten().map(hexadecimal),
             segments,
         })
+    }
+
+    /// The path of the program that loads it, if there is one.
+    #[must_use]
+    pub fn loader(&self) -> Option<&'data [u8]> {
+        self.loader
     }
 
     /// The load address of the segment that starts with the file's first byte, if there is one.
@@ -326,6 +334,10 @@ fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
             }
         })
         .collect()
+}
+
+fn loader<'data>(file: &ElfFile64<'data, LE>) -> Option<&'data [u8]> {
+    file.elf_program_headers().iter().find_map(|header| header.interpreter(LE, file.data()).ok()?)
 }
 
 /// On x86-64 the executable's own end where the thread pointer points to.

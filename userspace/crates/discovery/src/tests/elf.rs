@@ -1,11 +1,14 @@
 //! What an ELF file says, and what it may not make us do.
 
+use std::fs;
+
 use object::elf;
 
 use super::image::{CODE, DATA, HEAD, Image, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, STEP, Symbol, Word};
 use crate::{
     addr::{ElfAddr, FileOffset},
     image::elf::{Elf, Function},
+    syscalls::c_library,
     tokio::{discover::discover, version, vtables},
 };
 use asyncscope_trace::facts::Unreadable;
@@ -235,6 +238,17 @@ fn a_tokio_that_is_too_old_is_named() {
     assert!(new.starts_with("is a Rust program in which no tokio was found"), "{new}");
     assert!(new.ends_with("the sources of tokio 1.54.1 and 1.8.2 are named in it"), "{new}");
     assert!(why(["", "", ""]).ends_with("each task type"));
+}
+
+#[test]
+fn musl_is_known_in_a_static_program() {
+    let is_musl = |texts: [&str; 3]| c_library::find(&Elf::parse(&with_texts(texts)).unwrap()).musl;
+    let errors = "Domain error\0Result not representable\0Not a tty\0";
+    assert!(is_musl([errors, "", ""]) && is_musl(["", errors, ""]));
+    assert!(!is_musl(["Not a tty", "", ""]));
+    let own = fs::read("/proc/self/exe").unwrap();
+    let own = c_library::find(&Elf::parse(&own).unwrap());
+    assert!(own.loader.is_some_and(|path| path.contains("ld-linux")) && !own.musl);
 }
 
 /// File offset, address and length in the file of a program header, in words.

@@ -92,6 +92,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
         poll_code,
         polls,
         tls: tls(elf),
+        c_library: syscalls::c_library::find(elf),
         tracepoints: None,
         http2,
         several_tokios,

@@ -4,7 +4,10 @@ use probe_common::config::Http2Layout;
 use serde::{Deserialize, Serialize};
 
 use super::{plan_key::PlanKey, vtables::Vtable};
-use crate::addr::{ElfAddr, FileOffset};
+use crate::{
+    addr::{ElfAddr, FileOffset},
+    syscalls::c_library::CLibrary,
+};
 use asyncscope_trace::facts::{
     CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
 };
@@ -145,6 +148,8 @@ pub struct Plan {
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
     pub tls: Option<TlsLibrary>,
+    /// The C library that it is linked with, by the file alone.
+    pub c_library: CLibrary,
     /// The reason system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]
