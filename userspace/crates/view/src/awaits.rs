@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::names::{frame, printable};
-use asyncscope_model::{Chain, Graph, Task};
+use asyncscope_model::{AwaitChain, Graph, Task};
 use asyncscope_trace::{
     chain::{self, frame_name},
     facts::{AwaitFrame, Facts},
@@ -98,7 +98,7 @@ pub(super) fn is_leaf_name(name: &str) -> bool {
     chain::leaf_names().any(|leaf| leaf == name)
 }
 
-fn stacks_of(chain: &Chain, frames: &[AwaitFrame]) -> Vec<Below> {
+fn stacks_of(chain: &AwaitChain, frames: &[AwaitFrame]) -> Vec<Below> {
     let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
     let mut line: Vec<FrameBelow> = Vec::new();
     let mut stacks = Vec::new();

@@ -1,4 +1,4 @@
-//! What an ELF file says, and what it may not make us do.
+//! ELF files: what they say, and what they may not make us do.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use object::elf;
 use super::image::{CODE, DATA, HEAD, Image, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, STEP, Symbol, Word};
 use crate::{
     addr::{ElfAddr, FileOffset},
-    image::elf::{Elf, Function},
+    image::elf::{Elf, ElfFunction},
     syscalls::c_library,
     tokio::{discover::discover, version, vtables},
 };
@@ -149,7 +149,7 @@ fn functions() {
         let bytes = Image { functions, ..Image::of_functions(Pointers::Rela, 4) }.bytes();
         let elf = Elf::parse(&bytes).unwrap();
         let expected: Vec<_> =
-            expected.iter().map(|&(start, len)| Function { start: ElfAddr(CODE + start), len }).collect();
+            expected.iter().map(|&(start, len)| ElfFunction { start: ElfAddr(CODE + start), len }).collect();
         assert_eq!(elf.functions(), expected, "{stated:x?}");
         for function in expected {
             assert_eq!(elf.function_at(function.start), Some(function));
@@ -229,7 +229,7 @@ fn versions_are_found_wherever_data_is_loaded() {
 
 #[test]
 fn a_tokio_that_is_too_old_is_named() {
-    let why = |texts: [&str; 3]| discover(&Elf::parse(&with_texts(texts)).unwrap()).unwrap_err();
+    let why = |texts: [&str; 3]| discover(&Elf::parse(&with_texts(texts)).unwrap()).unwrap_err().to_string();
     assert_eq!(
         why(["/@-1.8.2/src", "", ""]),
         "is a Rust program with tokio 1.8.2, which is too old: asyncscope knows 1.28 and newer"

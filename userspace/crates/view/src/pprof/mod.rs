@@ -21,7 +21,7 @@ use super::stacks::{GraphPart, parts};
 use super::tree::Tree;
 use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
-use asyncscope_trace::facts::{Facts, Process};
+use asyncscope_trace::facts::{Facts, ProcessFacts};
 pub(super) use messages::*;
 
 /// Writes the profile: of samples, as many and the CPU time that they stand for; else nanoseconds of this weight.
@@ -151,7 +151,7 @@ impl ProfileBuilder {
     }
 
     /// The executable, whose code all functions are that have a name.
-    fn executable(&mut self, process: &Process) {
+    fn executable(&mut self, process: &ProcessFacts) {
         let filename = self.string(&printable(&process.executable));
         let build_id = self.string(process.build_id.as_deref().unwrap_or_default());
         let mapping = ProfileMapping { id: EXECUTABLE, filename, build_id, has_functions: true, ..Default::default() };
