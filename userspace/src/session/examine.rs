@@ -82,6 +82,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         file: &shown,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
+        tokio_versions: &plan.tokio_versions,
         current_task: plan.current_task,
         running: plan.running_task(),
         symbols: elf.symbols().len(),

@@ -101,15 +101,31 @@ pub enum DiscoverError {
     #[error(
         "is {} in which no tokio was found: none of its {functions} functions with unwind information stand in a table \
          of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
-         each task type",
-        if *is_rust { "a Rust program" } else { "a program" }
+         each task type{}",
+        if *is_rust { "a Rust program" } else { "a program" },
+        named(versions)
     )]
     NoTokio {
-        /// Set if symbols say that it is a program in Rust.
+        /// Set if symbols, or the paths of tokio's sources, say that it is a program in Rust.
         is_rust: bool,
         /// The number of its functions with unwind information.
         functions: usize,
+        /// The versions of tokio whose sources it names.
+        versions: Vec<String>,
     },
+    /// Its tokio has another vtable.
+    #[error("is a Rust program with tokio {}, which is too old: asyncscope knows 1.28 and newer", versions.join(" and "))]
+    TooOldTokio {
+        /// The versions of tokio whose sources it names.
+        versions: Vec<String>,
+    },
+}
+
+fn named(versions: &[String]) -> String {
+    match versions {
+        [] => String::new(),
+        some => format!("; the sources of tokio {} are named in it", some.join(" and ")),
+    }
 }
 
 fn listed(list: &[(u32, String)]) -> String {

@@ -24,6 +24,8 @@ pub struct Inspection<'a> {
     pub build_id: Option<&'a str>,
     /// tokio's version.
     pub tokio: Option<&'a str>,
+    /// The versions of tokio whose sources are named in it.
+    pub tokio_versions: &'a [String],
     /// The place where tokio keeps the running task's id, once that was observed.
     pub current_task: Option<CurrentTask>,
     /// The place that samples take it from, or the reason why they cannot.
@@ -71,8 +73,7 @@ pub fn json(inspection: &Inspection<'_>, out: &mut dyn Write) -> io::Result<()> 
 pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", inspection.file.escape_debug())?;
     writeln!(out, "  build id   {}", inspection.build_id.unwrap_or("none"))?;
-    let version = inspection.tokio.unwrap_or("version not known (the file names sources of no version, or of several)");
-    writeln!(out, "  tokio      {version}")?;
+    writeln!(out, "  tokio      {}", version(inspection))?;
     writeln!(out, "  symbols    {} functions", inspection.symbols)?;
     writeln!(out, "  running    {}", running(inspection.current_task))?;
     writeln!(out, "  sampling   {}", sampled(&inspection.running))?;
@@ -89,6 +90,14 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     }
     hooks_by_kind(inspection.hooks, inspection.images, out)?;
     writeln!(out, "\n`--verbose` shows each hook's address and instruction.")
+}
+
+fn version(inspection: &Inspection<'_>) -> String {
+    match (inspection.tokio, inspection.tokio_versions) {
+        (Some(version), _) => version.to_owned(),
+        (None, []) => "version not known (the file names sources of none)".to_owned(),
+        (None, several) => format!("{} (the file names sources of each)", several.join(" or ")),
+    }
 }
 
 fn running(current_task: Option<CurrentTask>) -> String {
@@ -192,6 +201,7 @@ mod tests {
             file: "a\u{1b}",
             build_id: None,
             tokio: Some("1.54.1"),
+            tokio_versions: &[],
             current_task: None,
             running: Err(RunningUnknown::Tag { tagged: false, tokio: "1\u{1b}".into() }),
             symbols: 3,

@@ -68,6 +68,15 @@ fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
     })
 }
 
+/// tokio's version for people, or what is known of it.
+pub(super) fn tokio(facts: &Facts) -> String {
+    match (&facts.tokio, &facts.tokio_versions[..]) {
+        (Some(version), _) => printable(version),
+        (None, []) => "of unknown version".to_owned(),
+        (None, several) => printable(&several.join(" or ")),
+    }
+}
+
 /// Words a function's name, not escaped.
 pub(super) fn function(function: &Function) -> Cow<'_, str> {
     match function.or_another {

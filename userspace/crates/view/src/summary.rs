@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::lost::Lost;
-use super::names::{DisplayNames, printable};
+use super::names::{self, DisplayNames, printable};
 use super::requests;
 use super::sampled;
 use super::tree::Tree;
@@ -20,6 +20,10 @@ const SLOWEST: usize = 5;
 /// Levels of the tree by which its rows are indented.
 const MAX_INDENT: usize = 32;
 
+/// The reason why tables are empty.
+const NO_TASKS: &str = "no task was seen: nothing was spawned or polled. The root future of `block_on` (as of \
+                        `#[tokio::main]`) is no task: what a program does there alone is not seen";
+
 /// Writes the summary. The runtime's own tasks are left out.
 ///
 /// # Errors
@@ -29,11 +33,18 @@ pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Wri
     let names = DisplayNames::new(graph, facts);
     write_head(graph, facts, out)?;
     write_lost(graph, lost, out)?;
+    let is_empty = tasks(graph).next().is_none();
+    if is_empty {
+        writeln!(out, "{NO_TASKS}")?;
+    }
     if facts.sampling.is_some() {
         sampled::write(graph, facts, out)?;
         return write_tree(&Tree::new(graph, &names), out);
     }
     write_requests(graph, facts, out)?;
+    if is_empty {
+        return Ok(());
+    }
     write_types(graph, facts, &names, out)?;
     write_tree(&Tree::new(graph, &names), out)
 }
@@ -45,8 +56,7 @@ fn tasks(graph: &Graph) -> impl Iterator<Item = &Task> {
 fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     let process = &facts.process;
     let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
-    let tokio = facts.tokio.as_deref().unwrap_or("of unknown version");
-    let (name, tokio) = (printable(&process.name), printable(tokio));
+    let (name, tokio) = (printable(&process.name), names::tokio(facts));
     writeln!(out, "{name} (pid {}), tokio {tokio}, {} watched", process.pid, human(span))?;
     let born = tasks(graph).filter(|task| task.born().is_some()).count();
     if facts.sampling.is_some() {

@@ -9,6 +9,7 @@ use asyncscope_discovery::{
     image::lines::Lines,
     layout::Layouts,
     process::{Process, idle_threads::PollCode, libraries::Loaded},
+    tokio::plan_key::PlanKey,
 };
 use asyncscope_trace::facts::{Facts, NoLayouts};
 
@@ -34,6 +35,8 @@ pub(crate) struct Attached {
     pub(crate) redacted: bool,
     /// The executable's functions by address, where stacks are taken.
     pub(crate) lines: Option<Lines>,
+    /// The name that the executable's plan is kept by, if it is.
+    pub(crate) plan_key: Option<PlanKey>,
     /// The hooks' places in memory.
     pub(crate) traps: Traps,
 }

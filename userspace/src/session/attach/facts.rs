@@ -78,6 +78,7 @@ fn of_plan(mut plan: Plan, bias: Bias) -> Facts {
         polls: plan.polls.into_iter().map(range).collect(),
         running: plan.running,
         tokio: plan.tokio,
+        tokio_versions: plan.tokio_versions,
         types: plan.types,
         drivers: plan.drivers,
         hooks: plan.hooks,

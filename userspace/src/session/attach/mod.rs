@@ -59,6 +59,7 @@ pub(super) fn attach(process: Process, from_first_instruction: bool, options: &A
         thread_local: found.plan.thread_local,
         redacted: options.http.as_ref().is_some_and(|http| http.redact),
         traps: Traps::of(&images, found.bias, &probe),
+        plan_key: found.plan.kept_as,
         layouts: found.layouts,
         loaded: found.loaded,
         process,

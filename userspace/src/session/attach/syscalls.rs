@@ -85,12 +85,17 @@ pub(crate) fn see(
         return Ok(Vec::new());
     }
     let mut libraries = libraries::of(process);
-    if libraries.is_empty() && from_first_instruction {
+    // A static program loads none, whatever this machine has.
+    if libraries.is_empty() && from_first_instruction && plan.c_library.loader.is_some() {
         libraries = libraries::to_be_loaded(process);
     }
     let is_static = libraries.is_empty();
     let images = add(process, plan, libraries)?;
-    match unseen(&plan.hooks, is_static, of) {
+    let unseen = match is_static && plan.c_library.musl && !of.is_nothing() {
+        true => Some(Tracepoints::Hook { image: ImageId::EXECUTABLE, missing: shared(&plan.hooks) }),
+        false => unseen(&plan.hooks, is_static, of),
+    };
+    match unseen {
         Some(why) if by == SyscallSource::Either => {
             by_tracepoints(plan, why);
             Ok(Vec::new())
@@ -165,16 +170,32 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
         }
     }
     if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
-        plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NoCalls));
+        let why = if plan.c_library.musl { shared(&plan.hooks) } else { MissingReason::NoCalls };
+        plan.hooks.push(missing(ImageId::EXECUTABLE, why));
     }
     Ok(images)
 }
 
-/// Notes that a file alone tells nothing of its C library, which may be another one where it runs.
+/// Returns the reason that a musl has for calls that hooks do not see.
+fn shared(hooks: &[Hook]) -> MissingReason {
+    let lacking = syscalls::lacking(hooks);
+    MissingReason::CallsShareFunction { calls: if lacking.is_empty() { syscalls::lacking(&[]) } else { lacking } }
+}
+
+/// Notes what a file alone tells of its C library: that it is musl, or that it may be another one where it runs.
 pub(crate) fn note_file(plan: &mut Plan) {
-    if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
-        plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NeedsProcess));
+    if plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
+        return;
     }
+    let loader = plan.c_library.loader.clone();
+    let why = match loader {
+        _ if plan.c_library.musl => shared(&plan.hooks),
+        Some(_) => MissingReason::NeedsProcess,
+        None => MissingReason::NoCalls,
+    };
+    let has_it = loader.filter(|_| plan.c_library.musl);
+    let image = has_it.map_or(ImageId::EXECUTABLE, |path| plan.image(&path));
+    plan.hooks.push(missing(image, why));
 }
 
 fn in_library(
@@ -204,6 +225,8 @@ mod tests {
         SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
     };
 
+    use asyncscope_discovery::syscalls::c_library::CLibrary;
+
     const HTTP: SyscallUses = SyscallUses { http: true, logs: false };
     const LOGS: SyscallUses = SyscallUses { http: false, logs: true };
 
@@ -229,6 +252,26 @@ mod tests {
         let missing = missing(ImageId(1), MissingReason::NoCalls);
         let why = Tracepoints::Hook { image: ImageId(1), missing: MissingReason::NoCalls };
         assert_eq!(unseen(&[missing], false, HTTP), Some(why));
+    }
+
+    #[test]
+    fn a_file_tells_musls_reason() {
+        let noted = |loader: Option<&str>, musl| {
+            let c_library = CLibrary { loader: loader.map(str::to_owned), musl };
+            let mut plan = Plan { c_library, ..Plan::default() };
+            note_file(&mut plan);
+            let [hook] = &plan.hooks[..] else { panic!("{:?}", plan.hooks) };
+            (plan.images("svc")[hook.image.0 as usize].clone(), hook.why_missing().cloned())
+        };
+        let musl = "/lib/ld-musl-x86_64.so.1";
+        let shared = Some(MissingReason::CallsShareFunction { calls: syscalls::lacking(&[]) });
+        assert_eq!(
+            noted(Some("/lib64/ld-linux-x86-64.so.2"), false),
+            ("svc".into(), Some(MissingReason::NeedsProcess))
+        );
+        assert_eq!(noted(Some(musl), true), (musl.into(), shared.clone()));
+        assert_eq!(noted(None, true), ("svc".into(), shared));
+        assert_eq!(noted(None, false), ("svc".into(), Some(MissingReason::NoCalls)));
     }
 
     #[test]

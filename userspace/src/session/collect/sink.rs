@@ -122,8 +122,8 @@ impl Sink {
     pub(super) fn learn(&mut self, attached: &mut Attached) {
         let Some(found) = self.found else { return };
         attached.facts.current_task = Some(found);
-        if let Some(build_id) = &attached.facts.process.build_id {
-            plan_cache::learn(build_id, found);
+        if let Some(key) = &attached.plan_key {
+            plan_cache::learn(key, found);
         }
         self.recorded(|recorder| recorder.facts(&attached.facts));
     }

@@ -65,7 +65,7 @@ pub(super) fn place(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, elf: &El
 /// By the paths of sources that panic messages leave in the file.
 fn is_mentioned(elf: &Elf<'_>) -> bool {
     const PATHS: [&[u8]; 2] = [b"/h2-0.3.", b"/h2-0.4."];
-    elf.read_only_data().any(|data| data.windows(8).any(|window| PATHS.contains(&window)))
+    elf.loaded_data().any(|data| data.windows(8).any(|window| PATHS.contains(&window)))
 }
 
 /// The layout and hooks that were found, and the parts that are missing.

@@ -32,6 +32,7 @@ pub struct Elf<'data> {
     symbols: Vec<Symbol<'data>>,
     debug: DebugSource<'data>,
     position_independent: bool,
+    loader: Option<&'data [u8]>,
     thread_local_len: u64,
     /// The place in memory that the file states for its program headers.
     pub program_headers: ElfAddr,
@@ -96,12 +97,19 @@ impl<'data> Elf<'data> {
             symbols: symbols(&file),
             debug: DebugSource { data, path: None, separate: false, symbols: false },
             thread_local_len: thread_local_len(&file),
+            loader: loader(&file),
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
             thread_local: thread_local(&file),
             build_id: file.build_id().ok().flatten().map(hexadecimal),
             segments,
         })
+    }
+
+    /// The path of the program that loads it, if there is one.
+    #[must_use]
+    pub fn loader(&self) -> Option<&'data [u8]> {
+        self.loader
     }
 
     /// The load address of the segment that starts with the file's first byte, if there is one.
@@ -270,12 +278,28 @@ impl<'data> Elf<'data> {
         if segment.executable { Some(FileOffset(segment.offset.checked_add(into)?)) } else { None }
     }
 
-    /// The file's bytes of each segment that is not executable.
-    pub fn read_only_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
-        self.segments
-            .iter()
-            .filter(|segment| !segment.executable)
-            .map(|segment| self.bytes(ElfAddr(segment.address), segment.size))
+    /// The file's bytes in memory that are no function's: the segments that are not executable, and of the others,
+    /// where some linkers put read-only data, what lies between the functions.
+    pub fn loaded_data(&self) -> impl Iterator<Item = &'data [u8]> + '_ {
+        self.segments.iter().flat_map(move |segment| {
+            let functions = if segment.executable { self.functions_in(segment) } else { &[] };
+            let end = segment.address.saturating_add(segment.size);
+            let ends =
+                functions.iter().map(|function| (function.start.0, function.start.0.saturating_add(function.len)));
+            let mut from = segment.address;
+            ends.chain([(end, end)]).map(move |(start, next)| {
+                let between = self.bytes(ElfAddr(from), start.saturating_sub(from));
+                from = from.max(next);
+                between
+            })
+        })
+    }
+
+    fn functions_in(&self, segment: &ElfSegment) -> &[ElfFunction] {
+        let end = segment.address.saturating_add(segment.size);
+        let first = self.functions.partition_point(|function| function.start.0 < segment.address);
+        let after = self.functions.partition_point(|function| function.start.0 < end);
+        self.functions.get(first..after).unwrap_or_default()
     }
 }
 
@@ -310,6 +334,10 @@ fn segments(file: &ElfFile64<'_, LE>) -> Vec<ElfSegment> {
             }
         })
         .collect()
+}
+
+fn loader<'data>(file: &ElfFile64<'data, LE>) -> Option<&'data [u8]> {
+    file.elf_program_headers().iter().find_map(|header| header.interpreter(LE, file.data()).ok()?)
 }
 
 /// Returns the length of the thread-local variables. On x86-64 the executable's own end where the thread pointer points.
@@ -432,6 +460,6 @@ fn symbols<'data>(file: &ElfFile64<'data, LE>) -> Vec<Symbol<'data>> {
     symbols
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,7 @@
 //! Hooks on system calls: in the executable, and in the C library that it loaded.
 
+pub mod c_library;
+
 use probe_common::config::Call;
 
 use crate::{

@@ -1,12 +1,15 @@
 //! ELF files: what they say, and what they may not make us do.
 
+use std::fs;
+
 use object::elf;
 
 use super::image::{CODE, DATA, HEAD, Image, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, STEP, Symbol, Word};
 use crate::{
     addr::{ElfAddr, FileOffset},
     image::elf::{Elf, ElfFunction},
-    tokio::vtables,
+    syscalls::c_library,
+    tokio::{discover::discover, version, vtables},
 };
 use asyncscope_trace::facts::Unreadable;
 
@@ -198,6 +201,56 @@ fn stated(pointers: Pointers, segment: usize, field: usize, value: u64) -> Vec<u
     bytes
 }
 
+/// A file with these texts: the first among its data, the others behind and between two functions.
+fn with_texts([data, behind, between]: [&str; 3]) -> Vec<u8> {
+    // Put together here, so that the test's own executable names no version but its own.
+    let padded = |text: &str| text.replace('@', "tokio").into_bytes().into_iter().chain(std::iter::repeat(0));
+    let words = padded(data).take(64).collect::<Vec<_>>();
+    let words = words.chunks(8).map(|word| Word::Plain(u64::from_le_bytes(word.try_into().unwrap())));
+    let mut image = Image { data: words.collect(), ..Image::of_functions(Pointers::InPlace, 1) };
+    image.code.extend(padded(between).take(64));
+    image.functions.push((CODE + STEP + 64, STEP));
+    image.code.extend([0xc3; STEP as usize]);
+    image.code.extend(padded(behind).take(64));
+    image.bytes()
+}
+
+#[test]
+fn versions_are_found_wherever_data_is_loaded() {
+    let check = |texts: [&str; 3], expected: &[&str]| {
+        let bytes = with_texts(texts);
+        assert_eq!(version::all(&Elf::parse(&bytes).unwrap()), expected, "{texts:?}");
+    };
+    check(["/@-1.54.1/src", "", ""], &["1.54.1"]);
+    check(["", "/@-1.54.1/src", ""], &["1.54.1"]);
+    check(["", "", "/@-1.54.1/src"], &["1.54.1"]);
+    check(["/@-1.54.1/src", "/@-1.28.2/src", "/@-1.54.1/src"], &["1.28.2", "1.54.1"]);
+}
+
+#[test]
+fn a_tokio_that_is_too_old_is_named() {
+    let why = |texts: [&str; 3]| discover(&Elf::parse(&with_texts(texts)).unwrap()).unwrap_err().to_string();
+    assert_eq!(
+        why(["/@-1.8.2/src", "", ""]),
+        "is a Rust program with tokio 1.8.2, which is too old: asyncscope knows 1.28 and newer"
+    );
+    let new = why(["/@-1.8.2/src", "/@-1.54.1/src", ""]);
+    assert!(new.starts_with("is a Rust program in which no tokio was found"), "{new}");
+    assert!(new.ends_with("the sources of tokio 1.54.1 and 1.8.2 are named in it"), "{new}");
+    assert!(why(["", "", ""]).ends_with("each task type"));
+}
+
+#[test]
+fn musl_is_known_in_a_static_program() {
+    let is_musl = |texts: [&str; 3]| c_library::find(&Elf::parse(&with_texts(texts)).unwrap()).musl;
+    let errors = "Domain error\0Result not representable\0Not a tty\0";
+    assert!(is_musl([errors, "", ""]) && is_musl(["", errors, ""]));
+    assert!(!is_musl(["Not a tty", "", ""]));
+    let own = fs::read("/proc/self/exe").unwrap();
+    let own = c_library::find(&Elf::parse(&own).unwrap());
+    assert!(own.loader.is_some_and(|path| path.contains("ld-linux")) && !own.musl);
+}
+
 /// File offset, address and length in the file of a program header, in words.
 const FIELDS: [usize; 3] = [1, 2, 4];
 const EXTREMES: [u64; 9] = [0, 1, 7, 1 << 12, 1 << 32, i64::MAX as u64, 1 << 63, u64::MAX - 7, u64::MAX];
@@ -212,7 +265,7 @@ fn segments_of_any_size_are_bounded() {
                     let elf = Elf::parse(&bytes).unwrap();
                     let places = elf.pointer_places().take(1 << 20).count();
                     assert!(places <= bytes.len(), "{pointers:?} {segment} {field} {value:#x}: {places}");
-                    let read: usize = elf.read_only_data().map(<[u8]>::len).sum();
+                    let read: usize = elf.loaded_data().map(<[u8]>::len).sum();
                     assert!(read <= 2 * bytes.len());
                     for at in EXTREMES.into_iter().chain([CODE, DATA, HEAD]) {
                         let at = ElfAddr(at);

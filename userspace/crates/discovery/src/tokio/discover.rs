@@ -68,7 +68,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
     let types = types::name(&code, &polls, &vtables, &spawns.local);
     let poll_code = poll_code(&code, &polls, &vtables, &types);
     let drivers = drivers(&symbols);
-    let tokio = version::find(elf);
+    let (tokio, tokio_versions) = (version::find(elf), version::all(elf));
     let (running, running_unknown) = match current_task::find(&code, &vtables, tokio.as_deref()) {
         Ok(place) => (Some(place), RunningUnknown::default()),
         Err(why) => (None, why),
@@ -81,9 +81,11 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
         placements,
         hooks,
         libraries: Vec::new(),
+        kept_as: None,
         unseen_spawns: spawns.unseen,
         drivers,
         tokio,
+        tokio_versions,
         thread_local: elf.thread_local,
         current_task: None,
         running,
@@ -91,6 +93,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
         poll_code,
         polls,
         tls: tls(elf),
+        c_library: syscalls::c_library::find(elf),
         tracepoints: None,
         http2,
         several_tokios,
@@ -99,7 +102,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
 
 /// Finds a TLS library by the names that panic messages and symbols leave in the file.
 fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
-    let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
+    let mentions = |what: &[u8]| elf.loaded_data().any(|data| data.windows(what.len()).any(|window| window == what));
     const KNOWN: [(TlsLibrary, &[u8]); 3] = [
         (TlsLibrary::Rustls, b"/rustls-0."),
         (TlsLibrary::OpenSsl, b"libssl.so"),
@@ -111,7 +114,11 @@ fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
 fn nothing_found(elf: &Elf<'_>) -> DiscoverError {
     let is_rust =
         elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
-    DiscoverError::NoTokio { is_rust, functions: elf.functions().len() }
+    let versions = version::all(elf);
+    if !versions.is_empty() && versions.iter().all(|version| version::is_too_old(version)) {
+        return DiscoverError::TooOldTokio { versions };
+    }
+    DiscoverError::NoTokio { is_rust: is_rust || !versions.is_empty(), functions: elf.functions().len(), versions }
 }
 
 fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {

@@ -50,11 +50,7 @@ pub(super) fn of_one(
 /// The tokios that may be in it and are too old to be seen, where it mentions several.
 pub(super) fn too_old(elf: &Elf<'_>) -> Option<MissingReason> {
     let versions = version::all(elf);
-    let is_old = |version: &&String| {
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(u32::MAX));
-        (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(u32::MAX)) < (1, 28)
-    };
-    let old: Vec<String> = versions.iter().filter(is_old).cloned().collect();
+    let old: Vec<String> = versions.iter().filter(|version| version::is_too_old(version)).cloned().collect();
     let some = !old.is_empty() && old.len() < versions.len();
     some.then_some(MissingReason::TooOldTokios { versions: old })
 }

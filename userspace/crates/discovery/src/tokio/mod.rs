@@ -8,6 +8,7 @@ mod instances;
 pub mod plan;
 pub(crate) mod plan_builder;
 pub mod plan_cache;
+pub mod plan_key;
 mod sites;
 mod spawns;
 mod symbols;

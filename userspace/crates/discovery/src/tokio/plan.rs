@@ -3,8 +3,11 @@
 use probe_common::config::Http2Layout;
 use serde::{Deserialize, Serialize};
 
-use super::vtables::Vtable;
-use crate::addr::{ElfAddr, FileOffset};
+use super::{plan_key::PlanKey, vtables::Vtable};
+use crate::{
+    addr::{ElfAddr, FileOffset},
+    syscalls::c_library::CLibrary,
+};
 use asyncscope_trace::facts::{
     CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
 };
@@ -138,11 +141,15 @@ pub struct Plan {
     pub running: Option<RunningTask>,
     /// The reason that is not known, if it is not.
     pub running_unknown: RunningUnknown,
-    /// tokio's version.
+    /// tokio's version, if one alone is named.
     pub tokio: Option<String>,
+    /// The versions of tokio whose sources are named in it.
+    pub tokio_versions: Vec<String>,
     /// The implementation of TLS in it, if there is one: what goes through its connections is encrypted
     /// where system calls show it.
     pub tls: Option<TlsLibrary>,
+    /// The C library that it is linked with, by the file alone.
+    pub c_library: CLibrary,
     /// The reason system calls have to be seen by the kernel's tracepoints, if they have to: no hook of this plan
     /// sees them then. Decided for each process anew, as it is not of the executable alone.
     #[serde(skip)]
@@ -155,6 +162,9 @@ pub struct Plan {
     /// The poll functions, and what they become by jumping on, with their lengths in bytes and the vtables of
     /// the tasks that each polls.
     pub polls: Vec<(ElfAddr, u64, Vec<ElfAddr>)>,
+    /// The name that it is kept by for later runs, if it is kept.
+    #[serde(skip)]
+    pub kept_as: Option<PlanKey>,
     /// The layout of HTTP/2 header blocks in memory, if they are seen.
     #[serde(with = "bytes")]
     pub http2: Option<Http2Layout>,

@@ -1,4 +1,4 @@
-//! Plans kept by build id, so that a large executable is searched once.
+//! Plans kept by build id, or by a hash of the file where it has none, so that a large executable is searched once.
 //!
 //! A plan says where probes go, so a kept one is believed only if nobody else can have written it: the
 //! directory and the file must belong to this user and be writable by no other. It must also be of this
@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::{plan::Plan, plan_key::PlanKey};
 use crate::{image::elf::Elf, process::procfs};
 use asyncscope_trace::facts::CurrentTask;
 
@@ -25,14 +25,14 @@ const OTHERS_MAY_WRITE: u32 = 0o022;
 struct KeptPlan<P> {
     /// Of asyncscope; see [`version`].
     version: String,
-    build_id: String,
+    key: PlanKey,
     /// The executable's length in bytes.
     len: usize,
     plan: P,
 }
 
-/// The executable's plan: a kept one, or what `discover` finds, which is kept then. Without a build id, or
-/// where nothing can be kept, it is found anew each time.
+/// The executable's plan: a kept one, or what `discover` finds, which is kept then. Where nothing can be kept, it is
+/// found anew each time.
 ///
 /// # Errors
 ///
@@ -44,18 +44,19 @@ pub fn plan<E>(elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>
 }
 
 fn plan_in<E>(directory: &Path, elf: &Elf<'_>, discover: impl FnOnce(&Elf<'_>) -> Result<Plan, E>) -> Result<Plan, E> {
-    let Some(build_id) = elf.build_id.as_deref().filter(|id| id.len() >= 16) else { return discover(elf) };
-    let file = directory.join(format!("{build_id}.plan"));
-    if let Some(plan) = kept(&file, build_id, elf) {
-        return Ok(plan);
+    let key = PlanKey::of(elf);
+    let file = key.file(directory);
+    if let Some(plan) = kept(&file, &key, elf) {
+        return Ok(Plan { kept_as: Some(key), ..plan });
     }
-    let plan = discover(elf)?;
+    let mut plan = discover(elf)?;
     // What is beside the executable may change without it: names would stay as they were.
     if elf.is_split() {
         return Ok(plan);
     }
-    if let Err(error) = keep(&file, build_id, elf, &plan) {
-        tracing::debug!("the plan is not kept in {}: {error}", file.display());
+    match keep(&file, &key, elf, &plan) {
+        Ok(()) => plan.kept_as = Some(key),
+        Err(error) => tracing::debug!("the plan is not kept in {}: {error}", file.display()),
     }
     Ok(plan)
 }
@@ -70,13 +71,14 @@ fn directory() -> Option<PathBuf> {
 }
 
 /// Adds to a kept plan what was observed while its executable ran. Where none is kept, nothing is.
-pub fn learn(build_id: &str, current_task: CurrentTask) {
-    let Some(file) = directory().map(|directory| directory.join(format!("{build_id}.plan"))) else { return };
-    learn_in(&file, build_id, current_task);
+pub fn learn(key: &PlanKey, current_task: CurrentTask) {
+    if let Some(directory) = directory() {
+        learn_in(&key.file(&directory), key, current_task);
+    }
 }
 
-fn learn_in(file: &Path, build_id: &str, current_task: CurrentTask) {
-    let Some(mut kept) = read(file).filter(|kept| kept.build_id == build_id && kept.version == version()) else {
+fn learn_in(file: &Path, key: &PlanKey, current_task: CurrentTask) {
+    let Some(mut kept) = read(file).filter(|kept| kept.key == *key && kept.version == version()) else {
         return;
     };
     kept.plan.current_task = Some(current_task);
@@ -85,9 +87,9 @@ fn learn_in(file: &Path, build_id: &str, current_task: CurrentTask) {
     }
 }
 
-fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
+fn kept(file: &Path, key: &PlanKey, elf: &Elf<'_>) -> Option<Plan> {
     let kept = read(file)?;
-    let same = kept.version == version() && kept.build_id == build_id && kept.len == elf.data().len();
+    let same = kept.version == version() && kept.key == *key && kept.len == elf.data().len();
     let fits = kept.plan.placements.iter().all(|placement| {
         elf.file_offset(placement.address) == Some(placement.offset)
             && elf.bytes(placement.address, placement.bytes.len() as u64) == placement.bytes
@@ -121,10 +123,10 @@ fn version() -> String {
     format!("{} {:?}", env!("CARGO_PKG_VERSION"), own.unwrap_or_default())
 }
 
-fn keep(file: &Path, build_id: &str, elf: &Elf<'_>, plan: &Plan) -> io::Result<()> {
+fn keep(file: &Path, key: &PlanKey, elf: &Elf<'_>, plan: &Plan) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    write(file, &KeptPlan { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan })
+    write(file, &KeptPlan { version: version(), key: key.clone(), len: elf.data().len(), plan })
 }
 
 fn write<P: Serialize>(file: &Path, kept: &KeptPlan<P>) -> io::Result<()> {
@@ -155,9 +157,10 @@ mod tests {
             searched.set(searched.get() + 1);
             Ok::<_, String>(plan.clone())
         };
-        assert_eq!(plan_in(&directory, &elf, search), Ok(plan.clone()));
+        let planned = || plan_in(&directory, &elf, search).unwrap().tokio;
+        assert_eq!(planned(), plan.tokio);
         change(&directory, &directory.join("0123456789abcdef.plan"));
-        assert_eq!(plan_in(&directory, &elf, search), Ok(plan.clone()));
+        assert_eq!(planned(), plan.tokio);
         assert_eq!(searched.get() == 1, believed, "{name}");
         fs::remove_dir_all(&directory).unwrap();
     }
@@ -171,13 +174,45 @@ mod tests {
         let plan = || plan_in(&directory, &elf, |_| Ok::<_, String>(Plan::default())).unwrap().current_task;
         let (file, found) =
             (directory.join("0123456789abcdef.plan"), CurrentTask { below: 8, ..CurrentTask::default() });
-        learn_in(&file, "0123456789abcdef", found);
+        let key = PlanKey::of(&elf);
+        let other = {
+            let mut elf = Elf::parse(&data).unwrap();
+            elf.build_id = Some("fedcba9876543210".to_owned());
+            PlanKey::of(&elf)
+        };
+        learn_in(&file, &key, found);
         assert!(!file.exists());
         assert_eq!(plan(), None);
-        learn_in(&file, "fedcba9876543210", found);
+        learn_in(&file, &other, found);
         assert_eq!(plan(), None);
-        learn_in(&file, "0123456789abcdef", found);
+        learn_in(&file, &key, found);
         assert_eq!(plan(), Some(found));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn without_a_build_id_the_bytes_are_the_key() {
+        let mut data = fs::read("/proc/self/exe").unwrap();
+        let directory = env::temp_dir().join(format!("asyncscope-cache-hash-{}", std::process::id()));
+        let searches = |data: &[u8], build_id: Option<&str>| {
+            let mut elf = Elf::parse(data).unwrap();
+            elf.build_id = build_id.map(str::to_owned);
+            let searched = Cell::new(0);
+            let search = |_: &Elf<'_>| {
+                searched.set(searched.get() + 1);
+                Ok::<_, String>(Plan::default())
+            };
+            let plan = plan_in(&directory, &elf, search).unwrap();
+            assert_eq!(plan.kept_as, Some(PlanKey::of(&elf)));
+            searched.get()
+        };
+        assert_eq!(searches(&data, None), 1);
+        assert_eq!(searches(&data, None), 0);
+        assert_eq!(searches(&data, Some("short")), 0, "an id that is too short to be one is none");
+        assert_eq!(searches(&data, Some("0123456789abcdef")), 1);
+        // One byte of it in the file's padding: neither the length nor a hook tells.
+        *data.last_mut().unwrap() ^= 1;
+        assert_eq!(searches(&data, None), 1);
         fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -18,9 +18,9 @@ const VERSIONS_MAX: usize = 8;
 
 /// All versions that are mentioned.
 #[must_use]
-pub(super) fn all(elf: &Elf<'_>) -> Vec<String> {
+pub(crate) fn all(elf: &Elf<'_>) -> Vec<String> {
     let mut versions = BTreeSet::new();
-    for version in elf.read_only_data().flat_map(mentions) {
+    for version in elf.loaded_data().flat_map(mentions) {
         if versions.len() < VERSIONS_MAX {
             versions.insert(version);
         }
@@ -28,11 +28,18 @@ pub(super) fn all(elf: &Elf<'_>) -> Vec<String> {
     versions.into_iter().collect()
 }
 
+/// Returns `true` for a version from before tasks had the vtable that is looked for.
+#[must_use]
+pub(super) fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(u32::MAX));
+    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(u32::MAX)) < (1, 28)
+}
+
 /// Returns `true` if code of this source file of tokio's may be in the executable: if any of tokio's files is named
 /// in it, all are that have code in it which can panic.
 #[must_use]
 pub(super) fn may_have_source(elf: &Elf<'_>, file: &str) -> bool {
-    let named = |text: &[u8]| elf.read_only_data().any(|bytes| bytes.windows(text.len()).any(|at| at == text));
+    let named = |text: &[u8]| elf.loaded_data().any(|bytes| bytes.windows(text.len()).any(|at| at == text));
     find(elf).is_none() || named(file.as_bytes())
 }
 

@@ -39,6 +39,8 @@ const THREADS_MAX: usize = 1 << 22;
 const IMAGES_MAX: usize = 1 << 12;
 /// More headers than these are not recorded.
 const HEADERS_MAX: usize = 256;
+/// More versions of tokio are in no program.
+const VERSIONS_MAX: usize = 64;
 /// As many as [`TaskKind`] has.
 const KINDS: usize = 4;
 
@@ -61,6 +63,10 @@ pub struct Facts {
     pub from_first_instruction: bool,
     /// tokio's version, where it is known, such as `1.54.1`.
     pub tokio: Option<String>,
+    /// The versions of tokio whose sources are named in the executable: several where it is not known which is watched.
+    /// Empty in recordings of earlier versions.
+    #[serde(deserialize_with = "bounded::<VERSIONS_MAX, _, _>")]
+    pub tokio_versions: Vec<String>,
     /// The task types, one for each task vtable.
     #[serde(deserialize_with = "bounded::<TYPES_MAX, _, _>")]
     pub types: Vec<TaskType>,

@@ -26,6 +26,7 @@ struct DumpObject<'a> {
     format: u32,
     process: &'a ProcessFacts,
     tokio: Option<&'a str>,
+    tokio_versions: &'a [String],
     time_ns: u64,
     search: SearchObject,
     thrown_away: u64,
@@ -100,6 +101,7 @@ pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
         format: FORMAT,
         process: &told.facts.process,
         tokio: told.facts.tokio.as_deref(),
+        tokio_versions: &told.facts.tokio_versions,
         time_ns: told.snapshot.time_ns,
         search: SearchObject {
             runtimes: search.runtimes,

@@ -7,7 +7,7 @@ use std::{
 
 use super::DumpView;
 use crate::{
-    names::{DisplayNames, printable},
+    names::{self, DisplayNames, printable},
     units::human,
 };
 use asyncscope_model::{Parent, Task};
@@ -75,7 +75,7 @@ struct Text<'a> {
 impl Text<'_> {
     fn summary(&mut self) -> io::Result<()> {
         let DumpView { facts, snapshot, .. } = self.told;
-        let tokio = printable(facts.tokio.as_deref().unwrap_or("of unknown version"));
+        let tokio = names::tokio(facts);
         let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.unread != Some(Unread::Runtime)).collect();
         let count = |doing: Doing| tasks.iter().filter(|task| task.state == doing).count();
         let (waiting, ready, running) = (count(Doing::Waiting), count(Doing::Ready), count(Doing::Running));

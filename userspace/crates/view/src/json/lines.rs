@@ -31,6 +31,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) from_first_instruction: bool,
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
+    pub(super) tokio_versions: &'a [String],
     pub(super) in_exchange: Option<InExchange>,
     pub(super) not_seen: Vec<NotSeen>,
     pub(super) totals: Totals,

@@ -202,6 +202,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts, lost: &Lost) -> RecordingLine<
         from_first_instruction: facts.from_first_instruction,
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
+        tokio_versions: &facts.tokio_versions,
         in_exchange: facts.in_exchange,
         not_seen: lost.not_seen(),
         totals: Totals { tasks: graph.tasks().len() as u64, ..graph.totals() },

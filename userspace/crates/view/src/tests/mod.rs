@@ -6,7 +6,7 @@ mod samples;
 mod sentences;
 
 use super::lost::Lost;
-use super::names::{frame, printable};
+use super::names::{self, frame, printable};
 use super::stacks::{GraphPart, fold};
 use super::units::human;
 use super::weight::Weight;
@@ -158,7 +158,7 @@ fn flamegraphs_survive_any_time() {
     assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
-const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"not_seen":[],"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
+const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"tokio_versions":[],"in_exchange":null,"not_seen":[],"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
 {"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"trap_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
 {"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"trap_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}
@@ -258,6 +258,19 @@ fn summaries() {
     assert!(quiet.contains("\nno events lost\n") && quiet.contains("a\\u{1b}b"), "{quiet}");
     let workers = summary("5/90 poll 900", "f", &Lost::default());
     assert!(workers.contains("\n0 tasks") && !workers.contains("worker"), "{workers}");
+    assert!(workers.contains("no task was seen") && workers.contains("`block_on`"), "{workers}");
+    assert!(!workers.contains("TASK TYPE") && !quiet.contains("no task was seen"), "{workers}");
+}
+
+#[test]
+fn versions_of_tokio() {
+    let said = |tokio: Option<&str>, versions: &[&str]| {
+        let (tokio, tokio_versions) = (tokio.map(str::to_owned), versions.iter().map(|&one| one.to_owned()).collect());
+        names::tokio(&Facts { tokio, tokio_versions, ..Facts::default() })
+    };
+    assert_eq!(said(Some("1.54.1"), &["1.54.1"]), "1.54.1");
+    assert_eq!(said(None, &["1.28.2", "1.54.1"]), "1.28.2 or 1.54.1");
+    assert_eq!(said(None, &[]), "of unknown version");
 }
 
 /// Time blocked inside polls: not known, or a part of each output's times.

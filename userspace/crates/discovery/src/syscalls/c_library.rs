@@ -1,0 +1,33 @@
+//! The C library that an executable is linked with, by the file alone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::elf::Elf;
+
+/// What a file tells of its C library.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CLibrary {
+    /// The path of the loader, which brings a C library along; `None` where all is in the executable.
+    pub loader: Option<String>,
+    /// Set if it is musl: nearly all system calls are made in one function, to which their number is an argument.
+    pub musl: bool,
+}
+
+/// Two neighbours in musl's table of error texts, by a word that no other C library has.
+/// <https://git.musl-libc.org/cgit/musl/tree/src/errno/__strerror.h?h=v1.2.5>
+const MUSL_ERRORS: &[u8] = b"\0Result not representable\0Not a tty\0";
+/// A longer path is none.
+const PATH_MAX: usize = 4096;
+
+/// Looks at the executable.
+#[must_use]
+pub(crate) fn find(elf: &Elf<'_>) -> CLibrary {
+    let path = elf.loader().filter(|path| path.len() < PATH_MAX);
+    let loader = path.map(|path| String::from_utf8_lossy(path).into_owned());
+    let mentions = || elf.loaded_data().any(|data| data.windows(MUSL_ERRORS.len()).any(|at| at == MUSL_ERRORS));
+    let musl = match &loader {
+        Some(path) => path.rsplit('/').next().is_some_and(|file| file.starts_with("ld-musl-")),
+        None => mentions(),
+    };
+    CLibrary { loader, musl }
+}
