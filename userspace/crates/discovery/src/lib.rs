@@ -5,6 +5,7 @@
 
 pub mod abilities;
 pub mod addr;
+mod bodies;
 mod builder;
 pub mod cache;
 pub mod calls;

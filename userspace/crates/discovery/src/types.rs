@@ -11,6 +11,7 @@ use std::{
 use super::{
     abilities::is_unnamed,
     addr::ElfAddr,
+    bodies,
     elf::Elf,
     flows::Flows,
     names::{self, Named},
@@ -23,7 +24,7 @@ use super::{
         worker::{self, Runs},
     },
 };
-use asyncscope_trace::facts::{FOLDED_MAX, ImageId, NameSource, NamedBy, TaskKind, TaskType, TypeKey};
+use asyncscope_trace::facts::{BodyStands, FOLDED_MAX, ImageId, NameSource, NamedBy, TaskKind, TaskType, TypeKey};
 
 const BOXED: &str = "boxed future";
 /// No more functions than this are looked at for a name.
@@ -59,7 +60,10 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
         .collect();
     share_kinds(vtables, &mut types);
     kinds_by_shape(code, vtables, local, &mut types);
+    bodies::find(code, vtables, &mut types);
+    bodies::name(&mut types, BodyStands::Alone);
     names_by_site(code, &mut types);
+    bodies::name(&mut types, BodyStands::Inside);
     types
 }
 
@@ -227,6 +231,7 @@ fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
         folded: names,
         or_another: found.or_another,
         named_by,
+        body: None,
         kind: found.kind,
         runtime,
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use asyncscope_model::Graph;
-use asyncscope_trace::facts::{Facts, NameSource, TaskType};
+use asyncscope_trace::facts::{BodyStands, Facts, NameSource, TaskType};
 
 /// The names in one recording.
 #[derive(Debug)]
@@ -57,11 +57,16 @@ fn unnamed(vtable: u64) -> String {
 
 fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
     let Some(name) = &ty.name else { return ty.runtime.then_some(Cow::Borrowed("tokio worker")) };
-    let spawned = if ty.named_by.source == NameSource::SpawnSymbol { "spawned in " } else { "" };
+    let is_inside = ty.body.as_ref().is_some_and(|body| body.stands == BodyStands::Inside);
+    let relation = match ty.named_by.source {
+        NameSource::SpawnSymbol => "spawned in ",
+        NameSource::PanicLocation if is_inside => "contains ",
+        _ => "",
+    };
     let another = if ty.or_another { " | another with the same code" } else { "" };
-    Some(match (spawned, another) {
+    Some(match (relation, another) {
         ("", "") => Cow::Borrowed(name),
-        _ => Cow::Owned(format!("{spawned}{name}{another}")),
+        _ => Cow::Owned(format!("{relation}{name}{another}")),
     })
 }
 

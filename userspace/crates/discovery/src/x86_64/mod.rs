@@ -2,12 +2,14 @@
 //! which instructions the kernel emulates. Another machine is another module like this one.
 
 pub mod abort;
+mod assumed;
 pub mod bind;
 pub mod code;
 pub mod entry;
 pub mod flow;
 pub mod queue;
 pub mod raise;
+pub mod resumed;
 pub mod running;
 mod source;
 pub mod symbolic;

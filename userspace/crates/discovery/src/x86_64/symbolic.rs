@@ -155,6 +155,26 @@ impl State {
         whole?.narrowed(register.size())
     }
 
+    /// Takes the byte at the address for this number, wherever it was loaded from there.
+    pub(super) fn assume(&mut self, byte: &Value, number: u8) {
+        let known = |value: &mut Value| {
+            if matches!(&value.root, Root::Loaded(address, 1) if **address == *byte) {
+                *value = Value::constant(value.offset.wrapping_add(i64::from(number)));
+            }
+        };
+        self.registers.iter_mut().flatten().for_each(known);
+        self.slots.values_mut().for_each(|(value, _)| known(value));
+    }
+
+    pub(super) fn set_constant(&mut self, register: Register, number: i64) {
+        self.set(register, Some(Value::constant(number)));
+    }
+
+    /// The values on the stack, and where.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (i64, &Value)> {
+        self.slots.iter().map(|(&at, (value, _))| (at, value))
+    }
+
     fn stack_pointer(&self) -> Option<i64> {
         self.register(Register::RSP).filter(|sp| sp.root == Root::Stack).map(|sp| sp.offset)
     }
