@@ -10,7 +10,7 @@ use crate::{
     probe::{self, Way},
     session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
-use asyncscope_discovery::debug;
+use asyncscope_discovery::image::debug;
 use asyncscope_view::format::{Coverage, Extra, Need};
 
 /// Shows where the time of an unmodified tokio program goes, and how it got there.
@@ -262,7 +262,7 @@ impl LiveArguments {
         let asked = |extra| outputs.asked(extra).next().is_some();
         let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));
         let (http, syscalls) = http.into_options();
-        let probe = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
+        let probe = probe::ProbeOptions { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         let attach = AttachOptions {
             probe,
             names: names.decided(),

@@ -4,21 +4,23 @@ use anyhow::Result;
 
 use super::{
     checks, logs, other_tokios, sampling,
-    syscalls::{self, Purpose},
+    syscalls::{self, SyscallUses},
 };
 use crate::{
-    probe::{BlockedTasks, Image, Prints, Probe, Sampling, Watched},
+    probe::{BlockedTasks, Image, Prints, Probe, SamplingOptions, Watched},
     session::plan::{AttachOptions, AwaitChains},
 };
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    cache, discover,
-    elf::Elf,
+    discover,
     error::TargetError,
+    image::elf::Elf,
     layout::{self, Layouts},
-    libraries::Loaded,
-    plan::{Placement, Plan, Program},
-    process::Process,
+    process::{Process, libraries::Loaded},
+    tokio::{
+        plan::{Placement, Plan, Program},
+        plan_cache,
+    },
 };
 use asyncscope_trace::{
     chain,
@@ -34,8 +36,8 @@ pub(super) struct FoundTarget {
     pub(super) loaded: Loaded,
     /// Nothing was missed: no instruction of the target ran before.
     pub(super) from_first_instruction: bool,
-    pub(super) sampling: Option<Sampling>,
-    pub(super) purpose: Purpose,
+    pub(super) sampling: Option<SamplingOptions>,
+    pub(super) purpose: SyscallUses,
     /// The headers whose values are recorded, where HTTP is watched.
     pub(super) headers: Option<Vec<String>>,
     pub(super) blocked: bool,
@@ -58,7 +60,7 @@ pub(super) fn not_watchable(process: &Process, why: String) -> TargetError {
 impl FoundTarget {
     /// Looks for hooks in the executable, and for tokios in the libraries. Only reads.
     pub(super) fn discover(process: &Process, elf: &Elf<'_>, from_first_instruction: bool) -> Result<Self> {
-        let mut plan = cache::plan(elf, discover).map_err(|why| {
+        let mut plan = plan_cache::plan(elf, discover).map_err(|why| {
             let libraries = other_tokios::in_libraries(process, &mut Loaded::default());
             not_watchable(process, [vec![why], libraries].concat().join("; but "))
         })?;
@@ -71,7 +73,7 @@ impl FoundTarget {
             loaded,
             from_first_instruction,
             sampling: None,
-            purpose: Purpose::default(),
+            purpose: SyscallUses::default(),
             headers: None,
             blocked: false,
             layouts: Err(NoLayouts::NotAskedFor),
@@ -91,7 +93,7 @@ impl FoundTarget {
         let Self { plan, libraries, .. } = self;
         let with_requests = options.http.is_some();
         self.sampling = options.sampling.map(|hz| sampling::restrict(plan, hz, with_requests)).transpose()?;
-        self.purpose = Purpose { http: with_requests, logs: options.logs };
+        self.purpose = SyscallUses { http: with_requests, logs: options.logs };
         if !self.purpose.is_nothing() {
             *libraries = syscalls::see(process, plan, self.from_first_instruction, options.syscalls, self.purpose)?;
         }

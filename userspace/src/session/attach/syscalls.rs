@@ -8,25 +8,30 @@ use crate::{
     session::plan::{HttpOptions, SyscallSource},
 };
 use asyncscope_discovery::{
-    cache, calls,
-    elf::Elf,
-    libraries::{self, Library},
-    plan::{Plan, Program},
-    process::Process,
-    procfs,
+    image::elf::Elf,
+    process::{
+        Process,
+        libraries::{self, Library},
+        procfs,
+    },
+    syscalls,
+    tokio::{
+        plan::{Plan, Program},
+        plan_cache,
+    },
 };
 use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
 use asyncscope_view::sentences;
 
-/// The purpose that system calls are seen for.
+/// The outputs that system calls are seen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Purpose {
+pub(crate) struct SyscallUses {
     pub(crate) http: bool,
     /// Lines on standard output and error.
     pub(crate) logs: bool,
 }
 
-impl Purpose {
+impl SyscallUses {
     pub(crate) const EVERYTHING: Self = Self { http: true, logs: true };
 
     pub(crate) fn is_nothing(self) -> bool {
@@ -38,8 +43,8 @@ impl Purpose {
 const DESCRIPTORS_MAX: u32 = 1 << 16;
 const DESCRIPTORS_MIN: u32 = 1024;
 
-pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::Http {
-    probe::Http {
+pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::HttpHooks {
+    probe::HttpHooks {
         headers: http.headers.clone(),
         descriptors: descriptors(pid),
         tracepoints: plan.tracepoints.is_some(),
@@ -73,7 +78,7 @@ pub(crate) fn see(
     plan: &mut Plan,
     from_first_instruction: bool,
     by: SyscallSource,
-    of: Purpose,
+    of: SyscallUses,
 ) -> Result<Vec<Image>> {
     if by == SyscallSource::Tracepoints {
         by_tracepoints(plan, Tracepoints::AskedFor);
@@ -96,8 +101,8 @@ pub(crate) fn see(
 
 /// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
-fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<Tracepoints> {
-    let lacking = calls::lacking(hooks);
+fn unseen(hooks: &[Hook], is_static: bool, of: SyscallUses) -> Option<Tracepoints> {
+    let lacking = syscalls::lacking(hooks);
     let lacks = |calls: &[SystemCall]| calls.iter().all(|call| lacking.contains(call));
     let http = match is_static {
         true => {
@@ -128,7 +133,7 @@ fn by_tracepoints(plan: &mut Plan, why: Tracepoints) {
 }
 
 /// Says what tracepoints cost others.
-pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: Purpose) {
+pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: SyscallUses) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
@@ -145,8 +150,8 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
     for library in libraries {
         let image = plan.image(&library.name);
         match in_library(&library, image) {
-            Ok((found, _)) if is_main(&library.name) && !calls::lacking(&found.hooks).is_empty() => {
-                let calls = calls::lacking(&found.hooks);
+            Ok((found, _)) if is_main(&library.name) && !syscalls::lacking(&found.hooks).is_empty() => {
+                let calls = syscalls::lacking(&found.hooks);
                 plan.hooks.push(missing(image, MissingReason::CallsShareFunction { calls }));
             }
             Ok((found, bias)) => {
@@ -177,7 +182,7 @@ fn in_library(
     image: ImageId,
 ) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), Unreadable> {
     let elf = Elf::parse(&library.data)?;
-    let mut plan = cache::plan(&elf, calls::discover_library)?;
+    let mut plan = plan_cache::plan(&elf, syscalls::discover_library)?;
     plan.hooks.iter_mut().for_each(|hook| hook.image = image);
     Ok((plan, library.bias(&elf)))
 }
@@ -199,8 +204,8 @@ mod tests {
         SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
     };
 
-    const HTTP: Purpose = Purpose { http: true, logs: false };
-    const LOGS: Purpose = Purpose { http: false, logs: true };
+    const HTTP: SyscallUses = SyscallUses { http: true, logs: false };
+    const LOGS: SyscallUses = SyscallUses { http: false, logs: true };
 
     fn seen(calls: &[SystemCall]) -> Vec<Hook> {
         let hook = |&call: &SystemCall| {

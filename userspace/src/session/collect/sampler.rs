@@ -11,13 +11,17 @@ use probe_common::record::{self, Head};
 use super::task_types::TaskTypes;
 use crate::probe::StillBlocked;
 use crate::session::attach::traps::{ExitPlace, Traps};
-use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, procfs};
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    image::lines::Lines,
+    process::{Process, procfs},
+};
 use asyncscope_trace::{
     event::{
         At, Ended, Event, Running, TaskId, What,
         sample::{Taken, TakenBlocked, blocked_outside},
     },
-    facts::{Function, PollCode, shortened},
+    facts::{Function, PollFunction, shortened},
 };
 use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 
@@ -63,7 +67,7 @@ impl Sampler {
     pub(super) fn new(
         process: &Process,
         lines: Lines,
-        polls: &[PollCode],
+        polls: &[PollFunction],
         vtables: HashMap<u64, u32>,
         traps: Traps,
     ) -> Self {

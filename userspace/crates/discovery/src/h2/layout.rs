@@ -8,7 +8,7 @@
 use iced_x86::Mnemonic;
 use serde::{Deserialize, Serialize};
 
-use crate::x86_64::{
+use crate::code::x86_64::{
     symbolic::{Root, Value},
     trace::Event,
 };
@@ -88,7 +88,7 @@ fn vector(holder: &Value) -> Option<i64> {
 }
 
 /// The tag of the method, and that of an allocated one: it is compared with that, by order, and with the
-/// one for no method at all, which is the next.
+/// one for no method at all, which is the next or, since rustc 1.97, the one before the first: 255.
 fn method(events: &[Event]) -> Option<(i64, u8)> {
     let compared = |wanted: &[Mnemonic]| {
         events.iter().find_map(|event| match event {
@@ -103,7 +103,7 @@ fn method(events: &[Event]) -> Option<(i64, u8)> {
     let (place, none, _) = compared(&[Mnemonic::Je, Mnemonic::Jne])?;
     let (same_place, bound, then) = compared(&[Mnemonic::Jb, Mnemonic::Jae, Mnemonic::Jbe, Mnemonic::Ja])?;
     let allocated = if matches!(then, Mnemonic::Jbe | Mnemonic::Ja) { bound + 1 } else { bound };
-    let fits = place == same_place && none == allocated + 1;
+    let fits = place == same_place && [allocated + 1, i64::from(u8::MAX), -1].contains(&none);
     fits.then(|| Some((place, u8::try_from(allocated).ok()?)))?
 }
 

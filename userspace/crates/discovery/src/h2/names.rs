@@ -2,7 +2,7 @@
 
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
+    image::elf::Elf,
     names::{demangled, inherent},
 };
 
@@ -65,6 +65,7 @@ const DROPS_MAP: &str = "core::ptr::drop_in_place<http::header::map::HeaderMap>"
 /// A function's name in the way of legacy mangling, without its own generic arguments.
 fn plain(symbol: &str) -> String {
     let name = inherent(&demangled(symbol)).replace("drop_in_place::<", "drop_in_place<");
+    let name = name.replace("drop_glue::<", "drop_in_place<");
     match name.split_once("::<") {
         Some((before, _)) if before.starts_with("h2::") => before.to_owned(),
         _ => name,

@@ -1,7 +1,6 @@
 //! Task types by name: from symbols and debug info, said as a person would.
 
 pub mod dwarf;
-pub mod panic_location;
 mod pretty;
 mod symbols;
 
