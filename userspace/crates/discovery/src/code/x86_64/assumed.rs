@@ -144,8 +144,8 @@ impl Walk<'_, '_, '_> {
         entry.try_into().ok().map(|entry| i64::from(i32::from_le_bytes(entry)))
     }
 
-    /// What arithmetic on a register's lowest byte leaves there. The bytes above are taken to be 0, as they are after
-    /// the byte was loaded; more than the lowest is looked at only after `movzx`.
+    /// The number that arithmetic on a register's lowest byte leaves there. The bytes above are taken to be 0, as they
+    /// are after the byte was loaded; more than the lowest is looked at only after `movzx`.
     fn low_byte_after(&self, instruction: &Instruction, byte: (&Value, u8)) -> Option<i64> {
         let is_byte = instruction.op_count() > 0
             && instruction.op0_kind() == OpKind::Register

@@ -87,7 +87,7 @@ struct Search<'c, 'e, 'data> {
     /// Set if not all was followed.
     cut: bool,
     found: Vec<ResumedBody>,
-    /// What was passed to the body behind its own address: the `Context`.
+    /// The argument that the body got behind its own address: the `Context`.
     context: Option<Value>,
     info: InstructionInfoFactory,
 }
