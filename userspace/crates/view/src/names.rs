@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use asyncscope_model::Graph;
+#[cfg(feature = "otlp")]
+use asyncscope_trace::facts::SourcePlace;
 use asyncscope_trace::facts::{BodyStands, Facts, NameSource, TaskType};
 
 /// The names in one recording.
@@ -36,7 +38,15 @@ impl<'a> DisplayNames<'a> {
     /// A task type's name as it is, if it is that of a function.
     #[cfg(feature = "otlp")]
     pub(super) fn known_task_type(&self, vtable: u64) -> Option<Cow<'a, str>> {
-        self.types.get(&vtable).copied().and_then(known_task_type)
+        let ty = self.types.get(&vtable).copied().filter(|ty| ty.named_by.source != NameSource::PanicLocation)?;
+        known_task_type(ty)
+    }
+
+    /// The place of the body that is a task type's future, where nothing else names it.
+    #[cfg(feature = "otlp")]
+    pub(super) fn body(&self, vtable: u64) -> Option<&'a SourcePlace> {
+        let ty = self.types.get(&vtable).copied().filter(|ty| ty.named_by.source == NameSource::PanicLocation)?;
+        ty.body.as_ref().filter(|body| body.stands == BodyStands::Alone).map(|body| &body.place)
     }
 
     /// A thread's newest name as it is.
@@ -115,5 +125,24 @@ pub(super) fn frame(text: &str) -> String {
         }
         _ if text.is_empty() => "?".to_owned(),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use asyncscope_trace::facts::{AsyncBody, NamedBy};
+
+    use super::*;
+
+    #[test]
+    fn a_place_says_what_it_is_to_the_future() {
+        let check = |stands, expected: &str| {
+            let body = Some(AsyncBody { stands, ..AsyncBody::default() });
+            let named_by = NamedBy { source: NameSource::PanicLocation, debug_file: None };
+            let ty = TaskType { name: Some("svc/src/a.rs:9".into()), named_by, body, ..TaskType::default() };
+            assert_eq!(task_type(&ty), expected);
+        };
+        check(BodyStands::Alone, "svc/src/a.rs:9");
+        check(BodyStands::Inside, "contains svc/src/a.rs:9");
     }
 }
