@@ -4,7 +4,7 @@ use iced_x86::{ConditionCode, FlowControl, Instruction, InstructionInfoFactory, 
 
 use super::{
     code::{Body, Code, Target, loaded_address},
-    symbolic::{Root, State, Value},
+    symbolic::{SymbolicRoot, SymbolicState, SymbolicValue},
 };
 use crate::{
     addr::ElfAddr,
@@ -38,7 +38,13 @@ struct Flags {
 }
 
 /// Follows the function's code from the instruction at this index.
-pub(super) fn follow(code: &Code<'_, '_>, body: &Body, from: usize, state: &State, byte: (&Value, u8)) -> End {
+pub(super) fn follow(
+    code: &Code<'_, '_>,
+    body: &Body,
+    from: usize,
+    state: &SymbolicState,
+    byte: (&SymbolicValue, u8),
+) -> End {
     let mut walk = Walk { code, body, state: state.clone(), flags: None, info: InstructionInfoFactory::new() };
     walk.state.assume(byte.0, byte.1);
     walk.run(from, byte)
@@ -47,13 +53,13 @@ pub(super) fn follow(code: &Code<'_, '_>, body: &Body, from: usize, state: &Stat
 struct Walk<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     body: &'a Body,
-    state: State,
+    state: SymbolicState,
     flags: Option<Flags>,
     info: InstructionInfoFactory,
 }
 
 impl Walk<'_, '_, '_> {
-    fn run(&mut self, from: usize, byte: (&Value, u8)) -> End {
+    fn run(&mut self, from: usize, byte: (&SymbolicValue, u8)) -> End {
         let mut at = Some(from);
         for _ in 0..STEPS_MAX {
             let Some(instruction) = at.and_then(|at| self.body.instructions.get(at)) else { return End::Elsewhere };
@@ -87,10 +93,10 @@ impl Walk<'_, '_, '_> {
         let writes = instruction.op_count() > 0
             && instruction.op0_kind() == OpKind::Memory
             && !matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Test);
-        writes && self.state.address(instruction).is_none_or(|address| address.root != Root::Stack)
+        writes && self.state.address(instruction).is_none_or(|address| address.root != SymbolicRoot::Stack)
     }
 
-    fn step(&mut self, instruction: &Instruction, byte: (&Value, u8)) {
+    fn step(&mut self, instruction: &Instruction, byte: (&SymbolicValue, u8)) {
         let flags = self.flags_after(instruction, byte);
         let number = self.table_entry(instruction).or_else(|| self.low_byte_after(instruction, byte));
         self.state.step(instruction, &mut self.info);
@@ -103,16 +109,18 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn number(&self, instruction: &Instruction, operand: u32, byte: (&Value, u8)) -> Option<i64> {
+    fn number(&self, instruction: &Instruction, operand: u32, byte: (&SymbolicValue, u8)) -> Option<i64> {
         let value = self.state.operand(instruction, operand)?;
         match &value.root {
-            Root::Constant => Some(value.offset),
-            Root::Loaded(address, 1) if **address == *byte.0 => Some(value.offset.wrapping_add(i64::from(byte.1))),
+            SymbolicRoot::Constant => Some(value.offset),
+            SymbolicRoot::Loaded(address, 1) if **address == *byte.0 => {
+                Some(value.offset.wrapping_add(i64::from(byte.1)))
+            }
             _ => None,
         }
     }
 
-    fn flags_after(&self, instruction: &Instruction, byte: (&Value, u8)) -> Option<Flags> {
+    fn flags_after(&self, instruction: &Instruction, byte: (&SymbolicValue, u8)) -> Option<Flags> {
         let bytes = match instruction.op0_kind() {
             OpKind::Register => instruction.op0_register().size(),
             _ => instruction.memory_size().size(),
@@ -134,7 +142,8 @@ impl Walk<'_, '_, '_> {
     /// the address of.
     fn table_entry(&self, instruction: &Instruction) -> Option<i64> {
         let is_entry = instruction.mnemonic() == Mnemonic::Movsxd && instruction.op1_kind() == OpKind::Memory;
-        let address = self.state.address(instruction).filter(|address| is_entry && address.root == Root::Constant)?;
+        let address =
+            self.state.address(instruction).filter(|address| is_entry && address.root == SymbolicRoot::Constant)?;
         let (table, at) = (self.state.register(instruction.memory_base())?.offset as u64, address.offset as u64);
         let loaded = self.body.instructions.iter().filter_map(|instruction| loaded_address(self.code.elf, instruction));
         if loaded.map(|loaded| loaded.0).any(|loaded| table < loaded && loaded <= at) {
@@ -146,7 +155,7 @@ impl Walk<'_, '_, '_> {
 
     /// The number that arithmetic on a register's lowest byte leaves there. The bytes above are taken to be 0, as they
     /// are after the byte was loaded; more than the lowest is looked at only after `movzx`.
-    fn low_byte_after(&self, instruction: &Instruction, byte: (&Value, u8)) -> Option<i64> {
+    fn low_byte_after(&self, instruction: &Instruction, byte: (&SymbolicValue, u8)) -> Option<i64> {
         let is_byte = instruction.op_count() > 0
             && instruction.op0_kind() == OpKind::Register
             && instruction.op0_register().size() == 1
@@ -194,10 +203,10 @@ impl Walk<'_, '_, '_> {
 
     fn jump(&self, jump: &Instruction) -> Option<u64> {
         if jump.op0_kind() == OpKind::Memory {
-            let entry = self.state.address(jump).filter(|entry| entry.root == Root::Constant)?;
+            let entry = self.state.address(jump).filter(|entry| entry.root == SymbolicRoot::Constant)?;
             return self.code.elf.pointer(ElfAddr(entry.offset as u64)).map(|to| to.0);
         }
-        self.state.operand(jump, 0).filter(|to| to.root == Root::Constant).map(|to| to.offset as u64)
+        self.state.operand(jump, 0).filter(|to| to.root == SymbolicRoot::Constant).map(|to| to.offset as u64)
     }
 
     fn call(&self, call: &Instruction) -> End {
@@ -207,7 +216,7 @@ impl Walk<'_, '_, '_> {
         }
         let arguments = self.state.arguments();
         let constant = |place: usize| {
-            let value = arguments[place].as_ref().filter(|value| value.root == Root::Constant)?;
+            let value = arguments[place].as_ref().filter(|value| value.root == SymbolicRoot::Constant)?;
             Some(ElfAddr(value.offset as u64))
         };
         let elf = self.code.elf;

@@ -11,7 +11,7 @@ use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKin
 use super::{
     assumed::{self, End},
     code::{Body, Code, Target},
-    symbolic::{Root, State, Value},
+    symbolic::{SymbolicRoot, SymbolicState, SymbolicValue},
     table,
 };
 use crate::{addr::ElfAddr, image::panic_location::Resumed};
@@ -44,7 +44,7 @@ pub fn find(code: &Code<'_, '_>, poll: ElfAddr, future: Range<i64>) -> Option<Re
     let info = InstructionInfoFactory::new();
     let mut search =
         Search { code, future, left: INSTRUCTIONS_MAX, cut: false, found: Vec::new(), context: None, info };
-    search.function(poll, State::at_entry(), Way::default(), 0);
+    search.function(poll, SymbolicState::at_entry(), Way::default(), 0);
     let first = *search.found.first()?;
     let is_one = search.found.iter().all(|body| body.state_at == first.state_at);
     let is_same = search.found.iter().all(|body| body.state_at != first.state_at || body.location == first.location);
@@ -88,14 +88,14 @@ struct Search<'c, 'e, 'data> {
     cut: bool,
     found: Vec<ResumedBody>,
     /// The argument that the body got behind its own address: the `Context`.
-    context: Option<Value>,
+    context: Option<SymbolicValue>,
     info: InstructionInfoFactory,
 }
 
 /// One way through a function, as far as it was followed.
 struct Branch {
     at: usize,
-    state: State,
+    state: SymbolicState,
     way: Way,
     /// The place in the future whose content was compared last.
     compared: Option<i64>,
@@ -103,7 +103,7 @@ struct Branch {
 
 impl Search<'_, '_, '_> {
     /// Returns what was done on the ways that return.
-    fn function(&mut self, start: ElfAddr, entry: State, way: Way, depth: u8) -> BTreeSet<Way> {
+    fn function(&mut self, start: ElfAddr, entry: SymbolicState, way: Way, depth: u8) -> BTreeSet<Way> {
         let Some(body) = self.code.body(start) else { return unknown(way) };
         let mut returned = BTreeSet::new();
         let mut passed = BTreeSet::new();
@@ -180,20 +180,20 @@ impl Search<'_, '_, '_> {
     }
 
     /// The place in the future that has this address.
-    fn place(&self, address: &Value) -> Option<i64> {
-        (address.root == Root::Argument(0) && self.future.contains(&address.offset)).then_some(address.offset)
+    fn place(&self, address: &SymbolicValue) -> Option<i64> {
+        (address.root == SymbolicRoot::Argument(0) && self.future.contains(&address.offset)).then_some(address.offset)
     }
 
     /// The place in the future that the value was loaded from, and how many bytes were.
-    fn loaded(&self, value: &Value) -> Option<(i64, u8)> {
+    fn loaded(&self, value: &SymbolicValue) -> Option<(i64, u8)> {
         match &value.root {
-            Root::Loaded(address, bytes) => Some((self.place(address)?, *bytes)),
+            SymbolicRoot::Loaded(address, bytes) => Some((self.place(address)?, *bytes)),
             _ => None,
         }
     }
 
     /// The place in the future that the instruction reads or writes.
-    fn memory(&self, instruction: &Instruction, state: &State) -> Option<i64> {
+    fn memory(&self, instruction: &Instruction, state: &SymbolicState) -> Option<i64> {
         let used = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory)
             && !matches!(instruction.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
         if used { self.place(&state.address(instruction)?) } else { None }
@@ -230,7 +230,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// The byte of the future that the instruction may be the first to decide by.
-    fn deciding(&self, instruction: &Instruction, state: &State) -> Option<i64> {
+    fn deciding(&self, instruction: &Instruction, state: &SymbolicState) -> Option<i64> {
         let value = match instruction.mnemonic() {
             Mnemonic::Cmp | Mnemonic::Test => state.operand(instruction, 0),
             Mnemonic::Mov | Mnemonic::Movzx => state.operand(instruction, 1),
@@ -242,7 +242,7 @@ impl Search<'_, '_, '_> {
 
     /// The body whose state is the byte there, if it is one.
     fn resumed(&self, body: &Body, branch: &Branch, state_at: i64) -> Option<ResumedBody> {
-        let byte = Value { root: Root::Argument(0), offset: state_at };
+        let byte = SymbolicValue { root: SymbolicRoot::Argument(0), offset: state_at };
         let end = |number| assumed::follow(self.code, body, branch.at, &branch.state, (&byte, number));
         let End::Resumed { message: Resumed::AfterCompletion, location } = end(1) else { return None };
         if matches!(end(0), End::Resumed { .. }) {
@@ -262,7 +262,7 @@ impl Search<'_, '_, '_> {
         if at != Some(branch.way.state_at) || !is_store(instruction) || instruction.memory_size().size() != 1 {
             return;
         }
-        let number = branch.state.operand(instruction, 1).filter(|number| number.root == Root::Constant);
+        let number = branch.state.operand(instruction, 1).filter(|number| number.root == SymbolicRoot::Constant);
         match number.map(|number| number.offset as u8) {
             Some(3..) => branch.way.part = Part::Suspended,
             Some(1) => branch.way.part = Part::After,
@@ -314,10 +314,10 @@ impl Search<'_, '_, '_> {
         {
             return BTreeSet::new();
         }
-        let of_task = |argument: &Option<Value>| {
-            argument
-                .as_ref()
-                .is_some_and(|value| value.root == Root::Argument(0) && (0..self.future.end).contains(&value.offset))
+        let of_task = |argument: &Option<SymbolicValue>| {
+            argument.as_ref().is_some_and(|value| {
+                value.root == SymbolicRoot::Argument(0) && (0..self.future.end).contains(&value.offset)
+            })
         };
         let in_future = arguments.iter().position(|value| value.as_ref().is_some_and(|at| self.place(at).is_some()));
         match way.part {
@@ -332,7 +332,7 @@ impl Search<'_, '_, '_> {
             Part::Suspended => return BTreeSet::from([way]),
             Part::After => {
                 let length = in_future.and_then(|place| arguments.get(place + 2)?.as_ref());
-                let is_copied = length.is_some_and(|length| length.root == Root::Constant);
+                let is_copied = length.is_some_and(|length| length.root == SymbolicRoot::Constant);
                 let takes_context = self.context.is_some() && arguments.contains(&self.context);
                 if in_future.is_some() && takes_context && !is_copied {
                     self.does_more(way);
@@ -350,7 +350,7 @@ impl Search<'_, '_, '_> {
         // Whoever gets the future, and nothing on the stack, where the `Context` is, polls it only if nothing is awaited
         // in there; else it drops it.
         let with_context =
-            |place: usize| arguments.iter().skip(place + 1).flatten().any(|value| value.root == Root::Stack);
+            |place: usize| arguments.iter().skip(place + 1).flatten().any(|value| value.root == SymbolicRoot::Stack);
         if in_future.is_some_and(|place| !with_context(place)) {
             return self.without_context(function, branch);
         }
@@ -399,12 +399,12 @@ fn is_store(instruction: &Instruction) -> bool {
 }
 
 /// Returns `true` if an argument points to a closure on the stack in which there is an address in the task.
-fn holds_task(state: &State, arguments: &[Option<Value>; 6]) -> bool {
-    let on_stack = |argument: &Option<Value>| {
-        argument.as_ref().filter(|argument| argument.root == Root::Stack).map(|argument| argument.offset)
+fn holds_task(state: &SymbolicState, arguments: &[Option<SymbolicValue>; 6]) -> bool {
+    let on_stack = |argument: &Option<SymbolicValue>| {
+        argument.as_ref().filter(|argument| argument.root == SymbolicRoot::Stack).map(|argument| argument.offset)
     };
     let closures: Vec<i64> = arguments.iter().filter_map(on_stack).collect();
     state.kept().any(|(at, value)| {
-        value.root == Root::Argument(0) && closures.iter().any(|&from| (from..from + CLOSURE_MAX).contains(&at))
+        value.root == SymbolicRoot::Argument(0) && closures.iter().any(|&from| (from..from + CLOSURE_MAX).contains(&at))
     })
 }

@@ -159,10 +159,10 @@ impl SymbolicState {
     }
 
     /// Takes the byte at the address for this number, wherever it was loaded from there.
-    pub(super) fn assume(&mut self, byte: &Value, number: u8) {
-        let known = |value: &mut Value| {
-            if matches!(&value.root, Root::Loaded(address, 1) if **address == *byte) {
-                *value = Value::constant(value.offset.wrapping_add(i64::from(number)));
+    pub(super) fn assume(&mut self, byte: &SymbolicValue, number: u8) {
+        let known = |value: &mut SymbolicValue| {
+            if matches!(&value.root, SymbolicRoot::Loaded(address, 1) if **address == *byte) {
+                *value = SymbolicValue::constant(value.offset.wrapping_add(i64::from(number)));
             }
         };
         self.registers.iter_mut().flatten().for_each(known);
@@ -170,11 +170,11 @@ impl SymbolicState {
     }
 
     pub(super) fn set_constant(&mut self, register: Register, number: i64) {
-        self.set(register, Some(Value::constant(number)));
+        self.set(register, Some(SymbolicValue::constant(number)));
     }
 
     /// The values on the stack, and where.
-    pub(super) fn kept(&self) -> impl Iterator<Item = (i64, &Value)> {
+    pub(super) fn kept(&self) -> impl Iterator<Item = (i64, &SymbolicValue)> {
         self.slots.iter().map(|(&at, (value, _))| (at, value))
     }
 
