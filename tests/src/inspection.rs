@@ -48,9 +48,33 @@ pub struct TaskType {
     /// The address of its vtable.
     #[serde(default)]
     pub vtable: u64,
+    /// It may also be another future with the same code.
+    #[serde(default)]
+    pub or_another: bool,
+    /// The `async` body that its polls resume.
+    #[serde(default)]
+    pub body: Option<AsyncBody>,
     /// It is one of tokio's own.
     #[serde(default)]
     pub runtime: bool,
+}
+
+/// An `async` body, by what its panics state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AsyncBody {
+    /// The place where it begins.
+    pub place: SourcePlace,
+    /// `alone`, or `inside` a future that does more.
+    pub stands: String,
+}
+
+/// A place in a source file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SourcePlace {
+    /// The path, from the crate on.
+    pub file: String,
+    /// The line.
+    pub line: usize,
 }
 
 /// A hook, or one that is missing.

@@ -1,22 +1,24 @@
-//! Without symbols the same hooks are found as with them.
+//! Without symbols the same hooks are found as with them, and names by the places that panics state.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope_tests::inspection::Inspection;
+use asyncscope_tests::inspection::{AsyncBody, Inspection, TaskType};
 use asyncscope_tests::paths::{self, Scratch};
 
 use crate::Test;
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    vec![("stripped::hooks".to_owned(), Box::new(hooks)), ("stripped::names".to_owned(), Box::new(names))]
+    let tests: [(&str, fn() -> Result<()>); 3] = [("hooks", hooks), ("names", names), ("bodies", bodies)];
+    tests.into_iter().map(|(name, test)| (format!("stripped::{name}"), Box::new(test) as Test)).collect()
 }
 
 /// All but those on panics and on drivers' turns, which only symbols tell.
 fn hooks() -> Result<()> {
     let scratch = Scratch::new()?;
-    let (with, without) = both(&scratch)?;
+    let (with, without) = both(&scratch, &paths::truth()?)?;
     let found = |of: &Inspection| -> BTreeSet<(String, u64)> {
         let placed = of.hooks.iter().filter_map(|hook| Some((hook.sees.clone(), hook.address?)));
         placed.filter(|(sees, _)| sees != "panic" && sees != "turn").collect()
@@ -30,7 +32,7 @@ fn hooks() -> Result<()> {
 /// The unstripped file gives a stripped one its names, and what the runtime's own tasks are is known anyway.
 fn names() -> Result<()> {
     let scratch = Scratch::new()?;
-    let (with, without) = both(&scratch)?;
+    let (with, without) = both(&scratch, &paths::truth()?)?;
     let unstripped = paths::truth()?;
     let given = Inspection::with_debug_file(&scratch.file("stripped"), Some(&unstripped))?;
     let names = |of: &Inspection| -> Vec<Option<String>> { of.types.iter().map(|ty| ty.name.clone()).collect() };
@@ -41,10 +43,44 @@ fn names() -> Result<()> {
     Ok(())
 }
 
-/// What is found in the truth program with its symbols, and without.
-fn both(scratch: &Scratch) -> Result<(Inspection, Inspection)> {
-    let (unstripped, stripped) = (paths::truth()?, scratch.file("stripped"));
-    let status = Command::new("strip").arg("--strip-all").arg("-o").arg(&stripped).arg(&unstripped).status();
+/// The places that name types are those of the functions that symbols name, all of them.
+fn bodies() -> Result<()> {
+    let scratch = Scratch::new()?;
+    for (program, at_least) in [(paths::truth()?, 30), (paths::waits()?, 90)] {
+        let (with, without) = both(&scratch, &program)?;
+        let body = |of: &Inspection| -> Vec<Option<AsyncBody>> { of.types.iter().map(|ty| ty.body.clone()).collect() };
+        ensure!(body(&with) == body(&without), "{} differs from its stripped twin", program.display());
+        let mut alone = 0;
+        for (named, stripped) in with.types.iter().zip(&without.types) {
+            let Some(body) = stripped.body.as_ref().filter(|body| body.stands == "alone") else { continue };
+            let shown = format!("{}:{}", body.place.file, body.place.line);
+            ensure!(stripped.name.as_deref() == Some(&shown), "{stripped:?} is not called {shown}");
+            ensure!(named.or_another || is_in_named(named, body)? != Some(false), "{named:?} is not at {shown}");
+            alone += 1;
+        }
+        ensure!(alone >= at_least, "only {alone} of {} types of {} have a place", with.types.len(), program.display());
+    }
+    Ok(())
+}
+
+/// Whether the place is in the function that symbols name; `None` where it is not in this workspace.
+fn is_in_named(ty: &TaskType, body: &AsyncBody) -> Result<Option<bool>> {
+    let Some(name) = &ty.name else { return Ok(None) };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&body.place.file);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let source = std::fs::read_to_string(file)?;
+    let before: Vec<&str> = source.lines().take(body.place.line).collect();
+    let functions = before.iter().rev().filter_map(|line| line.split_once("fn ")).map(|(_, rest)| rest);
+    let function = functions.map(|rest| rest.split(['(', '<']).next().unwrap_or(rest)).next();
+    Ok(function.map(|function| name.split("::").any(|part| part == function)))
+}
+
+/// What is found in a program with its symbols, and without.
+fn both(scratch: &Scratch, unstripped: &Path) -> Result<(Inspection, Inspection)> {
+    let stripped = scratch.file("stripped");
+    let status = Command::new("strip").arg("--strip-all").arg("-o").arg(&stripped).arg(unstripped).status();
     ensure!(status.context("no strip")?.success(), "strip failed");
-    Ok((Inspection::of(&unstripped, &[])?, Inspection::of(&stripped, &[])?))
+    Ok((Inspection::of(unstripped, &[])?, Inspection::of(&stripped, &[])?))
 }

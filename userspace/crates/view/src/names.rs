@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use asyncscope_model::Graph;
-use asyncscope_trace::facts::{Facts, Function, NameSource, TaskType};
+#[cfg(feature = "otlp")]
+use asyncscope_trace::facts::SourcePlace;
+use asyncscope_trace::facts::{BodyStands, Facts, Function, NameSource, TaskType};
 
 /// Stands behind a name that another has as well, where their code is one.
 const ANOTHER: &str = " | another with the same code";
@@ -39,7 +41,15 @@ impl<'a> DisplayNames<'a> {
     /// A task type's name as it is, if it is that of a function.
     #[cfg(feature = "otlp")]
     pub(super) fn known_task_type(&self, vtable: u64) -> Option<Cow<'a, str>> {
-        self.types.get(&vtable).copied().and_then(known_task_type)
+        let ty = self.types.get(&vtable).copied().filter(|ty| ty.named_by.source != NameSource::PanicLocation)?;
+        known_task_type(ty)
+    }
+
+    /// The place of the body that is a task type's future, where nothing else names it.
+    #[cfg(feature = "otlp")]
+    pub(super) fn body(&self, vtable: u64) -> Option<&'a SourcePlace> {
+        let ty = self.types.get(&vtable).copied().filter(|ty| ty.named_by.source == NameSource::PanicLocation)?;
+        ty.body.as_ref().filter(|body| body.stands == BodyStands::Alone).map(|body| &body.place)
     }
 
     /// A thread's newest name as it is.
@@ -60,11 +70,16 @@ fn unnamed(vtable: u64) -> String {
 
 fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
     let Some(name) = &ty.name else { return ty.runtime.then_some(Cow::Borrowed("tokio worker")) };
-    let spawned = if ty.named_by.source == NameSource::SpawnSymbol { "spawned in " } else { "" };
+    let is_inside = ty.body.as_ref().is_some_and(|body| body.stands == BodyStands::Inside);
+    let relation = match ty.named_by.source {
+        NameSource::SpawnSymbol => "spawned in ",
+        NameSource::PanicLocation if is_inside => "contains ",
+        _ => "",
+    };
     let another = if ty.or_another { ANOTHER } else { "" };
-    Some(match (spawned, another) {
+    Some(match (relation, another) {
         ("", "") => Cow::Borrowed(name),
-        _ => Cow::Owned(format!("{spawned}{name}{another}")),
+        _ => Cow::Owned(format!("{relation}{name}{another}")),
     })
 }
 
@@ -130,5 +145,24 @@ pub(super) fn frame(text: &str) -> String {
         }
         _ if text.is_empty() => "?".to_owned(),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use asyncscope_trace::facts::{AsyncBody, NamedBy};
+
+    use super::*;
+
+    #[test]
+    fn a_place_says_what_it_is_to_the_future() {
+        let check = |stands, expected: &str| {
+            let body = Some(AsyncBody { stands, ..AsyncBody::default() });
+            let named_by = NamedBy { source: NameSource::PanicLocation, debug_file: None };
+            let ty = TaskType { name: Some("svc/src/a.rs:9".into()), named_by, body, ..TaskType::default() };
+            assert_eq!(task_type(&ty), expected);
+        };
+        check(BodyStands::Alone, "svc/src/a.rs:9");
+        check(BodyStands::Inside, "contains svc/src/a.rs:9");
     }
 }

@@ -388,6 +388,7 @@ pub fn named_by(NamedBy { source, debug_file }: &NamedBy) -> String {
         NameSource::V0Symbol => "v0 symbol",
         NameSource::Dwarf => "dwarf",
         NameSource::SpawnSymbol => "symbol of its spawn's function",
+        NameSource::PanicLocation => "place in a panic of its async body",
         NameSource::Vtable => "vtable",
     };
     match debug_file {

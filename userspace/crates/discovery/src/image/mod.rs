@@ -3,3 +3,4 @@
 pub mod debug;
 pub mod elf;
 pub mod lines;
+pub mod panic_location;

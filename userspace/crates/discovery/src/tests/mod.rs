@@ -14,6 +14,7 @@ mod image;
 mod own;
 mod queue;
 mod raise;
+mod resumed;
 mod turns;
 mod values;
 mod vtables;

@@ -1,6 +1,7 @@
 //! tokio in an image: its tasks' types, the instructions to hook, and what these can show.
 
 pub mod abilities;
+mod bodies;
 mod current_task;
 pub(crate) mod discover;
 mod flows;

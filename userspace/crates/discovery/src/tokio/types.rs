@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{abilities::is_unnamed, flows::Flows, sites, vtables::Vtable};
+use super::{abilities::is_unnamed, bodies, flows::Flows, sites, vtables::Vtable};
 use crate::{
     addr::ElfAddr,
     code::x86_64::{
@@ -20,7 +20,7 @@ use crate::{
     image::elf::Elf,
     names::{self, Named},
 };
-use asyncscope_trace::facts::{FOLDED_MAX, ImageId, NameSource, NamedBy, TaskKind, TaskType, TypeKey};
+use asyncscope_trace::facts::{BodyStands, FOLDED_MAX, ImageId, NameSource, NamedBy, TaskKind, TaskType, TypeKey};
 
 const BOXED: &str = "boxed future";
 /// No more functions than this are looked at for a name.
@@ -57,7 +57,10 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
         .collect();
     share_kinds(vtables, &mut types);
     kinds_by_shape(code, vtables, local, &mut types);
+    bodies::find(code, vtables, &mut types);
+    bodies::name(&mut types, BodyStands::Alone);
     names_by_site(code, &mut types);
+    bodies::name(&mut types, BodyStands::Inside);
     types
 }
 
@@ -227,6 +230,7 @@ fn task_type(vtable: &Vtable, found: &TypeFindings) -> TaskType {
         folded: names,
         or_another: found.or_another,
         named_by,
+        body: None,
         kind: found.kind,
         runtime,
     }

@@ -30,6 +30,14 @@ pub struct Vtable {
     pub id_offset: u32,
 }
 
+impl Vtable {
+    /// The offset of the trailer, which comes after the future, in bytes from the task's header.
+    #[must_use]
+    pub fn trailer_offset(&self, elf: &Elf<'_>) -> Option<u64> {
+        elf.word(self.address.plus(FUNCTIONS * 8))
+    }
+}
+
 const FUNCTIONS: u64 = 7;
 /// `{ state, queue_next, vtable, owner_id }`: the scheduler cannot lie before its end.
 const HEADER_LEN: u64 = 0x20;

@@ -25,7 +25,7 @@ pub use missing::{
 pub use not_seen::NotSeen;
 pub use running::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
 pub use system_call::SystemCall;
-pub use task_type::{NameSource, NamedBy, TaskType, TypeKey};
+pub use task_type::{AsyncBody, BodyStands, NameSource, NamedBy, SourcePlace, TaskType, TypeKey};
 
 /// More task types than these are not searched for, nor read from a recording.
 pub const TYPES_MAX: usize = 4096;

@@ -21,6 +21,8 @@ pub struct TaskType {
     pub or_another: bool,
     /// The source of the name.
     pub named_by: NamedBy,
+    /// The async body that its poll function resumes first, where a panic in there states its place.
+    pub body: Option<AsyncBody>,
     /// The kind of task, by what runs it.
     pub kind: TaskKind,
     /// True if it is the runtime's own: a worker thread of the multi-thread scheduler, which is a
@@ -48,6 +50,39 @@ pub struct NamedBy {
     pub debug_file: Option<String>,
 }
 
+/// The async body that a task's poll function resumes first, as `panic!`s of it state it: no stripping removes that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AsyncBody {
+    /// The place where the body begins.
+    pub place: SourcePlace,
+    /// The relation of the body to the task's future.
+    pub stands: BodyStands,
+}
+
+/// The relation of an async body to a task's future.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyStands {
+    /// Polls do nothing with the future but resume this body.
+    Alone,
+    /// The body is part of a future that does more.
+    #[default]
+    Inside,
+}
+
+/// A place in a source file, its path from the crate on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourcePlace {
+    /// The file's path.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+}
+
 /// The kinds of sources of a task type's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +95,8 @@ pub enum NameSource {
     Dwarf,
     /// The symbols of the functions that spawn it.
     SpawnSymbol,
+    /// The place that panics of the async body state which its poll function resumes first: [`TaskType::body`].
+    PanicLocation,
     /// None: there is only its vtable.
     #[default]
     Vtable,
@@ -76,6 +113,7 @@ struct TypeFields {
     folded: Vec<String>,
     or_another: bool,
     named_by: NameOrigin,
+    body: Option<AsyncBody>,
     kind: TaskKind,
     runtime: bool,
 }
@@ -95,7 +133,7 @@ impl Default for NameOrigin {
 
 impl From<TypeFields> for TaskType {
     fn from(fields: TypeFields) -> Self {
-        let TypeFields { vtable, key, name, folded, or_another, named_by, kind, runtime } = fields;
+        let TypeFields { vtable, key, name, folded, or_another, named_by, body, kind, runtime } = fields;
         let named_by = match named_by {
             NameOrigin::Typed(named_by) => named_by,
             NameOrigin::Text(text) => by_text(&text),
@@ -104,7 +142,7 @@ impl From<TypeFields> for TaskType {
             Some(key) => (name, key),
             None => by_name(name.unwrap_or_default(), vtable, named_by.source),
         };
-        Self { vtable, key, name, folded, or_another, named_by, kind, runtime }
+        Self { vtable, key, name, folded, or_another, named_by, body, kind, runtime }
     }
 }
 

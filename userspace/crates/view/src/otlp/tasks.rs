@@ -109,6 +109,10 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
     if let Some(function) = spans.names.known_task_type(task.vtable) {
         all.push(text("code.function.name", printable(&function)));
     }
+    if let Some(place) = spans.names.body(task.vtable) {
+        all.push(text("code.file.path", printable(&place.file)));
+        all.push(number("code.line.number", place.line.into()));
+    }
     all.extend(origin(spans, task));
     match task.end().map(|end| end.how) {
         Some(How::Panicked) => all.push(text("error.type", "panic")),

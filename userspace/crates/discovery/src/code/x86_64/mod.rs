@@ -3,6 +3,7 @@
 //! another module like this one: ARCHITECTURE.md lists the places.
 
 pub mod abort;
+mod assumed;
 pub mod bind;
 pub mod code;
 pub mod current_task;
@@ -10,6 +11,7 @@ pub mod entry;
 pub mod flow;
 pub mod queue;
 pub mod raise;
+pub mod resumed;
 mod source;
 pub mod symbolic;
 pub mod syscalls;

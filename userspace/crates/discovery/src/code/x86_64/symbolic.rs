@@ -158,6 +158,26 @@ impl SymbolicState {
         whole?.narrowed(register.size())
     }
 
+    /// Takes the byte at the address for this number, wherever it was loaded from there.
+    pub(super) fn assume(&mut self, byte: &SymbolicValue, number: u8) {
+        let known = |value: &mut SymbolicValue| {
+            if matches!(&value.root, SymbolicRoot::Loaded(address, 1) if **address == *byte) {
+                *value = SymbolicValue::constant(value.offset.wrapping_add(i64::from(number)));
+            }
+        };
+        self.registers.iter_mut().flatten().for_each(known);
+        self.slots.values_mut().for_each(|(value, _)| known(value));
+    }
+
+    pub(super) fn set_constant(&mut self, register: Register, number: i64) {
+        self.set(register, Some(SymbolicValue::constant(number)));
+    }
+
+    /// The values on the stack, and where.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (i64, &SymbolicValue)> {
+        self.slots.iter().map(|(&at, (value, _))| (at, value))
+    }
+
     fn stack_pointer(&self) -> Option<i64> {
         self.register(Register::RSP).filter(|sp| sp.root == SymbolicRoot::Stack).map(|sp| sp.offset)
     }
