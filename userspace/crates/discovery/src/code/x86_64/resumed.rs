@@ -203,7 +203,7 @@ impl Search<'_, '_, '_> {
         let at = self.memory(instruction, &branch.state);
         match branch.way.part {
             Part::Before => self.look_before(body, instruction, branch, at),
-            Part::Inside => self.suspends(instruction, branch, at),
+            Part::Inside => suspends(instruction, branch, at),
             Part::Suspended if at.is_some_and(|at| at != branch.way.state_at) && !is_store(instruction) => {
                 self.does_more(branch.way);
             }
@@ -255,19 +255,6 @@ impl Search<'_, '_, '_> {
         let stage_was_before = way.read.is_none() || way.guards || way.read == Some(state_at);
         let alone = !way.touched && stage_was_before && dying <= usize::from(stage_is_here);
         Some(ResumedBody { location, state_at, alone })
-    }
-
-    /// Goes on to wait where the state of a suspended body is stored.
-    fn suspends(&self, instruction: &Instruction, branch: &mut Branch, at: Option<i64>) {
-        if at != Some(branch.way.state_at) || !is_store(instruction) || instruction.memory_size().size() != 1 {
-            return;
-        }
-        let number = branch.state.operand(instruction, 1).filter(|number| number.root == SymbolicRoot::Constant);
-        match number.map(|number| number.offset as u8) {
-            Some(3..) => branch.way.part = Part::Suspended,
-            Some(1) => branch.way.part = Part::After,
-            _ => {}
-        }
     }
 
     fn does_more(&mut self, way: Way) {
@@ -389,6 +376,19 @@ fn returned_to(way: Way) -> Way {
 /// The way behind a function that cannot be followed: it may have done anything.
 fn unknown(way: Way) -> BTreeSet<Way> {
     BTreeSet::from([Way { touched: true, ..way }])
+}
+
+/// Goes on to wait where the state of a suspended body is stored.
+fn suspends(instruction: &Instruction, branch: &mut Branch, at: Option<i64>) {
+    if at != Some(branch.way.state_at) || !is_store(instruction) || instruction.memory_size().size() != 1 {
+        return;
+    }
+    let number = branch.state.operand(instruction, 1).filter(|number| number.root == SymbolicRoot::Constant);
+    match number.map(|number| number.offset as u8) {
+        Some(3..) => branch.way.part = Part::Suspended,
+        Some(1) => branch.way.part = Part::After,
+        _ => {}
+    }
 }
 
 /// Returns `true` if the instruction only writes to memory.
