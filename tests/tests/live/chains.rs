@@ -60,7 +60,7 @@ impl Waits {
 fn no_time() -> Result<()> {
     let target = Waits::start("chains")?;
     let pid = target.process.pid().to_string();
-    let ended = agent::run(["dump", &pid, "--json", "--within", "0s"])?;
+    let ended = agent::run(["dump", &pid, "--json", "--read-timeout", "0s"])?;
     ensure!(ended.code == Some(0), "the dump failed: {:?}", ended.stderr);
     let dump: Dump = serde_json::from_str(ended.stdout.first().context("no dump")?)?;
     ensure!(dump.tasks.is_empty() && dump.search.listed > 0, "{} tasks: {:?}", dump.tasks.len(), dump.search);

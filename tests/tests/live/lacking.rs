@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("attach", || without_each(&[])),
         ("one_by_one", || without_each(&["--one-by-one"])),
         ("tracepoints", || without_each(&["--http-by", "tracepoints"])),
-        ("blocked", || without_each(&["--blocked"])),
+        ("off_cpu", || without_each(&["--off-cpu"])),
         ("samples", || without_each(&["--mode", "sample"])),
         ("forbidden", forbidden),
         ("no_locked_memory", no_locked_memory),

@@ -83,7 +83,10 @@ fn of_requests(build: Build, ask: Ask) -> Result<()> {
         Ok(agent::run(args)?.stdout.join("\n"))
     };
     let (folded, json) = (std::fs::read_to_string(folded)?, std::fs::read_to_string(json)?);
-    ensure!(again(&["--by", "route", "--folded", "-"])? == folded.trim_end(), "a recording folds to something else");
+    ensure!(
+        again(&["--group-by", "route", "--folded", "-"])? == folded.trim_end(),
+        "a recording folds to something else"
+    );
     ensure!(again(&["--json", "-"])? == json.trim_end(), "a recording tells something else");
     let seen = seen(&json)?;
     ensure!(no_claim_is_wrong(&seen, &burned)? > 100, "hardly anything is claimed");
@@ -129,7 +132,7 @@ fn watched(
     let ready = target.stdout.until(|line| line.starts_with("ready "), PATIENCE)?;
     let port = ready.trim_start_matches("ready ").parse()?;
     let pid = target.pid().to_string();
-    let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY, "--requests", "--by", "route"];
+    let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY, "--requests", "--group-by", "route"];
     let outputs = [("--folded", folded), ("--json", json), ("--record", recording)];
     let outputs = outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]);
     let mut agent = Agent::start(args.iter().chain(options).map(AsRef::as_ref).chain(outputs))?;

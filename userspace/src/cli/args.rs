@@ -79,7 +79,7 @@ pub(super) enum Command {
         watch: Duration,
         /// Longest time to read tasks; those that are left then are counted
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
-        within: Duration,
+        read_timeout: Duration,
         /// Dump so often in a row
         #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
         times: u32,
@@ -123,10 +123,10 @@ pub(super) struct LiveArguments {
     /// Do not look at what tasks await, which costs the target some time at each poll
     #[arg(long)]
     no_awaits: bool,
-    /// Tell the time that threads are blocked inside polls. Its hook is on every switch between threads, which
+    /// Tell the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between threads, which
     /// taxes all processes of this host a little
     #[arg(long)]
-    blocked: bool,
+    off_cpu: bool,
     /// Trace every poll, or sample CPU time, which costs the target next to nothing
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
@@ -241,7 +241,7 @@ impl LiveArguments {
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_lines = self.outputs.asked(Extra::LogLines).map(|option| (format!("--{option}"), Need::Polls));
         let others = [
-            ("--blocked", self.blocked, Need::Polls),
+            ("--off-cpu", self.off_cpu, Need::Polls),
             ("--frequency", self.frequency.is_some(), Need::Samples),
             ("--correlation-header", !correlation_header.is_empty(), Need::Requests),
             ("--redact", *redact, Need::Requests),
@@ -253,7 +253,7 @@ impl LiveArguments {
     }
 
     pub(super) fn into_plan(self, target: Vec<String>) -> LivePlan {
-        let Self { duration, record, outputs, names, buffer, http, no_awaits, blocked, probe_log, one_by_one, .. } =
+        let Self { duration, record, outputs, names, buffer, http, no_awaits, off_cpu, probe_log, one_by_one, .. } =
             self;
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
@@ -267,7 +267,7 @@ impl LiveArguments {
             probe,
             names: names.decided(),
             awaits: if no_awaits || sampled { AwaitChains::No } else { AwaitChains::Followed },
-            blocked,
+            off_cpu,
             http: http.filter(|_| !sampled || by_request),
             logs,
             syscalls,

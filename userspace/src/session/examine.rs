@@ -162,7 +162,7 @@ fn programs() -> Check {
         Way::Single => "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower",
         _ => "hooks attach by uprobe_multi",
     };
-    let without = [("--blocked", blocked), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
+    let without = [("--off-cpu", blocked), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
         let error = loaded.err()?;
         Some(format!("; but not that of {option}: {error}"))
     });

@@ -2,7 +2,7 @@
 
 use super::format::{Comparison, Extra, KeptDetail, Medium, Need, OutputFormat, View};
 use super::select::Selection;
-use super::{blocking, flamegraph, folded, json, pprof, printed, request, requests, summary};
+use super::{flamegraph, folded, json, long_polls, pprof, printed, request, requests, summary};
 use asyncscope_model::Detail;
 
 /// A row with what most outputs have in common. It writes nothing.
@@ -10,7 +10,7 @@ const BASE: OutputFormat = OutputFormat {
     option: "",
     help: "",
     to: Medium::File { value: "FILE", optional: false, private: false },
-    versus: Comparison::Apart,
+    diff: Comparison::Apart,
     needs: None,
     records: None,
     keeps: KeptDetail::SUMS,
@@ -23,11 +23,11 @@ pub static FORMATS: [OutputFormat; 7] = [
         option: "flamegraph",
         help: "A flamegraph: who spawned whom, as wide as --weight says",
         to: Medium::File { value: "FILE.svg", optional: false, private: false },
-        versus: Comparison::Drawn,
+        diff: Comparison::Drawn,
         write: |view, out| {
-            let View { graph, facts, weight, part, versus, .. } = view;
-            match versus {
-                Some(versus) => flamegraph::write_versus(graph, facts, *weight, versus, out),
+            let View { graph, facts, weight, part, diff, .. } = view;
+            match diff {
+                Some(diff) => flamegraph::write_diff(graph, facts, *weight, diff, out),
                 None => flamegraph::write(graph, facts, *weight, part, out),
             }
         },
@@ -36,14 +36,14 @@ pub static FORMATS: [OutputFormat; 7] = [
     OutputFormat {
         option: "folded",
         help: "The flamegraph's stacks as text, in nanoseconds",
-        versus: Comparison::Refused,
+        diff: Comparison::Refused,
         write: |view, out| folded::write(view.graph, view.facts, view.weight, &view.part, out),
         ..BASE
     },
     OutputFormat {
         option: "pprof",
         help: "The same as a profile for pprof, with labels for tasks, threads and routes",
-        versus: Comparison::Refused,
+        diff: Comparison::Refused,
         write: |view, out| pprof::write(view.graph, view.facts, view.weight, &view.part, out),
         ..BASE
     },
@@ -68,13 +68,13 @@ pub static FORMATS: [OutputFormat; 7] = [
     },
     REQUESTS,
     OutputFormat {
-        option: "blocking",
+        option: "long-polls",
         help: "Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were \
                ready meanwhile",
         to: Medium::Terminal { holds: "the long polls" },
         needs: Some(Need::Polls),
         keeps: KeptDetail { long_polls: true, ..KeptDetail::SUMS },
-        write: |view, out| blocking::write(view.graph, view.facts, view.long_poll_ns, out),
+        write: |view, out| long_polls::write(view.graph, view.facts, view.long_poll_ns, out),
         ..BASE
     },
 ];

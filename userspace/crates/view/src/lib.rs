@@ -4,7 +4,6 @@
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
 mod awaits;
-mod blocking;
 pub mod dump;
 mod flamegraph;
 mod folded;
@@ -13,6 +12,7 @@ pub mod formats;
 pub mod inspect;
 mod json;
 mod labels;
+mod long_polls;
 pub mod lost;
 mod names;
 mod of_requests;

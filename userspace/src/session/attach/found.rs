@@ -101,7 +101,7 @@ impl FoundTarget {
             syscalls::leave_out_http(plan, libraries);
         }
         self.headers = options.http.as_ref().map(|http| http.headers.clone());
-        self.blocked = options.blocked;
+        self.blocked = options.off_cpu;
         Ok(())
     }
 

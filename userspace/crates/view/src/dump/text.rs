@@ -88,7 +88,11 @@ impl Text<'_> {
         )?;
         writeln!(self.out, "{}", search(self.told))?;
         if snapshot.search.unread > 0 {
-            writeln!(self.out, "{} tasks were not read: the time for it was over (--within)", snapshot.search.unread)?;
+            writeln!(
+                self.out,
+                "{} tasks were not read: the time for it was over (--read-timeout)",
+                snapshot.search.unread
+            )?;
         }
         let torn = tasks.iter().filter(|task| task.unread == Some(Unread::Torn)).count();
         writeln!(

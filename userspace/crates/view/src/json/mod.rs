@@ -13,7 +13,7 @@ use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, JsonLine, ParentLine, PollLine, RecordingLine, RootLine,
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
-use super::blocking::{BlockedFunction, Resumed, functions};
+use super::long_polls::{BlockedFunction, Resumed, functions};
 use super::names::DisplayNames;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,

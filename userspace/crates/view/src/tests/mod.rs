@@ -1,4 +1,4 @@
-mod blocking;
+mod long_polls;
 mod pprof;
 mod printed;
 mod requests;

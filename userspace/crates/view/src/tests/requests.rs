@@ -1,5 +1,5 @@
 use super::{facts, text};
-use crate::flamegraph::{write, write_versus};
+use crate::flamegraph::{write, write_diff};
 use crate::lost::Lost;
 use crate::select::{Selection, Unclear};
 use crate::stacks::GraphPart;
@@ -139,14 +139,14 @@ fn slow_requests_against_fast_ones() {
     let graph = script::graph(THREE);
     let facts = facts("svc::handle");
     let selection = select(None, Some("/a/*"), Some(50));
-    let versus = selection.versus(&graph).unwrap();
-    let svg = text(|out| write_versus(&graph, &facts, Weight::Busy, &versus, out));
+    let diff = selection.diff(&graph).unwrap();
+    let svg = text(|out| write_diff(&graph, &facts, Weight::Busy, &diff, out));
     assert!(svg.contains("1 request of at least 50ns against 1 faster"), "{svg}");
     // 70 ns in the slow one, of which 40 are of a task that the fast one has not.
     assert!(svg.contains("svc::query (40 ns, 57.14%; +57.14%)"), "{svg}");
-    let again = text(|out| write_versus(&graph, &facts, Weight::Busy, &versus, out));
+    let again = text(|out| write_diff(&graph, &facts, Weight::Busy, &diff, out));
     assert_eq!(svg, again);
-    assert!(select(None, Some("/b"), Some(5)).versus(&graph).is_err());
+    assert!(select(None, Some("/b"), Some(5)).diff(&graph).is_err());
 }
 
 #[test]

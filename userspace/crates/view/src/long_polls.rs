@@ -131,7 +131,7 @@ struct LongPollKey {
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
-    let blocking = graph.long_polls();
+    let long_polls = graph.long_polls();
     let rows = rows(graph, facts);
     if rows.is_empty() {
         writeln!(out, "no poll took {} or longer", human(min_ns))?;
@@ -153,11 +153,15 @@ pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Wri
     if rows.len() > MAX_ROWS {
         writeln!(out, "… and {} rows more", rows.len() - MAX_ROWS)?;
     }
-    if blocking.doubtful > 0 {
-        writeln!(out, "{} polls and delays are left out, because events of their time are missing", blocking.doubtful)?;
+    if long_polls.doubtful > 0 {
+        writeln!(
+            out,
+            "{} polls and delays are left out, because events of their time are missing",
+            long_polls.doubtful
+        )?;
     }
-    if blocking.polls_not_kept + blocking.delays_not_kept > 0 {
-        let (polls, delays) = (blocking.polls_not_kept, blocking.delays_not_kept);
+    if long_polls.polls_not_kept + long_polls.delays_not_kept > 0 {
+        let (polls, delays) = (long_polls.polls_not_kept, long_polls.delays_not_kept);
         writeln!(out, "{polls} polls and {delays} delays are not kept: there were too many")?;
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("is_not_told_where_not_asked_for", unobserved),
         ("in_asyncscope_s_own_trap", trapped),
     ];
-    crate::named("blocked", cases)
+    crate::named("off_cpu", cases)
 }
 
 /// What a task says of itself.
@@ -74,7 +74,7 @@ fn of<'a>(lines: &'a [Value], kind: &str, task: u64) -> impl Iterator<Item = &'a
 /// A sleep, a lock, a pipe, a blocking closure, and one that is blocked when the recording ends.
 fn observed() -> Result<()> {
     let scratch = Scratch::new()?;
-    let (told, lines) = watched(&scratch, &["--blocked"])?;
+    let (told, lines) = watched(&scratch, &["--off-cpu"])?;
     ensure!(told.len() == 7, "{told:?}");
     let mut blocked = BTreeMap::new();
     for Told { name, task, times, least_ns } in &told {
@@ -125,7 +125,7 @@ fn trapped() -> Result<()> {
     target.stdout.until(|line| line == "started", PATIENCE).context("the target does not start")?;
     let (pid, json, record) = (target.pid().to_string(), path(&scratch, "json"), path(&scratch, "ascope"));
     let folded = path(&scratch, "folded");
-    let outputs = ["attach", &pid, "--blocked", "--json", &json, "--record", &record, "--folded", &folded];
+    let outputs = ["attach", &pid, "--off-cpu", "--json", &json, "--record", &record, "--folded", &folded];
     let mut agent = Agent::start(outputs)?;
     agent.armed()?;
     target.say("go")?;
@@ -144,7 +144,8 @@ fn trapped() -> Result<()> {
         let file = poll["blocks_in"]["file"].as_str().unwrap_or_default();
         ensure!(!file.ends_with("waits/src/maps.rs"), "{poll}");
     }
-    let table = Agent::start(["report", &record, "--blocking", "--min-blocking", "0us"])?.succeed()?.stdout.join("\n");
+    let table =
+        Agent::start(["report", &record, "--long-polls", "--long-poll-min", "0us"])?.succeed()?.stdout.join("\n");
     ensure!(table.contains("blocked in asyncscope's own trap for "), "{table}");
     ensure!(!table.contains("blocked in waits::"), "{table}");
     let stacks = std::fs::read_to_string(&folded)?;

@@ -15,7 +15,7 @@ use crate::Test;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    crate::named("blocking", &[("who_delayed_whom", delayed), ("and_where_it_was_blocked", blocked)])
+    crate::named("long_polls", &[("who_delayed_whom", delayed), ("and_where_they_were_off_cpu", off_cpu)])
 }
 
 /// What a handler tells: its task, the line in which it sleeps, and the tasks that it delayed.
@@ -53,7 +53,7 @@ fn watched(scratch: &Scratch, options: &[&str]) -> Result<(Vec<Told>, Vec<Value>
     Agent::start(["report", &record, "--json", &json])?.succeed()?;
     let lines = std::fs::read_to_string(&json)?;
     let lines = lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect::<Result<_>>()?;
-    let table = Agent::start(["report", &record, "--blocking", "--min-blocking", "10ms"])?.succeed()?;
+    let table = Agent::start(["report", &record, "--long-polls", "--long-poll-min", "10ms"])?.succeed()?;
     Ok((told, lines, table.stdout.join("\n")))
 }
 
@@ -87,10 +87,10 @@ fn delayed() -> Result<()> {
     Ok(())
 }
 
-/// With --blocked there is a stack: the function, its file and line.
-fn blocked() -> Result<()> {
+/// With --off-cpu there is a stack: the function, its file and line.
+fn off_cpu() -> Result<()> {
     let scratch = Scratch::new()?;
-    let (told, lines, table) = watched(&scratch, &["--blocked"])?;
+    let (told, lines, table) = watched(&scratch, &["--off-cpu"])?;
     compared(&told, &lines)?;
     for Told { task, line, .. } in &told {
         let place = &long_poll(&lines, *task)?["blocks_in"];

@@ -1,4 +1,4 @@
-use super::super::blocking::write;
+use super::super::long_polls::write;
 use super::{facts, text};
 use asyncscope_model::testing::script::with_long_polls;
 
