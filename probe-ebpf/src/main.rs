@@ -8,7 +8,7 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "the target offers atomic additions only as an intrinsic")]
 
-mod blocked;
+mod off_cpu;
 mod call;
 mod chain;
 mod descriptor;

@@ -4,7 +4,7 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
 
 use crate::{
-    blocked, chain,
+    off_cpu, chain,
     emit::{emit, missed},
     moment,
     regs::{self, Interrupted as _},
@@ -18,7 +18,7 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
-            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            off_cpu::entered(header, task.vtable, state, ctx.stack_pointer());
             emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
         }
         Err(loss) => missed(&ctx, header, loss),
@@ -35,7 +35,7 @@ pub fn poll_start_chain(ctx: ProbeContext) -> u32 {
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
-            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            off_cpu::entered(header, task.vtable, state, ctx.stack_pointer());
             emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
             chain::awaited(&ctx, task, state);
         }
@@ -69,7 +69,7 @@ pub fn panic_start(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn poll_exit(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
-    blocked::returned(ctx.stack_pointer());
+    off_cpu::returned(ctx.stack_pointer());
     emit(&ctx, Kind::PollExit, 0, |head| PollExit { head });
     0
 }

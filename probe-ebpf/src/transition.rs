@@ -13,7 +13,7 @@ use probe_common::{
 };
 
 use crate::{
-    blocked,
+    off_cpu,
     emit::{emit, missed},
     moment::{self, Turn},
     regs::{self, Interrupted as _},
@@ -82,7 +82,7 @@ fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64, unsets_waker: b
     if old & RUNNING == 0 || new & RUNNING != 0 {
         return;
     }
-    blocked::left(header);
+    off_cpu::left(header);
     // Once idle, the task may be polled or freed by another thread at any moment. The agent knows
     // it by its header, from the poll's start on this thread.
     let task = if new & COMPLETE != 0 { target::task(header).ok() } else { None };

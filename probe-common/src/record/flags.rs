@@ -17,5 +17,5 @@ pub const IN_KERNEL: u8 = 32;
 pub const COMPLETING: u8 = 64;
 /// Nothing of the kind was going on. With neither, that could not be told.
 pub const COMPLETED: u8 = 128;
-/// Of a blocked record, where [`PREDICTED`] means nothing: the thread was in the trap of one of asyncscope's hooks.
+/// Of an off-CPU record, where [`PREDICTED`] means nothing: the thread was in the trap of one of asyncscope's hooks.
 pub const IN_TRAP: u8 = 1;

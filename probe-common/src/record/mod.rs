@@ -239,7 +239,7 @@ records! {
     /// The head's thread is on a CPU again after it was switched out, not runnable, inside a poll. Its waits for
     /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back, `sp`
     /// is the thread's own, in user space, while it was out; 0 if that could not be read.
-    Blocked: 18 = 40 {
+    OffCpu: 18 = 40 {
         /// Every record's start.
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -249,8 +249,8 @@ records! {
     /// The same, where that took at least [`LONG_NS`] and the thread's stack was taken when it was switched out.
     /// Followed by `stack_len` bytes of it, from the stack pointer on; the record ends there. Never kept as it is:
     /// it holds the target's memory.
-    BlockedStack: 19 = 112 {
-        /// Every record's start, as in [`Blocked`].
+    OffCpuStack: 19 = 112 {
+        /// Every record's start, as in [`OffCpu`].
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
         since: u64,
@@ -262,16 +262,16 @@ records! {
         bx: u64,
         /// R12 to R15
         r: [u64; 4],
-        /// How many bytes of the stack follow, at most [`BLOCKED_STACK_MAX`].
+        /// How many bytes of the stack follow, at most [`OFF_CPU_STACK_MAX`].
         stack_len: u64,
-        /// As in [`BlockedOutside`]; else 0.
+        /// As in [`OffCpuOutside`]; else 0.
         outside: u64,
     }
 
     /// The same, without a stack, where the thread left user space by no system call, and waited for something in
     /// the kernel that no signal ends. Never kept as it is: the agent knows whether a hook is there.
-    BlockedOutside: 20 = 48 {
-        /// Every record's start, as in [`Blocked`].
+    OffCpuOutside: 20 = 48 {
+        /// Every record's start, as in [`OffCpu`].
         head: Head,
         /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
         since: u64,
@@ -410,9 +410,9 @@ pub enum Change {
 
 /// The most bytes of a stack in a [`Sample`].
 pub const STACK_MAX: usize = 32 << 10;
-/// The most bytes that are taken of a blocked thread's stack.
-pub const BLOCKED_STACK_MAX: usize = 16 << 10;
-/// From how many nanoseconds on the stack of a blocked thread is told.
+/// The most bytes that are taken of an off-CPU thread's stack.
+pub const OFF_CPU_STACK_MAX: usize = 16 << 10;
+/// From how many nanoseconds on the stack of an off-CPU thread is told.
 pub const LONG_NS: u64 = 1_000_000;
 
 /// The most frames of a chain in a record.

@@ -34,7 +34,7 @@ fn awaits() -> Result<()> {
     let by_id: BTreeMap<&[u8], &Span> = spans.iter().map(|span| (span.span_id.as_slice(), span)).collect();
     let mut count = Count::default();
     let mut waits = between_polls(&seen);
-    for wait in spans.iter().filter(|span| text(&span.attributes, "asyncscope.stretch") == Some("await")) {
+    for wait in spans.iter().filter(|span| text(&span.attributes, "asyncscope.segment") == Some("await")) {
         let above = by_id.get(wait.parent_span_id.as_slice()).with_context(|| format!("no parent: {wait:?}"))?;
         let task = number(&above.attributes, "asyncscope.task.id").with_context(|| format!("below {above:?}"))?;
         let Some(told) = told.get(&task) else { continue };

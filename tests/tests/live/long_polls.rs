@@ -93,7 +93,7 @@ fn off_cpu() -> Result<()> {
     let (told, lines, table) = watched(&scratch, &["--off-cpu"])?;
     compared(&told, &lines)?;
     for Told { task, line, .. } in &told {
-        let place = &long_poll(&lines, *task)?["blocks_in"];
+        let place = &long_poll(&lines, *task)?["off_cpu_in"];
         let file = place["file"].as_str().unwrap_or_default();
         ensure!(file.ends_with("waits/src/holds.rs") && place["line"] == *line, "task {task}: {place}");
         ensure!(place["name"].as_str().is_some_and(|name| name.contains("handler")), "{place}");

@@ -1,4 +1,4 @@
-//! Time blocked inside polls, compared with tasks that know how often they blocked, and for how long at least.
+//! Off-CPU time inside polls, compared with tasks that know how often they blocked, and for how long at least.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 struct Told {
     name: String,
     task: u64,
-    /// Its polls that were blocked for at least `least_ns`.
+    /// Its polls that were off the CPU for at least `least_ns`.
     times: usize,
     least_ns: u64,
 }
@@ -71,35 +71,35 @@ fn of<'a>(lines: &'a [Value], kind: &str, task: u64) -> impl Iterator<Item = &'a
     lines.iter().filter(move |line| line["kind"] == kind && line["task"] == task)
 }
 
-/// A sleep, a lock, a pipe, a blocking closure, and one that is blocked when the recording ends.
+/// A sleep, a lock, a pipe, a blocking closure, and one that is off the CPU when the recording ends.
 fn observed() -> Result<()> {
     let scratch = Scratch::new()?;
     let (told, lines) = watched(&scratch, &["--off-cpu"])?;
     ensure!(told.len() == 7, "{told:?}");
-    let mut blocked = BTreeMap::new();
+    let mut off_cpu = BTreeMap::new();
     for Told { name, task, times, least_ns } in &told {
-        let long = of(&lines, "poll", *task).filter(|poll| poll["blocked_ns"].as_u64() >= Some(*least_ns)).count();
+        let long = of(&lines, "poll", *task).filter(|poll| poll["off_cpu_ns"].as_u64() >= Some(*least_ns)).count();
         let line = of(&lines, "task", *task).next().with_context(|| format!("task {task} was not seen"))?;
-        ensure!(long == *times, "{name}: {long} polls were blocked, not {times}");
+        ensure!(long == *times, "{name}: {long} polls were off the CPU, not {times}");
         let number = |field: &str| line[field].as_u64().with_context(|| format!("no {field} in {line}"));
-        let total = number("blocked_ns")?;
+        let total = number("off_cpu_ns")?;
         ensure!(total >= *least_ns * *times as u64 && total <= number("busy_ns")?, "{name}: {line}");
         let (all, polls) = (number("running_ns")? + total, of(&lines, "poll", *task));
         let took: u64 = polls.filter_map(|poll| Some(poll["end_ns"].as_u64()? - poll["start_ns"].as_u64()?)).sum();
-        ensure!(all >= took, "{name}: running and blocked are less than its polls: {line}");
-        blocked.insert(*task, (name.as_str(), long));
+        ensure!(all >= took, "{name}: running and off the CPU are less than its polls: {line}");
+        off_cpu.insert(*task, (name.as_str(), long));
     }
-    eprintln!("blocked: {blocked:?}");
+    eprintln!("off-CPU:  {off_cpu:?}");
     let expected: BTreeSet<u64> = told.iter().filter(|told| told.times > 0).map(|told| told.task).collect();
     let least_ns = told.iter().map(|told| told.least_ns).max().unwrap_or(0);
-    let polls = lines.iter().filter(|line| line["kind"] == "poll" && line["blocked_ns"].as_u64() >= Some(least_ns));
+    let polls = lines.iter().filter(|line| line["kind"] == "poll" && line["off_cpu_ns"].as_u64() >= Some(least_ns));
     let seen: BTreeSet<u64> = polls.filter_map(|poll| poll["task"].as_u64()).collect();
-    ensure!(seen == expected, "blocked: {seen:?}, but {expected:?} say so");
+    ensure!(seen == expected, "off-CPU:  {seen:?}, but {expected:?} say so");
     let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
-    ensure!(folded.contains("waits::blocks::sleeps;[blocked] "), "{folded}");
+    ensure!(folded.contains("waits::blocks::sleeps;[off-CPU] "), "{folded}");
     let stuck = told.iter().find(|told| told.name == "stuck").context("no task is stuck")?;
     let poll = of(&lines, "long-poll", stuck.task).next().context("no long poll of the task that is stuck")?;
-    let file = poll["blocks_in"]["file"].as_str().unwrap_or_default();
+    let file = poll["off_cpu_in"]["file"].as_str().unwrap_or_default();
     ensure!(poll["end_ns"].is_null() && file.ends_with("waits/src/blocks.rs"), "{poll}");
     Ok(())
 }
@@ -110,10 +110,10 @@ fn unobserved() -> Result<()> {
     let (told, lines) = watched(&scratch, &[])?;
     ensure!(told.len() == 7, "{told:?}");
     for line in lines.iter().filter(|line| line["kind"] == "task" || line["kind"] == "poll") {
-        ensure!(line.get("blocked_ns") == Some(&Value::Null), "{line}");
+        ensure!(line.get("off_cpu_ns") == Some(&Value::Null), "{line}");
     }
     let folded = std::fs::read_to_string(path(&scratch, "folded"))?;
-    ensure!(!folded.contains("[blocked]"), "{folded}");
+    ensure!(!folded.contains("[off-CPU]"), "{folded}");
     Ok(())
 }
 
@@ -138,16 +138,16 @@ fn trapped() -> Result<()> {
     let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let of_task = of(&lines, "task", task).next().context("the task was not seen")?;
     let number = |field: &str| of_task[field].as_u64().with_context(|| format!("no {field} in {of_task}"));
-    ensure!(number("trap_ns")? > 0 && number("trap_ns")? <= number("blocked_ns")?, "{of_task}");
-    eprintln!("in the trap: {} of {} ns blocked", number("trap_ns")?, number("blocked_ns")?);
+    ensure!(number("trap_ns")? > 0 && number("trap_ns")? <= number("off_cpu_ns")?, "{of_task}");
+    eprintln!("in the trap: {} of {} ns off the CPU", number("trap_ns")?, number("off_cpu_ns")?);
     for poll in of(&lines, "long-poll", task) {
-        let file = poll["blocks_in"]["file"].as_str().unwrap_or_default();
+        let file = poll["off_cpu_in"]["file"].as_str().unwrap_or_default();
         ensure!(!file.ends_with("waits/src/maps.rs"), "{poll}");
     }
     let table =
         Agent::start(["report", &record, "--long-polls", "--long-poll-min", "0us"])?.succeed()?.stdout.join("\n");
-    ensure!(table.contains("blocked in asyncscope's own trap for "), "{table}");
-    ensure!(!table.contains("blocked in waits::"), "{table}");
+    ensure!(table.contains("off the CPU in asyncscope's own trap for "), "{table}");
+    ensure!(!table.contains("off the CPU in waits::"), "{table}");
     let stacks = std::fs::read_to_string(&folded)?;
     ensure!(stacks.contains("waits::maps::wakes;[in asyncscope's own trap] "), "{stacks}");
     Ok(())

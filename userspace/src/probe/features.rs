@@ -23,8 +23,8 @@ pub(super) enum For {
     Tasks,
     /// For HTTP, and standard output and error.
     Bytes,
-    /// For threads blocked inside of polls.
-    Blocked,
+    /// For threads off the CPU inside of polls.
+    OffCpu,
     /// For samples.
     Samples,
 }
@@ -59,13 +59,13 @@ enum Kind {
     PerfLink,
 }
 
-use For::{Blocked, Bytes, Samples, Tasks};
+use For::{Bytes, OffCpu, Samples, Tasks};
 use ProgramType::{KProbe, PerfEvent, RawTracePoint};
 
-const ALL: [For; 4] = [Tasks, Bytes, Blocked, Samples];
+const ALL: [For; 4] = [Tasks, Bytes, OffCpu, Samples];
 /// The purposes of programs of each type.
 const EACH: [(ProgramType, For); 5] =
-    [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, Blocked), (PerfEvent, Samples)];
+    [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, OffCpu), (PerfEvent, Samples)];
 
 const fn of(name: &'static str, kind: Kind, since: Since, wanted: &'static [For]) -> Feature {
     Feature { name, since, kind, wanted }
@@ -104,7 +104,7 @@ static FEATURES: &[Feature] = &[
     of("socket filters", Kind::Programs(ProgramType::SocketFilter), (3, 19), &ALL),
     of("programs on tracepoints", Kind::Programs(ProgramType::TracePoint), (4, 7), &[Tasks]),
     of("uprobe programs", Kind::Programs(KProbe), (4, 1), &ALL),
-    of("raw tracepoints", Kind::Programs(RawTracePoint), (4, 17), &[Bytes, Blocked]),
+    of("raw tracepoints", Kind::Programs(RawTracePoint), (4, 17), &[Bytes, OffCpu]),
     of("programs on perf events", Kind::Programs(PerfEvent), (4, 9), &[Samples]),
     of("links to perf events", Kind::PerfLink, (5, 15), &[Tasks]),
     helper("bpf_map_lookup_elem", BpfHelper::BPF_FUNC_map_lookup_elem, (3, 19), &EACH),
@@ -131,13 +131,13 @@ static FEATURES: &[Feature] = &[
         "bpf_ringbuf_query",
         BpfHelper::BPF_FUNC_ringbuf_query,
         (5, 8),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper(
         "bpf_get_current_task_btf",
         BpfHelper::BPF_FUNC_get_current_task_btf,
         (5, 11),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper(
         "bpf_get_attach_cookie",
@@ -149,7 +149,7 @@ static FEATURES: &[Feature] = &[
         "bpf_task_pt_regs",
         BpfHelper::BPF_FUNC_task_pt_regs,
         (5, 15),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper("bpf_loop", BpfHelper::BPF_FUNC_loop, (5, 17), &[(KProbe, Bytes), (RawTracePoint, Bytes)]),
 ];

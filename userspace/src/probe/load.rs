@@ -76,7 +76,7 @@ impl Loaded {
             .map_max_entries("CONNECTIONS", descriptors)
             .map_max_entries("PIECES", pieces)
             .map_max_entries("SAMPLE_DRAFTS", drafts(watched)?);
-        for (map, size) in tables.sizes().into_iter().chain(maps::blocked::sizes(watched.blocked.as_ref())) {
+        for (map, size) in tables.sizes().into_iter().chain(maps::off_cpu::sizes(watched.off_cpu.as_ref())) {
             loader.map_max_entries(map, size);
         }
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
@@ -88,8 +88,8 @@ impl Loaded {
         let mut loaded = Self { ebpf, object, taken: Vec::new(), relocated: None };
         loaded.set_vtables(&watched.vtables)?;
         tables.fill(&mut loaded.ebpf)?;
-        if let Some(tasks) = &watched.blocked {
-            maps::blocked::note(&mut loaded.ebpf, tasks)?;
+        if let Some(tasks) = &watched.off_cpu {
+            maps::off_cpu::note(&mut loaded.ebpf, tasks)?;
         }
         if let Some(http) = &watched.http {
             loaded.set_http(http)?;
@@ -102,7 +102,7 @@ impl Loaded {
             (None, Some(running)) => loaded.set_running(running)?,
             (None, None) => {}
         }
-        let has_host_hooks = watched.blocked.is_some() || watched.sampling.is_some();
+        let has_host_hooks = watched.off_cpu.is_some() || watched.sampling.is_some();
         if watched.http.is_some() || watched.prints.is_some() || has_host_hooks {
             loaded.set("WATCHED", WatchedProcess(watched_process(watched.pid)?))?;
         }

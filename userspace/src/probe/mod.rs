@@ -2,7 +2,6 @@
 //!
 //! It moves bytes and interprets none. Dropping a [`Probe`] removes every hook from the target.
 
-mod blocked;
 mod btf;
 mod clock;
 mod code;
@@ -13,6 +12,7 @@ pub(crate) mod kernel;
 mod load;
 mod maps;
 mod multi;
+mod off_cpu;
 mod rings;
 mod single;
 mod syscall;
@@ -27,12 +27,12 @@ use std::{
 use aya_log::EbpfLogger;
 use probe_common::config::Http2Layout;
 
-pub use blocked::StillBlocked;
 pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
-pub use maps::blocked::Tasks as BlockedTasks;
+pub use maps::off_cpu::Tasks as OffCpuTasks;
+pub use off_cpu::StillOffCpu;
 
 use asyncscope_discovery::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
@@ -51,8 +51,8 @@ pub struct Watched {
     pub http: Option<Http>,
     /// The part of standard output and error that is to be seen, if any is.
     pub prints: Option<Prints>,
-    /// Set if threads are to be seen that are blocked inside of polls.
-    pub blocked: Option<BlockedTasks>,
+    /// Set if threads are to be seen that are off the CPU inside of polls.
+    pub off_cpu: Option<OffCpuTasks>,
     /// The way CPU time is sampled, if it is.
     pub sampling: Option<Sampling>,
     /// The place of the id of the task that a thread runs, if that is known.
@@ -136,7 +136,7 @@ pub struct Options {
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.
 #[derive(Debug)]
 pub struct Probe {
-    blocked: Option<blocked::Blocked>,
+    off_cpu: Option<off_cpu::OffCpuHook>,
     links: Option<Vec<Link>>,
     rings: rings::Rings,
     counters: counters::Counters,
@@ -145,7 +145,7 @@ pub struct Probe {
     way: Way,
     without_http: Option<ProbeError>,
     without_prints: Option<ProbeError>,
-    without_blocked: Option<ProbeError>,
+    without_off_cpu: Option<ProbeError>,
 }
 
 /// Takes the programs' own diagnostics.
@@ -249,14 +249,14 @@ impl Probe {
             links.extend(clocks.into_iter().map(Link::Clock));
         }
         // Last: what it tells is about polls that were seen to begin.
-        let (blocked, without_blocked) = match watched.blocked.as_ref().map(|_| blocked::Blocked::arm(&mut loaded)) {
-            Some(Ok(blocked)) => (Some(blocked), None),
+        let (off_cpu, without_off_cpu) = match watched.off_cpu.as_ref().map(|_| off_cpu::OffCpuHook::arm(&mut loaded)) {
+            Some(Ok(off_cpu)) => (Some(off_cpu), None),
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
         loaded.forget_code();
         Ok(Self {
-            blocked,
+            off_cpu,
             links: Some(links),
             rings,
             counters,
@@ -265,7 +265,7 @@ impl Probe {
             way,
             without_http,
             without_prints,
-            without_blocked,
+            without_off_cpu,
         })
     }
 
@@ -281,22 +281,22 @@ impl Probe {
         self.without_prints.as_ref()
     }
 
-    /// The reason that blocked threads are not seen, where they were wanted and the kernel refused that.
+    /// The reason that off-CPU threads are not seen, where they were wanted and the kernel refused that.
     #[must_use]
-    pub fn without_blocked(&self) -> Option<&ProbeError> {
-        self.without_blocked.as_ref()
+    pub fn without_off_cpu(&self) -> Option<&ProbeError> {
+        self.without_off_cpu.as_ref()
     }
 
-    /// The threads that are blocked inside of polls now.
+    /// The threads that are off the CPU inside of polls now.
     #[must_use]
-    pub fn still_blocked(&self) -> Vec<StillBlocked> {
-        self.blocked.as_ref().map(blocked::Blocked::still).unwrap_or_default()
+    pub fn still_off_cpu(&self) -> Vec<StillOffCpu> {
+        self.off_cpu.as_ref().map(off_cpu::OffCpuHook::still).unwrap_or_default()
     }
 
     /// Removes every hook. What the ring buffers hold can still be drained.
     pub fn disarm(&mut self) {
-        if let Some(blocked) = &mut self.blocked {
-            blocked.disarm();
+        if let Some(off_cpu) = &mut self.off_cpu {
+            off_cpu.disarm();
         }
         self.links = None;
     }
@@ -350,8 +350,8 @@ pub struct Tested {
     pub way: Way,
     /// The programs that see HTTP, and standard output and error.
     pub http: Result<(), ProbeError>,
-    /// The program that sees blocked threads.
-    pub blocked: Result<(), ProbeError>,
+    /// The program that sees off-CPU threads.
+    pub off_cpu: Result<(), ProbeError>,
     /// The program that takes samples.
     pub sampling: Result<(), ProbeError>,
 }
@@ -369,7 +369,7 @@ pub fn self_test() -> Result<Tested, ProbeError> {
         layouts: None,
         http: Some(Http::default()),
         prints: None,
-        blocked: Some(BlockedTasks::default()),
+        off_cpu: Some(OffCpuTasks::default()),
         sampling: None,
         running: None,
     };
@@ -388,8 +388,8 @@ pub fn self_test() -> Result<Tested, ProbeError> {
     let others = others.iter().try_for_each(|program| load(&mut loaded, program));
     let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, For::Bytes));
     let others = others.and_then(traced);
-    let blocked = blocked::load(&mut loaded).map(drop);
+    let off_cpu = off_cpu::load(&mut loaded).map(drop);
     let sampling = clock::load(&mut loaded).map_err(|error| explain(error, For::Samples));
     let sampling = sampling.and_then(|()| btf::thread_pointer().map(drop));
-    Ok(Tested { way, http: others, blocked, sampling })
+    Ok(Tested { way, http: others, off_cpu, sampling })
 }

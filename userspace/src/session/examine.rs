@@ -153,7 +153,7 @@ fn capabilities() -> Check {
 }
 
 fn programs() -> Check {
-    let Tested { way, http, blocked, sampling } =
+    let Tested { way, http, off_cpu, sampling } =
         probe::self_test().map_err(|error| format!("eBPF programs: {error}"))?;
     if let Err(error) = http {
         return Err(format!("eBPF programs for HTTP and log lines (the others load; bpf_loop needs 5.17): {error}"));
@@ -162,7 +162,7 @@ fn programs() -> Check {
         Way::Single => "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower",
         _ => "hooks attach by uprobe_multi",
     };
-    let without = [("--off-cpu", blocked), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
+    let without = [("--off-cpu", off_cpu), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
         let error = loaded.err()?;
         Some(format!("; but not that of {option}: {error}"))
     });

@@ -69,7 +69,7 @@ pub static FORMATS: [OutputFormat; 7] = [
     REQUESTS,
     OutputFormat {
         option: "long-polls",
-        help: "Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were \
+        help: "Who blocks whom, on standard output: long polls, where their threads were off the CPU, and the tasks that were \
                ready meanwhile",
         to: Medium::Terminal { holds: "the long polls" },
         needs: Some(Need::Polls),

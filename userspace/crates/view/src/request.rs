@@ -92,9 +92,9 @@ impl<'a> Story<'a> {
         }
         if let Some(times) = &request.times {
             let (running, ready, waiting) = (human(times.running_ns), human(times.ready_ns), human(times.waiting_ns));
-            let blocked =
-                if self.facts.blocked { format!(", blocked {}", human(times.blocked_ns)) } else { String::new() };
-            writeln!(out, "  running {running}{blocked}, ready {ready}, waiting {waiting}")?;
+            let off_cpu =
+                if self.facts.off_cpu { format!(", off-CPU {}", human(times.off_cpu_ns)) } else { String::new() };
+            writeln!(out, "  running {running}{off_cpu}, ready {ready}, waiting {waiting}")?;
         }
         Ok(())
     }

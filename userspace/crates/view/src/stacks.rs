@@ -47,7 +47,7 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -
     let mut parts = Vec::new();
     if busy {
         parts.push((String::new(), task.times().on_cpu_ns()));
-        parts.extend(weight.blocked(&task.times()).map(|(frame, ns)| (format!(";{frame}"), ns)));
+        parts.extend(weight.off_cpu(&task.times()).map(|(frame, ns)| (format!(";{frame}"), ns)));
     }
     if wait {
         parts.extend(awaits.of(task));

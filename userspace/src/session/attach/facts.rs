@@ -40,7 +40,7 @@ pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts
         in_exchange,
         threads,
         frames: found.followed.as_ref().map(|program| program.frames.clone()).unwrap_or_default(),
-        blocked: found.blocked,
+        off_cpu: found.off_cpu,
         correlation_headers: found.headers.clone().unwrap_or_default(),
         images: found.plan.images(&process.executable),
         logs: found.purpose.logs,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use hashbrown::HashSet;
 
 use super::{redact::redact, sampler::Sampler};
-use crate::probe::{Losses, StillBlocked, Way};
+use crate::probe::{Losses, StillOffCpu, Way};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
 use asyncscope_discovery::rest;
 use asyncscope_trace::event::{
@@ -144,18 +144,18 @@ impl EventPump {
         by_probe.chain(self.agents_own()).collect()
     }
 
-    /// Hands on the threads that were blocked at the end, and before.
-    pub(super) fn still_blocked(
+    /// Hands on the threads that were off the CPU at the end, and before.
+    pub(super) fn still_off_cpu(
         &mut self,
         attached: &Attached,
-        blocked: &[StillBlocked],
+        off_cpu: &[StillOffCpu],
         end_ns: u64,
         sink: &mut dyn FnMut(Event),
     ) {
         let Some(sampler) = &mut self.sampler else { return };
-        for blocked in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
-            let at = At { time: end_ns, tid: blocked.tid, sp: blocked.sp, ..At::default() };
-            sampler.still_blocked(blocked, at, &attached.process, sink);
+        for off_cpu in off_cpu.iter().filter(|off_cpu| off_cpu.since <= end_ns) {
+            let at = At { time: end_ns, tid: off_cpu.tid, sp: off_cpu.sp, ..At::default() };
+            sampler.still_off_cpu(off_cpu, at, &attached.process, sink);
         }
     }
 
@@ -257,9 +257,9 @@ fn is_blind(attached: &Attached) -> bool {
     attached.probe.way() == Way::Single && attached.process.first_thread_left()
 }
 
-/// Returns the event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
+/// Returns the event, as far as it belongs to that time. Of a stretch off the CPU that the end fell into, the part before.
 fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
-    if matches!(event.what, What::Blocked { since, .. } if since <= until) {
+    if matches!(event.what, What::OffCpu { since, .. } if since <= until) {
         event.at.time = event.at.time.min(until);
     }
     is_inside(&event, from, until).then_some(event)

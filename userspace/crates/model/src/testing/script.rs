@@ -181,8 +181,8 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         "exit" => What::PollExit,
         "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
         "name" => What::ThreadName { name: args[0].into() },
-        // `blocked 12 5`: since 12, at stack 5; `blocked 12 trap`.
-        "blocked" => What::Blocked {
+        // `off_cpu 12 5`: since 12, at stack 5; `off_cpu 12 trap`.
+        "off-cpu" => What::OffCpu {
             since: args[0].parse().unwrap(),
             stack: args.get(1).and_then(|stack| stack.parse().ok()).unwrap_or(0),
             in_trap: flag("trap"),

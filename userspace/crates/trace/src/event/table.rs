@@ -54,9 +54,9 @@ macro_rules! events {
             /// The frames of a chain, each before those inside it. `partial`: it goes on in a way that was not
             /// followed.
             Frames { chain: u64, partial: bool, frames: Vec<ChainFrame> } in frames, from Probe, shows Nothing;
-            /// The thread was off the CPU from `since` on, blocked inside a poll. `stack` is one that has a
+            /// The thread was off the CPU from `since` on, not runnable, inside a poll. `stack` is one that has a
             /// [`What::Stack`], or 0. `in_trap`: the kernel held it in the trap of one of asyncscope's hooks.
-            Blocked { since: u64, stack: u64, in_trap: bool } in blocked, from Probe, shows Nothing;
+            OffCpu { since: u64, stack: u64, in_trap: bool } in off_cpu, from Probe, shows Nothing;
             /// Events of this CPU are missing between `since` and the event's own time.
             Gap { since: u64, lost: u64 } in gap, from Bookkeeping, shows Nothing;
             /// The agent learnt the thread's name.

@@ -91,8 +91,9 @@ pub struct Facts {
     pub correlation_headers: Vec<String>,
     /// True if what the target wrote to its standard output and error was captured.
     pub logs: bool,
-    /// True if blocked threads were watched: where they were not, no event says that none was.
-    pub blocked: bool,
+    /// True if off-CPU threads were watched: where they were not, no event says that none was.
+    #[serde(alias = "blocked")]
+    pub off_cpu: bool,
     /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
     /// the target was watched from its first instruction on.
     pub in_exchange: Option<InExchange>,

@@ -52,7 +52,7 @@ fn a_trace_is_asked_for_by_its_trace_id() {
 }
 
 const TABLE: &str = "\
-TIME (UTC)    STATUS  DURATION  RUNNING  BLOCKED  READY  WAITING  TASKS  CALLS  METHOD  PATH  ID
+TIME (UTC)    STATUS  DURATION  RUNNING  OFF-CPU  READY  WAITING  TASKS  CALLS  METHOD  PATH  ID
 00:00:01.500     200      90ns     30ns        -   20ns     40ns      1      1  GET     /a/1  abc-1
 00:00:01.500     500      10ns     10ns        -    0ns      0ns      0      0  GET     /a/2  abc-2
 00:00:01.500     201      10ns     10ns        -    0ns      0ns      0      0  POST    /b    own

@@ -36,7 +36,7 @@ fn told(script: &str, options: &SpanOptions) -> Vec<Span> {
 }
 
 fn waits(spans: &[Span]) -> Vec<&Span> {
-    spans.iter().filter(|span| attribute(&span.attributes, "asyncscope.stretch").is_some()).collect()
+    spans.iter().filter(|span| attribute(&span.attributes, "asyncscope.segment").is_some()).collect()
 }
 
 /// The spans of the waits of task 7 that was polled twice, and awaited this chain in between for 30 ns.

@@ -158,7 +158,7 @@ fn keeps_the_rules(spans: &[Span]) {
             let parent = parent.unwrap_or_else(|| panic!("no parent: {span:?}"));
             assert!(parent.start_time_unix_nano <= span.start_time_unix_nano, "{parent:?} {span:?}");
             // A task may outlive its parent; a part of one may not.
-            let is_part = attribute(&span.attributes, "asyncscope.stretch").is_some();
+            let is_part = attribute(&span.attributes, "asyncscope.segment").is_some();
             assert!(!is_part || span.end_time_unix_nano <= parent.end_time_unix_nano, "{parent:?} {span:?}");
         }
         for event in &span.events {

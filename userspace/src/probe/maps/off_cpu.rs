@@ -1,4 +1,4 @@
-//! The maps of threads that are inside of polls, and of those that are blocked there.
+//! The maps of threads that are inside of polls, and of those that are off the CPU there.
 
 use aya::{
     Ebpf,
@@ -28,7 +28,7 @@ pub struct Tasks {
 pub(in crate::probe) fn sizes(wanted: Option<&Tasks>) -> [(&'static str, u32); 4] {
     let size = |size: u32| if wanted.is_some() { size } else { 1 };
     let tasks = wanted.map_or(1, |tasks| (tasks.runtime.len() + tasks.closures.len()).clamp(1, TYPES));
-    [("INSIDE", size(THREADS)), ("OFF", size(THREADS)), ("BLOCKED_STACKS", size(STACKS)), ("RUNTIME", tasks as u32)]
+    [("INSIDE", size(THREADS)), ("OFF", size(THREADS)), ("OFF_CPU_STACKS", size(STACKS)), ("RUNTIME", tasks as u32)]
 }
 
 /// Has the programs note who is inside of polls.
@@ -41,5 +41,5 @@ pub(in crate::probe) fn note(ebpf: &mut Ebpf, tasks: &Tasks) -> Result<(), Probe
     let each = |vtables: &[u64], what| vtables.iter().map(move |&vtable| (vtable, what)).collect::<Vec<_>>();
     let all = [each(&tasks.runtime, NO_WORK), each(&tasks.closures, NO_STACK)].concat();
     let _ = all.into_iter().try_for_each(|(vtable, what)| map.insert(vtable, what, 0));
-    set(ebpf, "WATCH_BLOCKED", 1u32)
+    set(ebpf, "WATCH_OFF_CPU", 1u32)
 }
