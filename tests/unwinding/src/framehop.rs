@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use asyncscope_discovery::procfs::{self, Mapping};
+use asyncscope_discovery::process::procfs::{self, Mapping};
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{Module, ModuleSectionInfo, Unwinder as _};
 use object::{File, Object as _, ObjectSection as _, ObjectSegment as _};

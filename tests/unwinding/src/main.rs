@@ -10,7 +10,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use asyncscope_discovery::{addr::RuntimeAddr, discover, elf::Elf, process::Process, procfs};
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    discover,
+    image::elf::Elf,
+    process::{Process, procfs},
+};
 use asyncscope_trace::facts::RunningTask;
 use asyncscope_unwind::{Modules, Registers, unwind};
 

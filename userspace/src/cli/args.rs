@@ -10,7 +10,7 @@ use crate::{
     probe::{self, Way},
     session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
-use asyncscope_discovery::debug;
+use asyncscope_discovery::image::debug;
 use asyncscope_view::format::{Coverage, Extra, Need};
 
 /// Shows where the time of an unmodified tokio program goes, and how it got there.

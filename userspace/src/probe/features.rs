@@ -14,7 +14,7 @@ use super::{
     kernel::Since,
     syscall::{link_to_no_event, load_nothing},
 };
-use asyncscope_discovery::plan::Program;
+use asyncscope_discovery::tokio::plan::Program;
 
 /// The purpose of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -218,8 +218,8 @@ fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
 /// The process as its own pid namespace numbers it, which is how the programs know its threads.
 fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
-    let namespace = fs::metadata(asyncscope_discovery::procfs::namespace_file(pid, "pid")).map_err(failed)?;
-    let own = asyncscope_discovery::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
+    let namespace = fs::metadata(asyncscope_discovery::process::procfs::namespace_file(pid, "pid")).map_err(failed)?;
+    let own = asyncscope_discovery::process::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
     Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
 }
 

@@ -34,7 +34,7 @@ pub use load::is_fresh_object;
 pub use maps::off_cpu::Tasks as OffCpuTasks;
 pub use off_cpu::StillOffCpu;
 
-use asyncscope_discovery::plan::{Placement, Program};
+use asyncscope_discovery::tokio::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
 use features::{For, explain};
 

@@ -18,7 +18,7 @@ use super::{
     load::Loaded,
     syscall::{NewProgram, link_uprobes, load_nothing},
 };
-use asyncscope_discovery::plan::Program;
+use asyncscope_discovery::tokio::plan::Program;
 
 const ATTACH_TYPE: bpf_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI;
 /// Up to 6.9, the kernel's filter by process misses all threads but the first.

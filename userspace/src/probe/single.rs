@@ -8,7 +8,7 @@ use aya::programs::{
 };
 
 use super::{Group, ProbeError, error::absent, load::Loaded};
-use asyncscope_discovery::plan::{Placement, Program};
+use asyncscope_discovery::tokio::plan::{Placement, Program};
 
 fn program(loaded: &mut Loaded, program: Program) -> Result<&mut UProbe, ProbeError> {
     let found = loaded.ebpf.program_mut(program.name()).ok_or_else(|| absent(program.name()))?;

@@ -15,7 +15,12 @@ use super::{
 };
 use crate::probe::{self, SINCE, Tested, Way, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
-    abilities, cache, debug, discover, elf::Elf, error::TargetError, layout, libraries::Loaded, process::Process,
+    discover,
+    error::TargetError,
+    image::{debug, elf::Elf},
+    layout,
+    process::{Process, libraries::Loaded},
+    tokio::{abilities, plan_cache},
 };
 use asyncscope_view::{
     inspect::{self, Inspection},
@@ -65,7 +70,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
     };
     let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
     let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
-    let mut plan = cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
+    let mut plan = plan_cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
     match &process {
         Some(process) => {
             other_tokios::note(process, &mut Loaded::default(), &mut plan);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::outputs::OutputOptions;
 use crate::probe::Options;
-use asyncscope_discovery::debug;
+use asyncscope_discovery::image::debug;
 
 /// The target, how long it is watched, and what is made of it.
 #[derive(Clone, Debug)]

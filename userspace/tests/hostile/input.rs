@@ -3,7 +3,13 @@
 
 use std::path::Path;
 
-use asyncscope_discovery::{addr::ElfAddr, debug::DebugFile, discover, elf::Elf, layout, vtables::Vtable};
+use asyncscope_discovery::{
+    addr::ElfAddr,
+    discover,
+    image::{debug::DebugFile, elf::Elf},
+    layout,
+    tokio::vtables::Vtable,
+};
 use asyncscope_model::{Config, Graph};
 use asyncscope_trace::{
     chain,

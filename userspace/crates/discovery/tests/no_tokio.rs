@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use asyncscope_discovery::{discover, elf::Elf};
+use asyncscope_discovery::{discover, image::elf::Elf};
 
 /// Programs of other languages that a system may have, by name on `PATH`.
 const SYSTEM: [&str; 24] = [

@@ -10,7 +10,7 @@ use object::{
     read::elf::{FileHeader as _, ProgramHeader as _},
 };
 
-use asyncscope_discovery::procfs::Mapping;
+use asyncscope_discovery::process::procfs::Mapping;
 
 /// An ELF file's headers lie in its first bytes.
 const HEADERS_LEN: usize = 4096;

@@ -2,7 +2,7 @@ use super::*;
 
 /// This process's own.
 fn own() -> Modules {
-    let maps = asyncscope_discovery::procfs::maps(std::process::id());
+    let maps = asyncscope_discovery::process::procfs::maps(std::process::id());
     let process = asyncscope_discovery::process::Process::by_pid(std::process::id()).unwrap();
     Modules::find(&maps, &mut |at, to| process.read_memory(asyncscope_discovery::addr::RuntimeAddr(at), to))
 }
@@ -75,7 +75,7 @@ fn what_has_no_table_is_not_guessed() {
 
 #[test]
 fn damaged_tables_make_no_harm() {
-    let maps = asyncscope_discovery::procfs::maps(std::process::id());
+    let maps = asyncscope_discovery::process::procfs::maps(std::process::id());
     let process = asyncscope_discovery::process::Process::by_pid(std::process::id()).unwrap();
     let (registers, _) = here();
     for seed in 1..40u64 {

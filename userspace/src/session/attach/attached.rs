@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use super::traps::Traps;
 use crate::probe::Probe;
 use asyncscope_discovery::{
-    addr::Bias, layout::Layouts, libraries::Loaded, lines::Lines, process::Process, rest::PollCode,
+    addr::Bias,
+    image::lines::Lines,
+    layout::Layouts,
+    process::{Process, idle_threads::PollCode, libraries::Loaded},
 };
 use asyncscope_trace::facts::{Facts, NoLayouts};
 

@@ -8,9 +8,11 @@ use crate::{probe::Image, session::privileges};
 use asyncscope_discovery::{
     addr::{Bias, RuntimeAddr},
     error::TargetError,
-    plan::Placement,
-    process::Process,
-    room::{self, Room},
+    process::{
+        Process,
+        memory_limit::{self, Room},
+    },
+    tokio::plan::Placement,
 };
 
 /// Returns the error, or the target's end, or its becoming another program, of which it may only be a consequence.
@@ -42,7 +44,7 @@ pub(super) fn check_room(process: &Process, images: &[Image]) -> Result<()> {
     const MORE: u64 = 256 * KIB;
     let pages = |image: &Image| image.placements.iter().map(|at| at.offset.0 / PAGE).collect::<HashSet<_>>().len();
     let needed = images.iter().map(|image| pages(image) as u64).sum::<u64>() * 2 * PAGE + MORE;
-    match room::of(process) {
+    match memory_limit::of(process) {
         Some(Room { cgroup, left }) if left < needed => Err(TargetError::NoRoom {
             pid: process.pid,
             cgroup: cgroup.display().to_string(),

@@ -6,10 +6,9 @@ use super::found::FoundTarget;
 use crate::session::clock;
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    elf::Elf,
-    plan::Plan,
-    process::Process,
-    procfs, sockets,
+    image::elf::Elf,
+    process::{Process, procfs, sockets},
+    tokio::plan::Plan,
 };
 use asyncscope_trace::facts::{Facts, PollCode, Process as ProcessFacts, Sampling, Thread};
 

@@ -12,13 +12,15 @@ use crate::{
 };
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    cache, discover,
-    elf::Elf,
+    discover,
     error::TargetError,
+    image::elf::Elf,
     layout::{self, Layouts},
-    libraries::Loaded,
-    plan::{Placement, Plan, Program},
-    process::Process,
+    process::{Process, libraries::Loaded},
+    tokio::{
+        plan::{Placement, Plan, Program},
+        plan_cache,
+    },
 };
 use asyncscope_trace::{
     chain,
@@ -58,7 +60,7 @@ pub(super) fn not_watchable(process: &Process, why: String) -> TargetError {
 impl FoundTarget {
     /// Looks for hooks in the executable, and for tokios in the libraries. Only reads.
     pub(super) fn discover(process: &Process, elf: &Elf<'_>, from_first_instruction: bool) -> Result<Self> {
-        let mut plan = cache::plan(elf, discover).map_err(|why| {
+        let mut plan = plan_cache::plan(elf, discover).map_err(|why| {
             let libraries = other_tokios::in_libraries(process, &mut Loaded::default());
             not_watchable(process, [vec![why], libraries].concat().join("; but "))
         })?;

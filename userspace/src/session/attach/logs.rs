@@ -4,10 +4,9 @@ use probe_common::config::Call;
 
 use crate::probe::{Image, Prints};
 use asyncscope_discovery::{
-    calls,
-    plan::{Placement, Plan, Program},
-    process::Process,
-    procfs,
+    process::{Process, procfs},
+    syscalls,
+    tokio::plan::{Placement, Plan, Program},
 };
 use asyncscope_trace::facts::{Hook, Sees};
 
@@ -27,7 +26,7 @@ pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image])
     if placed == 0 {
         return Err("no system call that writes has a hook (see `asyncscope inspect`)".to_owned());
     }
-    let writes = |hook: &&Hook| hook.sees == Sees::Http && hook.call().is_some_and(calls::is_write);
+    let writes = |hook: &&Hook| hook.sees == Sees::Http && hook.call().is_some_and(syscalls::is_write);
     let hooks: Vec<Hook> = plan.hooks.iter().filter(writes).cloned().collect();
     plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: Sees::Logs, ..hook }));
     Ok(Prints { descriptors, tracepoints: false })

@@ -14,7 +14,10 @@ use anyhow::{Error, Result};
 
 use super::{plan::AttachOptions, privileges};
 use crate::probe::Probe;
-use asyncscope_discovery::{debug, elf::Elf, lines::Lines, process::Process, rest::PollCode};
+use asyncscope_discovery::{
+    image::{debug, elf::Elf, lines::Lines},
+    process::{Process, idle_threads::PollCode},
+};
 use asyncscope_view::sentences;
 use attached::Attached;
 use found::FoundTarget;

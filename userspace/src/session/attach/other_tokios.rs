@@ -1,7 +1,10 @@
 //! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
 
 use super::attached::Attached;
-use asyncscope_discovery::{libraries::Loaded, plan::Plan, process::Process};
+use asyncscope_discovery::{
+    process::{Process, libraries::Loaded},
+    tokio::plan::Plan,
+};
 use asyncscope_trace::facts::{Hook, MissingReason, Sees};
 use asyncscope_view::{printable, sentences};
 

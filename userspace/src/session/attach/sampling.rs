@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 
 use crate::probe::Sampling;
-use asyncscope_discovery::plan::{Plan, Program};
+use asyncscope_discovery::tokio::plan::{Plan, Program};
 use asyncscope_trace::facts::{RunningTask, Sees};
 use asyncscope_view::sentences;
 

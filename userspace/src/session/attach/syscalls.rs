@@ -8,12 +8,17 @@ use crate::{
     session::plan::{HttpOptions, SyscallSource},
 };
 use asyncscope_discovery::{
-    cache, calls,
-    elf::Elf,
-    libraries::{self, Library},
-    plan::{Plan, Program},
-    process::Process,
-    procfs,
+    image::elf::Elf,
+    process::{
+        Process,
+        libraries::{self, Library},
+        procfs,
+    },
+    syscalls,
+    tokio::{
+        plan::{Plan, Program},
+        plan_cache,
+    },
 };
 use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
 use asyncscope_view::sentences;
@@ -97,7 +102,7 @@ pub(crate) fn see(
 /// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
 fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<Tracepoints> {
-    let lacking = calls::lacking(hooks);
+    let lacking = syscalls::lacking(hooks);
     let lacks = |calls: &[SystemCall]| calls.iter().all(|call| lacking.contains(call));
     let http = match is_static {
         true => {
@@ -145,8 +150,8 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
     for library in libraries {
         let image = plan.image(&library.name);
         match in_library(&library, image) {
-            Ok((found, _)) if is_main(&library.name) && !calls::lacking(&found.hooks).is_empty() => {
-                let calls = calls::lacking(&found.hooks);
+            Ok((found, _)) if is_main(&library.name) && !syscalls::lacking(&found.hooks).is_empty() => {
+                let calls = syscalls::lacking(&found.hooks);
                 plan.hooks.push(missing(image, MissingReason::CallsShareFunction { calls }));
             }
             Ok((found, bias)) => {
@@ -177,7 +182,7 @@ fn in_library(
     image: ImageId,
 ) -> Result<(Plan, Option<asyncscope_discovery::addr::Bias>), Unreadable> {
     let elf = Elf::parse(&library.data)?;
-    let mut plan = cache::plan(&elf, calls::discover_library)?;
+    let mut plan = plan_cache::plan(&elf, syscalls::discover_library)?;
     plan.hooks.iter_mut().for_each(|hook| hook.image = image);
     Ok((plan, library.bias(&elf)))
 }

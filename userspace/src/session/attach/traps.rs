@@ -7,9 +7,11 @@ use std::{collections::HashMap, os::unix::fs::MetadataExt as _};
 use crate::probe::{Image, Probe};
 use asyncscope_discovery::{
     addr::Bias,
-    libraries::{self, Code},
-    plan::Placement,
-    process::Process,
+    process::{
+        Process,
+        libraries::{self, Code},
+    },
+    tokio::plan::Placement,
 };
 
 /// The length of the instruction that the kernel puts in a hook's place.

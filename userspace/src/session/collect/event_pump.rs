@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use super::{redact::redact, sampler::Sampler};
 use crate::probe::{Losses, StillOffCpu, Way};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
-use asyncscope_discovery::rest;
+use asyncscope_discovery::process::idle_threads;
 use asyncscope_trace::event::{
     At, Event, Origin, TaskRef, What,
     decode::decode,
@@ -227,10 +227,10 @@ impl EventPump {
         if self.unproved.is_empty() {
             return;
         }
-        let mappings = rest::Mappings::of(&attached.process);
+        let mappings = idle_threads::Mappings::of(&attached.process);
         for _ in 0..self.unproved.len().min(REST_AT_A_TIME) {
             let Some((tid, tries)) = self.unproved.pop_front() else { break };
-            let proved = rest::is_outside(&attached.process, tid, &attached.poll_code, &mappings, monotonic_ns);
+            let proved = idle_threads::is_outside(&attached.process, tid, &attached.poll_code, &mappings, monotonic_ns);
             match proved {
                 Some(time) => {
                     let at = At { time, tid, ..At::default() };

@@ -11,7 +11,11 @@ use probe_common::record::{self, Head};
 use super::task_types::TaskTypes;
 use crate::probe::StillOffCpu;
 use crate::session::attach::traps::{ExitPlace, Traps};
-use asyncscope_discovery::{addr::RuntimeAddr, lines::Lines, process::Process, procfs};
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    image::lines::Lines,
+    process::{Process, procfs},
+};
 use asyncscope_trace::{
     event::{
         At, Ended, Event, Running, TaskId, What,

@@ -11,7 +11,7 @@ use crate::session::{
     export::{Export, Full, HOLD_NS},
     outputs::{OutputFile, Outputs},
 };
-use asyncscope_discovery::{cache, process::Process};
+use asyncscope_discovery::{process::Process, tokio::plan_cache};
 use asyncscope_model::{Config, Graph, Phase};
 use asyncscope_trace::{
     event::{Event, TaskRef, What},
@@ -123,7 +123,7 @@ impl Sink {
         let Some(found) = self.found else { return };
         attached.facts.current_task = Some(found);
         if let Some(build_id) = &attached.facts.process.build_id {
-            cache::learn(build_id, found);
+            plan_cache::learn(build_id, found);
         }
         self.recorded(|recorder| recorder.facts(&attached.facts));
     }

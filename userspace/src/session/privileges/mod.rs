@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::probe::{self, kernel};
-use asyncscope_discovery::{process::Process, procfs};
+use asyncscope_discovery::process::{Process, procfs};
 
 /// From 5.19 on, a process without `CAP_BPF` may use the maps that it holds.
 /// <https://github.com/torvalds/linux/commit/c8644cd0efe719608ddcb341bcf087d4bc0bf6b8>

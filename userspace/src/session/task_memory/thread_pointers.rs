@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use asyncscope_discovery::{addr::RuntimeAddr, process::Process, procfs};
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    process::{Process, procfs},
+};
 
 /// Thread pointers stand near the end of a thread's stack, or in a small mapping of the loader's.
 const NEAR_END: u64 = 64 << 10;

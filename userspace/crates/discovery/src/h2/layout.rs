@@ -8,7 +8,7 @@
 use iced_x86::Mnemonic;
 use serde::{Deserialize, Serialize};
 
-use crate::x86_64::{
+use crate::code::x86_64::{
     symbolic::{Root, Value},
     trace::Event,
 };

@@ -19,16 +19,15 @@ use self::{
     names::Names,
     streams::{Queued, StreamPointer},
 };
-use super::{
+use crate::{
     addr::ElfAddr,
-    builder::Builder,
-    elf::Elf,
-    plan::Program,
-    x86_64::{
+    code::x86_64::{
         code::Code,
         entry, place_in_pt_regs,
         trace::{Event, trace},
     },
+    image::elf::Elf,
+    tokio::{plan::Program, plan_builder::Builder},
 };
 use asyncscope_trace::facts::{
     BlockPart, Http2Function, Http2Part, Http2Received, Http2Unknown, MissingReason, Proof, Sees,

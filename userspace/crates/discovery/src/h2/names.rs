@@ -2,7 +2,7 @@
 
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
+    image::elf::Elf,
     names::{demangled, inherent},
 };
 

@@ -6,7 +6,7 @@ use iced_x86::Mnemonic;
 use super::layout::only;
 use crate::{
     addr::ElfAddr,
-    x86_64::{
+    code::x86_64::{
         symbolic::{Root, Value},
         trace::Event,
     },

@@ -11,7 +11,7 @@ use super::{
     runtime,
     scan::Index,
 };
-use crate::vtables::Vtable;
+use crate::tokio::vtables::Vtable;
 use asyncscope_trace::{
     chain::{Discriminant, Edge, Layout, Leaf, Program, Step, Unless, Variant, Waits},
     facts::{AwaitFrame, AwaitKind},

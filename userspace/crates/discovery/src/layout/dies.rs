@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use gimli::{DebugInfoOffset, DebugLineOffset, UnitOffset, constants};
 
-use crate::debug::{
+use crate::image::debug::{
     sections::Slice,
     units::{Unit, Units, Value, attributes},
 };

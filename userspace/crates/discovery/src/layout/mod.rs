@@ -21,10 +21,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    debug::{sections, units::Units},
-    elf::Elf,
-    vtables::Vtable,
+use crate::{
+    image::{
+        debug::{sections, units::Units},
+        elf::Elf,
+    },
+    tokio::vtables::Vtable,
 };
 use asyncscope_trace::{chain::Program, facts::NoLayouts};
 pub use runtime::{Kinds, Owned, Pick, Shards};

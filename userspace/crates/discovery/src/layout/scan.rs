@@ -6,7 +6,7 @@ use gimli::{Operation, constants};
 
 use super::dies::{At, Dies, absolute, place};
 use crate::{
-    debug::units::{Unit, Value, attributes},
+    image::debug::units::{Unit, Value, attributes},
     names::demangled,
 };
 
@@ -229,7 +229,7 @@ enum Location {
 fn named<'a>(
     dies: &Dies<'a>,
     unit: &Unit<'a>,
-    entries: &mut gimli::EntriesRaw<'_, crate::debug::sections::Slice<'a>>,
+    entries: &mut gimli::EntriesRaw<'_, crate::image::debug::sections::Slice<'a>>,
     specifications: &[gimli::AttributeSpecification],
 ) -> Option<Named<'a>> {
     let mut entry = Named::default();

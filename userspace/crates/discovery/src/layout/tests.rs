@@ -7,7 +7,7 @@ use super::{
     handmade::{ABBREVIATIONS, info},
     *,
 };
-use crate::{addr::ElfAddr, debug::sections::Dwarf};
+use crate::{addr::ElfAddr, image::debug::sections::Dwarf};
 use asyncscope_trace::chain::walk;
 
 fn compiled(info: &[u8], abbreviations: &[u8]) -> Layouts {

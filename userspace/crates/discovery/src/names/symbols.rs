@@ -8,7 +8,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use crate::{addr::ElfAddr, elf::Elf};
+use crate::{addr::ElfAddr, image::elf::Elf};
 use asyncscope_trace::facts::TaskKind;
 
 /// The facts that symbols have about a task type.

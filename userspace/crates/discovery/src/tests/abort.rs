@@ -5,8 +5,8 @@ use iced_x86::{Register, code_asm::*};
 use super::asm::{Asm, asm};
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    x86_64::{abort, code::Code},
+    code::x86_64::{abort, code::Code},
+    image::elf::Elf,
 };
 
 /// Where aborts are seen: the header's register and the new word's, each at a mark.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use iced_x86::{Code as Opcode, Instruction, MemoryOperand, Register, code_asm::*};
 
-use super::asm::{Asm, asm};
-use super::image::DATA;
+use super::{
+    asm::{Asm, asm},
+    image::DATA,
+};
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    x86_64::{bind, code::Code},
+    code::x86_64::{bind, code::Code},
+    image::elf::Elf,
 };
 
 /// The registers with the header where tasks are bound, `entry` for the second argument; each is to be

@@ -6,8 +6,8 @@ use probe_common::config::Call;
 use super::asm::{Asm, asm};
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    x86_64::{code::Code, syscalls},
+    code::x86_64::{code::Code, syscalls},
+    image::elf::Elf,
 };
 
 /// The calls that are seen are these, at the marked instructions.

@@ -19,7 +19,7 @@ use super::{
     image::{self, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, Symbol, Word},
     own::{OWN, Own, sound},
 };
-use crate::{addr::ElfAddr, discover, elf::Elf};
+use crate::{addr::ElfAddr, discover, image::elf::Elf};
 
 /// Tries that many times what is found in the file with 1 to 63 other bytes in one of its regions.
 fn damaged(cases: u32, file: Vec<u8>, regions: &[Range<usize>]) {

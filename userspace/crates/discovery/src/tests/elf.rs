@@ -5,8 +5,8 @@ use object::elf;
 use super::image::{CODE, DATA, HEAD, Image, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, STEP, Symbol, Word};
 use crate::{
     addr::{ElfAddr, FileOffset},
-    elf::{Elf, Function},
-    vtables,
+    image::elf::{Elf, Function},
+    tokio::vtables,
 };
 use asyncscope_trace::facts::Unreadable;
 

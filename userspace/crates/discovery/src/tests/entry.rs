@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    x86_64::{code::Code, entry},
+    code::x86_64::{code::Code, entry},
+    image::elf::Elf,
 };
 
 /// The instruction that is chosen at a function's entry is the marked one.

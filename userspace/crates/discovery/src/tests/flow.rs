@@ -2,15 +2,17 @@
 
 use iced_x86::{Code as Opcode, Instruction, MemoryOperand, Register, code_asm::*};
 
-use super::asm::{Asm, Assembled, asm};
-use super::image::{DATA, Word};
+use super::{
+    asm::{Asm, Assembled, asm},
+    image::{DATA, Word},
+};
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    x86_64::{
+    code::x86_64::{
         code::Code,
         flow::{self, Flow},
     },
+    image::elf::Elf,
 };
 
 /// The flow from the first function, whose first argument is the header.

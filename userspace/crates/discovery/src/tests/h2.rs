@@ -4,15 +4,15 @@ use iced_x86::code_asm::*;
 
 use super::asm::{Asm, asm};
 use crate::{
-    elf::Elf,
+    code::x86_64::{
+        code::Code,
+        trace::{Event, trace},
+    },
     h2::{
         layout::{self, Block, Bytes},
         streams::{self, Queued, StreamPointer},
     },
-    x86_64::{
-        code::Code,
-        trace::{Event, trace},
-    },
+    image::elf::Elf,
 };
 
 /// What the first function does, and those that it calls.

@@ -8,13 +8,15 @@ use std::{
 
 use crate::{
     addr::ElfAddr,
+    code::x86_64::code::Code,
     discover,
-    elf::Elf,
+    image::elf::Elf,
     names::demangled,
-    plan::{Plan, Program},
     process::Process,
-    vtables::Vtable,
-    x86_64::code::Code,
+    tokio::{
+        plan::{Plan, Program},
+        vtables::Vtable,
+    },
 };
 use asyncscope_trace::facts::{Hook, Proof, Sees, TaskKind};
 

@@ -6,8 +6,8 @@ use iced_x86::{Register, code_asm::*};
 
 use super::asm::{Asm, asm};
 use crate::{
-    elf::Elf,
-    x86_64::{code::Code, queue},
+    code::x86_64::{code::Code, queue},
+    image::elf::Elf,
 };
 
 /// Gives one of a task's references back.

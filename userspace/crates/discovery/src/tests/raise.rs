@@ -4,8 +4,8 @@ use iced_x86::code_asm::*;
 
 use super::asm::{Asm, asm};
 use crate::{
-    elf::Elf,
-    x86_64::{code::Code, raise},
+    code::x86_64::{code::Code, raise},
+    image::elf::Elf,
 };
 
 /// Whether the first function is found.

@@ -3,7 +3,7 @@
 use iced_x86::code_asm::*;
 
 use super::asm::{Asm, asm};
-use crate::{elf::Elf, turns, x86_64::code::Code};
+use crate::{code::x86_64::code::Code, image::elf::Elf, tokio::turns};
 
 /// The marks are what is to be found for the first function, which only returns.
 fn check(what: &str, write: impl FnOnce(&mut Asm, CodeLabel)) {

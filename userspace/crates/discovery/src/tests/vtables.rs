@@ -5,8 +5,8 @@ use object::elf::R_X86_64_RELATIVE;
 use super::image::{CODE, DATA, Image, Pointers, STEP, Word};
 use crate::{
     addr::ElfAddr,
-    elf::Elf,
-    vtables::{self, Vtable},
+    image::elf::Elf,
+    tokio::vtables::{self, Vtable},
 };
 
 fn scanned(image: &Image) -> Vec<Vtable> {

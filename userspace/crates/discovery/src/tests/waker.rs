@@ -1,7 +1,7 @@
 //! The waker vtable that poll functions share.
 
 use super::image::{CODE, DATA, Image, Pointers, STEP, Word};
-use crate::{addr::ElfAddr, elf::Elf, x86_64::waker};
+use crate::{addr::ElfAddr, code::x86_64::waker, image::elf::Elf};
 
 #[test]
 fn wakers() {

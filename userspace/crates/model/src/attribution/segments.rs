@@ -132,7 +132,10 @@ impl Graph {
         let rest =
             SegmentMarks { ready_ns: frame.marks.ready_ns, stream: frame.marks.stream, ..SegmentMarks::new(now, None) };
         let evidence = std::mem::replace(&mut frame.marks, rest);
-        self.keep_segment(waker, evidence, now, Some(reply));
+        // One that came while the task was polled already may have found a reply to the one before, whose wake is late.
+        let began = frame.start;
+        let was_there = self.http.request(reply.request).is_some_and(|request| request.opened_ns <= began);
+        self.keep_segment(waker, evidence, now, was_there.then_some(reply));
     }
 
     /// The poll is over. Its rest counts where a call lies in it.

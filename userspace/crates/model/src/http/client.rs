@@ -14,7 +14,7 @@ use crate::http::call::{Call, Claim, Evidence};
 use crate::http::connection::{Called, Head, MAX_STREAMS, MAX_WAITING, Side};
 use crate::http::request::{Close, Closed};
 use crate::ids::{CallId, RequestId, TaskIndex};
-use crate::task::http_role::Relay;
+use crate::task::http_role::{Relay, Reply};
 use crate::task::owner::Owner;
 use asyncscope_trace::event::Message;
 
@@ -156,7 +156,7 @@ impl Graph {
         self.hold(message.connection, self.acting(tid), true);
         let epoch = self.clock.epoch;
         if let Some(index) = self.acting(tid) {
-            self.tasks[index].http_role_or_new().reply = Some((id, epoch));
+            self.tasks[index].http_role_or_new().reply = Some(Reply { call: id, epoch, to: None });
             self.answer_exchange(index, id);
         }
     }
@@ -214,19 +214,54 @@ impl Graph {
     /// A task that has just read a response woke another.
     pub(crate) fn replied(&mut self, waker: TaskIndex, woken: TaskIndex) {
         let reply = self.tasks[waker].http_role_mut().and_then(|role| role.reply.take());
-        let Some((id, _)) = reply.filter(|(_, epoch)| *epoch == self.clock.epoch) else {
+        let Some(reply) = reply.filter(|reply| reply.epoch == self.clock.epoch) else {
             return;
         };
+        if reply.to.is_some() {
+            self.replied_again(waker, woken, reply);
+            return;
+        }
+        let id = reply.call;
         match self.doing(woken) {
             _ if self.is_stream_task_of(woken, id) => self.relay(id, woken),
             // On HTTP/2 the one that asked is never woken by the connection itself for the head of its
             // response, but for the body of another.
             Owner::Request(_) if self.is_stream_call(id) => {}
-            Owner::Request(request) => self.claim_by_reply(id, request, woken),
+            Owner::Request(request) => {
+                self.claim_by_reply(id, request, woken);
+                self.tasks[waker].http_role_or_new().reply = Some(Reply { to: Some(request), ..reply });
+            }
             Owner::None if !self.tasks[woken].is_server => self.relay(id, woken),
             Owner::Ambiguous(requests) if !self.is_stream_call(id) => self.narrow_by_reply(id, &requests),
             Owner::Ambiguous(_) | Owner::None => {}
         }
+    }
+
+    /// One response for tasks of several requests: they share the call, and which of them asked for it is not known.
+    fn replied_again(&mut self, waker: TaskIndex, woken: TaskIndex, reply: Reply) {
+        self.tasks[waker].http_role_or_new().reply = Some(reply);
+        if let Owner::Request(other) = self.doing(woken)
+            && reply.to != Some(other)
+        {
+            self.share_call(reply.call, other);
+        }
+    }
+
+    fn share_call(&mut self, id: CallId, other: RequestId) {
+        let now = self.clock.now;
+        if !self.came_before(other, id) {
+            return;
+        }
+        let Some(call) = self.http.call_mut(id).filter(|call| call.claim.by == Some(Evidence::Reply)) else {
+            return;
+        };
+        call.claim = match call.claim.owner.or(other) {
+            Owner::None => Claim { owner: Owner::None, by: None, through: None, since_ns: now },
+            owner => Claim { owner, by: Some(Evidence::Reply), through: None, since_ns: now },
+        };
+        let connection = call.connection;
+        self.undo.call_changed(now, id);
+        self.note_askers(connection, vec![other]);
     }
 
     fn is_stream_call(&self, id: CallId) -> bool {
@@ -256,14 +291,29 @@ impl Graph {
             return;
         };
         let owners: Vec<Owner> = relay.woke.iter().map(|&woken| self.doing(woken)).collect();
-        if let [Owner::Request(request), rest @ ..] = owners.as_slice()
-            && rest.iter().all(|owner| owner.request() == Some(*request))
-        {
-            self.claim_by_reply(relay.call, *request, relay.woke[0]);
+        let requests: Option<Vec<RequestId>> = owners.iter().map(Owner::request).collect();
+        let Some([request, rest @ ..]) = requests.as_deref() else {
+            return;
+        };
+        self.claim_by_reply(relay.call, *request, relay.woke[0]);
+        for &other in rest.iter().filter(|&other| other != request) {
+            self.share_call(relay.call, other);
         }
     }
 
+    /// Returns `true` if the request's head was read before the call's was written. Where it was not, the wake that
+    /// speaks for the request was late: whoever passes a value on stores it first and wakes then, and by that time the
+    /// woken task may have found the value, finished what it did, and begun to serve the next request.
+    fn came_before(&self, request: RequestId, call: CallId) -> bool {
+        let opened = self.http.request(request).map(|request| request.opened_ns);
+        let written = self.http.call(call).map(|call| call.opened_ns);
+        matches!((opened, written), (Some(opened), Some(written)) if opened <= written)
+    }
+
     fn claim_by_reply(&mut self, id: CallId, request: RequestId, woken: TaskIndex) {
+        if !self.came_before(request, id) {
+            return;
+        }
         let lives = !self.serving(woken).contains(&request);
         let now = self.clock.now;
         let Some(call) = self.http.call_mut(id) else {
@@ -293,6 +343,9 @@ impl Graph {
     /// A task that works for one of these requests was woken by the response.
     fn narrow_by_reply(&mut self, id: CallId, requests: &[RequestId]) {
         let now = self.clock.now;
+        if !requests.iter().all(|&request| self.came_before(request, id)) {
+            return;
+        }
         let Some(call) = self.http.call_mut(id) else {
             return;
         };

@@ -18,8 +18,8 @@ pub(crate) struct HttpRole {
     pub(crate) over: Vec<(u64, RequestId)>,
     /// The connections that it last read or wrote a head on.
     pub(crate) connections: Vec<Connection>,
-    /// The call whose response it has just read, and the gaps by then: whom it wakes next asked for it.
-    pub(crate) reply: Option<(CallId, u64)>,
+    /// The call whose response it has just read: whom it wakes next asked for it.
+    pub(crate) reply: Option<Reply>,
     /// The request of a task that made this one ready, since its last poll.
     pub(crate) asked: Option<RequestLink>,
     /// The call for whose response it was woken, to pass it on.
@@ -35,6 +35,16 @@ pub(crate) struct HttpRole {
     pub(crate) stream_call: Option<(CallId, u64)>,
     /// The request that it answered last over HTTP/1, whose body it may still be writing, and the gaps by then.
     pub(crate) answered: Option<(RequestId, u64)>,
+}
+
+/// A response that the task has read in this poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) call: CallId,
+    /// The gaps when it was read.
+    pub(crate) epoch: u64,
+    /// It was passed on already, to a task of this request.
+    pub(crate) to: Option<RequestId>,
 }
 
 /// A task on the way of a response from the connection's task to the one that asked.

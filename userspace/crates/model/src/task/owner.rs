@@ -30,6 +30,16 @@ impl Owner {
         }
     }
 
+    /// These candidates or this one; nobody where that makes too many to name.
+    pub(crate) fn or(&self, other: RequestId) -> Self {
+        let known = self.candidates();
+        match known.contains(&other) {
+            true => self.clone(),
+            false if known.len() < MAX_CANDIDATES => Self::of([known, &[other]].concat()),
+            false => Self::None,
+        }
+    }
+
     /// Candidates, even if it is one alone.
     pub(crate) fn likely(mut candidates: Vec<RequestId>) -> Self {
         candidates.sort_unstable();

@@ -57,7 +57,7 @@ fn the_task_that_writes_it_says_whose_it_is() {
 #[test]
 fn the_reply_says_whose_it_is() {
     check_call(
-        "1/90 poll 8; 1/80 write GET /c on 9; 1/80 end 8; 1/90 poll 8; 1/80 read 200 on 9; 1/70 wake 3; 1/70 wake 1",
+        "1/90 poll 8; 1/80 write GET /c on 9; 1/80 end 8; 1/90 poll 8; 1/80 read 200 on 9; 1/70 wake 3",
         "GET /c 100-130 200 of /b by Reply",
     );
     // In another poll, the wake may be for anything.
@@ -70,6 +70,44 @@ fn the_reply_says_whose_it_is() {
         "1/90 poll 8; 1/80 write GET /c on 9; 1/80 read 200 on 9; 5/0 gap; 1/70 wake 3",
         "GET /c 100-110 200 of nobody",
     );
+}
+
+/// A call that several wait for, as for a cache's refreshing: which of them made it is not known.
+#[test]
+fn a_reply_to_several_requests_is_of_one_of_them() {
+    let call = "1/90 poll 8; 1/80 write GET /c on 9; 1/80 end 8; 1/90 poll 8; 1/80 read 200 on 9";
+    check_call(&format!("{call}; 1/70 wake 3; 1/70 wake 1"), "GET /c 100-130 200 of /a or /b by Reply");
+    // Another response is another matter, and so is what the task does in a later poll.
+    check_call(
+        &format!("{call}; 1/70 wake 3; 1/80 end 8; 1/90 poll 8; 1/70 wake 1"),
+        "GET /c 100-130 200 of /b by Reply",
+    );
+    let relayed = "1/90 spawn 11; 1/90 poll 8; 1/80 write GET /c on 9; 1/80 read 200 on 9; 1/70 wake 11; 1/80 end 8";
+    check_call(
+        &format!("{relayed}; 1/90 poll 11; 1/70 wake 3; 1/70 wake 1; 1/80 end 11 done"),
+        "GET /c 110-120 200 of /a or /b by Reply",
+    );
+}
+
+/// Whoever passes on a value stores it first and wakes then. Before that, its receiver may have found it, been done
+/// with its request, and have begun the next one.
+#[test]
+fn a_late_wake_is_not_for_the_next_request() {
+    let next = "2/90 poll 3; 2/80 write 200 on 6; 2/80 read GET /next on 6; 2/80 end 3";
+    check_call(
+        &format!(
+            "1/90 poll 8; 1/80 write GET /c on 9; 1/80 end 8; 1/90 poll 8; 1/80 read 200 on 9; {next}; 1/70 wake 3"
+        ),
+        "GET /c 100-130 200 of nobody",
+    );
+    // Through a task that passes it on and ends; without a next request it says whose the call was.
+    let relayed = |between: &str| {
+        format!(
+            "1/90 spawn 11; 1/90 poll 8; 1/80 write GET /c on 9; 1/80 read 200 on 9; 1/70 wake 11; 1/80 end 8; 1/90 poll 11; {between}1/70 wake 3; 1/80 end 11 done"
+        )
+    };
+    check_call(&relayed(""), "GET /c 110-120 200 of /b by Reply");
+    check_call(&relayed(&format!("{next}; ")), "GET /c 110-120 200 of nobody");
 }
 
 #[test]
@@ -94,7 +132,7 @@ fn on_streams_the_reply_takes_a_task_of_its_own() {
     );
     check_call(
         &format!("{call}; 1/70 wake 10; 1/80 end 8; 1/90 poll 10; 1/70 wake 3; 1/70 wake 1; 1/80 end 10 done"),
-        "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Wake",
+        "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Reply",
     );
     // That is one that waits for the body of another.
     check_call(&format!("{call}; 1/70 wake 1"), "GET /c 100- open of nobody, GET /d 110-120 200 of /a or /b by Wake");

@@ -52,6 +52,14 @@ fn an_actor_that_was_taken_for_one_requests_own() {
     );
 }
 
+#[test]
+fn a_reply_is_not_to_a_request_that_came_meanwhile() {
+    check_then(
+        "1/90 poll 3; 1/70 wake 8; 1/80 end 3; 1/90 poll 8; 2/90 poll 3; 2/80 write 200 on 6; 2/80 read GET /next on 6; 2/80 end 3; 1/70 wake 3",
+        "8 120-170 for nobody",
+    );
+}
+
 /// The end of the first poll is seen after the task was woken, and polled by another thread.
 #[test]
 fn one_ends_with_its_poll_whenever_that_is_seen() {

@@ -10,7 +10,10 @@ mod search;
 use std::collections::BTreeMap;
 
 use crate::session::clock::monotonic_ns;
-use asyncscope_discovery::{addr::RuntimeAddr, process::Process, tls};
+use asyncscope_discovery::{
+    addr::RuntimeAddr,
+    process::{Process, thread_pointers},
+};
 use asyncscope_trace::{event::Event, facts::CurrentTask};
 use search::{Look, TlsSearch};
 
@@ -48,7 +51,7 @@ impl CurrentTaskFinder {
     pub(in crate::session::collect) fn look(&mut self, process: &Process) {
         let Some(search) = &mut self.search else { return };
         if self.rounds.is_multiple_of(THREADS_EVERY) || self.rounds.is_power_of_two() {
-            self.bases = tls::bases(process).into_iter().take(THREADS_MAX).collect();
+            self.bases = thread_pointers::bases(process).into_iter().take(THREADS_MAX).collect();
         }
         self.rounds = self.rounds.wrapping_add(1);
         let often = BYTES_A_ROUND / (self.len * self.bases.len()).max(1);

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::symbols::{self, Named};
 use crate::{
     addr::ElfAddr,
-    debug::Subprograms,
-    vtables::Vtable,
-    x86_64::code::{Code, Target},
+    code::x86_64::code::{Code, Target},
+    image::debug::Subprograms,
+    tokio::vtables::Vtable,
 };
 use asyncscope_trace::facts::TaskKind;
 pub use text::{like_a_symbol, said};

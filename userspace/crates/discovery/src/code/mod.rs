@@ -1,0 +1,3 @@
+//! Machine code: how it is decoded and followed.
+
+pub mod x86_64;

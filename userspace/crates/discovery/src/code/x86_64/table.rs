@@ -1,0 +1,52 @@
+//! Jump tables: where `match` on many cases leads.
+
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
+
+use super::code::Body;
+use crate::{addr::ElfAddr, image::elf::Elf};
+
+/// More cases than this are not looked at; tokio's own tables have four.
+const CASES_MAX: u64 = 64;
+/// The distance before a jump within which its table is loaded.
+const REACH: usize = 32;
+
+/// Returns `true` if an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
+/// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
+pub(super) fn goes_through(jump: &Instruction) -> bool {
+    jump.flow_control() == FlowControl::IndirectBranch
+        && (jump.op0_kind() == OpKind::Register || jump.memory_index() != Register::None)
+}
+
+/// The instructions, by index, that the jump at `at` may lead to; none if its table is not recognised. A
+/// table's length is not known: it is taken to end before the first case that leads elsewhere.
+pub(super) fn cases(elf: &Elf<'_>, body: &Body, at: usize) -> Vec<usize> {
+    let Some(jump) = body.instructions.get(at).filter(|jump| goes_through(jump)) else { return Vec::new() };
+    let absolute =
+        jump.op0_kind() == OpKind::Memory && jump.memory_base() == Register::None && jump.memory_index_scale() == 8;
+    if absolute {
+        let table = ElfAddr(jump.memory_displacement64());
+        return known(body, |case| elf.pointer(table.plus(case * 8)));
+    }
+    let Some(table) = relative(&body.instructions[at.saturating_sub(REACH)..at], jump) else { return Vec::new() };
+    known(body, |case| {
+        let entry = elf.bytes(table.plus(case * 4), 4).try_into().ok().map(i32::from_le_bytes)?;
+        Some(ElfAddr(table.0.wrapping_add_signed(i64::from(entry))))
+    })
+}
+
+fn known(body: &Body, target: impl Fn(u64) -> Option<ElfAddr>) -> Vec<usize> {
+    (0..CASES_MAX).map_while(|case| body.index_of(target(case)?.0)).collect()
+}
+
+/// The table of `lea table(%rip),%base; movslq (%base,%case,4),%to; add %base,%to; jmp *%to`.
+fn relative(before: &[Instruction], jump: &Instruction) -> Option<ElfAddr> {
+    let to = jump.op0_register();
+    let mut back = before.iter().rev();
+    let sum = back.next().filter(|sum| sum.mnemonic() == Mnemonic::Add && sum.op0_register() == to)?;
+    let load = back.next().filter(|load| load.mnemonic() == Mnemonic::Movsxd && load.op0_register() == to)?;
+    let base = sum.op1_register();
+    let fits = load.memory_base() == base && load.memory_index_scale() == 4 && load.memory_displacement64() == 0;
+    let lea = back.find(|set| set.op0_register() == base).filter(|_| fits)?;
+    let is_table = lea.mnemonic() == Mnemonic::Lea && lea.is_ip_rel_memory_operand();
+    is_table.then(|| ElfAddr(lea.ip_rel_memory_address()))
+}

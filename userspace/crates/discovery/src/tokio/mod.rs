@@ -1,0 +1,17 @@
+//! tokio in an image: its tasks' types, the instructions to hook, and what these can show.
+
+pub mod abilities;
+mod current_task;
+pub(crate) mod discover;
+mod flows;
+mod instances;
+pub mod plan;
+pub(crate) mod plan_builder;
+pub mod plan_cache;
+mod sites;
+mod spawns;
+mod symbols;
+pub(crate) mod turns;
+mod types;
+pub(crate) mod version;
+pub mod vtables;
