@@ -56,7 +56,7 @@ pub struct Edge {
     pub add: u32,
     /// The other's layout.
     pub to: u32,
-    /// Where a pointer is to bits that tell whether the branch is off, or [`NONE`].
+    /// Where a pointer is to bits that say whether the branch is off, or [`NONE`].
     pub unless: u32,
     /// Which of these bits.
     pub bit: u32,

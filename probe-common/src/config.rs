@@ -72,7 +72,7 @@ impl TransitionCookie {
 }
 
 /// The cookie of a hook at the entry of a function that makes a transition, where the state before is
-/// read and the state after foretold: for builds in which no exchange instruction can be proved.
+/// read and the state after predicted: for builds in which no exchange instruction can be proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum EntryCookie {
@@ -290,11 +290,11 @@ pub struct Sampling {
     pub thread_pointer: u64,
     /// The id stands so many bytes below that address.
     pub below: u64,
-    /// 1 where the word before the id tells whether there is one: 1 then, and the id is left over otherwise.
+    /// 1 where the word before the id says whether there is one: 1 then, and the id is left over otherwise.
     pub tagged: u64,
     /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
     pub stack_pages: u64,
-    /// 1 where polls are traced: the id is looked at only where their hooks do not tell who acts.
+    /// 1 where polls are traced: the id is looked at only where their hooks do not say who acts.
     pub traced: u64,
 }
 

@@ -131,7 +131,7 @@ losses! {
     /// More threads off the CPU inside of polls than stacks are kept of.
     TooManyStacks = 26, "too-many-stacks",
         "too many threads off the CPU inside of polls: where one left it is not known";
-    /// More threads than are kept were in the middle of something that only they can tell of.
+    /// More threads than are kept were in the middle of something that only they can report.
     TooManyThreads = 27, "too-many-threads",
         "too many threads at once: who woke or spawned some task is not known";
 }

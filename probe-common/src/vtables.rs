@@ -1,7 +1,7 @@
 //! Task vtables by their addresses: pairs of words, of which a number made of the address chooses one, so that the
 //! programs look at one pair, without a call. What finds no room there is in a map besides.
 
-/// As many as [`place`] tells.
+/// As many as [`place`] says.
 pub const PAIRS: usize = 1 << BITS;
 const BITS: u32 = 12;
 /// Addresses of user space have no more bits.

@@ -151,7 +151,7 @@ fn write_bytes(head: Head, len: u32, fill: impl FnOnce(Head) -> *const u8) {
 }
 
 /// Whether less than half of the CPU's ring is taken. What holds a stack is large and stops there, so that it
-/// never takes the room of the events that tell who spawned whom.
+/// never takes the room of the events that say who spawned whom.
 #[inline(always)]
 pub fn has_room_for_stacks(cpu: u32) -> bool {
     // What `BPF_RB_AVAIL_DATA` and `BPF_RB_RING_SIZE` ask for.

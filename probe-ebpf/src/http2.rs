@@ -146,7 +146,7 @@ fn request(layout: &Http2Layout, draft: &mut Draft, frame: u64, method: u8) -> b
 /// Copies the path up to its query.
 #[inline(always)]
 fn path(draft: &mut Draft, address: u64, len: u64) -> bool {
-    // One byte more than is kept tells whether it goes on.
+    // One byte more than is kept says whether it goes on.
     let copied = if len > PATH_MAX as u64 { PATH_MAX as u64 + 1 } else { len } as u32;
     let to = draft.room(0);
     if !copy(to, copied, address) {

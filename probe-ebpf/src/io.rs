@@ -18,7 +18,7 @@ use aya_ebpf::{
 use probe_common::{
     config::Call,
     draft::Draft,
-    http::{Connection, Direction, Event, Names, Side, Step, Told, WIDE, is_rest_of_line, step},
+    http::{Connection, Direction, Event, Names, Side, Step, Reported, WIDE, is_rest_of_line, step},
     loss::Loss,
     record::Source,
 };
@@ -58,7 +58,7 @@ pub struct Work {
     used: u32,
     /// Why the rest cannot be looked at, if some is left.
     failed: Loss,
-    /// Not 0: the connection is not followed any further, which was told.
+    /// Not 0: the connection is not followed any further, which was reported.
     stopped: u32,
     zero: u32,
     window: [u8; WINDOW as usize + WIDE],
@@ -141,7 +141,7 @@ const PEEK: u64 = 2;
 const TRUNCATE: u64 = 0x20;
 const ERROR_QUEUE: u64 = 0x2000;
 
-/// Where a call's bytes are: at an address, or in this many buffers that `iovec`s tell.
+/// Where a call's bytes are: at an address, or in this many buffers that `iovec`s describe.
 struct Bytes {
     address: u64,
     vectors: u64,
@@ -278,7 +278,7 @@ fn wipe(work: &mut Work) {
     if used > WINDOW {
         return; // never: but the verifier must see it
     }
-    // SAFETY: the helper writes as much as it is told, which is not more than the window has.
+    // SAFETY: the helper writes as much as is asked for, which is not more than the window has.
     unsafe { bpf_probe_read_user(work.window.as_mut_ptr().cast(), used, NOWHERE as *const c_void) };
 }
 
@@ -378,7 +378,7 @@ fn read(side: &mut Side, draft: &mut Draft, names: &Names, work: &mut Work) -> E
     event
 }
 
-/// Tells what was noticed. 1 ends the loop.
+/// Reports what was noticed. 1 ends the loop.
 #[inline(always)]
 fn noticed(
     thread: &impl Interrupted,
@@ -388,7 +388,7 @@ fn noticed(
     event: Event,
 ) -> u64 {
     let direction = direction_of(work);
-    let told = match event {
+    let reported = match event {
         Event::Head => connection.head(direction, draft),
         Event::Http2 => connection.http2(),
         _ => connection.malformed(direction),
@@ -397,12 +397,12 @@ fn noticed(
     if matches!(event, Event::Encrypted) && !connection.is_followed() {
         lost(Loss::Encrypted);
     }
-    let is_message = matches!(told, Told::Message | Told::MessageAndLeft);
+    let is_message = matches!(reported, Reported::Message | Reported::MessageAndLeft);
     if is_message {
         message::message(thread, draft, Source::Descriptor, work.descriptor);
     }
-    descriptor::tell_lost(thread, work.descriptor, told, Loss::Malformed);
-    let goes_on = matches!(event, Event::Head) && matches!(told, Told::Message | Told::Nothing);
+    descriptor::report_lost(thread, work.descriptor, reported, Loss::Malformed);
+    let goes_on = matches!(event, Event::Head) && matches!(reported, Reported::Message | Reported::Nothing);
     if goes_on {
         return 0;
     }

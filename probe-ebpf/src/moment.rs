@@ -1,4 +1,4 @@
-//! What a thread is in the middle of that no frame tells: a driver's turn, and what follows the completion of a task.
+//! What a thread is in the middle of that no frame says: a driver's turn, and what follows the completion of a task.
 //!
 //! A task that completes leaves RUNNING first; then, still inside `raw::poll`, an output that nobody is to read is
 //! dropped, or the waker of its `JoinHandle` is used:
@@ -29,7 +29,7 @@ struct Moment {
     stage: u64,
     /// The task that completed.
     task: Task,
-    /// The task that the thread ran around that one, by tokio's own word; 0: none.
+    /// The task that the thread ran around that one, as tokio's `CONTEXT` reports; 0: none.
     outer: u64,
     /// Whether one that began before may go on around it.
     nested: u64,
@@ -133,7 +133,7 @@ pub fn now(sp: u64) -> (u8, Option<Turn>) {
     (flags, turn)
 }
 
-/// Whether what follows the completion that began last goes on; `None`: that cannot be told.
+/// Whether what follows the completion that began last goes on; `None`: that cannot be known.
 #[inline(always)]
 fn goes_on(moment: &Moment) -> Option<bool> {
     match moment.stage {

@@ -1,7 +1,7 @@
 //! Threads that are off the CPU inside of polls.
 //!
 //! A poll's hooks note for each thread whether it is inside of one. At every switch of the host, two looks
-//! into maps tell whether it concerns such a thread; this is why it is armed only where it is asked for.
+//! into maps say whether it concerns such a thread; this is why it is armed only where it is asked for.
 
 use aya_ebpf::{
     bindings::pt_regs,
@@ -92,7 +92,7 @@ fn is_watched() -> bool {
     WATCH_OFF_CPU.get(0).is_some_and(|&watch| watch != 0)
 }
 
-/// `raw::poll` was entered. A poll that is left without a word is noted until the thread's next one: that tells
+/// `raw::poll` was entered. A poll that is left without a word is noted until the thread's next one: that says
 /// the agent too much, not too little, and it knows the frames. One that ends with its thread keeps its place.
 #[inline(always)]
 pub fn entered(header: u64, vtable: u64, state: u64, sp: u64) {
@@ -165,7 +165,7 @@ fn comes(thread: u64) {
     let Some(&Off { since, sp, tid, outside }) = (unsafe { OFF.get(&thread) }) else { return };
     let _ = OFF.remove(&thread);
     let (tid, of) = (tid as u32, (tid as u32, sp));
-    if tell_stack(tid, since) {
+    if report_stack(tid, since) {
         return;
     }
     if outside == 0 {
@@ -175,9 +175,9 @@ fn comes(thread: u64) {
     }
 }
 
-/// Tells of the stretch together with the stack, if it was long and there is one.
+/// Reports the stretch together with the stack, if it was long and there is one.
 #[inline(always)]
-fn tell_stack(tid: u32, since: u64) -> bool {
+fn report_stack(tid: u32, since: u64) -> bool {
     // SAFETY: a helper without preconditions.
     if unsafe { bpf_ktime_get_ns() }.wrapping_sub(since) < LONG_NS {
         return false;

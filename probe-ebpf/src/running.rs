@@ -18,7 +18,7 @@ pub fn sampling() -> Option<&'static Sampling> {
     SAMPLING.get(0)
 }
 
-/// Whether records are to say which task the thread runs: where polls, which would tell, have no hooks.
+/// Whether records are to say which task the thread runs: where polls, which would show that, have no hooks.
 #[inline(always)]
 pub fn is_wanted() -> bool {
     sampling().is_some_and(|sampling| sampling.below != 0 && sampling.traced == 0)

@@ -25,7 +25,7 @@ pub fn spawn(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The same, and which task the thread runs by tokio's own word: where polls have no hooks.
+/// The same, and which task the thread runs as tokio's `CONTEXT` reports: where polls have no hooks.
 #[uprobe]
 pub fn spawn_by(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);

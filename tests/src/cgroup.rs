@@ -72,7 +72,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // One that still has members is left; there is nobody to tell.
+        // One that still has members is left; there is nobody to report to.
         let _removed = fs::remove_dir(&self.path);
     }
 }

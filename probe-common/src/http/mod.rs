@@ -13,7 +13,7 @@ mod names;
 mod side;
 mod words;
 
-pub use connection::{Connection, Direction, Told};
+pub use connection::{Connection, Direction, Reported};
 pub use head::step;
 pub use names::{NAME_MAX, NAMES_MAX, Names};
 pub use side::Side;

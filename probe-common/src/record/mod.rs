@@ -87,7 +87,7 @@ records! {
         state: u64,
     }
 
-    /// The task left RUNNING: the poll is over. COMPLETE in `new` tells whether the task is.
+    /// The task left RUNNING: the poll is over. COMPLETE in `new` says whether the task is.
     PollEnd: 2 = 72 {
         /// Every record's start.
         head: Head,
@@ -157,7 +157,7 @@ records! {
         caller: u64,
     }
 
-    /// The same, where polls have no hooks: the task that the thread runs is told by tokio's own word.
+    /// The same, where polls have no hooks: with the task that the thread runs as tokio's `CONTEXT` reports.
     SpawnedBy: 25 = 80 {
         /// Every record's start.
         head: Head,
@@ -219,7 +219,7 @@ records! {
         chain: u64,
     }
 
-    /// The frames of a chain, told once.
+    /// The frames of a chain, reported once.
     Frames: 17 = 240 {
         /// Every record's start.
         head: Head,
@@ -412,7 +412,7 @@ pub enum Change {
 pub const STACK_MAX: usize = 32 << 10;
 /// The most bytes that are taken of an off-CPU thread's stack.
 pub const OFF_CPU_STACK_MAX: usize = 16 << 10;
-/// From how many nanoseconds on the stack of an off-CPU thread is told.
+/// From how many nanoseconds on the stack of an off-CPU thread is reported.
 pub const LONG_NS: u64 = 1_000_000;
 
 /// The most frames of a chain in a record.

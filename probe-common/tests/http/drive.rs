@@ -2,7 +2,7 @@
 
 use probe_common::{
     draft::Draft,
-    http::{Connection, Direction, Event, Names, Told, WIDE, is_rest_of_line, step},
+    http::{Connection, Direction, Event, Names, Reported, WIDE, is_rest_of_line, step},
     record::{Head, Message, ValueHead, message},
 };
 
@@ -11,15 +11,15 @@ pub(crate) use Direction::{Read, Written};
 /// The headers whose values are wanted.
 pub(crate) const HEADERS: [&str; 3] = ["traceparent", "x-request-id", "b3"];
 
-/// What was told of a connection.
+/// What was reported of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Request { written: bool, method: String, path: Vec<u8>, cut: bool, values: Vec<(u8, Vec<u8>)> },
     Response { written: bool, status: u16, values: Vec<(u8, Vec<u8>)> },
-    Changed(Told),
+    Changed(Reported),
 }
 
-/// A connection, its drafts, and what was told of it.
+/// A connection, its drafts, and what was reported of it.
 pub(crate) struct Driven {
     pub(crate) connection: Connection,
     drafts: [Draft; 2],
@@ -44,7 +44,7 @@ impl Driven {
     /// A new connection.
     pub(crate) fn new() -> Self {
         let mut driven = Self::attached();
-        assert_eq!(driven.connection.open(), Told::Nothing);
+        assert_eq!(driven.connection.open(), Reported::Nothing);
         driven
     }
 
@@ -76,14 +76,14 @@ impl Driven {
                 step(self.connection.side(direction), draft, &self.names, u64::from_le_bytes(next), there as u32);
             assert!((1..=there as u32).contains(&taken.taken), "{taken:?} of {there}");
             bytes = &bytes[taken.taken as usize..];
-            let told = match taken.event {
+            let reported = match taken.event {
                 Event::Nothing => continue,
                 Event::Head => self.connection.head(direction, draft),
                 Event::Http2 => self.connection.http2(),
                 Event::Malformed | Event::Encrypted => self.connection.malformed(direction),
             };
-            self.seen.extend(seen(told, draft));
-            if taken.event != Event::Head || !matches!(told, Told::Message | Told::Nothing) {
+            self.seen.extend(seen(reported, draft));
+            if taken.event != Event::Head || !matches!(reported, Reported::Message | Reported::Nothing) {
                 return;
             }
         }
@@ -116,7 +116,7 @@ fn words(bytes: &[u8; WIDE]) -> [u64; WIDE / 8] {
 }
 
 fn until_lost(seen: &[Seen]) -> &[Seen] {
-    let is_lost = |seen: &Seen| matches!(seen, Seen::Changed(Told::Lost | Told::LostUntold));
+    let is_lost = |seen: &Seen| matches!(seen, Seen::Changed(Reported::Lost | Reported::LostUnreported));
     seen.iter().position(is_lost).map_or(seen, |at| &seen[..=at])
 }
 
@@ -140,12 +140,12 @@ fn draft() -> Draft {
     draft
 }
 
-fn seen(told: Told, draft: &Draft) -> Vec<Seen> {
-    match told {
-        Told::Nothing => Vec::new(),
-        Told::Message => vec![of_draft(draft)],
-        Told::MessageAndLeft => vec![of_draft(draft), Seen::Changed(Told::Left)],
-        told => vec![Seen::Changed(told)],
+fn seen(reported: Reported, draft: &Draft) -> Vec<Seen> {
+    match reported {
+        Reported::Nothing => Vec::new(),
+        Reported::Message => vec![of_draft(draft)],
+        Reported::MessageAndLeft => vec![of_draft(draft), Seen::Changed(Reported::Left)],
+        reported => vec![Seen::Changed(reported)],
     }
 }
 

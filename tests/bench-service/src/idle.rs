@@ -1,4 +1,4 @@
-//! 100 000 tasks that mostly sleep. `/idle/{ms}` waits for so long, and tells what they did meanwhile.
+//! 100 000 tasks that mostly sleep. `/idle/{ms}` waits for so long, and says what they did meanwhile.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

@@ -79,7 +79,7 @@ pub struct Floor {
     /// The kind.
     pub kind: &'static str,
     /// Of a hundred calls, so many are claimed for their request or for one of several with it among them.
-    pub told: usize,
+    pub reported: usize,
     /// Of a hundred calls, so many are claimed for their request.
     pub right: usize,
     /// Of a hundred tasks that were spawned for it, so many are claimed for their request.
@@ -102,7 +102,7 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
     let calls = &tally.calls;
     let mut mistakes = false_claims(kind, tally);
     let reached = [
-        ("calls told", calls.percent(calls.right + calls.candidate), floor.told),
+        ("calls reported", calls.percent(calls.right + calls.candidate), floor.reported),
         ("calls right", calls.percent(calls.right), floor.right),
         ("children right", tally.children.percent(tally.children.right), floor.children),
     ];

@@ -95,7 +95,7 @@ fn a_segment_with_anothers_head_is_wrong() {
     assert!(kinds["call"].segments.wrong.is_empty());
     let kinds = compared(&[call("b.0", r#""request":2"#), segment]);
     assert_eq!(kinds["call"].segments.wrong.len(), 1);
-    let floor = [Floor { kind: "call", told: 0, right: 0, children: 0, unlikely: 0 }];
+    let floor = [Floor { kind: "call", reported: 0, right: 0, children: 0, unlikely: 0 }];
     assert_eq!(mistakes_of_call(&kinds, &floor), 1);
 }
 
@@ -105,7 +105,7 @@ fn mistakes_of_call(kinds: &Kinds, floors: &[Floor]) -> usize {
 
 #[test]
 fn floors_are_held() {
-    let floor = |kind, told, right| Floor { kind, told, right, children: 0, unlikely: 0 };
+    let floor = |kind, reported, right| Floor { kind, reported, right, children: 0, unlikely: 0 };
     let kinds = compared(&[
         call("a.0", r#""request":1"#),
         call("b.0", r#""request":null,"candidates":[1,2]"#),
@@ -122,7 +122,7 @@ fn floors_are_held() {
 #[test]
 fn false_claims_are_mistakes_whatever_the_floor() {
     let kinds = compared(&[call("a.0", r#""request":2"#)]);
-    let floor = |kind| Floor { kind, told: 0, right: 0, children: 0, unlikely: 100 };
+    let floor = |kind| Floor { kind, reported: 0, right: 0, children: 0, unlikely: 100 };
     assert_eq!(mistakes(&kinds, &[floor("call"), floor("actor")]).len(), 1);
 }
 

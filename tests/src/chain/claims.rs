@@ -1,4 +1,4 @@
-//! What an agent claims about a service: the lines of its JSON that tell of requests.
+//! What an agent claims about a service: the lines of its JSON that report requests.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -209,7 +209,7 @@ impl Truth {
         Ok(truth)
     }
 
-    /// Adds what the load tells of clients that left.
+    /// Adds what the load reports of clients that left.
     pub fn add_left(&mut self, left: Vec<Left>) {
         let served: BTreeSet<&str> = self.requests.values().map(|request| request.path.as_str()).collect();
         self.unserved = left.into_iter().filter(|left| !served.contains(left.path.as_str())).collect();

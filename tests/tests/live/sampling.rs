@@ -70,7 +70,7 @@ fn run() -> Result<()> {
 fn check(build: Build, folded: &Path, recording: &Path, said: &Shares) -> Result<()> {
     let again = agent::run(["report".as_ref(), recording.as_os_str(), "--folded".as_ref(), "-".as_ref()])?;
     let live = std::fs::read_to_string(folded)?;
-    ensure!(again.stdout.join("\n") == live.trim_end(), "a recording tells something else: {:?}", again.stdout);
+    ensure!(again.stdout.join("\n") == live.trim_end(), "a recording says something else: {:?}", again.stdout);
     let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
     check_reached(&summary)?;
     match build {

@@ -13,7 +13,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     vec![("stripped::hooks".to_owned(), Box::new(hooks)), ("stripped::names".to_owned(), Box::new(names))]
 }
 
-/// All but those on panics and on drivers' turns, which only symbols tell.
+/// All but those on panics and on drivers' turns, which only symbols say.
 fn hooks() -> Result<()> {
     let scratch = Scratch::new()?;
     let (with, without) = both(&scratch)?;

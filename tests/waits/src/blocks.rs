@@ -26,16 +26,16 @@ const TIMES: u32 = 5;
 pub(crate) async fn run() -> Result<()> {
     say("started")?;
     stdin().read_line(&mut String::new())?;
-    tell("sleeps", TIMES, tokio::spawn(sleeps())).await?;
-    tell("locks", TIMES, tokio::spawn(locks())).await?;
-    tell("reads", TIMES, tokio::spawn(reads())).await?;
-    tell("closure", 1, spawn_blocking(closure)).await?;
-    tell("yields", 0, tokio::spawn(yields())).await?;
-    tell("waits", 0, tokio::spawn(waits())).await?;
+    report("sleeps", TIMES, tokio::spawn(sleeps())).await?;
+    report("locks", TIMES, tokio::spawn(locks())).await?;
+    report("reads", TIMES, tokio::spawn(reads())).await?;
+    report("closure", 1, spawn_blocking(closure)).await?;
+    report("yields", 0, tokio::spawn(yields())).await?;
+    report("waits", 0, tokio::spawn(waits())).await?;
     stuck()
 }
 
-async fn tell(name: &str, times: u32, task: JoinHandle<Result<()>>) -> Result<()> {
+async fn report(name: &str, times: u32, task: JoinHandle<Result<()>>) -> Result<()> {
     let id = id(&task.abort_handle());
     task.await??;
     said(name, &id, times)

@@ -50,7 +50,7 @@ pub(super) enum Command {
         #[command(flatten)]
         outputs: OutputArguments,
     },
-    /// Tell what can be seen in a process or an executable, how it was found, and what is missing
+    /// Show what can be seen in a process or an executable, how it was found, and what is missing
     Inspect {
         /// A process id or name, or a path
         #[arg(value_name = "PID|NAME|PATH")]
@@ -84,7 +84,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
         times: u32,
     },
-    /// Tell what this kernel and these privileges allow, and what to do about the rest
+    /// Show what this kernel and these privileges allow, and what to do about the rest
     Doctor,
 }
 
@@ -123,7 +123,7 @@ pub(super) struct LiveArguments {
     /// Do not look at what tasks await, which costs the target some time at each poll
     #[arg(long)]
     no_awaits: bool,
-    /// Tell the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between threads, which
+    /// Report the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between threads, which
     /// taxes all processes of this host a little
     #[arg(long)]
     off_cpu: bool,
@@ -278,7 +278,7 @@ impl LiveArguments {
     }
 }
 
-/// A name as HTTP has them, but none that holds a secret by its meaning, or tells how long a body is.
+/// A name as HTTP has them, but none that holds a secret by its meaning, or says how long a body is.
 fn header_name(text: &str) -> Result<String, String> {
     const REFUSED: [&str; 6] =
         ["authorization", "proxy-authorization", "cookie", "set-cookie", "content-length", "transfer-encoding"];

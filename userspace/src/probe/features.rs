@@ -234,7 +234,7 @@ mod tests {
     fn an_error_stays_what_it_is_where_nothing_is_missing() {
         let error = explain(ProbeError::TooOld { what: "x".to_owned(), kernel: "5.10.1".to_owned() }, Tasks);
         assert!(matches!(error, ProbeError::TooOld { .. }));
-        let told = FEATURES.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert!(told.contains(&"bpf_loop (Linux 5.17)".to_owned()));
+        let reported = FEATURES.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(reported.contains(&"bpf_loop (Linux 5.17)".to_owned()));
     }
 }

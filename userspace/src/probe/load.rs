@@ -140,7 +140,7 @@ impl Loaded {
         self.set("SAMPLING", SamplingSettings(settings))
     }
 
-    /// Has the running task's id looked at, if the kernel tells where its own structures have their fields.
+    /// Has the running task's id looked at, if the kernel says where its own structures have their fields.
     fn set_running(&mut self, running: &RunningTask) -> Result<(), ProbeError> {
         let Ok(thread_pointer) = btf::thread_pointer() else { return Ok(()) };
         let (below, tagged) = (running.below.into(), running.tagged.into());

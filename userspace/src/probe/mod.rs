@@ -45,7 +45,7 @@ pub struct Watched {
     pub pid: u32,
     /// The address of each task vtable in its memory, and the offset of a task's id from its header.
     pub vtables: Vec<(u64, u32)>,
-    /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not told.
+    /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not reported.
     pub layouts: Option<chain::Program>,
     /// The part of HTTP that is to be seen, if any is.
     pub http: Option<Http>,
@@ -66,7 +66,7 @@ pub struct Sampling {
     pub frequency_hz: u32,
     /// The id of the task that a thread runs stands so many bytes below where `%fs` points.
     pub below: u32,
-    /// True if the word before it tells whether there is one.
+    /// True if the word before it says whether there is one.
     pub tagged: bool,
     /// The most pages of a stack that are taken, the one with the stack pointer not counted.
     pub stack_pages: u32,
@@ -128,7 +128,7 @@ pub struct Options {
     /// True if the programs' own diagnostics are logged, through the `log` facade.
     pub logs: bool,
     /// True if programs that do nothing are attached in the place of those that see something, at the same
-    /// instructions: then nothing is told, and what the target still pays is the kernel's share. It takes
+    /// instructions: then nothing is reported, and what the target still pays is the kernel's share. It takes
     /// [`Way::Multi`].
     pub empty: bool,
 }
@@ -248,7 +248,7 @@ impl Probe {
             let clocks = clocks.map_err(|error| explain(error, For::Samples))?;
             links.extend(clocks.into_iter().map(Link::Clock));
         }
-        // Last: what it tells is about polls that were seen to begin.
+        // Last: what it says is about polls that were seen to begin.
         let (off_cpu, without_off_cpu) = match watched.off_cpu.as_ref().map(|_| off_cpu::OffCpuHook::arm(&mut loaded)) {
             Some(Ok(off_cpu)) => (Some(off_cpu), None),
             Some(Err(error)) => (None, Some(error)),
@@ -328,7 +328,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// The kernel does not tell.
+    /// The kernel does not say.
     pub fn calls_left_out(&self) -> Result<u64, ProbeError> {
         tracepoint::calls_left_out(&self.loaded)
     }

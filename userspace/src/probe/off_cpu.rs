@@ -20,7 +20,7 @@ use super::{
 const PROGRAM: &str = "sched_switch";
 /// Before, the state of the thread that goes is no argument of the tracepoint, or for a time stood elsewhere:
 /// <https://github.com/torvalds/linux/commit/9c2136be0878c88c53dea26943ce40bb03ad8d8d>
-const STATE_IS_TOLD: Since = (5, 19);
+const STATE_IS_PASSED: Since = (5, 19);
 /// The length of such a stack and of the record before it.
 const DRAFT: usize = size_of::<record::OffCpuStack>() + OFF_CPU_STACK_MAX;
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for OffCpuHook {
 }
 
 fn check_kernel() -> Result<(), ProbeError> {
-    if kernel::is_since(STATE_IS_TOLD) {
+    if kernel::is_since(STATE_IS_PASSED) {
         return Ok(());
     }
     Err(ProbeError::Kernel {
@@ -91,7 +91,7 @@ impl OffCpuHook {
         self.link = None;
     }
 
-    /// The threads that are off the CPU now. The map may change meanwhile: one that comes back is left out, or told
+    /// The threads that are off the CPU now. The map may change meanwhile: one that comes back is left out, or reported
     /// by its record as well.
     pub(super) fn still(&self) -> Vec<StillOffCpu> {
         let entries = self.off.iter().take(THREADS as usize).filter_map(Result::ok);

@@ -103,7 +103,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
 ///
 /// # Errors
 ///
-/// Something is missing; all of it has been told.
+/// Something is missing; all of it has been reported.
 pub fn doctor() -> Result<()> {
     let mut out = io::stdout();
     let checks = [architecture(), kernel(), uprobes(), capabilities(), programs()];

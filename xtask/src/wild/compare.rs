@@ -73,7 +73,7 @@ impl Comparison {
         }
     }
 
-    /// Checks that both tell of as many polls.
+    /// Checks that both report as many polls.
     ///
     /// # Errors
     /// Where they do not, with the first task of which they differ.

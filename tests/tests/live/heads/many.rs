@@ -105,7 +105,7 @@ fn answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
     Ok(std::str::from_utf8(&body)?.parse()?)
 }
 
-/// Each request that was told of has its own ID and its own task, and was answered; none is missing.
+/// Each request that was reported has its own ID and its own task, and was answered; none is missing.
 fn judge(record: &Path, tasks: &HashMap<String, u64>) -> Result<()> {
     let reader = Reader::new(BufReader::new(File::open(record)?))?;
     let mut graph = Graph::new(&Config::from(reader.facts()).with_detail(Detail::Requests));

@@ -53,7 +53,7 @@ fn a_threads_stack_is_unwound_to_its_start() {
 }
 
 #[test]
-fn a_stack_ends_where_it_is_told_to() {
+fn a_stack_ends_at_the_address_given() {
     let whole = of_a_thread(usize::MAX, None);
     let third = whole.frames[2];
     let Unwound { frames, ended, .. } = of_a_thread(usize::MAX, Some(third));

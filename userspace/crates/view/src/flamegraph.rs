@@ -175,17 +175,17 @@ fn unit(total: u128) -> (String, f64) {
     if total >= 1_000_000_000 { ("µs".to_owned(), 1e-3) } else { ("ns".to_owned(), 1.0) }
 }
 
-/// Something missing is told in the title.
+/// Something missing is reported in the title.
 fn warn(options: &mut Options<'_>, graph: &Graph) {
     if lost::warning(&graph.totals()).is_some() {
-        options.title.push_str(&format!(" ({})", lost::told(&graph.totals())));
+        options.title.push_str(&format!(" ({})", lost::described(&graph.totals())));
     }
 }
 
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
     let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
-    format!("{} watched, {} polls, {}", human(span), totals.polls, lost::told(&totals))
+    format!("{} watched, {} polls, {}", human(span), totals.polls, lost::described(&totals))
 }
 
 fn write_empty(graph: &Graph, weight: Weight, out: &mut dyn Write) -> io::Result<()> {

@@ -82,7 +82,7 @@ pub static FORMATS: [OutputFormat; 7] = [
 /// The table of requests.
 const REQUESTS: OutputFormat = OutputFormat {
     option: "requests",
-    help: "A table of the requests served, on standard output. With --mode sample, also what has samples told by \
+    help: "A table of the requests served, on standard output. With --mode sample, also what has samples reported by \
            request: hooks on system calls, each of which costs the target a trap at each read and write",
     to: Medium::Terminal { holds: "the requests" },
     needs: Some(Need::Requests),
@@ -106,7 +106,7 @@ const STORY: OutputFormat = OutputFormat {
     needs: Some(Need::Requests),
     keeps: KeptDetail { detail: Detail::Intervals, long_polls: false, log_lines: true },
     write: |view, out| match view.facts.sampling {
-        // Samples tell no story.
+        // Samples have no story.
         Some(_) => requests::write(view.graph, view.facts, &view.requests(), out),
         None => view.requests().iter().try_for_each(|one| request::write(view.graph, view.facts, one, out)),
     },

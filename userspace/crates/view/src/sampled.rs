@@ -84,7 +84,7 @@ pub(super) fn titles(
         0 => String::new(),
         count => format!(", {count} stacks not kept"),
     };
-    let subtitle = format!("{} watched, {}{not_kept}", human(span), lost::told(&graph.totals()));
+    let subtitle = format!("{} watched, {}{not_kept}", human(span), lost::described(&graph.totals()));
     (title, Some(subtitle))
 }
 

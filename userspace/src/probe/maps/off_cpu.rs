@@ -12,7 +12,7 @@ use crate::probe::error::ProbeError;
 pub(in crate::probe) const THREADS: u32 = 1 << 14;
 /// Of as many threads the stacks are kept: each takes 16 KiB of the kernel's memory.
 const STACKS: u32 = 256;
-/// As many types are told apart.
+/// As many types are distinguished.
 const TYPES: usize = 1 << 12;
 
 /// The tasks that are treated in ways of their own, by the vtables of their types.

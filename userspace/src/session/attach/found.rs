@@ -167,7 +167,7 @@ impl FoundTarget {
     }
 }
 
-/// Compiles the layouts. Names of types do not tell of which tokio they are: where there are several, no runtime's list
+/// Compiles the layouts. Names of types do not say of which tokio they are: where there are several, no runtime's list
 /// is looked for.
 fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;

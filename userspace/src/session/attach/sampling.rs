@@ -45,7 +45,7 @@ pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) 
         _ => false,
     });
     if with_requests && ends.is_empty() {
-        eprintln!("the ends of tasks cannot be seen in this build: no task that a request spawned is told as its");
+        eprintln!("the ends of tasks cannot be seen in this build: no task that a request spawned is reported as its");
     }
     let RunningTask { below, tagged, .. } = place;
     plan.running = Some(place);

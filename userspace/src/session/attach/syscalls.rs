@@ -170,7 +170,7 @@ fn add(process: &Process, plan: &mut Plan, libraries: Vec<Library>) -> Result<Ve
     Ok(images)
 }
 
-/// Notes that a file alone tells nothing of its C library, which may be another one where it runs.
+/// Notes that a file alone says nothing of its C library, which may be another one where it runs.
 pub(crate) fn note_file(plan: &mut Plan) {
     if !plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
         plan.hooks.push(missing(ImageId::EXECUTABLE, MissingReason::NeedsProcess));

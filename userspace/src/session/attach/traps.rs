@@ -22,7 +22,7 @@ const TRAP_LEN: usize = 1;
 pub(crate) enum ExitPlace {
     /// In a trap of asyncscope's.
     Trap,
-    /// In one, or at the instruction behind it: nothing tells them apart.
+    /// In one, or at the instruction behind it: nothing distinguishes them.
     Either,
     /// In none.
     Elsewhere,

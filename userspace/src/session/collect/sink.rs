@@ -162,6 +162,6 @@ fn graph(facts: &Facts, outputs: &Outputs) -> Graph {
         .with_span_detail(outputs.otlp.as_ref().map(|ready| ready.noted()))
         .with_eviction(outputs.are_only_recorded())
         .with_long_polls(outputs.long_polls_ns())
-        .with_log_lines(outputs.tell_lines().then_some(LINES_MAX));
+        .with_log_lines(outputs.need_lines().then_some(LINES_MAX));
     Graph::new(&setup)
 }

@@ -116,6 +116,6 @@ mod tests {
         assert!(!find(&mut types, HEADER));
         let mut others = TaskTypes::default();
         assert!(find(&mut others, HEADER));
-        assert!(!find(&mut others, HEADER)); // it is told once
+        assert!(!find(&mut others, HEADER)); // it is reported once
     }
 }

@@ -47,7 +47,7 @@ struct SpanEmitter {
     options: SpanOptions,
     due: Due,
     known: KnownSpans,
-    /// Requests and calls that were forgotten before they could be told.
+    /// Requests and calls that were forgotten before they could be reported.
     missed: u64,
 }
 
@@ -159,7 +159,7 @@ impl Export {
                 }
             })
         });
-        tell(&shown, &account, emitter.missed, emitter.options.traces)
+        emit(&shown, &account, emitter.missed, emitter.options.traces)
     }
 }
 
@@ -169,13 +169,13 @@ async fn interrupt(exporter: &mut Exporter) -> Account {
     account.unwrap_or_default()
 }
 
-fn tell(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {
+fn emit(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {
     for (warning, times) in &account.warnings {
         eprintln!("{to} says, {times} times: {warning}");
     }
     let lost = account.all_lost().saturating_add(missed);
     if lost == 0 {
-        let none = "; no request was seen, and `--traces tasks` would tell of all tasks";
+        let none = "; no request was seen, and `--traces tasks` would report all tasks";
         let hint = if account.accepted == 0 && traces == Traces::Requests { none } else { "" };
         eprintln!("sent {} spans to {to}{hint}", account.accepted);
         return Ok(());

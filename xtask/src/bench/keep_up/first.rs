@@ -34,7 +34,7 @@ fn built() -> Result<()> {
     run(build.arg(root().join("target/discovery")))
 }
 
-/// Builds, measures and tells.
+/// Builds, measures and reports.
 ///
 /// # Errors
 /// Where a part fails.

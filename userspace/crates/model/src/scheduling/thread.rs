@@ -168,9 +168,9 @@ pub(crate) struct Completing {
 /// The act that follows a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Follows {
-    /// The output is dropped: by tokio's own word the task runs.
+    /// The output is dropped: tokio's `CONTEXT` reports that the task runs.
     Drop,
-    /// The waker is used: by tokio's own word no task runs, but the wake is the task's.
+    /// The waker is used: tokio's `CONTEXT` reports that no task runs, but the wake is the task's.
     Wake,
 }
 

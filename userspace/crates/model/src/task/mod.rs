@@ -166,8 +166,8 @@ impl Task {
     /// Its spawn, if that was seen.
     #[must_use]
     pub fn born(&self) -> Option<Birth> {
-        let told_ns = self.rare.as_ref().and_then(|rare| rare.born_ns);
-        let birth = Birth { time_ns: told_ns.unwrap_or(self.first_seen_ns), thread: self.born_on };
+        let reported_ns = self.rare.as_ref().and_then(|rare| rare.born_ns);
+        let birth = Birth { time_ns: reported_ns.unwrap_or(self.first_seen_ns), thread: self.born_on };
         self.is_born.then_some(birth)
     }
 

@@ -79,7 +79,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let one = (0u64..20, 0u32..3, 0u64..8, any_what());
     prop::collection::vec(one, 0..200).prop_map(|all| {
         let mut time = 0;
-        let chains = chains_told().into_iter().map(|what| Event { at: At::default(), what });
+        let chains = chains_reported().into_iter().map(|what| Event { at: At::default(), what });
         let events = all.into_iter().flat_map(|(later, tid, sp, what)| {
             time += later;
             // Most of what happens does so inside of polls.
@@ -99,7 +99,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// Numbers of frames as the tests of spans have them: a way, a fork, and one without an await.
-fn chains_told() -> Vec<What> {
+fn chains_reported() -> Vec<What> {
     let chain = |chain, frames: &[(u32, u8)]| What::Frames {
         chain,
         partial: false,

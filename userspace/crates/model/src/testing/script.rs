@@ -204,7 +204,7 @@ fn moment(args: &[&str]) -> Moment {
     let completion = match () {
         () if args.contains(&"after") => Completion::GoesOn,
         () if args.contains(&"over") => Completion::Over,
-        () => Completion::Untold,
+        () => Completion::Unknown,
     };
     let turn = |name: &str, driver| {
         let sp = args.iter().find_map(|arg| arg.strip_prefix(name)?.parse().ok())?;

@@ -2,7 +2,7 @@ use crate::testing::script::with_long_polls;
 use crate::{Graph, OffCpuIn};
 
 /// `1 10-30: 2 for 10`; `off_cpu 5 at 3`, `open` where they apply.
-fn told(graph: &Graph) -> String {
+fn reported(graph: &Graph) -> String {
     let polls = graph.long_polls().polls().iter().map(|poll| {
         let delayed = poll.delayed.iter().map(|task| format!(" {} for {}", task.task.0, poll.delay_ns(task)));
         let open = if poll.open { " open" } else { "" };
@@ -18,7 +18,7 @@ fn told(graph: &Graph) -> String {
 }
 
 fn check(script: &str, min_ns: u64, expected: &str) {
-    assert_eq!(told(&with_long_polls(script, min_ns)), expected, "{script}");
+    assert_eq!(reported(&with_long_polls(script, min_ns)), expected, "{script}");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn what_a_thread_takes_next_was_delayed() {
 }
 
 #[test]
-fn what_is_not_proved_is_not_told() {
+fn what_is_not_proved_is_not_reported() {
     // Another thread takes it.
     check("1/90 poll 1; 1/70 spawn 2; 1/80 end 1; 2/90 poll 2; 2/80 end 2", 20, "1 10-30:");
     // It was ready only afterwards.
@@ -64,7 +64,7 @@ fn nested_polls_are_their_own() {
 }
 
 #[test]
-fn polls_that_do_not_end_are_told() {
+fn polls_that_do_not_end_are_reported() {
     check("1/90 poll 1; 1/70 spawn 2; 2/90 poll 4; 2/80 end 4", 30, "1 10-50 open:");
 }
 
@@ -89,7 +89,7 @@ fn what_asyncscope_s_own_trap_took_is_no_function_s() {
 }
 
 #[test]
-fn what_is_told_of_a_stack_is_no_activity() {
+fn what_is_reported_of_a_stack_is_no_activity() {
     let script = "1/90 poll 1; 1/0 code 16 svc::naps; 1/0 stack 5 poll 16; 1/50 off-cpu 12 5; 1/80 end 1";
     check(script, 20, "1 10-50 off-CPU 28 at 5:");
 }
@@ -98,11 +98,11 @@ fn what_is_told_of_a_stack_is_no_activity() {
 fn a_gap_leaves_it_out() {
     let count = |script: &str| {
         let graph = with_long_polls(script, 20);
-        (told(&graph), graph.long_polls().doubtful)
+        (reported(&graph), graph.long_polls().doubtful)
     };
     let of_the_poll = "1/90 poll 1; 1/70 spawn 2; 2/0 gap 15; 1/80 end 1; 1/90 poll 2; 1/80 end 2";
     assert_eq!(count(of_the_poll), (String::new(), 1));
-    // Told of after all was over.
+    // Reported after all was over.
     let of_the_delay = "1/90 poll 1; 1/70 spawn 2; 1/80 end 1; 1/90 poll 2; 1/80 end 2; 2/0 gap 35";
     assert_eq!(count(of_the_delay), ("1 10-30:".to_owned(), 1));
     let before = "2/0 gap 0; 1/90 poll 1; 1/70 spawn 2; 1/80 end 1; 1/90 poll 2; 1/80 end 2";

@@ -1,4 +1,4 @@
-//! What a walk is told: the layouts of futures, as plain data.
+//! What a walk is given: the layouts of futures, as plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Program {
 /// One type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// The part of the value that tells the variants apart; `None`: there is one variant, or none.
+    /// The part of the value that distinguishes the variants; `None`: there is one variant, or none.
     pub discriminant: Option<Discriminant>,
     /// The forms that the type can have. The first that fits is meant.
     pub variants: Vec<Variant>,
@@ -78,7 +78,7 @@ pub enum Step {
     Inside,
     /// By a pointer; the other starts `add` bytes behind what it points to.
     Pointer { add: u32 },
-    /// By a pointer, and one to its vtable, which tells the layout.
+    /// By a pointer, and one to its vtable, which says the layout.
     Boxed { vtable: u32 },
     /// By a pointer to several in a row, and their number.
     Slice { count: u32, stride: u32 },
@@ -100,13 +100,13 @@ pub struct Unless {
 pub struct Leaf {
     /// The kind of thing that is waited for.
     pub waits: Waits,
-    /// The place of the word that tells more, in bytes from the value's start.
+    /// The place of the word that says more, in bytes from the value's start.
     pub word: u32,
     /// The place of a second word, where the first does not suffice.
     pub second: u32,
 }
 
-/// Things that are waited for and have more to tell than their name.
+/// Things that are waited for and have more to show than their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waits {
     /// A moment: seconds of `CLOCK_MONOTONIC` in the word, nanoseconds in the second, of which 32 bits count.

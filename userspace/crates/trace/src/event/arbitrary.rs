@@ -100,7 +100,7 @@ pub(super) fn way() -> impl Strategy<Value = SpawnWay> {
 }
 
 pub fn completion() -> impl Strategy<Value = Completion> {
-    prop_oneof![Just(Completion::Untold), Just(Completion::GoesOn), Just(Completion::Over)]
+    prop_oneof![Just(Completion::Unknown), Just(Completion::GoesOn), Just(Completion::Over)]
 }
 
 pub(super) fn moment() -> impl Strategy<Value = Moment> {

@@ -86,7 +86,7 @@ impl<'a> Taken<'a> {
         fits.then_some(Self { sample, stack })
     }
 
-    /// Tells which task ran.
+    /// Reports which task ran.
     #[must_use]
     pub fn running(&self) -> Running {
         fields::running(self.sample.id, self.sample.head)
@@ -115,7 +115,7 @@ impl<'a> TakenOffCpu<'a> {
         Self::kept(bytes).filter(|taken| taken.off_cpu.head.kind == Kind::OffCpuStack as u8)
     }
 
-    /// Reads what the probe keeps and has not told, which has no kind.
+    /// Reads what the probe keeps and has not reported, which has no kind.
     #[must_use]
     pub fn kept(bytes: &'a [u8]) -> Option<Self> {
         let (off_cpu, stack) = record::OffCpuStack::read_from_prefix(bytes).ok()?;

@@ -49,7 +49,7 @@ macro_rules! events {
             Stream { connection: Connection, change: Change } in stream, from Probe, shows Callee;
             /// The target wrote to its standard output or error.
             Print(print: Print) in print, from Probe, shows Callee;
-            /// The await chain that a task waited in until its poll began, of which the event before tells.
+            /// The await chain that a task waited in until its poll began, of which the event before is.
             Awaited { task: TaskRef, chain: u64 } in awaited, from Probe, shows Nothing;
             /// The frames of a chain, each before those inside it. `partial`: it goes on in a way that was not
             /// followed.

@@ -1,6 +1,6 @@
 //! What is known about a target beside its events: plain data that a recording holds as well.
 //!
-//! `discovery` finds these out, `model` is told the few that change what events mean, `view` makes sentences and
+//! `discovery` finds these out, `model` is given the few that change what events mean, `view` makes sentences and
 //! pictures of them. No behaviour lives here, and no String that asyncscope words itself.
 
 mod ability;
@@ -46,7 +46,7 @@ const KINDS: usize = 4;
 pub struct Facts {
     /// The process.
     pub process: Process,
-    /// The mark that tells this run from all others: 32 random hexadecimal digits; empty in recordings of before.
+    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in recordings of before.
     pub run: String,
     /// The moment the hooks were armed.
     pub armed: Moment,
@@ -94,7 +94,7 @@ pub struct Facts {
     /// True if off-CPU threads were watched: where they were not, no event says that none was.
     #[serde(alias = "blocked")]
     pub off_cpu: bool,
-    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
+    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not say, or where
     /// the target was watched from its first instruction on.
     pub in_exchange: Option<InExchange>,
     /// The kinds of tasks whose spawns may pass no hook.

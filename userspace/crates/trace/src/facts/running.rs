@@ -22,7 +22,7 @@ pub struct CurrentTask {
 pub struct RunningTask {
     /// So many bytes below the address that `%fs` holds.
     pub below: u32,
-    /// True if the word before it tells whether there is one: 1 then. Otherwise 0 stands for none.
+    /// True if the word before it says whether there is one: 1 then. Otherwise 0 stands for none.
     pub tagged: bool,
     /// The way in which that was found.
     pub proof: RunningProof,

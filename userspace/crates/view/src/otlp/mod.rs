@@ -113,7 +113,7 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// Returns what all spans of these facts have in common. `environment` tells a variable's value.
+/// Returns what all spans of these facts have in common. `environment` gives a variable's value.
 #[must_use]
 pub fn envelope(facts: &Facts, environment: &dyn Fn(&str) -> Option<String>) -> ResourceSpans {
     let scope = InstrumentationScope {

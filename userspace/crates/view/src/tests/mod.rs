@@ -101,7 +101,7 @@ fn flamegraphs_name_the_tasks() {
 }
 
 #[test]
-fn flamegraphs_tell_in_their_title_what_is_missing() {
+fn flamegraphs_report_in_their_title_what_is_missing() {
     let mut graph = script::graph(&format!("{FAMILY}; 5/0 gap 3"));
     assert!(svg(&graph, "svc::handle").contains("under the tasks that spawned (3 events lost)"));
     graph.lost_samples(2);
@@ -309,8 +309,8 @@ fn of_polls_in_asyncscope_s_own_trap() {
     let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
     let expected = [
         ("GET /a;svc::handle", 21),
-        ("GET /a;svc::handle;[off-CPU]", 6),
         ("GET /a;svc::handle;[in asyncscope's own trap]", 3),
+        ("GET /a;svc::handle;[off-CPU]", 6),
     ];
     assert_eq!(of_requests, expected);
     let json = text(|out| json::write(&graph, &facts, out));
@@ -332,7 +332,7 @@ fn durations() {
     }
 }
 
-/// Task 1 waits 10 ns before its first poll, 20 ns at a lock and a timer at once, and 10 ns at what is not told.
+/// Task 1 waits 10 ns before its first poll, 20 ns at a lock and a timer at once, and 10 ns at what is not reported.
 const AWAITS: &str = "1/0 name main; 1/90 spawn 1; 1/90 poll 1; 1/0 frames 5 0/0 1/1 2/2 3/3 4/1; 1/80 end 1; \
                       1/0 name main; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1";
 
@@ -383,7 +383,7 @@ fn flamegraphs_of_waits_colour_what_was_awaited() {
 }
 
 #[test]
-fn json_tells_awaits() {
+fn json_reports_awaits() {
     let lines = text(|out| json::write(&script::graph(AWAITS), &awaiting(), out));
     let expected = r#"{"kind":"await","task":1,"wait_ns":20,"times":1,"partial":false,"chain":[{"depth":0,"name":"svc::handle","is":"await","file":"src/a.rs","line":7,"until_line":null},"#;
     assert!(lines.contains(expected), "{lines}");

@@ -150,7 +150,7 @@ fn slow_requests_against_fast_ones() {
 }
 
 #[test]
-fn summaries_tell_of_requests() {
+fn summaries_count_requests() {
     let shown = text(|out| summary::write(&script::graph(THREE), &facts("f"), &Lost::default(), out));
     assert!(shown.contains("3 requests, 1 outgoing calls\n") && shown.contains("abc-1"), "{shown}");
 }
@@ -175,7 +175,7 @@ fn with_and_without_those_who_left(script: &str) -> [Graph; 2] {
 }
 
 #[test]
-fn a_request_is_told_of_after_earlier_tasks_have_left() {
+fn a_request_is_reported_of_after_earlier_tasks_have_left() {
     let stories = with_and_without_those_who_left(THREE).map(|graph| {
         let first = graph.requests().next().unwrap();
         text(|out| request::write(&graph, &facts("svc::handle"), first, out))
