@@ -9,7 +9,7 @@ use asyncscope_trace::{event::{
         At, Change, ChainFrame, Completion, Connection, Event, Message, Moment, SpawnWay, Start, State, TaskId, TaskRef,
         Turn, TurnOf, Value, What,
         encode::encode,
-    }, facts::{Facts, Hook, HookSite, HookState, ImageId, Proof, Sees, TaskType, Thread, VtableFunction}, recording::Writer};
+    }, facts::{Facts, Hook, HookSite, HookState, ImageId, NamedThread, Proof, Sees, TaskType, VtableFunction}, recording::Writer};
 use probe_common::record::Source;
 
 const TASK: TaskRef = TaskRef { header: 0x7f00_0000_1000, id: Some(TaskId(7)), vtable: 0x5500_0000_2000 };
@@ -62,7 +62,7 @@ fn events() -> Vec<Event> {
 fn facts() -> Facts {
     let mut facts = Facts { tokio: Some("1.47.1".to_owned()), ..Facts::default() };
     facts.types = vec![TaskType { vtable: TASK.vtable, name: Some("svc::request".to_owned()), ..TaskType::default() }];
-    facts.threads = vec![Thread { tid: 42, name: "svc".to_owned() }];
+    facts.threads = vec![NamedThread { tid: 42, name: "svc".to_owned() }];
     let proof = Proof::Vtable { function: VtableFunction::Poll };
     let site = HookSite { address: 0x2000, instruction: "push %rbx".to_owned(), emulated: true, proof };
     let hook = Hook { sees: Sees::PollStart, image: ImageId::EXECUTABLE, state: HookState::Armed(site) };

@@ -262,7 +262,7 @@ impl LiveArguments {
         let asked = |extra| outputs.asked(extra).next().is_some();
         let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));
         let (http, syscalls) = http.into_options();
-        let probe = probe::Options { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
+        let probe = probe::ProbeOptions { ring_bytes: buffer.map(|kib| kib * 1024), way, logs: probe_log, empty };
         let attach = AttachOptions {
             probe,
             names: names.decided(),

@@ -1,8 +1,11 @@
 //! The options of the table of outputs: one for each row.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, builder::PathBufValueParser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches,
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser as _},
+};
 
 use asyncscope_view::{
     format::{Extra, Medium, OutputFormat},
@@ -50,8 +53,13 @@ fn option(format: &'static OutputFormat) -> Arg {
     match format.to {
         Medium::Terminal { .. } => option.action(ArgAction::SetTrue),
         Medium::File { value, optional, .. } => {
-            let paths = if optional { 0..=1 } else { 1..=1 };
-            option.value_name(value).value_parser(PathBufValueParser::new()).num_args(paths)
+            let option = option.value_name(value);
+            if optional {
+                // An empty path is none: `--logs=`.
+                option.value_parser(OsStringValueParser::new().map(PathBuf::from)).num_args(0..=1)
+            } else {
+                option.value_parser(PathBufValueParser::new())
+            }
         }
     }
 }
@@ -61,6 +69,7 @@ fn given(format: &'static OutputFormat, matches: &ArgMatches) -> Option<FormatAr
         Medium::Terminal { .. } => (matches.get_flag(format.option), None),
         Medium::File { .. } => (matches.contains_id(format.option), matches.get_one(format.option).cloned()),
     };
+    let path = path.filter(|path: &PathBuf| !path.as_os_str().is_empty());
     is_given.then_some(FormatArgument { format, path })
 }
 
@@ -71,16 +80,13 @@ impl FormatArguments {
         formats.filter(move |format| format.records == Some(extra)).map(|format| format.option)
     }
 
-    /// The outputs to be made. One that came without a path goes to standard output, unless a recording or another
-    /// output has the same.
+    /// The outputs to be made. One that came without a path goes to the terminal, as text does, unless a recording or
+    /// another output has the same.
     pub(super) fn into_wanted(self, is_recorded: bool) -> Vec<(&'static OutputFormat, Option<PathBuf>)> {
         let elsewhere = is_recorded || self.0.iter().any(FormatArgument::holds_log_lines);
-        let path = |FormatArgument { format, path }| match (format, path) {
-            (format, None) if format.is_text() => Some((format, None)),
-            (_, None) if elsewhere => None,
-            (format, path) => Some((format, Some(path.unwrap_or_else(|| Path::new("-").to_owned())))),
-        };
-        self.0.into_iter().filter_map(path).collect()
+        let mut all: Vec<_> = self.0.into_iter().map(|FormatArgument { format, path }| (format, path)).collect();
+        all.retain(|(format, path)| format.is_text() || path.is_some() || !elsewhere);
+        all
     }
 }
 

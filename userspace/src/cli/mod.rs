@@ -2,6 +2,7 @@
 
 mod args;
 mod formats;
+mod optional_values;
 mod outputs;
 mod spans;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod values;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{CommandFactory as _, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::session::{self, InspectFormat};
@@ -21,7 +22,7 @@ use asyncscope_view::printable;
 /// The command: exit code 0 done, 1 the target or the kernel refused, 2 usage.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = optional_values::parse(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     if let Some(why) = arguments.command.contradiction() {
         Arguments::command().error(ErrorKind::ArgumentConflict, why).exit();
     }

@@ -3,7 +3,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 
-use super::args::{Arguments, Command};
+use super::{
+    args::{Arguments, Command},
+    optional_values,
+};
+use crate::session::OutputOptions;
 use asyncscope_view::formats::FORMATS;
 
 fn parsed(line: &str) -> Command {
@@ -51,18 +55,80 @@ fn outputs(line: &str) -> String {
         Command::Attach { live, .. } => live.into_plan(Vec::new()).wanted,
         _ => panic!("no outputs"),
     };
-    let shown = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| format!("={}", path.display()));
-    let all = wanted.formats.iter().map(|(format, path)| format.option.to_owned() + &shown(path));
-    all.collect::<Vec<_>>().join(" ")
+    shown(&wanted)
+}
+
+fn shown(wanted: &OutputOptions) -> String {
+    let path = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| format!("={}", path.display()));
+    let formats = wanted.formats.iter().map(|(format, to)| format.option.to_owned() + &path(to));
+    formats.chain(spans(wanted)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(feature = "otlp")]
+fn spans(wanted: &OutputOptions) -> Option<String> {
+    let to = |to: &Option<String>| to.as_ref().map_or_else(String::new, |url| format!("={url}"));
+    wanted.otlp.as_ref().map(|spans| format!("otlp{}", to(&spans.to)))
+}
+
+#[cfg(not(feature = "otlp"))]
+fn spans(_: &OutputOptions) -> Option<String> {
+    None
 }
 
 #[test]
 fn lines_without_a_file_go_where_nothing_else_has_them() {
     assert_eq!(outputs("report f --requests --pprof p"), "pprof=p requests");
     assert_eq!(outputs("report f --logs lines"), "logs=lines");
-    assert_eq!(outputs("report f --logs"), "logs=-");
+    assert_eq!(outputs("report f --logs"), "logs");
+    assert_eq!(outputs("report f --logs -"), "logs=-");
+    assert_eq!(outputs("report f --logs --requests"), "logs requests");
     assert_eq!(outputs("report f --logs --json j"), "json=j");
     assert_eq!(outputs("attach 1 --record r --logs"), "");
+}
+
+/// The command, as the whole command line has it; or the first line of why it is refused.
+fn decided(line: &str) -> Result<Command, String> {
+    let words = format!("asyncscope {line}").split_whitespace().map(Into::into).collect();
+    let parsed = optional_values::parse(words);
+    parsed.map(|all| all.command).map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+}
+
+/// The target, and the outputs that are made of it.
+#[track_caller]
+fn target(line: &str) -> String {
+    match decided(line).unwrap() {
+        Command::Attach { target, live, .. } => format!("{target}: {}", shown(&live.into_plan(Vec::new()).wanted)),
+        Command::Run { command, live } => {
+            let command = command.join(" ");
+            format!("{command}: {}", shown(&live.into_plan(Vec::new()).wanted))
+        }
+        Command::Report { recording, outputs } => {
+            format!("{}: {}", recording.display(), shown(&outputs.into_options(false)))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_option_that_may_lack_its_value_leaves_the_target_its_word() {
+    assert_eq!(target("attach --logs 4242"), "4242: logs");
+    assert_eq!(target("attach --logs 4242 --json j"), "4242: json=j");
+    assert_eq!(target("attach --logs lines 4242"), "4242: logs=lines");
+    assert_eq!(target("attach --logs=lines 4242"), "4242: logs=lines");
+    assert_eq!(target("report --logs f.ascope"), "f.ascope: logs");
+    assert_eq!(target("run --logs ./server"), "./server: logs");
+    assert_eq!(target("run --logs -- ./server --logs f"), "./server --logs f: logs");
+    assert_eq!(target("run ./server --logs f"), "./server --logs f: ");
+    assert!(decided("attach --logs").unwrap_err().contains("required"));
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn one_that_is_not_the_only_one_with_a_word_is_not_guessed() {
+    assert_eq!(target("attach --otlp 4242"), "4242: otlp");
+    assert_eq!(target("attach --otlp 4242 --logs"), "4242: logs otlp");
+    assert_eq!(target("attach --otlp http://localhost:4317 4242"), "4242: otlp=http://localhost:4317");
+    assert!(decided("attach --otlp 4242 --logs f").unwrap_err().contains("required"));
 }
 
 /// The sources below this folder of the package, but for tests.

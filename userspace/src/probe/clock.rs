@@ -5,18 +5,18 @@ use aya::programs::{
     perf_event::{PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent},
 };
 
-use super::{ProbeError, error::absent, load::Loaded};
+use super::{ProbeError, error::absent, load::LoadedObject};
 
 const PROGRAM: &str = "sample";
 
 /// Has the kernel verify the program.
-pub(super) fn load(loaded: &mut Loaded) -> Result<(), ProbeError> {
+pub(super) fn load(loaded: &mut LoadedObject) -> Result<(), ProbeError> {
     let failed = |error: ProgramError| ProbeError::aya("load the eBPF program sample", &error);
     program(loaded)?.load().map_err(failed)
 }
 
 /// Loads the program and starts the clocks. Each stops when its link is dropped.
-pub(super) fn start(loaded: &mut Loaded, frequency_hz: u32) -> Result<Vec<PerfEventLink>, ProbeError> {
+pub(super) fn start(loaded: &mut LoadedObject, frequency_hz: u32) -> Result<Vec<PerfEventLink>, ProbeError> {
     load(loaded)?;
     let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
     let program = program(loaded)?;
@@ -30,7 +30,7 @@ pub(super) fn start(loaded: &mut Loaded, frequency_hz: u32) -> Result<Vec<PerfEv
     cpus.into_iter().map(start).collect()
 }
 
-fn program(loaded: &mut Loaded) -> Result<&mut PerfEvent, ProbeError> {
+fn program(loaded: &mut LoadedObject) -> Result<&mut PerfEvent, ProbeError> {
     let found = loaded.ebpf.program_mut(PROGRAM).ok_or_else(|| absent(PROGRAM))?;
     found.try_into().map_err(|error: ProgramError| ProbeError::aya("use an eBPF program", &error))
 }

@@ -8,7 +8,7 @@ use super::{ProbeError, error::absent, syscall::load_types};
 
 /// One program's code.
 #[derive(Debug)]
-pub(super) struct Code<'a> {
+pub(super) struct ProgramCode<'a> {
     pub(super) instructions: &'a [bpf_insn],
     /// The program's functions and the object's types, where it has several: the kernel wants to know those that it
     /// calls back.
@@ -36,7 +36,7 @@ impl Relocated {
         Ok(Self { object, types: None })
     }
 
-    pub(super) fn code(&mut self, program: &'static str) -> Result<Code<'_>, ProbeError> {
+    pub(super) fn code(&mut self, program: &'static str) -> Result<ProgramCode<'_>, ProbeError> {
         let key = self.object.programs.get(program).ok_or_else(|| absent(program))?.function_key();
         let has_several = |function: &aya_obj::Function| function.func_info.func_info.len() > 1;
         if self.types.is_none() && self.object.functions.get(&key).is_some_and(has_several) {
@@ -45,7 +45,7 @@ impl Relocated {
         let function = self.object.functions.get(&key).ok_or_else(|| absent(program))?;
         let types = self.types.iter().flatten().next().filter(|_| has_several(function));
         let functions = types.map(|types| (function.func_info.func_info.as_slice(), types.as_fd()));
-        Ok(Code { instructions: &function.instructions, functions })
+        Ok(ProgramCode { instructions: &function.instructions, functions })
     }
 }
 

@@ -3,7 +3,7 @@
 use aya::maps::{MapData, PerCpuArray};
 use probe_common::loss::Loss;
 
-use super::{ProbeError, load::Loaded};
+use super::{ProbeError, load::LoadedObject};
 
 /// The maps of counters.
 pub(super) struct Counters {
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Counters {
 }
 
 impl Counters {
-    pub(super) fn new(loaded: &mut Loaded) -> Result<Self, ProbeError> {
+    pub(super) fn new(loaded: &mut LoadedObject) -> Result<Self, ProbeError> {
         let failed = |error: aya::maps::MapError| ProbeError::aya("use the map of counters", &error);
         Ok(Self {
             attempts: loaded.take_map("ATTEMPTS")?.try_into().map_err(failed)?,

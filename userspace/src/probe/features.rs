@@ -41,12 +41,12 @@ pub(super) struct Feature {
     name: &'static str,
     /// The first Linux that has it.
     since: Since,
-    kind: Kind,
+    kind: FeatureKind,
     wanted: &'static [For],
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum FeatureKind {
     /// A type of maps.
     Map(MapType),
     /// A function that programs of these types call, for these ends.
@@ -67,13 +67,13 @@ const ALL: [For; 4] = [Tasks, Bytes, OffCpu, Samples];
 const EACH: [(ProgramType, For); 5] =
     [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, OffCpu), (PerfEvent, Samples)];
 
-const fn of(name: &'static str, kind: Kind, since: Since, wanted: &'static [For]) -> Feature {
+const fn of(name: &'static str, kind: FeatureKind, since: Since, wanted: &'static [For]) -> Feature {
     Feature { name, since, kind, wanted }
 }
 
 const fn map(name: &'static str, of_type: MapType, since: Since) -> Feature {
     // One object has them all.
-    of(name, Kind::Map(of_type), since, &ALL)
+    of(name, FeatureKind::Map(of_type), since, &ALL)
 }
 
 const fn helper(
@@ -82,7 +82,7 @@ const fn helper(
     since: Since,
     callers: &'static [(ProgramType, For)],
 ) -> Feature {
-    of(name, Kind::Helper(helper, callers), since, &[])
+    of(name, FeatureKind::Helper(helper, callers), since, &[])
 }
 
 /// The features that are used.
@@ -99,14 +99,14 @@ static FEATURES: &[Feature] = &[
     map("BPF_MAP_TYPE_LRU_HASH", MapType::LruHash, (4, 10)),
     map("BPF_MAP_TYPE_ARRAY_OF_MAPS", MapType::ArrayOfMaps, (4, 12)),
     map("BPF_MAP_TYPE_RINGBUF", MapType::RingBuf, (5, 8)),
-    of("BPF_BTF_LOAD", Kind::Btf, (4, 18), &[Tasks, Bytes]),
+    of("BPF_BTF_LOAD", FeatureKind::Btf, (4, 18), &[Tasks, Bytes]),
     // With these two the library that loads programs tries what the kernel can do.
-    of("socket filters", Kind::Programs(ProgramType::SocketFilter), (3, 19), &ALL),
-    of("programs on tracepoints", Kind::Programs(ProgramType::TracePoint), (4, 7), &[Tasks]),
-    of("uprobe programs", Kind::Programs(KProbe), (4, 1), &ALL),
-    of("raw tracepoints", Kind::Programs(RawTracePoint), (4, 17), &[Bytes, OffCpu]),
-    of("programs on perf events", Kind::Programs(PerfEvent), (4, 9), &[Samples]),
-    of("links to perf events", Kind::PerfLink, (5, 15), &[Tasks]),
+    of("socket filters", FeatureKind::Programs(ProgramType::SocketFilter), (3, 19), &ALL),
+    of("programs on tracepoints", FeatureKind::Programs(ProgramType::TracePoint), (4, 7), &[Tasks]),
+    of("uprobe programs", FeatureKind::Programs(KProbe), (4, 1), &ALL),
+    of("raw tracepoints", FeatureKind::Programs(RawTracePoint), (4, 17), &[Bytes, OffCpu]),
+    of("programs on perf events", FeatureKind::Programs(PerfEvent), (4, 9), &[Samples]),
+    of("links to perf events", FeatureKind::PerfLink, (5, 15), &[Tasks]),
     helper("bpf_map_lookup_elem", BpfHelper::BPF_FUNC_map_lookup_elem, (3, 19), &EACH),
     helper("bpf_map_update_elem", BpfHelper::BPF_FUNC_map_update_elem, (3, 19), &EACH),
     helper("bpf_map_delete_elem", BpfHelper::BPF_FUNC_map_delete_elem, (3, 19), &EACH),
@@ -185,15 +185,15 @@ impl Feature {
     /// not missing.
     fn is_missing(&self, wanted: For) -> bool {
         match self.kind {
-            Kind::Helper(helper, callers) => {
+            FeatureKind::Helper(helper, callers) => {
                 let mut callers = callers.iter().filter(|(_, end)| *end == wanted);
                 callers.any(|&(caller, _)| is_unknown_helper(caller, helper))
             }
             _ if !self.wanted.contains(&wanted) => false,
-            Kind::Map(of_type) => is_unknown(is_map_supported(of_type).map_err(|error| error.io_error)),
-            Kind::Programs(of_type) => is_unknown_type(of_type),
-            Kind::Btf => aya::features().btf().is_none(),
-            Kind::PerfLink => is_unknown(link().map(|()| true)),
+            FeatureKind::Map(of_type) => is_unknown(is_map_supported(of_type).map_err(|error| error.io_error)),
+            FeatureKind::Programs(of_type) => is_unknown_type(of_type),
+            FeatureKind::Btf => aya::features().btf().is_none(),
+            FeatureKind::PerfLink => is_unknown(link().map(|()| true)),
         }
     }
 }

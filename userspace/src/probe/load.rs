@@ -22,8 +22,8 @@ use probe_common::{
 };
 
 use super::{
-    Http, ProbeError, Sampling, Watched, btf,
-    code::{Code, Relocated},
+    HttpHooks, ProbeError, SamplingOptions, Watched, btf,
+    code::{ProgramCode, Relocated},
     error::{absent, privileges_are_lent},
     features::{For, explain},
     maps::{self, chains::Tables},
@@ -38,7 +38,7 @@ const OBJECT_VARIABLE: &str = "ASYNCSCOPE_BPF_OBJECT";
 
 /// The loaded object: maps exist, programs are not attached.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(super) struct LoadedObject {
     pub(super) ebpf: Ebpf,
     object: Cow<'static, [u8]>,
     /// Descriptors of the maps that were taken out of `ebpf`; their takers outlive the loading.
@@ -58,7 +58,7 @@ fn other_object() -> Option<OsString> {
     env::var_os(OBJECT_VARIABLE).filter(|_| !privileges_are_lent())
 }
 
-impl Loaded {
+impl LoadedObject {
     pub(super) fn new(watched: &Watched, logs: bool) -> Result<Self, ProbeError> {
         let object = match other_object() {
             Some(path) => Cow::Owned(
@@ -120,7 +120,7 @@ impl Loaded {
         maps::insert(&mut self.ebpf, "MORE_VTABLES", WHAT, more)
     }
 
-    fn set_http(&mut self, http: &Http) -> Result<(), ProbeError> {
+    fn set_http(&mut self, http: &HttpHooks) -> Result<(), ProbeError> {
         let names = Names::new(http.headers.iter().map(String::as_str));
         self.set("NAMES", NameTables(names))?;
         if let Some(layout) = http.http2 {
@@ -129,7 +129,7 @@ impl Loaded {
         Ok(())
     }
 
-    fn set_sampling(&mut self, sampling: Sampling) -> Result<(), ProbeError> {
+    fn set_sampling(&mut self, sampling: SamplingOptions) -> Result<(), ProbeError> {
         let settings = config::Sampling {
             thread_pointer: btf::thread_pointer()?,
             below: sampling.below.into(),
@@ -166,7 +166,7 @@ impl Loaded {
     }
 
     /// Returns one program's instructions, with the maps' descriptors filled in.
-    pub(super) fn code(&mut self, program: &'static str) -> Result<Code<'_>, ProbeError> {
+    pub(super) fn code(&mut self, program: &'static str) -> Result<ProgramCode<'_>, ProbeError> {
         let relocated = match self.relocated.take() {
             Some(relocated) => relocated,
             None => Relocated::new(&self.object, &|name| self.descriptor(name))?,

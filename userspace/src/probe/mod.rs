@@ -31,7 +31,7 @@ pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
-pub use maps::off_cpu::Tasks as OffCpuTasks;
+pub use maps::off_cpu::OffCpuTasks;
 pub use off_cpu::StillOffCpu;
 
 use asyncscope_discovery::tokio::plan::{Placement, Program};
@@ -48,20 +48,20 @@ pub struct Watched {
     /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not reported.
     pub layouts: Option<chain::Program>,
     /// The part of HTTP that is to be seen, if any is.
-    pub http: Option<Http>,
+    pub http: Option<HttpHooks>,
     /// The part of standard output and error that is to be seen, if any is.
     pub prints: Option<Prints>,
     /// Set if threads are to be seen that are off the CPU inside of polls.
     pub off_cpu: Option<OffCpuTasks>,
     /// The way CPU time is sampled, if it is.
-    pub sampling: Option<Sampling>,
+    pub sampling: Option<SamplingOptions>,
     /// The place of the id of the task that a thread runs, if that is known.
     pub running: Option<RunningTask>,
 }
 
 /// The way CPU time is sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sampling {
+pub struct SamplingOptions {
     /// The number of times in a second that the clock strikes on each CPU.
     pub frequency_hz: u32,
     /// The id of the task that a thread runs stands so many bytes below where `%fs` points.
@@ -83,7 +83,7 @@ pub struct Prints {
 
 /// The part of HTTP that is to be seen.
 #[derive(Clone, Debug, Default)]
-pub struct Http {
+pub struct HttpHooks {
     /// The headers whose values are recorded, in lower case: at most 16, of at most 32 bytes each.
     pub headers: Vec<String>,
     /// The number of descriptors that are followed, from 0 on.
@@ -119,7 +119,7 @@ pub enum Way {
 
 /// Settings.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct ProbeOptions {
     /// The size of each CPU's ring buffer in bytes: a power of two, and at least a page. `None`: 64 MiB
     /// divided by the CPUs, from 512 KiB to 8 MiB.
     pub ring_bytes: Option<u32>,
@@ -141,7 +141,7 @@ pub struct Probe {
     rings: rings::Rings,
     counters: counters::Counters,
     logger: Option<Logger>,
-    loaded: load::Loaded,
+    loaded: load::LoadedObject,
     way: Way,
     without_http: Option<ProbeError>,
     without_prints: Option<ProbeError>,
@@ -161,7 +161,7 @@ impl std::fmt::Debug for Logger {
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its drop")]
 enum Link {
-    Multi(multi::Attached),
+    Multi(multi::MultiLink),
     Single(aya::programs::uprobe::UProbeLink),
     Tracepoint(aya::programs::raw_trace_point::RawTracePointLink),
     Clock(aya::programs::perf_event::PerfEventLink),
@@ -177,7 +177,7 @@ struct Group<'a> {
     empty: bool,
 }
 
-fn arm(loaded: &mut load::Loaded, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
+fn arm(loaded: &mut load::LoadedObject, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
     let armed = match way {
         Way::Multi => multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]),
         _ => single::attach(loaded, group).map(|links| links.into_iter().map(Link::Single).collect()),
@@ -192,8 +192,8 @@ impl Probe {
     /// # Errors
     ///
     /// What the kernel refused, and what to do. Nothing stays armed then.
-    pub fn attach(watched: &Watched, images: &[Image], options: &Options) -> Result<Self, ProbeError> {
-        let mut loaded = load::Loaded::new(watched, options.logs)?;
+    pub fn attach(watched: &Watched, images: &[Image], options: &ProbeOptions) -> Result<Self, ProbeError> {
+        let mut loaded = load::LoadedObject::new(watched, options.logs)?;
         let rings = rings::Rings::create(&mut loaded, options.ring_bytes)?;
         let counters = counters::Counters::new(&mut loaded)?;
         let logger = if options.logs { Some(Logger(loaded.logger()?)) } else { None };
@@ -367,15 +367,15 @@ pub fn self_test() -> Result<Tested, ProbeError> {
         pid: std::process::id(),
         vtables: Vec::new(),
         layouts: None,
-        http: Some(Http::default()),
+        http: Some(HttpHooks::default()),
         prints: None,
         off_cpu: Some(OffCpuTasks::default()),
         sampling: None,
         running: None,
     };
-    let mut loaded = load::Loaded::new(&watched, false)?;
+    let mut loaded = load::LoadedObject::new(&watched, false)?;
     let way = if multi::is_supported() { Way::Multi } else { Way::Single };
-    let load = |loaded: &mut load::Loaded, program: &Program| {
+    let load = |loaded: &mut load::LoadedObject, program: &Program| {
         match way {
             Way::Multi => multi::load(loaded, *program).map(drop),
             _ => single::load(loaded, *program),

@@ -13,9 +13,9 @@ use aya_obj::generated::bpf_attach_type;
 
 use super::{
     Group, ProbeError,
-    code::Code,
+    code::ProgramCode,
     kernel::{self, Since},
-    load::Loaded,
+    load::LoadedObject,
     syscall::{NewProgram, link_uprobes, load_nothing},
 };
 use asyncscope_discovery::tokio::plan::Program;
@@ -29,7 +29,7 @@ const LOG_LEN: usize = 4 << 20;
 
 /// A program and its link; dropping them removes the hooks.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(super) struct MultiLink {
     _link: OwnedFd,
     _program: OwnedFd,
 }
@@ -47,8 +47,8 @@ fn has_links(program: &OwnedFd) -> bool {
 }
 
 /// Has the kernel verify the program.
-pub(super) fn load(loaded: &mut Loaded, program: Program) -> Result<OwnedFd, ProbeError> {
-    let Code { instructions, functions } = loaded.code(program.name())?;
+pub(super) fn load(loaded: &mut LoadedObject, program: Program) -> Result<OwnedFd, ProbeError> {
+    let ProgramCode { instructions, functions } = loaded.code(program.name())?;
     let new = NewProgram { name: program.name(), attach_type: Some(ATTACH_TYPE), instructions, functions };
     let error = match new.load(&mut []) {
         Ok(program) => return Ok(program),
@@ -76,7 +76,7 @@ fn refused(error: &io::Error) -> ProbeError {
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(loaded: &mut Loaded, group: &Group<'_>) -> Result<Attached, ProbeError> {
+pub(super) fn attach(loaded: &mut LoadedObject, group: &Group<'_>) -> Result<MultiLink, ProbeError> {
     let Group { pid, path, program: which, placements, empty } = *group;
     let program =
         if empty { load_nothing(Some(ATTACH_TYPE)).map_err(|error| refused(&error))? } else { load(loaded, which)? };
@@ -84,5 +84,5 @@ pub(super) fn attach(loaded: &mut Loaded, group: &Group<'_>) -> Result<Attached,
     let hooks: Vec<(u64, u64)> = placements.iter().map(|hook| (hook.offset.0, hook.cookie)).collect();
     let link = link_uprobes(program.as_fd(), pid, &path, &hooks);
     let link = link.map_err(|error| ProbeError::kernel(&format!("attach the hooks of {}", which.name()), &error))?;
-    Ok(Attached { _link: link, _program: program })
+    Ok(MultiLink { _link: link, _program: program })
 }

@@ -13,7 +13,7 @@ use super::{
     error::absent,
     features::{For, explain},
     kernel::{self, Since},
-    load::Loaded,
+    load::LoadedObject,
     maps::off_cpu::THREADS,
 };
 
@@ -68,7 +68,7 @@ fn failed(error: ProgramError) -> ProbeError {
 }
 
 /// Has the kernel take the program.
-pub(super) fn load(loaded: &mut Loaded) -> Result<&mut RawTracePoint, ProbeError> {
+pub(super) fn load(loaded: &mut LoadedObject) -> Result<&mut RawTracePoint, ProbeError> {
     check_kernel()?;
     let program = loaded.ebpf.program_mut(PROGRAM).ok_or_else(|| absent(PROGRAM))?;
     let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
@@ -77,7 +77,7 @@ pub(super) fn load(loaded: &mut Loaded) -> Result<&mut RawTracePoint, ProbeError
 }
 
 impl OffCpuHook {
-    pub(super) fn arm(loaded: &mut Loaded) -> Result<Self, ProbeError> {
+    pub(super) fn arm(loaded: &mut LoadedObject) -> Result<Self, ProbeError> {
         let program = load(loaded)?;
         let link = program.attach(PROGRAM).and_then(|id| program.take_link(id));
         let link = link.map_err(|error| explain(failed(error), For::OffCpu))?;

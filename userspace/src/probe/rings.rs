@@ -2,7 +2,7 @@
 
 use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
 
-use super::{ProbeError, load::Loaded};
+use super::{ProbeError, load::LoadedObject};
 
 /// The shortest record takes this many bytes of a ring, its own header included.
 const RECORD_MIN: u32 = 40;
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Ring {
 
 impl Rings {
     /// Makes one for each CPU that is online.
-    pub(super) fn create(loaded: &mut Loaded, bytes: Option<u32>) -> Result<Self, ProbeError> {
+    pub(super) fn create(loaded: &mut LoadedObject, bytes: Option<u32>) -> Result<Self, ProbeError> {
         let failed = |error: aya::maps::MapError| ProbeError::aya("create the ring buffers", &error);
         let mut by_cpu: ArrayOfMaps<MapData, MapData> = loaded.take_map("RINGS")?.try_into().map_err(failed)?;
         let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;

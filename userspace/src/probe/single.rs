@@ -7,16 +7,16 @@ use aya::programs::{
     uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
 };
 
-use super::{Group, ProbeError, error::absent, load::Loaded};
+use super::{Group, ProbeError, error::absent, load::LoadedObject};
 use asyncscope_discovery::tokio::plan::{Placement, Program};
 
-fn program(loaded: &mut Loaded, program: Program) -> Result<&mut UProbe, ProbeError> {
+fn program(loaded: &mut LoadedObject, program: Program) -> Result<&mut UProbe, ProbeError> {
     let found = loaded.ebpf.program_mut(program.name()).ok_or_else(|| absent(program.name()))?;
     found.try_into().map_err(|error: aya::programs::ProgramError| ProbeError::aya("use an eBPF program", &error))
 }
 
 /// Has the kernel verify the program.
-pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError> {
+pub(super) fn load(loaded: &mut LoadedObject, which: Program) -> Result<(), ProbeError> {
     let failed = |error: aya::programs::ProgramError| {
         ProbeError::aya(&format!("load the eBPF program {}", which.name()), &error)
     };
@@ -24,7 +24,7 @@ pub(super) fn load(loaded: &mut Loaded, which: Program) -> Result<(), ProbeError
 }
 
 /// Loads the program and arms its hooks.
-pub(super) fn attach(loaded: &mut Loaded, group: &Group<'_>) -> Result<Vec<UProbeLink>, ProbeError> {
+pub(super) fn attach(loaded: &mut LoadedObject, group: &Group<'_>) -> Result<Vec<UProbeLink>, ProbeError> {
     let Group { pid, path, program: which, placements, .. } = *group;
     let is_loaded = program(loaded, which)?.fd().is_ok();
     if !is_loaded {

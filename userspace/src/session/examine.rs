@@ -74,7 +74,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
     match &process {
         Some(process) => {
             other_tokios::note(process, &mut Loaded::default(), &mut plan);
-            drop(syscalls::see(process, &mut plan, false, SyscallSource::Either, syscalls::Purpose::EVERYTHING)?);
+            drop(syscalls::see(process, &mut plan, false, SyscallSource::Either, syscalls::SyscallUses::EVERYTHING)?);
         }
         None => syscalls::note_file(&mut plan),
     }

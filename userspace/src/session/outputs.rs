@@ -89,10 +89,14 @@ impl OutputOptions {
         let files = self.formats.iter().map(|(_, path)| path).chain([&self.record]);
         let to_stdout = files.filter(|path| path.as_deref() == Some(Path::new("-"))).count();
         let to_stdout = to_stdout + usize::from(self.otlp.as_ref().is_some_and(export::ExportOptions::is_stdout));
-        let has_text = self.formats.iter().any(|(format, _)| format.is_text());
+        let has_text = self.formats.iter().any(|(_, path)| path.is_none());
         if to_stdout > 1 || (to_stdout == 1 && has_text) {
-            let texts = FORMATS.iter().filter(|format| format.is_text());
-            let texts: String = texts.map(|format| format!(", `--{}`", format.option)).collect();
+            let text = |format: &OutputFormat| match format.to {
+                Medium::Terminal { .. } => Some(format!(", `--{}`", format.option)),
+                Medium::File { value, optional: true, .. } => Some(format!(", `--{}` without {value}", format.option)),
+                Medium::File { .. } => None,
+            };
+            let texts: String = FORMATS.iter().filter_map(text).collect();
             bail!("only one output can go to standard output (`-`{texts})");
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::outputs::OutputOptions;
-use crate::probe::Options;
+use crate::probe::ProbeOptions;
 use asyncscope_discovery::image::debug;
 
 /// The target, how long it is watched, and what is made of it.
@@ -23,7 +23,7 @@ pub struct LivePlan {
 #[derive(Clone, Debug, Default)]
 pub struct AttachOptions {
     /// The probe's settings.
-    pub probe: Options,
+    pub probe: ProbeOptions,
     /// The sources of names.
     pub names: debug::Options,
     /// Await chains.

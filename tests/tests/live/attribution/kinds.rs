@@ -71,7 +71,7 @@ pub(super) const HYPER: &[Floor] = &[
     asked("cancel-h2", 75, 75, 100),
     asked("limit", 55, 55, 100),
     asked("limitfan", 90, 90, 100),
-    Floor { unlikely: 50, ..asked("limittmo", 15, 10, 100) },
+    Floor { unlikely: 50, ..asked("limittmo", 15, 0, 100) },
     asked("child", 90, 90, 100),
     asked("deep", 90, 90, 100),
     asked("bg", 90, 90, 100),
@@ -103,15 +103,15 @@ pub(super) const HYPER: &[Floor] = &[
 pub(super) const NOBODYS: Floor = Floor { unlikely: 100, ..asked(NOBODY, 0, 0, 0) };
 
 /// Kinds that need several threads.
-pub(super) const MULTI_THREAD: &[Floor] = &[asked("bip", 85, 50, 100), asked("bip-h2", 50, 0, 100)];
+pub(super) const MULTI_THREAD: &[Floor] = &[asked("bip", 85, 20, 100), asked("bip-h2", 50, 0, 100)];
 
 /// Kinds of the gRPC client.
 pub(super) const GRPC: &[Floor] = &[
     asked("grpc", 75, 75, 100),
     asked("grpcnew", 75, 75, 100),
     asked("grpclazy", 70, 70, 100),
-    asked("grpcstream", 75, 75, 100),
-    asked("grpcboth", 75, 75, 100),
+    asked("grpcstream", 75, 60, 100),
+    asked("grpcboth", 75, 60, 100),
     asked("grpctmo", 75, 60, 100),
 ];
 

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use asyncscope_tests::agent::Agent;
+use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
@@ -170,6 +170,8 @@ fn encrypted() -> Result<()> {
     ensure!(seen.connections.is_empty(), "reported: {:?}", seen.connections);
     let count = seen.loss.iter().find(|(name, _)| name == "encrypted").map(|(_, count)| *count);
     ensure!(count == Some(2), "lost: {:?}", seen.loss);
+    let said = agent::run(["report", &record.to_string_lossy()])?.stdout.join("\n");
+    ensure!(said.contains("no events lost\n2 connections are encrypted"), "{said}");
     Ok(())
 }
 

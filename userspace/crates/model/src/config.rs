@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::http::correlation::Format;
-use asyncscope_trace::facts::{Driver, DriverCode, Facts, PollCode, TaskKind};
+use asyncscope_trace::facts::{Driver, DriverCode, Facts, PollFunction, TaskKind};
 
 /// The amount that the graph keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ pub struct Config {
     /// Code that uses wakers on the runtime's behalf, by start address, not overlapping.
     pub drivers: Vec<DriverCode>,
     /// Code of poll functions, by start address, not overlapping.
-    pub polls: Vec<PollCode>,
+    pub polls: Vec<PollFunction>,
     /// The format of each allow-listed header's values.
     pub headers: Vec<Format>,
     /// The amount to keep.

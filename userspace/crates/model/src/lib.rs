@@ -50,7 +50,7 @@ pub use http::call::{Call, Evidence};
 pub use http::correlation::{Format, Id, Ids, Trace};
 pub use http::request::{Close, Closed, HeadLine, Request};
 pub use ids::{CallId, LoggedLineId, RequestId, TaskIndex};
-pub use log_lines::{Cut, LINE_MAX, LoggedLine};
+pub use log_lines::{LINE_MAX, LineCut, LoggedLine};
 pub use samples::{SampleKey, Samples, Stack};
 pub use scheduling::intervals::{Did, OffCpuAt, OffCpuIn, Outcome, Poll, Wake, WakeBy};
 pub use scheduling::long_polls::{Delayed, LongPoll, LongPolls};
@@ -61,7 +61,7 @@ pub use task::lifecycle::{Birth, End, How, Parent, Phase, Times, Why};
 pub use task::owner::{MAX_CANDIDATES, Owner};
 pub use task::segment::Segment;
 pub use task::table::Tasks;
-pub use task::waits::{Awaited, Awaits, Chain, MAX_AWAITS, Waited};
+pub use task::waits::{AwaitChain, Awaited, Awaits, MAX_AWAITS, Waited};
 pub use totals::Totals;
 
 use crate::clock::Clock;

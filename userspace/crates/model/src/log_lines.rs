@@ -35,7 +35,7 @@ pub struct LoggedLine {
     /// The line without its end, at most [`LINE_MAX`] bytes. Escape it before you show it.
     pub text: Box<[u8]>,
     /// The reason why this may not be all of it, if there is one.
-    pub cut: Option<Cut>,
+    pub cut: Option<LineCut>,
     inherited: Inherited,
     /// The place of the stretch in which it was written.
     segment: Option<usize>,
@@ -43,7 +43,7 @@ pub struct LoggedLine {
 
 /// A reason why a line may not be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum LineCut {
     /// It is longer than is kept.
     Long,
     /// Bytes of it may be missing: events are, or it may have begun before the hooks were armed.
@@ -67,7 +67,7 @@ struct OpenLine {
     time_ns: u64,
     author: Author,
     text: Vec<u8>,
-    cut: Option<Cut>,
+    cut: Option<LineCut>,
 }
 
 /// All lines.
@@ -127,7 +127,7 @@ impl OpenLine {
         let (fits, rest) = bytes.split_at(bytes.len().min(room));
         self.text.extend_from_slice(fits);
         if !rest.is_empty() {
-            self.cut.get_or_insert(Cut::Long);
+            self.cut.get_or_insert(LineCut::Long);
         }
     }
 }
@@ -198,7 +198,7 @@ impl Graph {
         self.totals.print_bytes_missing = self.totals.print_bytes_missing.saturating_add(missing.bytes);
         self.add_to_line(to, &author, &[]);
         if let Some(open) = &mut self.log_lines.open[place(to)] {
-            open.cut = Some(Cut::Long);
+            open.cut = Some(LineCut::Long);
         }
         if missing.ends_line {
             self.end_line(tid, to);
@@ -224,7 +224,7 @@ impl Graph {
             time_ns: now,
             author: author.clone(),
             text: Vec::new(),
-            cut: std::mem::take(torn).then_some(Cut::Doubtful),
+            cut: std::mem::take(torn).then_some(LineCut::Doubtful),
         });
         open.author.and(author.clone());
         open.add(bytes);
@@ -269,7 +269,7 @@ impl Graph {
             let place = place(to);
             if let Some(mut open) = self.log_lines.open[place].take() {
                 open.author = Author { thread: open.author.thread, ..Author::unknown(Some(Why::Gap)) };
-                open.cut = Some(Cut::Doubtful);
+                open.cut = Some(LineCut::Doubtful);
                 self.keep_line(to, open);
             }
             self.log_lines.torn[place] = true;
@@ -285,7 +285,7 @@ impl Graph {
     pub(crate) fn close_lines(&mut self) {
         for to in [Standard::Output, Standard::Error] {
             if let Some(mut open) = self.log_lines.open[place(to)].take() {
-                open.cut.get_or_insert(Cut::Open);
+                open.cut.get_or_insert(LineCut::Open);
                 self.keep_line(to, open);
             }
         }

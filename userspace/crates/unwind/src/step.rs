@@ -8,7 +8,7 @@ use gimli::{
 use super::{Module, Registers};
 use asyncscope_trace::event::Ended;
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+type TableSlice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// An expression of a table is a few operations long.
 const OPERATIONS_MAX: u32 = 256;
@@ -18,7 +18,7 @@ const PRESERVED: [Register; 6] = [X86_64::RBP, X86_64::RBX, X86_64::R12, X86_64:
 
 /// The caller's frame.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct CallerFrame {
     pub(super) registers: Registers,
     /// In the caller's code: in the call instruction, or where a signal interrupted it.
     pub(super) address: u64,
@@ -31,8 +31,8 @@ pub(super) struct Stepper {
 }
 
 /// The state that a row's rules are applied to.
-struct Frame<'a, R> {
-    table: EhFrame<Slice<'a>>,
+struct CalleeFrame<'a, R> {
+    table: EhFrame<TableSlice<'a>>,
     registers: Registers,
     read: R,
 }
@@ -44,7 +44,7 @@ impl Stepper {
         address: u64,
         registers: Registers,
         read: &mut impl FnMut(u64) -> Result<u64, E>,
-    ) -> Result<Step, Ended> {
+    ) -> Result<CallerFrame, Ended> {
         let (header, table, bases) = module.tables();
         let header = header.parse(&bases, 8).map_err(|_| Ended::NotUnderstood)?;
         let index = header.table().ok_or(Ended::NotUnderstood)?;
@@ -59,7 +59,7 @@ impl Stepper {
         }
         let row = fde.unwind_info_for_address(&table, &bases, &mut self.context, address);
         let row = row.map_err(|_| Ended::NotUnderstood)?;
-        let mut frame = Frame { table, registers, read };
+        let mut frame = CalleeFrame { table, registers, read };
         let cfa = match row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => {
                 registers.get(*register).ok_or(Ended::NotUnderstood)?.wrapping_add_signed(*offset)
@@ -68,11 +68,11 @@ impl Stepper {
         };
         let caller = frame.caller(cfa, |register| row.register(register))?;
         let at = caller.ip.wrapping_sub(u64::from(!fde.is_signal_trampoline()));
-        Ok(Step { registers: caller, address: at })
+        Ok(CallerFrame { registers: caller, address: at })
     }
 }
 
-impl<R: FnMut(u64) -> Result<u64, E>, E> Frame<'_, R> {
+impl<R: FnMut(u64) -> Result<u64, E>, E> CalleeFrame<'_, R> {
     fn caller(&mut self, cfa: u64, rule: impl Fn(Register) -> Option<RegisterRule<usize>>) -> Result<Registers, Ended> {
         // The first function of a thread says so by having no return address.
         let Some(of_return) = rule(X86_64::RA).filter(|rule| *rule != RegisterRule::Undefined) else {
@@ -117,8 +117,8 @@ impl<R: FnMut(u64) -> Result<u64, E>, E> Frame<'_, R> {
 
     /// As linkers' stubs for other libraries' functions have it.
     fn evaluate(&mut self, expression: UnwindExpression<usize>, initial: Option<u64>) -> Result<u64, Ended> {
-        let expression: Expression<Slice<'_>> = expression.get(&self.table).map_err(|_| Ended::NotUnderstood)?;
-        let mut evaluation: Evaluation<Slice<'_>> = expression.evaluation(ENCODING);
+        let expression: Expression<TableSlice<'_>> = expression.get(&self.table).map_err(|_| Ended::NotUnderstood)?;
+        let mut evaluation: Evaluation<TableSlice<'_>> = expression.evaluation(ENCODING);
         evaluation.set_max_iterations(OPERATIONS_MAX);
         if let Some(initial) = initial {
             evaluation.set_initial_value(initial);

@@ -1,9 +1,10 @@
 //! What tasks awaited, as frames of stacks.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::names::frame;
-use asyncscope_model::{Chain, Graph, Task};
+use super::names::{frame, printable};
+use asyncscope_model::{AwaitChain, Graph, Task};
 use asyncscope_trace::{
     chain::{self, frame_name},
     facts::{AwaitFrame, Facts},
@@ -17,7 +18,38 @@ const NOT_KNOWN: &str = "[await not known]";
 pub(super) struct AwaitStacks<'a> {
     graph: &'a Graph,
     facts: &'a Facts,
-    stacks: HashMap<u64, Vec<String>>,
+    stacks: HashMap<u64, Vec<Below>>,
+}
+
+/// The frames below a task's own, outermost first.
+pub(super) type Below = Rc<[FrameBelow]>;
+
+/// A frame below a task's own: an await, what is awaited, or a state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FrameBelow {
+    /// For people: its name and place.
+    pub(super) shown: String,
+    /// Its name alone.
+    pub(super) name: String,
+    /// The source file; empty where it has none.
+    pub(super) file: String,
+    /// The line of the `.await`, where that is known.
+    pub(super) line: Option<u32>,
+    /// The first line of the function, where no more is known.
+    pub(super) starts: Option<u32>,
+}
+
+impl FrameBelow {
+    pub(super) fn state(name: &str) -> Self {
+        Self { shown: name.to_owned(), name: name.to_owned(), ..Self::default() }
+    }
+
+    fn new(name: &str, of: &AwaitFrame) -> Self {
+        let file = of.file.as_deref().map_or_else(String::new, printable);
+        let is_exact = of.until.is_none_or(|until| Some(until) == of.line);
+        let (line, starts) = if is_exact { (of.line, None) } else { (None, of.line) };
+        Self { shown: shown(name, of), name: frame(name), file, line, starts }
+    }
 }
 
 impl<'a> AwaitStacks<'a> {
@@ -27,10 +59,10 @@ impl<'a> AwaitStacks<'a> {
 
     /// The stacks to be put below a task's, with the time in nanoseconds that it waited there. A wait at several
     /// leaves at once is divided equally among them: which of them would have been enough is not known.
-    pub(super) fn of(&mut self, task: &Task) -> Vec<(String, u64)> {
+    pub(super) fn of(&mut self, task: &Task) -> Vec<(Below, u64)> {
         let waits = task.times().ready_ns.saturating_add(task.times().waiting_ns);
         if !self.graph.knows_chains() {
-            return vec![(String::new(), waits)];
+            return vec![(Rc::new([]), waits)];
         }
         let mut stacks = Vec::new();
         let mut known: u64 = 0;
@@ -45,7 +77,7 @@ impl<'a> AwaitStacks<'a> {
             stacks.push((first.clone(), waited.ns - share * (count - 1)));
             stacks.extend(ways.iter().skip(1).map(|way| (way.clone(), share)));
         }
-        stacks.push((format!(";{NOT_KNOWN}"), waits.saturating_sub(known)));
+        stacks.push((Rc::new([FrameBelow::state(NOT_KNOWN)]), waits.saturating_sub(known)));
         stacks
     }
 }
@@ -66,18 +98,17 @@ pub(super) fn is_leaf_name(name: &str) -> bool {
     chain::leaf_names().any(|leaf| leaf == name)
 }
 
-/// Each begins with the `;` that divides it from what it is put below.
-fn stacks_of(chain: &Chain, frames: &[AwaitFrame]) -> Vec<String> {
+fn stacks_of(chain: &AwaitChain, frames: &[AwaitFrame]) -> Vec<Below> {
     let numbers = chain.frames.iter().map(|frame| (frame.frame, frame.depth.into()));
-    let mut names: Vec<String> = Vec::new();
+    let mut line: Vec<FrameBelow> = Vec::new();
     let mut stacks = Vec::new();
     for (at, one) in chain.frames.iter().enumerate() {
-        names.truncate(one.depth.into());
+        line.truncate(one.depth.into());
         let unknown = AwaitFrame::default();
         let of = frames.get(one.frame as usize).unwrap_or(&unknown);
-        names.push(shown(frame_name(frames, numbers.clone(), at), of));
+        line.push(FrameBelow::new(frame_name(frames, numbers.clone(), at), of));
         if chain.frames.get(at + 1).is_none_or(|next| next.depth <= one.depth) {
-            stacks.push(names.iter().map(|name| format!(";{name}")).collect());
+            stacks.push(Rc::from(&line[..]));
         }
     }
     stacks

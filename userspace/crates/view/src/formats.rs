@@ -52,7 +52,7 @@ pub static FORMATS: [OutputFormat; 7] = [
         help: "Every task, poll, wake, spawn, request and call as a JSON object on a line",
         needs: Some(Need::Requests),
         keeps: KeptDetail { detail: Detail::Intervals, long_polls: true, log_lines: true },
-        write: |view, out| json::write(view.graph, view.facts, out),
+        write: |view, out| json::write(view.graph, view.facts, view.lost, out),
         ..BASE
     },
     OutputFormat {

@@ -1,4 +1,4 @@
-//! What did not reach the agent, reported as the same number everywhere.
+//! What did not reach the agent, reported as the same number everywhere, and what reached it and cannot be read.
 
 use probe_common::loss::Loss;
 
@@ -9,6 +9,8 @@ use asyncscope_model::{Graph, Totals};
 pub struct Lost {
     /// The reason, and the number.
     pub by_kind: Vec<(String, u64)>,
+    /// Connections under TLS. Nothing of them is lost: it cannot be read.
+    pub encrypted: u64,
 }
 
 /// Kinds that the agent counts itself, each event of which is missing in a gap.
@@ -21,7 +23,20 @@ impl Lost {
     /// the end: what is missing in no gap is no loss of the recording's.
     #[must_use]
     pub fn of(counted: &[(String, u64)], graph: &Graph) -> Self {
-        Self { by_kind: fitted(counted, graph.totals().lost) }
+        let is_encrypted = |(kind, _): &(String, u64)| kind == Loss::Encrypted.name();
+        let (encrypted, lost): (Vec<_>, Vec<_>) = counted.iter().cloned().partition(is_encrypted);
+        let encrypted = encrypted.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        Self { by_kind: fitted(&lost, graph.totals().lost), encrypted }
+    }
+
+    /// Says what cannot be read, if there is any of it.
+    pub(super) fn unreadable(&self) -> Option<String> {
+        let connections = match self.encrypted {
+            0 => return None,
+            1 => "1 connection is".to_owned(),
+            count => format!("{count} connections are"),
+        };
+        Some(format!("{connections} encrypted (TLS): HTTP/1 there cannot be read"))
     }
 }
 
@@ -75,6 +90,7 @@ pub fn warning(totals: &Totals) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use asyncscope_model::testing::script::graph;
 
     fn check(counted: &[(&str, u64)], in_gaps: u64, expected: &[(&str, u64)]) {
         let named = |kinds: &[(&str, u64)]| kinds.iter().map(|&(kind, n)| (kind.to_owned(), n)).collect::<Vec<_>>();
@@ -84,13 +100,18 @@ mod tests {
     #[test]
     fn what_was_lost_after_the_end_is_not_counted() {
         check(&[("ring-full", 9)], 7, &[("ring-full", 7)]);
-        check(
-            &[("no-ring", 3), ("ring-full", 9), ("encrypted", 2)],
-            2,
-            &[("no-ring", 2), ("ring-full", 0), ("encrypted", 2)],
-        );
+        check(&[("no-ring", 3), ("ring-full", 9), ("torn", 2)], 2, &[("no-ring", 2), ("ring-full", 0), ("torn", 2)]);
         check(&[("ring-full", 9), ("not-a-task", 4)], 0, &[("ring-full", 0), ("not-a-task", 4)]);
         check(&[("calls-left-out", 2), ("ring-full", 1)], 3, &[("calls-left-out", 2), ("ring-full", 1)]);
+    }
+
+    #[test]
+    fn what_is_encrypted_is_not_lost() {
+        let counted = [("encrypted".to_owned(), 9), ("torn".to_owned(), 1)];
+        let lost = Lost::of(&counted, &graph(""));
+        assert_eq!(lost, Lost { by_kind: vec![("torn".to_owned(), 1)], encrypted: 9 });
+        assert_eq!(lost.unreadable().unwrap(), "9 connections are encrypted (TLS): HTTP/1 there cannot be read");
+        assert_eq!(Lost::default().unreadable(), None);
     }
 
     #[test]

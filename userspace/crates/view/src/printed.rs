@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use super::labels::id;
 use super::names::{printable, text};
 use super::units::time_of_day;
-use asyncscope_model::{Cut, Graph, LoggedLine, Owner, Request, RequestId};
+use asyncscope_model::{Graph, LineCut, LoggedLine, Owner, Request, RequestId};
 use asyncscope_trace::event::Standard;
 use asyncscope_trace::facts::Facts;
 
@@ -65,10 +65,10 @@ pub(super) fn stream(to: Standard) -> &'static str {
     }
 }
 
-pub(super) fn why_cut(cut: Cut) -> &'static str {
+pub(super) fn why_cut(cut: LineCut) -> &'static str {
     match cut {
-        Cut::Long => "long",
-        Cut::Doubtful => "doubtful",
-        Cut::Open => "open",
+        LineCut::Long => "long",
+        LineCut::Doubtful => "doubtful",
+        LineCut::Open => "open",
     }
 }

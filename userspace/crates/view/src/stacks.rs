@@ -1,8 +1,9 @@
 //! Folded stacks: spawn ancestry, root first, weighted by where the tasks' time went.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::awaits::AwaitStacks;
+use super::awaits::{AwaitStacks, Below, FrameBelow};
 use super::names::DisplayNames;
 use super::of_requests;
 use super::samples::{self, ChosenRequests, GroupBy};
@@ -40,14 +41,14 @@ impl GraphPart<'_> {
     }
 }
 
-/// Splits a task's time up, in nanoseconds, each part with the frames below the task's own: these begin with
-/// the `;` that divides them from it.
-pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -> Vec<(String, u64)> {
+/// Splits a task's time up, in nanoseconds, each part with the frames below the task's own.
+pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -> Vec<(Below, u64)> {
     let (busy, wait) = weight.counts();
     let mut parts = Vec::new();
     if busy {
-        parts.push((String::new(), task.times().on_cpu_ns()));
-        parts.extend(weight.off_cpu(&task.times()).map(|(frame, ns)| (format!(";{frame}"), ns)));
+        let off_cpu = |(frame, ns): (&str, u64)| (Rc::from([FrameBelow::state(frame)]), ns);
+        parts.push((Rc::from([]), task.times().on_cpu_ns()));
+        parts.extend(weight.off_cpu(&task.times()).map(off_cpu));
     }
     if wait {
         parts.extend(awaits.of(task));
@@ -67,7 +68,9 @@ pub fn fold(graph: &Graph, facts: &Facts, weight: Weight) -> Vec<(String, u64)> 
         *weight = weight.saturating_add(ns);
     };
     for (node, task) in tree.tasks(graph) {
-        parts(task, weight, &mut awaits).into_iter().for_each(|(below, ns)| add(node, below, ns));
+        for (below, ns) in parts(task, weight, &mut awaits) {
+            add(node, below.iter().map(|frame| format!(";{}", frame.shown)).collect(), ns);
+        }
     }
     let heavy = weights.into_iter().filter(|(_, weight)| *weight > 0);
     let mut stacks: Vec<_> = heavy.map(|((node, below), weight)| (tree.stack(node) + &below, weight)).collect();

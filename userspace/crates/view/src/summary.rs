@@ -80,7 +80,7 @@ fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()>
         let (lost, gaps) = (totals.lost, totals.gaps);
         writeln!(out, "gaps: {gaps}, with {lost} events missing; what they put in doubt is shown as unknown")?;
     }
-    Ok(())
+    lost.unreadable().map_or(Ok(()), |what| writeln!(out, "{what}"))
 }
 
 /// Writes how many requests there were, and the slowest of those that are kept.

@@ -1,6 +1,6 @@
 //! Durations and times for people.
 
-use asyncscope_trace::facts::Moment;
+use asyncscope_trace::facts::ClockPair;
 
 /// Nanoseconds in the largest fitting unit with three digits, such as `1.25ms`.
 pub(super) fn human(ns: u64) -> String {
@@ -20,7 +20,7 @@ fn scaled(ns: u64, size: u64, name: &str) -> String {
 }
 
 /// The time of day in UTC, to the millisecond, of a moment in nanoseconds of `CLOCK_MONOTONIC`.
-pub(super) fn time_of_day(armed: &Moment, ns: u64) -> String {
+pub(super) fn time_of_day(armed: &ClockPair, ns: u64) -> String {
     let unix_ns = i128::from(armed.unix_ns) + i128::from(ns) - i128::from(armed.monotonic_ns);
     let ms = unix_ns.div_euclid(1_000_000).rem_euclid(24 * 3_600_000);
     format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)

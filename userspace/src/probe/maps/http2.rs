@@ -11,7 +11,7 @@ use super::{fill, insert};
 use crate::probe::error::ProbeError;
 
 type Name = [u8; HTTP2_NAME_PADDED];
-type Layout = [u8; size_of::<Http2Layout>()];
+type LayoutBytes = [u8; size_of::<Http2Layout>()];
 
 /// Hands down how blocks lie, and the names of the headers that are looked for. A name that is too long is
 /// never found.
@@ -25,7 +25,7 @@ pub(in crate::probe) fn set(ebpf: &mut Ebpf, mut layout: Http2Layout, headers: &
         layout.name_lengths |= 1 << (length & 31);
     }
     insert(ebpf, "HTTP2_NAMES", WHAT, names)?;
-    let mut bytes: Layout = [0; size_of::<Layout>()];
+    let mut bytes: LayoutBytes = [0; size_of::<LayoutBytes>()];
     bytes.copy_from_slice(layout.as_bytes());
     fill(ebpf, "HTTP2_LAYOUT", WHAT, [(0, bytes)])
 }

@@ -17,7 +17,7 @@ const TYPES: usize = 1 << 12;
 
 /// The tasks that are treated in ways of their own, by the vtables of their types.
 #[derive(Clone, Debug, Default)]
-pub struct Tasks {
+pub struct OffCpuTasks {
     /// The runtime's own: their polls do not count.
     pub runtime: Vec<u64>,
     /// Closures of the blocking pool: their stacks are not taken.
@@ -25,14 +25,14 @@ pub struct Tasks {
 }
 
 /// The sizes of the tables.
-pub(in crate::probe) fn sizes(wanted: Option<&Tasks>) -> [(&'static str, u32); 4] {
+pub(in crate::probe) fn sizes(wanted: Option<&OffCpuTasks>) -> [(&'static str, u32); 4] {
     let size = |size: u32| if wanted.is_some() { size } else { 1 };
     let tasks = wanted.map_or(1, |tasks| (tasks.runtime.len() + tasks.closures.len()).clamp(1, TYPES));
     [("INSIDE", size(THREADS)), ("OFF", size(THREADS)), ("OFF_CPU_STACKS", size(STACKS)), ("RUNTIME", tasks as u32)]
 }
 
 /// Has the programs note who is inside of polls.
-pub(in crate::probe) fn note(ebpf: &mut Ebpf, tasks: &Tasks) -> Result<(), ProbeError> {
+pub(in crate::probe) fn note(ebpf: &mut Ebpf, tasks: &OffCpuTasks) -> Result<(), ProbeError> {
     const NO_WORK: u32 = 1;
     const NO_STACK: u32 = 2;
     let failed = |error: MapError| ProbeError::aya("fill the map of the runtime's tasks", &error);

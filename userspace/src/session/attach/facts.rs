@@ -10,12 +10,12 @@ use asyncscope_discovery::{
     process::{Process, procfs, sockets},
     tokio::plan::Plan,
 };
-use asyncscope_trace::facts::{Facts, PollCode, Process as ProcessFacts, Sampling, Thread};
+use asyncscope_trace::facts::{Facts, NamedThread, PollFunction, ProcessFacts, Sampling};
 
 /// Returns the facts, with this moment as that of the attach.
 pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts {
     // Threads born since the hooks were armed are among them, which is the safe side.
-    let threads = process.threads().into_iter().map(|(tid, name)| Thread { tid, name }).collect();
+    let threads = process.threads().into_iter().map(|(tid, name)| NamedThread { tid, name }).collect();
     // Where the kernel does not say, nothing is said of it.
     let asked_for = !found.from_first_instruction && found.purpose.http;
     let in_exchange = asked_for.then(|| sockets::in_exchange(process.pid).ok()).flatten();
@@ -72,7 +72,7 @@ fn of_plan(mut plan: Plan, bias: Bias) -> Facts {
     let range = |(start, len, vtables): (ElfAddr, u64, Vec<ElfAddr>)| {
         let start = moved(start.0);
         let vtables = vtables.into_iter().map(|vtable| moved(vtable.0)).collect();
-        PollCode { start, end: start.saturating_add(len), vtables }
+        PollFunction { start, end: start.saturating_add(len), vtables }
     };
     Facts {
         polls: plan.polls.into_iter().map(range).collect(),

@@ -4,10 +4,10 @@ use anyhow::Result;
 
 use super::{
     checks, logs, other_tokios, sampling,
-    syscalls::{self, Purpose},
+    syscalls::{self, SyscallUses},
 };
 use crate::{
-    probe::{Image, OffCpuTasks, Prints, Probe, Sampling, Watched},
+    probe::{Image, OffCpuTasks, Prints, Probe, SamplingOptions, Watched},
     session::plan::{AttachOptions, AwaitChains},
 };
 use asyncscope_discovery::{
@@ -36,8 +36,8 @@ pub(super) struct FoundTarget {
     pub(super) loaded: Loaded,
     /// Nothing was missed: no instruction of the target ran before.
     pub(super) from_first_instruction: bool,
-    pub(super) sampling: Option<Sampling>,
-    pub(super) purpose: Purpose,
+    pub(super) sampling: Option<SamplingOptions>,
+    pub(super) purpose: SyscallUses,
     /// The headers whose values are recorded, where HTTP is watched.
     pub(super) headers: Option<Vec<String>>,
     pub(super) off_cpu: bool,
@@ -73,7 +73,7 @@ impl FoundTarget {
             loaded,
             from_first_instruction,
             sampling: None,
-            purpose: Purpose::default(),
+            purpose: SyscallUses::default(),
             headers: None,
             off_cpu: false,
             layouts: Err(NoLayouts::NotAskedFor),
@@ -93,7 +93,7 @@ impl FoundTarget {
         let Self { plan, libraries, .. } = self;
         let with_requests = options.http.is_some();
         self.sampling = options.sampling.map(|hz| sampling::restrict(plan, hz, with_requests)).transpose()?;
-        self.purpose = Purpose { http: with_requests, logs: options.logs };
+        self.purpose = SyscallUses { http: with_requests, logs: options.logs };
         if !self.purpose.is_nothing() {
             *libraries = syscalls::see(process, plan, self.from_first_instruction, options.syscalls, self.purpose)?;
         }

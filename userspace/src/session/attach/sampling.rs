@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Error, Result};
 use probe_common::config::{EntryCookie, TransitionCookie, Watch};
 
-use crate::probe::Sampling;
+use crate::probe::SamplingOptions;
 use asyncscope_discovery::tokio::plan::{Plan, Program};
 use asyncscope_trace::facts::{RunningTask, Sees};
 use asyncscope_view::sentences;
@@ -15,7 +15,7 @@ const STACK_PAGES: u32 = 6;
 
 /// Leaves out all hooks but those on spawns and shutdowns, which are rare next to polls; and, where samples are to
 /// be shown by request, those on the ends of tasks. What sees HTTP is left out elsewhere.
-pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<Sampling> {
+pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) -> Result<SamplingOptions> {
     let place = plan.running_task().map_err(|why| {
         let why = sentences::running_unknown(&why);
         Error::msg(format!("CPU time cannot be sampled by task: {why}; --mode trace does not need that"))
@@ -49,5 +49,5 @@ pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) 
     }
     let RunningTask { below, tagged, .. } = place;
     plan.running = Some(place);
-    Ok(Sampling { frequency_hz, below, tagged, stack_pages: STACK_PAGES })
+    Ok(SamplingOptions { frequency_hz, below, tagged, stack_pages: STACK_PAGES })
 }

@@ -23,15 +23,15 @@ use asyncscope_discovery::{
 use asyncscope_trace::facts::{Hook, ImageId, MissingReason, Sees, SystemCall, Tracepoints, Unreadable};
 use asyncscope_view::sentences;
 
-/// The purpose that system calls are seen for.
+/// The outputs that system calls are seen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Purpose {
+pub(crate) struct SyscallUses {
     pub(crate) http: bool,
     /// Lines on standard output and error.
     pub(crate) logs: bool,
 }
 
-impl Purpose {
+impl SyscallUses {
     pub(crate) const EVERYTHING: Self = Self { http: true, logs: true };
 
     pub(crate) fn is_nothing(self) -> bool {
@@ -43,8 +43,8 @@ impl Purpose {
 const DESCRIPTORS_MAX: u32 = 1 << 16;
 const DESCRIPTORS_MIN: u32 = 1024;
 
-pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::Http {
-    probe::Http {
+pub(super) fn http_request(http: &HttpOptions, plan: &Plan, pid: u32) -> probe::HttpHooks {
+    probe::HttpHooks {
         headers: http.headers.clone(),
         descriptors: descriptors(pid),
         tracepoints: plan.tracepoints.is_some(),
@@ -78,7 +78,7 @@ pub(crate) fn see(
     plan: &mut Plan,
     from_first_instruction: bool,
     by: SyscallSource,
-    of: Purpose,
+    of: SyscallUses,
 ) -> Result<Vec<Image>> {
     if by == SyscallSource::Tracepoints {
         by_tracepoints(plan, Tracepoints::AskedFor);
@@ -101,7 +101,7 @@ pub(crate) fn see(
 
 /// Returns why hooks do not see the calls in question, if they do not. A C library has all calls; a static program
 /// only those that it makes.
-fn unseen(hooks: &[Hook], is_static: bool, of: Purpose) -> Option<Tracepoints> {
+fn unseen(hooks: &[Hook], is_static: bool, of: SyscallUses) -> Option<Tracepoints> {
     let lacking = syscalls::lacking(hooks);
     let lacks = |calls: &[SystemCall]| calls.iter().all(|call| lacking.contains(call));
     let http = match is_static {
@@ -133,7 +133,7 @@ fn by_tracepoints(plan: &mut Plan, why: Tracepoints) {
 }
 
 /// Says what tracepoints cost others.
-pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: Purpose) {
+pub(super) fn announce(tracepoints: Option<&Tracepoints>, images: &[String], of: SyscallUses) {
     if let Some(why) = tracepoints.filter(|_| !of.is_nothing()) {
         let what = if of.http { "HTTP" } else { "What the target prints" };
         eprintln!(
@@ -204,8 +204,8 @@ mod tests {
         SystemCall::{Close, Read, ReadVector, Receive, Send, Write, WriteVector},
     };
 
-    const HTTP: Purpose = Purpose { http: true, logs: false };
-    const LOGS: Purpose = Purpose { http: false, logs: true };
+    const HTTP: SyscallUses = SyscallUses { http: true, logs: false };
+    const LOGS: SyscallUses = SyscallUses { http: false, logs: true };
 
     fn seen(calls: &[SystemCall]) -> Vec<Hook> {
         let hook = |&call: &SystemCall| {

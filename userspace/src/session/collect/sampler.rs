@@ -21,7 +21,7 @@ use asyncscope_trace::{
         At, Ended, Event, Running, TaskId, What,
         sample::{Taken, TakenOffCpu, off_cpu_outside},
     },
-    facts::{Function, PollCode, shortened},
+    facts::{Function, PollFunction, shortened},
 };
 use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 
@@ -67,7 +67,7 @@ impl Sampler {
     pub(super) fn new(
         process: &Process,
         lines: Lines,
-        polls: &[PollCode],
+        polls: &[PollFunction],
         vtables: HashMap<u64, u32>,
         traps: Traps,
     ) -> Self {

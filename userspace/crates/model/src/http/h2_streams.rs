@@ -12,7 +12,7 @@
 //! which, until one of them writes the response. That also proves, or disproves, what the order said.
 
 use crate::Graph;
-use crate::http::request::{Close, Closed, Share};
+use crate::http::request::{Close, Closed, TaskShare};
 use crate::ids::{RequestId, TaskIndex};
 use crate::task::http_role::{Accept, Spawned};
 use crate::task::lifecycle::{End, How, Parent, Times};
@@ -92,7 +92,7 @@ impl Graph {
             let share = share.filter(|share| self.tasks[share.task].end().is_none_or(|end| end.time_ns >= born));
             let before = share.map(|share| spawned.times.since(&share.from));
             request.times = request.times.zip(before).map(|(times, before)| times.plus(&before));
-            request.share = Some(Share { task: spawned.child, from: Times::default() });
+            request.share = Some(TaskShare { task: spawned.child, from: Times::default() });
             self.tasks[spawned.child].http_role_or_new().serves.push(id);
         }
     }

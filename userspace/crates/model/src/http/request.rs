@@ -40,7 +40,7 @@ pub struct Request {
     /// Its task's waits while it served this request alone, over HTTP/1, where histories are kept.
     pub awaits: Awaits,
     /// The part of a task's life that `times` is being counted from.
-    pub(crate) share: Option<Share>,
+    pub(crate) share: Option<TaskShare>,
     /// The connection's task.
     pub(crate) reader: Option<TaskIndex>,
     /// The time at which the stream's task ended, if that was before a response.
@@ -89,7 +89,7 @@ pub enum Closed {
 
 /// The part of a task's life that counts for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct TaskShare {
     pub(crate) task: TaskIndex,
     pub(crate) from: Times,
 }

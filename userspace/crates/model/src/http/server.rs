@@ -4,7 +4,7 @@ use crate::Graph;
 use crate::config::Detail;
 use crate::http::connection::{Head, MAX_STREAMS, MAX_WAITING, Served, Side};
 use crate::http::correlation::Ids;
-use crate::http::request::{Close, Closed, Request, Share};
+use crate::http::request::{Close, Closed, Request, TaskShare};
 use crate::ids::{RequestId, TaskIndex};
 use crate::task::lifecycle::{How, Times};
 use crate::task::waits::Awaits;
@@ -166,7 +166,7 @@ impl Graph {
             task.is_server = true;
             if !self.config.sampled {
                 request.times = Some(Times::default());
-                request.share = Some(Share { task: index, from });
+                request.share = Some(TaskShare { task: index, from });
             }
             if substream == 0 {
                 request.task = Some(task.id);
@@ -319,7 +319,7 @@ impl Graph {
         let (share, reader) = (request.share.take(), request.reader);
         let more = share.map(|share| self.times_now(share.task).since(&share.from));
         let reader = reader.filter(|&reader| !self.tasks[reader].has_ended());
-        let from = reader.map(|reader| Share { task: reader, from: self.times_now(reader) });
+        let from = reader.map(|reader| TaskShare { task: reader, from: self.times_now(reader) });
         if let Some(request) = self.http.request_mut(id) {
             request.times = request.times.zip(more).map(|(times, more)| times.plus(&more));
             request.share = from;

@@ -6,13 +6,13 @@
 use crate::Graph;
 use crate::http::request::Request;
 use crate::ids::TaskIndex;
-use crate::task::waits::{Awaited, Chain, Waited};
+use crate::task::waits::{AwaitChain, Awaited, Waited};
 use asyncscope_trace::event::{ChainFrame, TaskRef};
 
 impl Graph {
     /// Returns the chain with this hash, if its frames are known.
     #[must_use]
-    pub fn chain(&self, chain: u64) -> Option<&Chain> {
+    pub fn chain(&self, chain: u64) -> Option<&AwaitChain> {
         self.scheduler.chains.get(&chain)
     }
 
@@ -23,7 +23,7 @@ impl Graph {
     }
 
     pub(crate) fn frames(&mut self, chain: u64, partial: bool, frames: &[ChainFrame]) {
-        self.scheduler.chains.entry(chain).or_insert_with(|| Chain { frames: frames.to_vec(), partial });
+        self.scheduler.chains.entry(chain).or_insert_with(|| AwaitChain { frames: frames.to_vec(), partial });
     }
 
     /// Takes what the task awaited until the poll that it is in, or awaits if it is in none.

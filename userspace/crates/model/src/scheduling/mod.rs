@@ -23,7 +23,7 @@ use crate::scheduling::intervals::{Poll, Wake};
 use crate::scheduling::long_polls::LongPolls;
 use crate::scheduling::thread::{Actor, Frame, Thread};
 use crate::task::lifecycle::Why;
-use crate::task::waits::Chain;
+use crate::task::waits::AwaitChain;
 
 /// The threads of the target, and what happened on them.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Scheduler {
     pub(crate) wakes: Vec<Wake>,
     pub(crate) long_polls: LongPolls,
     /// The frames of await chains, by the hash of each.
-    pub(crate) chains: BTreeMap<u64, Chain>,
+    pub(crate) chains: BTreeMap<u64, AwaitChain>,
 }
 
 impl Scheduler {

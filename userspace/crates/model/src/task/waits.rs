@@ -7,7 +7,7 @@ pub const MAX_AWAITS: usize = 64;
 
 /// The frames of an await chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
+pub struct AwaitChain {
     /// The frames, each before those inside it.
     pub frames: Vec<ChainFrame>,
     /// `true` if it goes on in a way that was not followed.
@@ -59,7 +59,7 @@ impl Awaits {
     }
 }
 
-impl Chain {
+impl AwaitChain {
     /// The places of the frames from the first one on inwards, up to where it goes on in several ways, or ends.
     #[must_use]
     pub fn trunk(&self) -> Vec<usize> {

@@ -12,7 +12,9 @@ use asyncscope_trace::event::{
     SpawnWay, Standard, Start, Turn, TurnOf,
 };
 use asyncscope_trace::event::{State, TaskId, TaskRef, Value, What};
-use asyncscope_trace::facts::{Driver, DriverCode, Facts, Function, ImageId, PollCode, TaskType, Thread, TypeKey};
+use asyncscope_trace::facts::{
+    Driver, DriverCode, Facts, Function, ImageId, NamedThread, PollFunction, TaskType, TypeKey,
+};
 use probe_common::record::state::*;
 
 pub const IO: u64 = 0x10;
@@ -28,12 +30,12 @@ pub fn facts(attached: bool) -> Facts {
         let key = TypeKey { image: ImageId::EXECUTABLE, address: vtable };
         TaskType { vtable, key, name: Some(name.into()), runtime, ..TaskType::default() }
     };
-    let thread = |tid| Thread { tid, name: format!("thread-{tid}") };
+    let thread = |tid| NamedThread { tid, name: format!("thread-{tid}") };
     Facts {
         from_first_instruction: !attached,
         types: vec![ty(1, "svc::handle", false), ty(2, "svc::query", false), ty(9, "worker", true)],
         drivers: vec![code(DEFER, Driver::Deferred), code(IO, Driver::Io), code(TIME, Driver::Time)],
-        polls: vec![PollCode { start: POLL, end: POLL + 0x10, vtables: vec![1] }],
+        polls: vec![PollFunction { start: POLL, end: POLL + 0x10, vtables: vec![1] }],
         correlation_headers: vec!["x-request-id".into(), "traceparent".into()],
         threads: if attached { vec![thread(1), thread(2)] } else { vec![] },
         ..Facts::default()

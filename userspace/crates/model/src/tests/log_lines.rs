@@ -1,7 +1,7 @@
 use super::check;
 use crate::log_lines::LINE_MAX;
 use crate::testing::script::{graph, graph_with, log_lines, with_log_lines};
-use crate::{Cut, Detail};
+use crate::{Detail, LineCut};
 
 #[test]
 fn a_line_is_of_the_task_polled_on_its_thread() {
@@ -82,7 +82,7 @@ fn lines_and_their_number_are_bounded() {
     let long = "x".repeat(LINE_MAX - 1);
     let graph = graph(&format!("1/80 out {long}; 1/80 out yyy; 1/80 out z\\n; 1/80 out {long}y\\n"));
     let lines: Vec<_> = graph.log_lines().map(|(_, line)| (line.text.len(), line.cut)).collect();
-    assert_eq!(lines, [(LINE_MAX, Some(Cut::Long)), (LINE_MAX, None)]);
+    assert_eq!(lines, [(LINE_MAX, Some(LineCut::Long)), (LINE_MAX, None)]);
     let few = with_log_lines(&"1/80 out abc\\n;".repeat(1000), Some(10_000));
     let totals = few.totals();
     assert_eq!((totals.lines, few.log_lines().len() as u64), (1000, 1000 - totals.lines_dropped));

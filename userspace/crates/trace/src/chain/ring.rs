@@ -17,7 +17,7 @@ use crate::event::TaskId;
 
 /// All that can end the wait of one leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wait {
+struct LeafWait {
     /// Not empty. A task that waits for itself as well is the last.
     whom: Vec<WaitsFor>,
     needs: Needs,
@@ -25,12 +25,12 @@ struct Wait {
 
 /// The waits between tasks of a snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct Waits {
+pub struct WaitGraph {
     /// For each task, for each of its leaves in order, for whom it waits, if that is known.
-    by_task: BTreeMap<TaskId, Vec<Option<Wait>>>,
+    by_task: BTreeMap<TaskId, Vec<Option<LeafWait>>>,
 }
 
-impl Waits {
+impl WaitGraph {
     /// Finds them.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
@@ -48,7 +48,7 @@ impl Waits {
         self.leaves(id).iter().map(|leaf| leaf.as_ref()?.whom.first().copied()).collect()
     }
 
-    fn leaves(&self, id: TaskId) -> &[Option<Wait>] {
+    fn leaves(&self, id: TaskId) -> &[Option<LeafWait>] {
         self.by_task.get(&id).map_or(&[], Vec::as_slice)
     }
 
@@ -103,7 +103,7 @@ impl Waits {
     }
 }
 
-impl Wait {
+impl LeafWait {
     /// Returns `true` if it goes on for as long as these tasks do nothing.
     fn lasts(&self, stuck: &BTreeSet<TaskId>) -> bool {
         let mut are_stuck = self.whom.iter().map(|whom| stuck.contains(&whom.task));
@@ -118,7 +118,7 @@ impl Wait {
     }
 }
 
-fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<Wait> {
+fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<LeafWait> {
     let (mut whom, needs) = match seen {
         Seen::Until(_) => return None,
         Seen::Task(header) => {
@@ -129,5 +129,5 @@ fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<Wait>
         Seen::Permits { address, wanted, .. } => holders.of_permits(task.id, address, wanted)?,
     };
     whom.sort_by_key(|whom| whom.task == task.id);
-    Some(Wait { whom, needs })
+    Some(LeafWait { whom, needs })
 }

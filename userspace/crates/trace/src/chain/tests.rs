@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    ring::Waits as Rings,
+    ring::WaitGraph,
     snapshot::{Doing, Snapshot, TaskSnapshot},
     *,
 };
@@ -197,7 +197,7 @@ fn sharing(id: u64, waits: &[Seen], shares: &[Kept]) -> TaskSnapshot {
 
 fn rings(tasks: Vec<TaskSnapshot>) -> Vec<Vec<u64>> {
     let snapshot = Snapshot { tasks, ..Snapshot::default() };
-    let rings = Rings::of(&snapshot).rings(&snapshot);
+    let rings = WaitGraph::of(&snapshot).rings(&snapshot);
     rings.into_iter().map(|ring| ring.into_iter().map(|(id, _)| id.0).collect()).collect()
 }
 

@@ -45,14 +45,14 @@ const KINDS: usize = 4;
 #[serde(default)]
 pub struct Facts {
     /// The process.
-    pub process: Process,
+    pub process: ProcessFacts,
     /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in recordings of before.
     pub run: String,
     /// The moment the hooks were armed.
-    pub armed: Moment,
+    pub armed: ClockPair,
     /// Later moments at which the two clocks were found to be further apart, or closer, than before: the
     /// wall clock was set, or the machine slept.
-    pub clock_steps: Vec<Moment>,
+    pub clock_steps: Vec<ClockPair>,
     /// The name of the host.
     pub host: String,
     /// True if the target was watched from its first instruction on (`run`), not attached to.
@@ -73,10 +73,10 @@ pub struct Facts {
     pub sampling: Option<Sampling>,
     /// The poll functions: what stacks end at, and what uses the waker of a `JoinHandle`.
     #[serde(deserialize_with = "bounded::<PLACES_MAX, _, _>")]
-    pub polls: Vec<PollCode>,
+    pub polls: Vec<PollFunction>,
     /// The threads alive when the hooks were armed.
     #[serde(deserialize_with = "bounded::<THREADS_MAX, _, _>")]
-    pub threads: Vec<Thread>,
+    pub threads: Vec<NamedThread>,
     /// The frames of await chains, by number; none where chains were not looked at.
     pub frames: Vec<AwaitFrame>,
     /// The paths of the files with code of the target: the executable first. Empty in recordings of earlier versions.
@@ -105,7 +105,7 @@ pub struct Facts {
 /// A process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Process {
+pub struct ProcessFacts {
     /// Its id, as the agent sees it.
     pub pid: u32,
     /// Its command name.
@@ -141,7 +141,7 @@ pub struct Sampling {
 /// The code of a poll function, or of what it becomes by jumping on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PollCode {
+pub struct PollFunction {
     /// Its first address in the target's memory.
     pub start: u64,
     /// The address after its last.
@@ -154,7 +154,7 @@ pub struct PollCode {
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Moment {
+pub struct ClockPair {
     /// Nanoseconds of `CLOCK_MONOTONIC`, as events have them.
     pub monotonic_ns: u64,
     /// Nanoseconds since the Unix epoch.
@@ -236,7 +236,7 @@ pub enum Driver {
 
 /// A thread of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thread {
+pub struct NamedThread {
     /// Its id in the initial pid namespace.
     pub tid: u32,
     /// Its name.

@@ -15,7 +15,7 @@ pub(super) const FACTS: u8 = 1;
 pub(super) const EVENTS: u8 = 2;
 /// A block's kind: pairs of a name and a count as JSON.
 pub(super) const LOSS: u8 = 3;
-/// A block's kind: an [`End`] as JSON.
+/// A block's kind: a [`RecordingEnd`] as JSON.
 pub(super) const END: u8 = 4;
 
 const MAGIC: [u8; 4] = *b"ABLK";
@@ -33,7 +33,7 @@ const MAX_OTHER: u32 = 64 << 20;
 
 /// The end of a recording.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct End {
+pub(super) struct RecordingEnd {
     /// The time, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) monotonic_ns: u64,
 }

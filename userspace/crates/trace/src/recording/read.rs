@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use super::block::{BlockHead, END, EVENTS, End, FACTS, HEAD_LEN, LOSS};
+use super::block::{BlockHead, END, EVENTS, FACTS, HEAD_LEN, LOSS, RecordingEnd};
 use super::error::{Damage, DamageKind, ReadError};
 use super::{HEADER_LEN, MAGIC, VERSION};
 use crate::event::Event;
@@ -112,7 +112,7 @@ impl<R: Read> Reader<R> {
             FACTS => self.recording.facts = json(raw)?,
             EVENTS => self.recording.read_events(raw, sink)?,
             LOSS => self.recording.loss = json(raw)?,
-            END => self.recording.end_ns = Some(json::<End>(raw)?.monotonic_ns),
+            END => self.recording.end_ns = Some(json::<RecordingEnd>(raw)?.monotonic_ns),
             _later => {}
         }
         Ok(true)

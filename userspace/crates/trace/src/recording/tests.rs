@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::arbitrary;
 use crate::event::{At, Event, State, TaskId, TaskRef, What};
-use crate::facts::{Facts, Process, TaskType};
+use crate::facts::{Facts, ProcessFacts, TaskType};
 
 fn facts(name: &str) -> Facts {
-    let process = Process { pid: 4, name: name.into(), ..Process::default() };
+    let process = ProcessFacts { pid: 4, name: name.into(), ..ProcessFacts::default() };
     let types = vec![TaskType { vtable: 0x5000, name: Some("svc::fetch".into()), ..TaskType::default() }];
     Facts { process, types, ..Facts::default() }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::block::{self, END, EVENTS, End, FACTS, LOSS};
+use super::block::{self, END, EVENTS, FACTS, LOSS, RecordingEnd};
 use super::{HEADER_LEN, MAGIC, VERSION};
 use crate::event::Event;
 use crate::event::encode::encode;
@@ -92,7 +92,7 @@ impl<W: Write> Writer<W> {
     /// If `out` fails, or failed earlier.
     pub fn finish(mut self, end_ns: u64, loss: &[(String, u64)]) -> io::Result<W> {
         self.loss(loss)?;
-        self.json(END, &End { monotonic_ns: end_ns })?;
+        self.json(END, &RecordingEnd { monotonic_ns: end_ns })?;
         self.out.flush()?;
         Ok(self.out)
     }

@@ -10,11 +10,11 @@ use asyncscope_model::Parent;
 use asyncscope_trace::{
     chain::{
         Held, Kept, Seen, TaskSnapshot, frame_name,
-        ring::{By, Waits, WaitsFor},
+        ring::{By, WaitGraph, WaitsFor},
         snapshot::Doing,
     },
     event::TaskId,
-    facts::{AwaitFrame, AwaitKind, Process},
+    facts::{AwaitFrame, AwaitKind, ProcessFacts},
 };
 
 /// The version of the format: raised when a field changes its meaning or goes.
@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 struct DumpObject<'a> {
     kind: &'static str,
     format: u32,
-    process: &'a Process,
+    process: &'a ProcessFacts,
     tokio: Option<&'a str>,
     time_ns: u64,
     search: SearchObject,
@@ -92,7 +92,7 @@ struct ShareObject {
 ///
 /// The writer's.
 pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let waits = Waits::of(view.snapshot);
+    let waits = WaitGraph::of(view.snapshot);
     let names = DisplayNames::new(view.graph, view.facts);
     let search = view.snapshot.search;
     let dump = DumpObject {
@@ -117,7 +117,7 @@ pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn deadlocks(view: &DumpView<'_>, waits: &Waits) -> Vec<Vec<LinkObject>> {
+fn deadlocks(view: &DumpView<'_>, waits: &WaitGraph) -> Vec<Vec<LinkObject>> {
     let link =
         |(id, next): (TaskId, WaitsFor)| LinkObject { task: id.0, waits_for: next.task.0, keeps: keeps(view, &next) };
     waits.rings(view.snapshot).into_iter().map(|ring| ring.into_iter().map(link).collect()).collect()
@@ -136,7 +136,12 @@ fn share(view: &DumpView<'_>, held: &Held) -> Option<ShareObject> {
     Some(ShareObject { what: view.program.frames.get(held.frame as usize)?.name.clone(), count })
 }
 
-fn task<'a>(view: &DumpView<'a>, waits: &Waits, names: &DisplayNames<'_>, task: &'a TaskSnapshot) -> TaskObject<'a> {
+fn task<'a>(
+    view: &DumpView<'a>,
+    waits: &WaitGraph,
+    names: &DisplayNames<'_>,
+    task: &'a TaskSnapshot,
+) -> TaskObject<'a> {
     let parent = match view.graph.task(task.id).map(|task| task.parent()) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,
@@ -157,7 +162,7 @@ fn task<'a>(view: &DumpView<'a>, waits: &Waits, names: &DisplayNames<'_>, task: 
     }
 }
 
-fn frames<'a>(view: &DumpView<'a>, waits: &Waits, task: &'a TaskSnapshot) -> Vec<FrameObject<'a>> {
+fn frames<'a>(view: &DumpView<'a>, waits: &WaitGraph, task: &'a TaskSnapshot) -> Vec<FrameObject<'a>> {
     static UNKNOWN: AwaitFrame =
         AwaitFrame { name: String::new(), kind: AwaitKind::Unknown, file: None, line: None, until: None };
     let nodes = task.chain.as_ref().map_or(&[][..], |chain| &chain.nodes);

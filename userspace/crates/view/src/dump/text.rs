@@ -14,7 +14,7 @@ use asyncscope_model::Parent;
 use asyncscope_trace::{
     chain::{
         Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
-        ring::{By, Waits, WaitsFor},
+        ring::{By, WaitGraph, WaitsFor},
         snapshot::{Doing, Unread},
     },
     event::TaskId,
@@ -30,7 +30,7 @@ const INDENT_MAX: usize = 16;
 ///
 /// The writer's.
 pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let waits = Waits::of(view.snapshot);
+    let waits = WaitGraph::of(view.snapshot);
     let mut text = Text { view, names: DisplayNames::new(view.graph, view.facts), waits: &waits, out };
     text.summary()?;
     text.rings()?;
@@ -68,7 +68,7 @@ fn children(view: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
 struct Text<'a> {
     view: &'a DumpView<'a>,
     names: DisplayNames<'a>,
-    waits: &'a Waits,
+    waits: &'a WaitGraph,
     out: &'a mut dyn Write,
 }
 

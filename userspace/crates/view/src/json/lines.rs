@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use asyncscope_model::{Did, Evidence, How, Outcome, Totals, Why};
-use asyncscope_trace::facts::{AwaitKind, Driver, InExchange, Moment, Process, TaskKind};
+use asyncscope_trace::facts::{AwaitKind, ClockPair, Driver, InExchange, ProcessFacts, TaskKind};
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -26,12 +26,13 @@ pub(super) enum JsonLine<'a> {
 #[derive(Serialize)]
 pub(super) struct RecordingLine<'a> {
     pub(super) format: u32,
-    pub(super) process: &'a Process,
-    pub(super) armed: Moment,
+    pub(super) process: &'a ProcessFacts,
+    pub(super) armed: ClockPair,
     pub(super) from_first_instruction: bool,
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
     pub(super) in_exchange: Option<InExchange>,
+    pub(super) encrypted_connections: u64,
     pub(super) totals: Totals,
 }
 

@@ -14,6 +14,7 @@ use self::lines::{
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
 use super::long_polls::{OffCpuFunction, Resumed, functions};
+use super::lost::Lost;
 use super::names::DisplayNames;
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
@@ -29,9 +30,9 @@ pub(super) const FORMAT: u32 = 1;
 /// # Errors
 ///
 /// Those of `out`.
-pub(super) fn write(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(graph: &Graph, facts: &Facts, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = JsonWriter { names: DisplayNames::new(graph, facts), graph, facts, out: BufWriter::new(out) };
-    writer.line(&JsonLine::Recording(recording(graph, facts)))?;
+    writer.line(&JsonLine::Recording(recording(graph, facts, lost)))?;
     if facts.sampling.is_some() {
         writer.samples()?;
         return writer.out.flush();
@@ -193,7 +194,7 @@ impl JsonWriter<'_> {
     }
 }
 
-fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
+fn recording<'a>(graph: &Graph, facts: &'a Facts, lost: &Lost) -> RecordingLine<'a> {
     RecordingLine {
         format: FORMAT,
         process: &facts.process,
@@ -202,6 +203,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts) -> RecordingLine<'a> {
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
         in_exchange: facts.in_exchange,
+        encrypted_connections: lost.encrypted,
         totals: Totals { tasks: graph.tasks().len() as u64, ..graph.totals() },
     }
 }

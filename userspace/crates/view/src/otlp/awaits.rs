@@ -15,7 +15,7 @@ use super::clock::Distance;
 use super::links::LOCAL;
 use crate::awaits::shown;
 use crate::names::printable;
-use asyncscope_model::{Awaited, Awaits, Chain, Gap};
+use asyncscope_model::{AwaitChain, Awaited, Awaits, Gap};
 use asyncscope_trace::chain::frame_name;
 use asyncscope_trace::facts::{AwaitFrame, AwaitKind};
 
@@ -54,7 +54,7 @@ pub(super) fn missing(awaits: &Awaits) -> Option<KeyValue> {
 
 /// The place of a wait.
 struct AwaitPoint<'a> {
-    chain: &'a Chain,
+    chain: &'a AwaitChain,
     frames: &'a [AwaitFrame],
     /// The chain's frames that lie above each other without a fork.
     way: Vec<usize>,

@@ -5,7 +5,7 @@
 //! is the greatest that was in force from the beginning of its trace to its own: so a span never begins
 //! before its parent, a clock that was set forward is followed, and one that was set back is by new traces.
 
-use asyncscope_trace::facts::{Facts, Moment};
+use asyncscope_trace::facts::{ClockPair, Facts};
 
 #[derive(Debug)]
 pub(super) struct SpanClock {
@@ -19,7 +19,7 @@ pub(super) struct Distance(i128);
 
 impl SpanClock {
     pub(super) fn new(facts: &Facts) -> Self {
-        let distance = |moment: &Moment| i128::from(moment.unix_ns) - i128::from(moment.monotonic_ns);
+        let distance = |moment: &ClockPair| i128::from(moment.unix_ns) - i128::from(moment.monotonic_ns);
         let mut steps = vec![(0, distance(&facts.armed))];
         steps.extend(facts.clock_steps.iter().map(|moment| (moment.monotonic_ns, distance(moment))));
         steps.sort_by_key(|(since, _)| *since);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn clock() -> SpanClock {
-        let at = |monotonic_ns, unix_ns| Moment { monotonic_ns, unix_ns };
+        let at = |monotonic_ns, unix_ns| ClockPair { monotonic_ns, unix_ns };
         let clock_steps = vec![at(200, 1_700), at(300, 1_100)];
         SpanClock::new(&Facts { armed: at(100, 1_100), clock_steps, ..Facts::default() })
     }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn times_out_of_range_are_bounded() {
-        let facts = |monotonic_ns, unix_ns| Facts { armed: Moment { monotonic_ns, unix_ns }, ..Facts::default() };
+        let facts = |monotonic_ns, unix_ns| Facts { armed: ClockPair { monotonic_ns, unix_ns }, ..Facts::default() };
         assert_eq!(SpanClock::new(&facts(u64::MAX, 0)).distance(0, 5).unix(5), 0);
         assert_eq!(SpanClock::new(&facts(0, u64::MAX)).distance(0, 5).unix(5), u64::MAX);
     }

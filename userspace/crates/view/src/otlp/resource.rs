@@ -66,10 +66,10 @@ mod tests {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
     use super::*;
-    use asyncscope_trace::facts::Process;
+    use asyncscope_trace::facts::ProcessFacts;
 
     fn shown(variables: &[(&str, &str)]) -> Vec<String> {
-        let process = Process { pid: 7, name: "svc".into(), executable: "/bin/svc".into(), build_id: None };
+        let process = ProcessFacts { pid: 7, name: "svc".into(), executable: "/bin/svc".into(), build_id: None };
         let environment = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())

@@ -34,7 +34,7 @@ fn no_function_is_named_for_asyncscope_s_own_trap() {
     let table = text(|out| write(&graph, &facts, 20, out));
     assert!(table.contains("  off the CPU in asyncscope's own trap for 9ns of that\n"), "{table}");
     assert!(!table.contains("svc::naps"), "{table}");
-    let json = text(|out| super::super::json::write(&graph, &facts, out));
+    let json = text(|out| super::super::json::write(&graph, &facts, &super::super::lost::Lost::default(), out));
     assert!(json.contains(r#""off_cpu_ns":17,"trap_ns":9,"off_cpu_in":null,"stack":null"#), "{json}");
 }
 

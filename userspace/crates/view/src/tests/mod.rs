@@ -158,7 +158,7 @@ fn flamegraphs_survive_any_time() {
     assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
-const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
+const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"encrypted_connections":0,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
 {"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
 {"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}
@@ -171,7 +171,7 @@ const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"
 "#;
 
 fn json(script: &str) -> String {
-    text(|out| json::write(&script::graph(script), &facts("svc::handle"), out))
+    text(|out| json::write(&script::graph(script), &facts("svc::handle"), &Lost::default(), out))
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn json_of_requests() {
 fn json_of_hostile_names_is_json() {
     let mut hostile = facts("\"}\n\x1b\u{0}{");
     hostile.process.name = "\n".into();
-    let lines = text(|out| json::write(&script::graph(FAMILY), &hostile, out));
+    let lines = text(|out| json::write(&script::graph(FAMILY), &hostile, &Lost::default(), out));
     for line in lines.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
@@ -253,7 +253,7 @@ fn summary(script: &str, name: &str, lost: &Lost) -> String {
 fn summaries() {
     let by_kind = vec![("ring-full".into(), 2), ("no-ring".into(), 0)];
     let script = format!("{FAMILY}; 5/0 gap 75");
-    assert_eq!(summary(&script, "svc::handle", &Lost { by_kind }), SUMMARY);
+    assert_eq!(summary(&script, "svc::handle", &Lost { by_kind, encrypted: 0 }), SUMMARY);
     let quiet = summary(FAMILY, "a\x1bb", &Lost::default());
     assert!(quiet.contains("\nno events lost\n") && quiet.contains("a\\u{1b}b"), "{quiet}");
     let workers = summary("5/90 poll 900", "f", &Lost::default());
@@ -275,7 +275,7 @@ fn off_cpu_time() {
     assert_eq!(folded(Weight::Wall)[1], off_cpu);
     assert_eq!(folded(Weight::Busy)[0].1, 34);
     assert!(folded(Weight::Wait).is_empty());
-    let json = text(|out| json::write(&graph, &facts, out));
+    let json = text(|out| json::write(&graph, &facts, &Lost::default(), out));
     for expected in [
         r#""running_ns":34,"busy_ns":40,"off_cpu_ns":6,"#,
         r#""running_ns":14,"off_cpu_ns":6,"#,
@@ -313,7 +313,7 @@ fn of_polls_in_asyncscope_s_own_trap() {
         ("GET /a;svc::handle;[off-CPU]", 6),
     ];
     assert_eq!(of_requests, expected);
-    let json = text(|out| json::write(&graph, &facts, out));
+    let json = text(|out| json::write(&graph, &facts, &Lost::default(), out));
     assert_eq!(json.matches(r#""off_cpu_ns":9,"trap_ns":3,"#).count(), 3, "of the task, the poll, the request: {json}");
 }
 
@@ -384,7 +384,7 @@ fn flamegraphs_of_waits_colour_what_was_awaited() {
 
 #[test]
 fn json_reports_awaits() {
-    let lines = text(|out| json::write(&script::graph(AWAITS), &awaiting(), out));
+    let lines = text(|out| json::write(&script::graph(AWAITS), &awaiting(), &Lost::default(), out));
     let expected = r#"{"kind":"await","task":1,"wait_ns":20,"times":1,"partial":false,"chain":[{"depth":0,"name":"svc::handle","is":"await","file":"src/a.rs","line":7,"until_line":null},"#;
     assert!(lines.contains(expected), "{lines}");
     assert!(lines.contains(r#"{"depth":3,"name":"Mutex","is":"leaf","#), "{lines}");

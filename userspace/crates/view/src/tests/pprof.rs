@@ -8,7 +8,7 @@ use super::super::samples::GroupBy;
 use super::super::stacks::GraphPart;
 use super::super::weight::Weight;
 use super::samples::SCRIPT;
-use super::{FAMILY, facts};
+use super::{AWAITS, FAMILY, awaiting, facts};
 use asyncscope_model::testing::sampled;
 use asyncscope_model::testing::script::{graph, graph_of};
 use asyncscope_model::{Detail, Graph};
@@ -31,14 +31,20 @@ fn what_is_missing_is_a_comment() {
     assert!(profile_of(FAMILY).comment.is_empty());
 }
 
-/// `frame;frame value,value key=value`, in the order of the profile.
+/// `frame;frame value,value key=value`, in the order of the profile. A frame is `name@file:line`, with `^` before the
+/// line where the function begins there, and without `*` where it has no mapping.
 fn reported(profile: &Profile) -> Vec<String> {
     let string = |place: i64| profile.string_table[usize::try_from(place).unwrap()].as_str();
     let frame = |id: &u64| {
         let location = profile.location.iter().find(|location| location.id == *id).unwrap();
         let function = profile.function.iter().find(|function| function.id == location.line[0].function_id).unwrap();
         let (name, file, line) = (string(function.name), string(function.filename), location.line[0].line);
-        if file.is_empty() { name.to_owned() } else { format!("{name}@{file}:{line}") }
+        let code = if location.mapping_id == 1 { "*" } else { "" };
+        match function.start_line {
+            _ if file.is_empty() => format!("{code}{name}"),
+            0 => format!("{code}{name}@{file}:{line}"),
+            starts => format!("{code}{name}@{file}:^{starts}"),
+        }
     };
     let one = |sample: &super::super::pprof::Sample| {
         let frames: Vec<String> = sample.location_id.iter().rev().map(frame).collect();
@@ -59,7 +65,7 @@ fn samples_have_functions_and_labels() {
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
     let profile = profile(&graph, &facts, Weight::Cpu, &GraphPart::Samples(GroupBy::Task, None));
     let lines = reported(&profile);
-    let whole = "[thread main];svc::handle;svc::handle::{{closure}};svc::work;svc::hash 1,10000000 \
+    let whole = "[thread main];svc::handle;*svc::handle::{{closure}};*svc::work;*svc::hash 1,10000000 \
                  task_type=svc::handle thread=[thread main] task=1";
     assert!(lines.iter().any(|line| line == whole), "{lines:#?}");
     let total: i64 = profile.sample.iter().map(|sample| sample.value[0]).sum();
@@ -76,6 +82,53 @@ fn traced_time_is_reported_by_task() {
         "[thread main];svc::handle;a\\u{1b} 10 task_type=a\\u{1b} task=2",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn waits_have_file_and_line_of_their_own() {
+    let mut facts = awaiting();
+    facts.frames[1].until = Some(12);
+    let lines = reported(&profile(&graph(AWAITS), &facts, Weight::Wait, &GraphPart::All));
+    let task = "[thread main];svc::handle";
+    let of = "task_type=svc::handle task=1";
+    let expected = [
+        format!(
+            "{task};*svc::handle@src/a.rs:7;*svc::store@src/a.rs:^9;*tokio::sync::mutex::Mutex<T>::lock@src/a.rs:3;\
+             *Mutex 10 {of}"
+        ),
+        format!("{task};*svc::handle@src/a.rs:7;*Sleep 10 {of}"),
+        format!("{task};[await not known] 20 {of}"),
+    ];
+    let mut expected = expected.to_vec();
+    expected.reverse();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_executable_is_the_mapping() {
+    let mut facts = awaiting();
+    facts.process.executable = "/opt/svc\x1b".into();
+    facts.process.build_id = Some("c0ffee".into());
+    let profile = profile(&graph(AWAITS), &facts, Weight::Wait, &GraphPart::All);
+    let [mapping] = &profile.mapping[..] else { panic!("{:?}", profile.mapping) };
+    let string = |place: i64| profile.string_table[usize::try_from(place).unwrap()].as_str();
+    assert_eq!((string(mapping.filename), string(mapping.build_id)), ("/opt/svc\\u{1b}", "c0ffee"));
+    assert!(mapping.has_functions && mapping.has_filenames && mapping.has_line_numbers);
+}
+
+/// The order in which things were seen is none of the profile's.
+#[test]
+fn tables_and_samples_are_sorted() {
+    let facts = sampled();
+    let graph = graph_of(&facts, SCRIPT, Detail::Totals);
+    let profile = profile(&graph, &facts, Weight::Cpu, &GraphPart::Samples(GroupBy::Task, None));
+    assert!(profile.string_table.is_sorted() && profile.string_table[0].is_empty());
+    let functions = profile.function.iter().map(|function| function.name).collect::<Vec<_>>();
+    assert!(functions.is_sorted(), "{functions:?}");
+    let stack = |sample: &super::super::pprof::Sample| sample.location_id.iter().rev().copied().collect::<Vec<_>>();
+    let stacks = profile.sample.iter().map(stack).collect::<Vec<_>>();
+    assert!(stacks.is_sorted() && stacks.len() == 5, "{stacks:?}");
+    assert!(profile.location.iter().map(|location| location.id).eq(1..=profile.location.len() as u64));
 }
 
 #[test]

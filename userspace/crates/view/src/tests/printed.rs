@@ -1,4 +1,5 @@
 use super::{facts, text};
+use crate::lost::Lost;
 use crate::select::Selection;
 use crate::{json, printed, request};
 use asyncscope_model::testing::script;
@@ -48,7 +49,7 @@ fn an_id_cannot_pass_for_what_stands_behind_it() {
 #[test]
 fn lines_are_in_the_json_and_in_a_requests_story() {
     let graph = script::graph(TWO);
-    let lines = text(|out| json::write(&graph, &captured(), out));
+    let lines = text(|out| json::write(&graph, &captured(), &Lost::default(), out));
     let logs: Vec<&str> = lines.lines().filter(|line| line.contains("\"kind\":\"log\"")).collect();
     assert_eq!(logs.len(), 4);
     assert_eq!(

@@ -7,7 +7,7 @@ use crate::weight::Weight;
 use crate::{folded, request, requests, summary};
 use asyncscope_model::testing::script;
 use asyncscope_model::{Config, Detail, Graph};
-use asyncscope_trace::facts::Moment;
+use asyncscope_trace::facts::ClockPair;
 
 /// `/a/1` is served by task 1, which has task 2 do something, and calls; `/a/2` and `/b` follow on the
 /// connection.
@@ -62,7 +62,7 @@ TIME (UTC)    STATUS  DURATION  RUNNING  OFF-CPU  READY  WAITING  TASKS  CALLS  
 fn tables() {
     let graph = script::graph(THREE);
     let mut facts = facts("svc::handle");
-    facts.armed = Moment { monotonic_ns: 0, unix_ns: 1_500_000_000 };
+    facts.armed = ClockPair { monotonic_ns: 0, unix_ns: 1_500_000_000 };
     let all: Vec<_> = graph.requests().collect();
     assert_eq!(text(|out| requests::write(&graph, &facts, &all, out)), TABLE);
     assert_eq!(text(|out| requests::write(&graph, &facts, &[], out)), "no requests seen\n");

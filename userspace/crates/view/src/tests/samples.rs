@@ -89,7 +89,7 @@ fn samples_are_reported_of_each_request() {
     let all: Vec<_> = graph.requests().collect();
     let table = text(|out| requests::write(&graph, &facts, &all, out));
     assert!(table.contains("SAMPLES") && table.contains("3  30.0ms      2  GET     /a"), "{table}");
-    let reported = text(|out| json::write(&graph, &facts, out));
+    let reported = text(|out| json::write(&graph, &facts, &Lost::default(), out));
     assert!(
         reported.contains(r#"{"kind":"samples","task":2,"type":"svc::query","request":1,"samples":2}"#),
         "{reported}"

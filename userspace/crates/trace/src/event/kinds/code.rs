@@ -14,11 +14,11 @@ use crate::{
 pub(in crate::event) const KIND: u8 = 69;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
 pub(in crate::event) const LEN_MAX: usize =
-    size_of::<RecordHead>() + INLINED_MAX * (size_of::<FunctionHead>() + 2 * NAME_MAX);
+    size_of::<CodeHead>() + INLINED_MAX * (size_of::<FunctionHead>() + 2 * NAME_MAX);
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-struct RecordHead {
+struct CodeHead {
     head: Head,
     address: u64,
     count: u64,
@@ -37,7 +37,7 @@ pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeE
 }
 
 fn code(bytes: &[u8]) -> Option<What> {
-    let (RecordHead { address, count, .. }, mut rest) = RecordHead::read_from_prefix(bytes).ok()?;
+    let (CodeHead { address, count, .. }, mut rest) = CodeHead::read_from_prefix(bytes).ok()?;
     if count > INLINED_MAX as u64 {
         return None;
     }
@@ -64,7 +64,7 @@ fn function(bytes: &[u8]) -> Option<(Function, &[u8])> {
 /// Functions beyond [`INLINED_MAX`], and what of a text is beyond [`NAME_MAX`], have no room.
 pub(in crate::event) fn encode(at: At, &address: &u64, functions: &[Function], out: &mut Vec<u8>) {
     let functions = &functions[..functions.len().min(INLINED_MAX)];
-    push(&RecordHead { head: fields::head(at, KIND, 0), address, count: functions.len() as u64 }, out);
+    push(&CodeHead { head: fields::head(at, KIND, 0), address, count: functions.len() as u64 }, out);
     for Function { name, file, line } in functions {
         let (name, file) = (shortened(name), shortened(file));
         push(&FunctionHead { line: *line, name_len: name.len() as u16, file_len: file.len() as u16 }, out);

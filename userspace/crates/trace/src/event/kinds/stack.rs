@@ -11,11 +11,11 @@ use crate::event::{
 
 pub(in crate::event) const KIND: u8 = 68;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
-pub(in crate::event) const LEN_MAX: usize = size_of::<RecordHead>() + FRAMES_MAX * 8;
+pub(in crate::event) const LEN_MAX: usize = size_of::<StackHead>() + FRAMES_MAX * 8;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-struct RecordHead {
+struct StackHead {
     head: Head,
     stack: u64,
     ended: u32,
@@ -27,7 +27,7 @@ pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeE
 }
 
 fn stack(bytes: &[u8]) -> Option<What> {
-    let (RecordHead { stack, ended, count, .. }, rest) = RecordHead::read_from_prefix(bytes).ok()?;
+    let (StackHead { stack, ended, count, .. }, rest) = StackHead::read_from_prefix(bytes).ok()?;
     let count = usize::try_from(count).ok().filter(|&count| count <= FRAMES_MAX && rest.len() == count * 8)?;
     let words = rest.chunks_exact(8).take(count);
     let frames = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes)).collect();
@@ -38,7 +38,7 @@ fn stack(bytes: &[u8]) -> Option<What> {
 pub(in crate::event) fn encode(at: At, &stack: &u64, ended: &Ended, frames: &[u64], out: &mut Vec<u8>) {
     let frames = &frames[..frames.len().min(FRAMES_MAX)];
     let (head, count) = (fields::head(at, KIND, 0), frames.len() as u32);
-    push(&RecordHead { head, stack, ended: *ended as u32, count }, out);
+    push(&StackHead { head, stack, ended: *ended as u32, count }, out);
     frames.iter().for_each(|frame| out.extend_from_slice(&frame.to_le_bytes()));
 }
 

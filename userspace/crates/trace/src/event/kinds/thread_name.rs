@@ -10,26 +10,26 @@ use crate::event::{
 
 pub(in crate::event) const KIND: u8 = 65;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
-pub(in crate::event) const LEN_MAX: usize = size_of::<Record>();
+pub(in crate::event) const LEN_MAX: usize = size_of::<ThreadNameRecord>();
 
-const _: () = assert!(size_of::<Record>() == 48);
+const _: () = assert!(size_of::<ThreadNameRecord>() == 48);
 
 /// The name of the head's thread.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-pub(in crate::event) struct Record {
+pub(in crate::event) struct ThreadNameRecord {
     pub(in crate::event) head: Head,
     /// UTF-8, padded with NUL.
     pub(in crate::event) name: [u8; NAME_LEN],
 }
 
 pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
-    let Record { name, .. } = exact(head, bytes)?;
+    let ThreadNameRecord { name, .. } = exact(head, bytes)?;
     Ok(What::ThreadName { name: thread_name(&name) })
 }
 
 pub(in crate::event) fn encode(at: At, name: &str, out: &mut Vec<u8>) {
-    push(&Record { head: fields::head(at, KIND, 0), name: padded(name) }, out);
+    push(&ThreadNameRecord { head: fields::head(at, KIND, 0), name: padded(name) }, out);
 }
 
 fn padded(name: &str) -> [u8; NAME_LEN] {

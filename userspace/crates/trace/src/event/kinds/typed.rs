@@ -10,22 +10,22 @@ use crate::event::{
 
 pub(in crate::event) const KIND: u8 = 71;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
-pub(in crate::event) const LEN_MAX: usize = size_of::<Record>();
+pub(in crate::event) const LEN_MAX: usize = size_of::<TypedRecord>();
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-struct Record {
+struct TypedRecord {
     head: Head,
     task: record::Task,
 }
 
 pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
-    let record = Record::read_from_bytes(bytes).map_err(|_| DecodeError::contradiction(head, bytes))?;
+    let record = TypedRecord::read_from_bytes(bytes).map_err(|_| DecodeError::contradiction(head, bytes))?;
     Ok(What::Typed { task: task_ref(record.task) })
 }
 
 pub(in crate::event) fn encode(at: At, task: &TaskRef, out: &mut Vec<u8>) {
-    push(&Record { head: fields::head(at, KIND, 0), task: raw_task(task) }, out);
+    push(&TypedRecord { head: fields::head(at, KIND, 0), task: raw_task(task) }, out);
 }
 
 #[cfg(any(test, feature = "testing"))]

@@ -118,11 +118,11 @@ fn a_task_without_an_id_has_no_type() {
 
 #[test]
 fn records_of_the_agent() {
-    let gap = gap::Record { head: Head { kind: gap::KIND, ..HEAD }, since: 8, lost: 9 };
+    let gap = gap::GapRecord { head: Head { kind: gap::KIND, ..HEAD }, since: 8, lost: 9 };
     check(&gap, What::Gap { since: 8, lost: 9 });
     check(&Head { kind: thread_at_rest::KIND, ..HEAD }, What::ThreadAtRest);
     let name = *b"worker\x1b[31m\0\0\0\0\0";
-    let record = name_of_thread::Record { head: Head { kind: name_of_thread::KIND, ..HEAD }, name };
+    let record = name_of_thread::ThreadNameRecord { head: Head { kind: name_of_thread::KIND, ..HEAD }, name };
     check(&record, What::ThreadName { name: "worker\x1b[31m".into() });
 }
 

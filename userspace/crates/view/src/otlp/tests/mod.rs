@@ -10,7 +10,7 @@ use super::{Batch, Due, KnownSpans, SpanOptions, Spans, Traces};
 use asyncscope_model::testing::{any_events, script};
 use asyncscope_model::{Config, Graph, SpanDetail};
 use asyncscope_trace::event::{Event, What};
-use asyncscope_trace::facts::{Facts, Moment};
+use asyncscope_trace::facts::{ClockPair, Facts};
 
 const NOTED: SpanDetail = SpanDetail { min_ns: 20 };
 
@@ -175,12 +175,12 @@ fn keeps_the_rules(spans: &[Span]) {
 }
 
 fn facts(attached: bool, steps: &[(u64, u64)]) -> Facts {
-    let moment = |(monotonic_ns, distance): &(u64, u64)| Moment {
+    let moment = |(monotonic_ns, distance): &(u64, u64)| ClockPair {
         monotonic_ns: *monotonic_ns,
         unix_ns: monotonic_ns + distance,
     };
     Facts {
-        armed: Moment { monotonic_ns: 0, unix_ns: 50_000 },
+        armed: ClockPair { monotonic_ns: 0, unix_ns: 50_000 },
         clock_steps: steps.iter().map(moment).collect(),
         frames: awaits::frames(),
         ..script::facts(attached)

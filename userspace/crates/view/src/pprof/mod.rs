@@ -2,15 +2,18 @@
 //!
 //! <https://github.com/google/pprof/blob/main/proto/profile.proto> says what each field means; the numbers here
 //! are those fields', and what is not written is left out. Names stand in the string table as they are shown
-//! elsewhere: escaped.
+//! elsewhere: escaped. Tables and samples are sorted, so that equal runs make equal profiles.
+
+mod messages;
+mod sorted;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use flate2::{Compression, write::GzEncoder};
-use prost::Message;
+use prost::Message as _;
 
-use super::awaits::AwaitStacks;
+use super::awaits::{self, AwaitStacks, FrameBelow};
 use super::lost;
 use super::names::{DisplayNames, frame, printable, text};
 use super::samples::{self, Native};
@@ -18,86 +21,8 @@ use super::stacks::{GraphPart, parts};
 use super::tree::Tree;
 use super::weight::Weight;
 use asyncscope_model::{Graph, Request};
-use asyncscope_trace::facts::Facts;
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Profile {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) sample_type: Vec<ValueType>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) sample: Vec<Sample>,
-    #[prost(message, repeated, tag = "4")]
-    pub(super) location: Vec<ProfileLocation>,
-    #[prost(message, repeated, tag = "5")]
-    pub(super) function: Vec<ProfileFunction>,
-    #[prost(string, repeated, tag = "6")]
-    pub(super) string_table: Vec<String>,
-    #[prost(int64, tag = "9")]
-    pub(super) time_nanos: i64,
-    #[prost(int64, tag = "10")]
-    pub(super) duration_nanos: i64,
-    #[prost(message, optional, tag = "11")]
-    pub(super) period_type: Option<ValueType>,
-    #[prost(int64, tag = "12")]
-    pub(super) period: i64,
-    #[prost(int64, repeated, tag = "13")]
-    pub(super) comment: Vec<i64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct ValueType {
-    #[prost(int64, tag = "1")]
-    pub(super) kind: i64,
-    #[prost(int64, tag = "2")]
-    pub(super) unit: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Sample {
-    /// The innermost first.
-    #[prost(uint64, repeated, tag = "1")]
-    pub(super) location_id: Vec<u64>,
-    #[prost(int64, repeated, tag = "2")]
-    pub(super) value: Vec<i64>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) label: Vec<Label>,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Label {
-    #[prost(int64, tag = "1")]
-    pub(super) key: i64,
-    #[prost(int64, tag = "2")]
-    pub(super) text: i64,
-    #[prost(int64, tag = "3")]
-    pub(super) number: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ProfileLocation {
-    #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
-    #[prost(message, repeated, tag = "4")]
-    pub(super) line: Vec<ProfileLine>,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct ProfileLine {
-    #[prost(uint64, tag = "1")]
-    pub(super) function_id: u64,
-    #[prost(int64, tag = "2")]
-    pub(super) line: i64,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct ProfileFunction {
-    #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
-    #[prost(int64, tag = "2")]
-    pub(super) name: i64,
-    #[prost(int64, tag = "4")]
-    pub(super) filename: i64,
-}
+use asyncscope_trace::facts::{Facts, ProcessFacts};
+pub(super) use messages::*;
 
 /// Writes the profile: of samples, as many and the CPU time that they stand for; else nanoseconds of this weight.
 ///
@@ -113,6 +38,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let mut builder = ProfileBuilder::default();
     builder.string("");
+    builder.executable(&facts.process);
     match part {
         GraphPart::Samples(by, only) => builder.samples(graph, facts, *by, only.as_ref()),
         GraphPart::All => builder.tasks(graph, facts, weight),
@@ -123,20 +49,37 @@ pub(super) fn write(
     if let Some(warning) = lost::warning(&graph.totals()) {
         builder.profile.comment = vec![builder.string(&warning)];
     }
+    sorted::sort(&mut builder.profile);
     let mut gzip = GzEncoder::new(out, Compression::default());
     gzip.write_all(&builder.profile.encode_to_vec())?;
     gzip.finish().map(drop)
 }
+
+/// The mapping of the executable.
+const EXECUTABLE: u64 = 1;
 
 /// A profile that grows: what is in its tables has a number.
 #[derive(Debug, Default)]
 struct ProfileBuilder {
     profile: Profile,
     strings: HashMap<String, i64>,
-    /// By name and file.
-    functions: HashMap<(i64, i64), u64>,
-    /// By function and line.
-    locations: HashMap<(u64, i64), u64>,
+    /// By name, file and first line.
+    functions: HashMap<(i64, i64, i64), u64>,
+    /// By function, line and mapping.
+    locations: HashMap<(u64, i64, u64), u64>,
+}
+
+/// A frame as it is written.
+#[derive(Clone, Copy, Debug, Default)]
+struct FrameParts<'a> {
+    name: &'a str,
+    file: &'a str,
+    /// 0 where it is not known, as is `starts`.
+    line: u32,
+    /// The first line of its function.
+    starts: u32,
+    /// Code of the executable.
+    is_code: bool,
 }
 
 impl ProfileBuilder {
@@ -173,8 +116,7 @@ impl ProfileBuilder {
             labels.extend(request.map(|request| self.label("route", &route(request))));
             let line = tree.line(node).iter().map(|name| self.named(name)).collect::<Vec<_>>();
             for (below, ns) in parts(task, weight, &mut awaits) {
-                let below = below.split(';').filter(|name| !name.is_empty()).map(|name| self.named(name));
-                let below = below.collect::<Vec<_>>();
+                let below = below.iter().map(|frame| self.below(frame)).collect::<Vec<_>>();
                 self.add(line.iter().copied().chain(below), vec![signed(ns)], labels.clone());
             }
         }
@@ -208,27 +150,48 @@ impl ProfileBuilder {
         }
     }
 
+    /// The executable, whose code all functions are that have a name.
+    fn executable(&mut self, process: &ProcessFacts) {
+        let filename = self.string(&printable(&process.executable));
+        let build_id = self.string(process.build_id.as_deref().unwrap_or_default());
+        let mapping = ProfileMapping { id: EXECUTABLE, filename, build_id, has_functions: true, ..Default::default() };
+        self.profile.mapping.push(mapping);
+    }
+
     fn named(&mut self, name: &str) -> u64 {
-        self.location(name, "", 0)
+        self.location(FrameParts { name, ..FrameParts::default() })
     }
 
     fn native(&mut self, native: &Native<'_>) -> u64 {
         let (file, line) = native.function.map_or(("", 0), |function| (function.file.as_str(), function.line));
-        self.location(&native.name, &printable(file), i64::from(line))
+        let is_code = native.function.is_some() && !awaits::is_state(&native.name);
+        self.location(FrameParts { name: &native.name, file: &printable(file), line, starts: 0, is_code })
     }
 
-    fn location(&mut self, name: &str, file: &str, line: i64) -> u64 {
-        let key = (self.string(name), self.string(file));
+    fn below(&mut self, frame: &FrameBelow) -> u64 {
+        let FrameBelow { name, file, line, starts, .. } = frame;
+        let (line, starts) = (line.unwrap_or(0), starts.unwrap_or(0));
+        self.location(FrameParts { name, file, line, starts, is_code: !awaits::is_state(name) })
+    }
+
+    fn location(&mut self, FrameParts { name, file, line, starts, is_code }: FrameParts<'_>) -> u64 {
+        let (line, start_line) = (i64::from(line), i64::from(starts));
+        let key = (self.string(name), self.string(file), start_line);
         let (functions, all) = (&mut self.functions, &mut self.profile.function);
         let function_id = *functions.entry(key).or_insert_with(|| {
             let id = all.len() as u64 + 1;
-            all.push(ProfileFunction { id, name: key.0, filename: key.1 });
+            all.push(ProfileFunction { id, name: key.0, filename: key.1, start_line });
             id
         });
+        let mapping_id = if is_code { EXECUTABLE } else { 0 };
+        if let Some(mapping) = self.profile.mapping.iter_mut().find(|mapping| mapping.id == mapping_id) {
+            mapping.has_filenames |= !file.is_empty();
+            mapping.has_line_numbers |= line > 0;
+        }
         let all = &mut self.profile.location;
-        *self.locations.entry((function_id, line)).or_insert_with(|| {
+        *self.locations.entry((function_id, line, mapping_id)).or_insert_with(|| {
             let id = all.len() as u64 + 1;
-            all.push(ProfileLocation { id, line: vec![ProfileLine { function_id, line }] });
+            all.push(ProfileLocation { id, mapping_id, line: vec![ProfileLine { function_id, line }] });
             id
         })
     }
