@@ -3,7 +3,7 @@
 /// Declares the ways: for each its number, a name for machines, a line for people, and `leaves_gap` where it does.
 macro_rules! losses {
     ($($(#[$doc:meta])* $loss:ident = $number:literal, $name:literal, $meaning:literal $(, $gap:ident)?;)*) => {
-        /// Why an event was not written, each counted per CPU.
+        /// The reasons why an event was not written, each counted per CPU.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Loss {
@@ -113,7 +113,7 @@ losses! {
     /// A call wrote more to standard output or error than is copied of one.
     PrintTooLong = 20, "print-too-long",
         "so much was written to standard output or error at once that its end is missing";
-    /// What was written to standard output or error could not be read.
+    /// Bytes that were written to standard output or error could not be read.
     PrintUnreadable = 21, "print-unreadable",
         "what was written to standard output or error could not be read";
     /// A thread's own memory, where the id of the task that it runs stands, could not be read.

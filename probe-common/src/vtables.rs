@@ -26,7 +26,7 @@ fn pack(vtable: u64, id_offset: u32) -> Option<u64> {
     fits.then_some(vtable | u64::from(id_offset) << ADDRESS_BITS)
 }
 
-/// Where the id of a task with this vtable is, if the pair has it.
+/// Returns the place of the id of a task with this vtable, if the pair has it.
 #[inline(always)]
 #[must_use]
 pub const fn id_offset(pair: Pair, vtable: u64) -> Option<u32> {

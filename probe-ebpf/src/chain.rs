@@ -72,7 +72,7 @@ struct Walk {
     frames: [u32; 64],
 }
 
-/// What a step says: go on, or not.
+/// The verdict of a step: go on, or not.
 const ON: u32 = 0;
 const STOP: u32 = 1;
 

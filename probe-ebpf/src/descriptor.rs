@@ -9,10 +9,10 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use probe_common::{
-    config::{Call, Watched},
-    draft::Draft,
+    config::{Call, WatchedProcess},
     http::{Connection, Direction, Reported},
     loss::Loss,
+    message_builder::MessageBuilder,
     record::{Change, Source},
 };
 
@@ -23,17 +23,17 @@ use crate::{
     stack,
 };
 
-/// What goes through each descriptor, by its number. The agent sets how many.
+/// The connection behind each descriptor, by its number. The agent sets how many.
 #[btf_map]
 static CONNECTIONS: Array<Connection, 16384> = Array::new();
 
-/// Drafts of heads of which only a part came yet; see [`piece_key`]. Those that nobody asks for any more
+/// Messages under construction of which only a part came yet; see [`piece_key`]. Those that nobody asks for any more
 /// make room for others.
 #[btf_map]
-pub static PIECES: LruHashMap<u32, Draft, 1024> = LruHashMap::new();
+pub static PIECES: LruHashMap<u32, MessageBuilder, 1024> = LruHashMap::new();
 
 #[btf_map]
-static WATCHED: Array<Watched, 1> = Array::new();
+static WATCHED: Array<WatchedProcess, 1> = Array::new();
 
 /// One piece for each direction of a descriptor.
 #[inline(always)]
@@ -41,7 +41,7 @@ pub fn piece_key(descriptor: u32, direction: u32) -> u32 {
     descriptor << 1 | direction
 }
 
-/// What goes through this descriptor. `None` for the standard ones, too: they are no connections.
+/// Returns the connection behind this descriptor. `None` for the standard ones, too: they are no connections.
 #[inline(always)]
 pub fn connection(descriptor: u64) -> Option<&'static mut Connection> {
     const STANDARD: u32 = 2;
@@ -54,7 +54,7 @@ pub fn connection(descriptor: u64) -> Option<&'static mut Connection> {
     CONNECTIONS.get_ptr_mut(descriptor).map(|connection| unsafe { &mut *connection })
 }
 
-/// Whether this thread is the target's.
+/// Returns `true` if this thread is the target's.
 #[inline(always)]
 pub fn is_targets() -> bool {
     let Some(watched) = WATCHED.get(0) else { return false };
@@ -78,7 +78,7 @@ pub fn descriptor(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// What a call does to descriptors of the target's: right before a `close`, behind all others.
+/// Follows what a call does to descriptors of the target's: right before a `close`, behind all others.
 #[inline(always)]
 pub fn changed(thread: &impl Interrupted, call: Call, arguments: [u64; 4], returned: i64) {
     const IN_PROGRESS: i64 = -115;

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use probe_common::{
     loss::Loss,
     record::{
-        OFF_CPU_STACK_MAX, OffCpu, OffCpuOutside, OffCpuStack, Kind, LONG_NS,
+        Kind, LONG_NS, OFF_CPU_STACK_MAX, OffCpu, OffCpuOutside, OffCpuStack,
         state::{COMPLETE, RUNNING},
     },
 };
@@ -36,13 +36,13 @@ static RUNTIME: HashMap<u64, u32, 64> = HashMap::new();
 /// It is the runtime's own.
 const NO_WORK: u32 = 1;
 
-/// Where each thread was when it was switched out last, inside of a poll. A thread keeps its place.
+/// The stack of each thread as it was switched out last, inside of a poll. A thread keeps its place.
 #[btf_map]
-static OFF_CPU_STACKS: HashMap<u32, Draft, 256> = HashMap::new();
+static OFF_CPU_STACKS: HashMap<u32, ScratchBuffer, 256> = HashMap::new();
 
-/// What a new place starts with.
+/// The start value of a new place.
 #[btf_map]
-static NO_STACK: Array<Draft, 1> = Array::new();
+static NO_STACK: Array<ScratchBuffer, 1> = Array::new();
 
 /// The pages of a stack that are taken, the one with the stack pointer not counted.
 const PAGES: u64 = 3;
@@ -53,7 +53,7 @@ const UNINTERRUPTIBLE: u64 = 2;
 
 /// A record as it is put together.
 #[repr(C)]
-struct Draft {
+struct ScratchBuffer {
     record: OffCpuStack,
     stack: [u8; OFF_CPU_STACK_MAX],
 }
@@ -73,7 +73,7 @@ struct Inside {
     header: u64,
     /// The stack pointer at the entry of `raw::poll`.
     sp: u64,
-    /// Whether stacks are taken.
+    /// True if stacks are taken.
     stacks: u64,
 }
 

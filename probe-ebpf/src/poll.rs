@@ -4,9 +4,9 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
 
 use crate::{
-    off_cpu, chain,
+    chain,
     emit::{emit, missed},
-    moment,
+    moment, off_cpu,
     regs::{self, Interrupted as _},
     stack, target,
 };
@@ -26,7 +26,7 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The same, and what the task awaited until now.
+/// Notes the start of a poll, and what the task awaited until now.
 ///
 /// Here the future stands as it waited, and this thread has the only right to run it.
 #[uprobe]
@@ -56,7 +56,7 @@ pub fn shutdown(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Where a panic starts to unwind.
+/// Runs where a panic starts to unwind.
 #[uprobe]
 pub fn panic_start(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
@@ -65,7 +65,7 @@ pub fn panic_start(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Where `raw::poll` returns.
+/// Runs where `raw::poll` returns.
 #[uprobe]
 pub fn poll_exit(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);

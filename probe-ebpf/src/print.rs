@@ -29,7 +29,7 @@ const RECORDS_MAX: u32 = 32;
 /// Each buffer takes a step, and each record.
 const STEPS_MAX: u32 = RECORDS_MAX + VECTORS_MAX as u32;
 
-/// What a program works on, and holds while it does. Record and bytes lie side by side, as they are written.
+/// The work of a program, which it holds meanwhile. Record and bytes lie side by side, as they are written.
 #[repr(C)]
 pub struct Print {
     held: u64,
@@ -39,7 +39,7 @@ pub struct Print {
     /// The next buffer's `iovec`, and how many there are.
     vectors: u64,
     vectors_left: u64,
-    /// How many bytes of the call are still to be reported.
+    /// The number of bytes of the call that are still to be reported.
     left: u64,
     records: u32,
     unreadable: u32,
@@ -50,7 +50,7 @@ pub struct Print {
 #[btf_map]
 static PRINTS: PerCpuArray<Print, SLOTS> = PerCpuArray::new();
 
-/// Which descriptors are looked at: bit 1 for standard output, bit 2 for standard error.
+/// The descriptors that are looked at: bit 1 for standard output, bit 2 for standard error.
 #[btf_map]
 static PRINTED: Array<u64, 1> = Array::new();
 

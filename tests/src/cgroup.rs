@@ -59,7 +59,7 @@ impl Cgroup {
         Ok(fs::read_to_string(self.path.join(used))?.trim().parse::<u64>()?.saturating_sub(files))
     }
 
-    /// Limits it to so many bytes.
+    /// Limits it to this many bytes.
     ///
     /// # Errors
     ///

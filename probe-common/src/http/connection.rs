@@ -10,7 +10,7 @@ use super::{
     side::{mark, phase},
 };
 use crate::{
-    draft::{Draft, clear},
+    message_builder::{MessageBuilder, clear},
     record::message,
 };
 
@@ -34,7 +34,7 @@ impl Direction {
     }
 }
 
-/// What is to be reported of a connection.
+/// A report about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reported {
@@ -48,7 +48,7 @@ pub enum Reported {
     Left = 3,
     /// It cannot be followed any more.
     Lost = 4,
-    /// The same, but no message of it was reported.
+    /// It was given up likewise, but no message of it was reported.
     LostUnreported = 5,
     /// It was closed.
     Closed = 6,
@@ -58,14 +58,14 @@ pub enum Reported {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Connection {
-    /// Whether a program is at work on one direction.
+    /// Set while a program is at work on one direction.
     pub busy: [u64; 2],
-    /// What is read, and what is written.
+    /// The bytes read, and those written.
     pub sides: [Side; 2],
     /// Requests that were HEAD or CONNECT: a bit each, by number modulo 64.
     heads: u64,
     connects: u64,
-    /// How many requests, and how many final responses to them, were seen.
+    /// The number of requests, and of final responses to them, that were seen.
     asked: u32,
     answered: u32,
     mode: u8,
@@ -132,7 +132,7 @@ impl Connection {
         if reported { Reported::Closed } else { Reported::Nothing }
     }
 
-    /// Where its messages begin is not known any more.
+    /// Gives it up: it is not known any more at which bytes its messages begin.
     #[inline(always)]
     pub fn lose(&mut self) -> Reported {
         let (reported, mode) = (self.reported, self.mode);
@@ -147,14 +147,14 @@ impl Connection {
         }
     }
 
-    /// Whether it is to be looked at.
+    /// Returns `true` if it is to be looked at.
     #[inline(always)]
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.mode != mode::LEFT
     }
 
-    /// Whether a head in this direction goes on with the next bytes: its draft must be kept.
+    /// Returns `true` if a head in this direction goes on with the next bytes: its draft must be kept.
     #[inline(always)]
     #[must_use]
     pub fn is_inside_head(&self, direction: Direction) -> bool {
@@ -229,7 +229,7 @@ impl Connection {
 
     /// The draft is of a whole head: what is to be reported of it. What follows it is passed over or read then.
     #[inline(always)]
-    pub fn head(&mut self, direction: Direction, draft: &mut Draft) -> Reported {
+    pub fn head(&mut self, direction: Direction, draft: &mut MessageBuilder) -> Reported {
         let is_request = draft.record.flags & message::REQUEST != 0;
         let requests = if is_request { direction } else { direction.other() } as u8 + 1;
         if self.requests != 0 && self.requests != requests {
@@ -259,7 +259,7 @@ impl Connection {
         Reported::Message
     }
 
-    /// Whether a request in this direction comes before the response to the one before has gone through whole.
+    /// Returns `true` if a request in this direction comes before the response to the one before has gone through whole.
     #[inline(always)]
     fn is_early(&mut self, direction: Direction) -> bool {
         self.asked != self.answered || !self.side(direction.other()).is_between_messages()
@@ -267,7 +267,7 @@ impl Connection {
 
     /// Notes the request and what follows its head; `None` if that cannot be known.
     #[inline(always)]
-    fn request(&mut self, direction: Direction, draft: &Draft) -> Option<bool> {
+    fn request(&mut self, direction: Direction, draft: &MessageBuilder) -> Option<bool> {
         let (is_head, is_connect) = (is_method(draft, *b"HEAD\0\0\0"), is_method(draft, *b"CONNECT"));
         if self.asked.wrapping_sub(self.answered) >= OUTSTANDING_MAX {
             return None;
@@ -295,7 +295,7 @@ impl Connection {
     /// Notes the response and what follows its head; whether HTTP/1 ends with it. `None` if what follows
     /// cannot be known.
     #[inline(always)]
-    fn response(&mut self, direction: Direction, draft: &mut Draft) -> Option<bool> {
+    fn response(&mut self, direction: Direction, draft: &mut MessageBuilder) -> Option<bool> {
         let side = self.side(direction);
         let (marks, length, status) = (side.marks, side.length, side.status);
         let has = |mark| marks & mark != 0;

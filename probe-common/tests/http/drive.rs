@@ -1,8 +1,8 @@
 //! What a program does with the bytes of system calls, without a kernel.
 
 use probe_common::{
-    draft::Draft,
     http::{Connection, Direction, Event, Names, Reported, WIDE, is_rest_of_line, step},
+    message_builder::MessageBuilder,
     record::{Head, Message, ValueHead, message},
 };
 
@@ -22,7 +22,7 @@ pub(crate) enum Seen {
 /// A connection, its drafts, and what was reported of it.
 pub(crate) struct Driven {
     pub(crate) connection: Connection,
-    drafts: [Draft; 2],
+    drafts: [MessageBuilder; 2],
     names: Box<Names>,
     pub(crate) seen: Vec<Seen>,
     /// The most steps that one system call took.
@@ -120,7 +120,7 @@ fn until_lost(seen: &[Seen]) -> &[Seen] {
     seen.iter().position(is_lost).map_or(seen, |at| &seen[..=at])
 }
 
-fn draft() -> Draft {
+fn draft() -> MessageBuilder {
     let head = Head { time: 0, seq: 0, sp: 0, tid: 0, cpu: 0, kind: 0, flags: 0 };
     let record = Message {
         head,
@@ -135,12 +135,12 @@ fn draft() -> Draft {
         grpc_status: 0,
         zero: 0,
     };
-    let mut draft = Draft::of(record);
+    let mut draft = MessageBuilder::of(record);
     draft.clear();
     draft
 }
 
-fn seen(reported: Reported, draft: &Draft) -> Vec<Seen> {
+fn seen(reported: Reported, draft: &MessageBuilder) -> Vec<Seen> {
     match reported {
         Reported::Nothing => Vec::new(),
         Reported::Message => vec![of_draft(draft)],
@@ -149,7 +149,7 @@ fn seen(reported: Reported, draft: &Draft) -> Vec<Seen> {
     }
 }
 
-fn of_draft(draft: &Draft) -> Seen {
+fn of_draft(draft: &MessageBuilder) -> Seen {
     let record = draft.record;
     let has = |flag| record.flags & flag != 0;
     let (method, rest) = draft.tail().split_at(usize::from(record.method_len));

@@ -78,13 +78,13 @@ impl Marks {
 pub struct Floor {
     /// The kind.
     pub kind: &'static str,
-    /// Of a hundred calls, so many are claimed for their request or for one of several with it among them.
+    /// Of a hundred calls, this many are claimed for their request or for one of several with it among them.
     pub reported: usize,
-    /// Of a hundred calls, so many are claimed for their request.
+    /// Of a hundred calls, this many are claimed for their request.
     pub right: usize,
-    /// Of a hundred tasks that were spawned for it, so many are claimed for their request.
+    /// Of a hundred tasks that were spawned for it, this many are claimed for their request.
     pub children: usize,
-    /// Of a hundred calls, at most so many have likely ones alone that are not theirs.
+    /// Of a hundred calls, at most this many have likely ones alone that are not theirs.
     pub unlikely: usize,
 }
 

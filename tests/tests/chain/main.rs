@@ -14,9 +14,9 @@ use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Build};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// So many clients with an ID, so many without, and so many tries of each fault.
+/// This many clients with an ID, this many without, and so many tries of each fault.
 const LOAD: [u64; 3] = [1800, 100, 10];
-/// So many requests at least have to be trees without a fault through several services.
+/// This many requests at least have to be trees without a fault through several services.
 const PASSED_ON: usize = 1000;
 
 fn main() -> ExitCode {

@@ -21,7 +21,7 @@ const SIGMAS: f64 = 4.0;
 pub(crate) const FREQUENCY: &str = "997";
 const FUNCTIONS: [&str; 3] = ["mix", "sort", "sieve"];
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// Of the samples in tasks, so many hundredths have a stack that reaches the poll function.
+/// Of the samples in tasks, this many hundredths have a stack that reaches the poll function.
 const REACHED_PERCENT: u64 = 99;
 
 pub(crate) fn tests() -> Vec<(String, Test)> {

@@ -14,7 +14,7 @@ pub(crate) struct Here {
 
 /// The function and line of this expression, which has to stand on the line of its `.await`.
 ///
-/// With a number: so many lines further down.
+/// With a number: this many lines further down.
 macro_rules! here {
     () => {
         here!(0)

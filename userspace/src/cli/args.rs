@@ -7,7 +7,7 @@ use probe_common::http::{NAME_MAX, NAMES_MAX};
 
 use super::{formats::recording, outputs::OutputArguments};
 use crate::{
-    probe::{self, Way},
+    probe::{self, AttachMode},
     session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
 use asyncscope_discovery::image::debug;
@@ -257,7 +257,7 @@ impl LiveArguments {
             self;
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
-        let way = if one_by_one { Way::Single } else { Way::Auto };
+        let way = if one_by_one { AttachMode::Single } else { AttachMode::Auto };
         let empty = self.empty_programs;
         let asked = |extra| outputs.asked(extra).next().is_some();
         let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));

@@ -13,7 +13,7 @@ use super::{
     plan::SyscallSource,
     privileges,
 };
-use crate::probe::{self, SINCE, Tested, Way, kernel, lacking_capabilities, missing_capabilities};
+use crate::probe::{self, AttachMode, SINCE, Tested, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     discover,
     error::TargetError,
@@ -164,7 +164,9 @@ fn programs() -> Check {
         return Err(format!("eBPF programs for HTTP and log lines (the others load; bpf_loop needs 5.17): {error}"));
     }
     let how = match way {
-        Way::Single => "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower",
+        AttachMode::Single => {
+            "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower"
+        }
         _ => "hooks attach by uprobe_multi",
     };
     let without = [("--off-cpu", off_cpu), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{export::Full, outputs::OutputOptions};
+use super::{export::OnFull, outputs::OutputOptions};
 use asyncscope_model::{Config, Graph};
 use asyncscope_trace::recording::Reader;
 use asyncscope_view::lost::{self, Lost};
@@ -52,7 +52,7 @@ pub fn report(recording: &Path, wanted: &OutputOptions) -> Result<()> {
         if let Some(export) = &mut export
             && last_ns.saturating_sub(emitted_ns) >= EMIT_EVERY_NS
         {
-            export.round(&mut graph, facts, last_ns, forget, Full::Wait);
+            export.round(&mut graph, facts, last_ns, forget, OnFull::Wait);
             emitted_ns = last_ns;
         }
     });

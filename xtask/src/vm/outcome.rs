@@ -80,7 +80,7 @@ impl Outcome {
         format!("| {} | {attach} | {passed} | {} |", self.version, failed.join("; ").replace('|', "\\|"))
     }
 
-    /// Puts its row into the document's table, in the place of another of the same kernels.
+    /// Puts its row into the document's table, instead of another of the same kernels.
     ///
     /// # Errors
     /// Where the document has no table, or cannot be written.

@@ -55,7 +55,7 @@ fn many_ids() -> Result<()> {
     Ok(())
 }
 
-/// Asks until so many requests were answered, each with the next number as its ID. Returns the task that each
+/// Asks until this many requests were answered, each with the next number as its ID. Returns the task that each
 /// ID's handler spawned.
 fn ask(address: &str, next: &AtomicUsize, until: usize) -> Result<Vec<(String, u64)>> {
     std::thread::scope(|scope| {

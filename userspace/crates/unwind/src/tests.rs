@@ -30,7 +30,7 @@ fn here() -> (Registers, Vec<u64>) {
     (registers, words.collect())
 }
 
-/// Unwinds a thread's stack of at most so many words, up to one address.
+/// Unwinds a thread's stack of at most this many words, up to one address.
 fn of_a_thread(limit: usize, end: Option<u64>) -> Unwound {
     std::thread::spawn(move || unwound(limit, |at| Some(at) == end)).join().unwrap()
 }

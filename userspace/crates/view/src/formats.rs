@@ -2,7 +2,7 @@
 
 use super::format::{Comparison, Extra, KeptDetail, Medium, Need, OutputFormat, View};
 use super::select::Selection;
-use super::{flamegraph, folded, json, long_polls, pprof, printed, request, requests, summary};
+use super::{flamegraph, folded, json, log_lines, long_polls, pprof, request, requests, summary};
 use asyncscope_model::Detail;
 
 /// A row with what most outputs have in common. It writes nothing.
@@ -63,7 +63,7 @@ pub static FORMATS: [OutputFormat; 7] = [
         to: Medium::File { value: "FILE", optional: true, private: true },
         records: Some(Extra::LogLines),
         keeps: KeptDetail { detail: Detail::Requests, log_lines: true, ..KeptDetail::SUMS },
-        write: |view, out| printed::write(view.graph, view.facts, view.only.as_deref(), out),
+        write: |view, out| log_lines::write(view.graph, view.facts, view.only.as_deref(), out),
         ..BASE
     },
     REQUESTS,

@@ -12,6 +12,7 @@ pub mod formats;
 pub mod inspect;
 mod json;
 mod labels;
+mod log_lines;
 mod long_polls;
 pub mod lost;
 mod names;
@@ -19,7 +20,6 @@ mod of_requests;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 mod pprof;
-mod printed;
 mod request;
 mod requests;
 mod sampled;

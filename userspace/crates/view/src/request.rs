@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use super::labels::{id, number, path, status};
+use super::log_lines::{stream, why_cut};
 use super::names::{DisplayNames, printable, text};
-use super::printed::{stream, why_cut};
 use super::units::{human, time_of_day};
 use asyncscope_model::{Call, Did, Evidence, Graph, LoggedLine, Parent, Request, Task, TaskIndex, Wake, WakeBy};
 use asyncscope_trace::facts::{Driver, Facts};

@@ -61,7 +61,7 @@ impl SampleCounts {
     }
 }
 
-/// Title and subtitle of a picture of so many samples, perhaps of some requests only.
+/// Title and subtitle of a picture of this many samples, perhaps of some requests only.
 pub(super) fn titles(
     graph: &Graph,
     facts: &Facts,

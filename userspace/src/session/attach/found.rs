@@ -7,7 +7,7 @@ use super::{
     syscalls::{self, SyscallUses},
 };
 use crate::{
-    probe::{Image, OffCpuTasks, Prints, Probe, SamplingOptions, Watched},
+    probe::{AttachRequest, Image, LogOptions, OffCpuTasks, Probe, SamplingOptions},
     session::plan::{AttachOptions, AwaitChains},
 };
 use asyncscope_discovery::{
@@ -49,7 +49,7 @@ pub(super) struct FoundTarget {
     /// The reason why system calls are seen by tracepoints, if they are.
     tracepoints: Option<Tracepoints>,
     /// The descriptors of standard output and error that are seen, or why none is.
-    prints: Result<Option<Prints>, String>,
+    prints: Result<Option<LogOptions>, String>,
 }
 
 /// An error that says why the process cannot be watched.
@@ -122,9 +122,9 @@ impl FoundTarget {
     }
 
     /// Returns what the probe has to know.
-    pub(super) fn request(&self, pid: u32, options: &AttachOptions) -> Watched {
+    pub(super) fn request(&self, pid: u32, options: &AttachOptions) -> AttachRequest {
         let Self { plan, bias, .. } = self;
-        Watched {
+        AttachRequest {
             pid,
             vtables: plan.vtables.iter().map(|vtable| (vtable.address.at_runtime(*bias).0, vtable.id_offset)).collect(),
             layouts: self.followed.clone(),

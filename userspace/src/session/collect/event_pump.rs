@@ -6,7 +6,7 @@ use anyhow::Result;
 use hashbrown::HashSet;
 
 use super::{redact::redact, sampler::Sampler};
-use crate::probe::{Losses, StillOffCpu, Way};
+use crate::probe::{AttachMode, Losses, StillOffCpu};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
 use asyncscope_discovery::process::idle_threads;
 use asyncscope_trace::event::{
@@ -254,7 +254,7 @@ fn sampler(attached: &mut Attached) -> Option<Sampler> {
 /// them out of the memory of the others once it has left.
 /// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
 fn is_blind(attached: &Attached) -> bool {
-    attached.probe.way() == Way::Single && attached.process.first_thread_left()
+    attached.probe.way() == AttachMode::Single && attached.process.first_thread_left()
 }
 
 /// Returns the event, as far as it belongs to that time. Of a stretch off the CPU that the end fell into, the part before.

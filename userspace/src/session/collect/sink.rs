@@ -8,7 +8,7 @@ use super::find_current_task::CurrentTaskFinder;
 use crate::session::{
     attach::attached::Attached,
     clock,
-    export::{Export, Full, HOLD_NS},
+    export::{Export, HOLD_NS, OnFull},
     outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{process::Process, tokio::plan_cache};
@@ -20,7 +20,7 @@ use asyncscope_trace::{
 };
 use asyncscope_view::lost;
 
-/// Lines of the target are kept until the end up to so many bytes; a recording has them all.
+/// Lines of the target are kept until the end up to this many bytes; a recording has them all.
 const LINES_MAX: u64 = 256 << 20;
 
 /// The graph and the recording, which take the same events.
@@ -89,7 +89,7 @@ impl Sink {
 
     fn export(&mut self, facts: &Facts) {
         if let Some(export) = &mut self.export {
-            export.round(&mut self.graph, facts, clock::monotonic_ns(), self.forgets, Full::Drop);
+            export.round(&mut self.graph, facts, clock::monotonic_ns(), self.forgets, OnFull::Drop);
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Full, HOLD_NS};
+use super::{HOLD_NS, OnFull};
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
 use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
@@ -108,13 +108,13 @@ impl Export {
         facts: &Facts,
         now_ns: u64,
         forget: bool,
-        full: Full,
+        full: OnFull,
     ) {
         let Self { exporter, emitter, .. } = self;
         let batch = emitter.due.until(graph, now_ns.saturating_sub(HOLD_NS));
         emitter.hand_over(graph, facts, &batch, &mut |span| match full {
-            Full::Drop => exporter.offer(span),
-            Full::Wait => exporter.put(span),
+            OnFull::Drop => exporter.offer(span),
+            OnFull::Wait => exporter.put(span),
         });
         if forget {
             graph.evict(&batch.tasks);

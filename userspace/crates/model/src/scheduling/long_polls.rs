@@ -113,7 +113,7 @@ impl LongPolls {
         &self.polls
     }
 
-    /// Returns `true` if a poll is kept in which the thread spent so many nanoseconds.
+    /// Returns `true` if a poll is kept in which the thread spent this many nanoseconds.
     #[inline]
     pub(crate) fn is_long(&self, own_ns: u64) -> bool {
         self.min_ns.is_some_and(|min_ns| own_ns >= min_ns)

@@ -56,12 +56,12 @@ pub fn graph_of(facts: &Facts, script: &str, detail: Detail) -> Graph {
     graph_noted(facts, script, detail, None)
 }
 
-/// The finished graph of a script, with lines kept up to so many bytes, if any.
+/// The finished graph of a script, with lines kept up to this many bytes, if any.
 pub fn with_log_lines(script: &str, max: Option<u64>) -> Graph {
     finished(&Config::from(&facts(false)).with_log_lines(max), script)
 }
 
-/// The finished graph of a script, with polls kept that took at least so many nanoseconds.
+/// The finished graph of a script, with polls kept that took at least this many nanoseconds.
 pub fn with_long_polls(script: &str, min_ns: u64) -> Graph {
     finished(&Config::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
 }

@@ -164,7 +164,7 @@ pub struct Number {
 }
 
 impl Program {
-    /// Fits the vtables' addresses to an image that was moved by so many bytes.
+    /// Fits the vtables' addresses to an image that was moved by this many bytes.
     #[must_use]
     pub fn moved(mut self, by: u64) -> Self {
         for (address, _) in self.boxed.iter_mut().chain(&mut self.tasks) {

@@ -229,7 +229,7 @@ fn what_can_go_on_is_no_ring() {
     assert_eq!(rings(vec![cut]), none);
 }
 
-/// Waits for so many permits of the thing at 0x10, of which so many are not there yet.
+/// Waits for this many permits of the thing at 0x10, of which this many are not there yet.
 fn permits(wanted: u64, missing: u64) -> Seen {
     Seen::Permits { address: 0x10, wanted, missing }
 }

@@ -46,7 +46,7 @@ const KINDS: usize = 4;
 pub struct Facts {
     /// The process.
     pub process: ProcessFacts,
-    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in recordings of before.
+    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in earlier recordings.
     pub run: String,
     /// The moment the hooks were armed.
     pub armed: ClockPair,
@@ -130,7 +130,7 @@ pub struct InExchange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sampling {
-    /// The number of times in a second that the clock strikes on each CPU.
+    /// The number of times in a second that a sampling event fires on each CPU.
     pub frequency_hz: u32,
     /// True if stacks were unwound.
     pub stacks: bool,

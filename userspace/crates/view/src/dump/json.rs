@@ -10,7 +10,7 @@ use asyncscope_model::Parent;
 use asyncscope_trace::{
     chain::{
         Held, Kept, Seen, TaskSnapshot, frame_name,
-        ring::{By, WaitGraph, WaitsFor},
+        ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::Doing,
     },
     event::TaskId,
@@ -181,7 +181,7 @@ fn frames<'a>(view: &DumpView<'a>, waits: &WaitGraph, task: &'a TaskSnapshot) ->
             line: frame.line,
             until_line: frame.until,
             deadline_ns: node.seen.and_then(|seen| if let Seen::Until(ns) = seen { Some(ns) } else { None }),
-            joins: whom.filter(|whom| whom.by == By::End).map(|whom| whom.task.0),
+            joins: whom.filter(|whom| whom.by == WaitCause::End).map(|whom| whom.task.0),
             waits_for: whom.map(|whom| whom.task.0),
             keeps: whom.and_then(|whom| keeps(view, &whom)),
             holds: node.holds.iter().filter_map(|held| share(view, held)).collect(),

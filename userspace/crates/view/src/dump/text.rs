@@ -14,7 +14,7 @@ use asyncscope_model::Parent;
 use asyncscope_trace::{
     chain::{
         Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
-        ring::{By, WaitGraph, WaitsFor},
+        ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::{Doing, Unread},
     },
     event::TaskId,
@@ -118,9 +118,9 @@ impl Text<'_> {
         let task = self.name(next.task);
         let id = next.task.0;
         match next.by {
-            By::Release(held) => format!("task {id} {task}, which keeps {}", self.kept(&held)),
-            By::End => format!("the end of task {id} {task}"),
-            By::Turn => format!("task {id} {task}, whose turn is before"),
+            WaitCause::Release(held) => format!("task {id} {task}, which keeps {}", self.kept(&held)),
+            WaitCause::End => format!("the end of task {id} {task}"),
+            WaitCause::Turn => format!("task {id} {task}, whose turn is before"),
         }
     }
 
@@ -187,8 +187,9 @@ impl Text<'_> {
             _ => "",
         };
         let place = place(frame).map_or_else(String::new, |place| format!("  {place}"));
-        let whom =
-            whom.filter(|whom| whom.by != By::End).map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
+        let whom = whom
+            .filter(|whom| whom.by != WaitCause::End)
+            .map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
         writeln!(self.out, "{indent}{inside}{}{details}{state}{place}{whom}", printable(name))?;
         for (held, count) in node.holds.iter().filter_map(|held| Some((held, counted(held)?))) {
             writeln!(self.out, "{indent}{inside}  holds {count}: {}", self.kept(held))?;

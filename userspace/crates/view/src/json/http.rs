@@ -3,8 +3,8 @@
 use probe_common::record::Source;
 
 use super::lines::{CallLine, CloseLine, ConnectionLine, IdLine, LogLine, RequestLine, SegmentLine, TraceLine};
+use crate::log_lines::{stream, why_cut};
 use crate::names::text;
-use crate::printed::{stream, why_cut};
 use asyncscope_model::{Call, Close, Closed, Graph, Ids, LoggedLine, Owner, Request, Segment, Trace};
 use asyncscope_trace::event::Connection;
 use asyncscope_trace::facts::Facts;

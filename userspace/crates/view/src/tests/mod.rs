@@ -1,6 +1,6 @@
+mod log_lines;
 mod long_polls;
 mod pprof;
-mod printed;
 mod requests;
 mod samples;
 mod sentences;
