@@ -1,4 +1,4 @@
-//! Registers of the interrupted thread. The only file that knows x86-64.
+//! Registers of the interrupted thread, as x86-64 has them.
 
 use aya_ebpf::{
     EbpfContext as _,

@@ -9,14 +9,14 @@ use std::{
 use anyhow::{Context as _, Error, Result, bail};
 
 use super::{
-    attach::{other_tokios, syscalls},
+    attach::{not_watchable, other_tokios, syscalls},
     plan::SyscallSource,
     privileges,
 };
 use crate::probe::{self, AttachMode, SINCE, Tested, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     discover,
-    error::TargetError,
+    error::DiscoverError,
     image::{debug, elf::Elf},
     layout,
     process::{Process, libraries::Loaded},
@@ -58,19 +58,19 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
     };
     let pid = process.as_ref().map(|process| process.pid);
     let shown = file.display().to_string();
-    let not_watchable = |why: String| TargetError::NotWatchable { file: shown.clone(), why };
-    let unreadable = |reason| not_watchable(sentences::unreadable(&reason));
+    let unreadable = |reason| not_watchable(&shown, &sentences::unreadable(&reason));
     let elf = Elf::parse(&data).map_err(unreadable)?;
     let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
     let path = here().unwrap_or_else(|| file.clone());
-    let debug = debug::find(&elf, &path, pid, names).map_err(Error::msg)?;
+    let debug = debug::find(&elf, &path, pid, names)?;
     let elf = match &debug {
         Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,
     };
     let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
-    let all = |why| std::iter::once(why).chain(libraries()).collect::<Vec<_>>().join("; but ");
-    let mut plan = plan_cache::plan(&elf, discover).map_err(|why| not_watchable(all(why)))?;
+    let all =
+        |why: DiscoverError| std::iter::once(why.to_string()).chain(libraries()).collect::<Vec<_>>().join("; but ");
+    let mut plan = plan_cache::plan(&elf, discover).map_err(|why| not_watchable(&shown, &all(why)))?;
     match &process {
         Some(process) => {
             other_tokios::note(process, &mut Loaded::default(), &mut plan);

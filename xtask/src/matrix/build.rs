@@ -33,7 +33,7 @@ pub(crate) fn build(cell: &Cell) -> Result<Built> {
     lock.lock().context("cannot lock target/matrix")?;
     // Cells share what they can: cargo distinguishes builds with other flags, but for the program's path.
     let target = matrix.join("build");
-    let mut command = cargo();
+    let mut command = cargo_of(cell);
     command.args(["build", "--quiet", "--target", cell.build.target, "--profile", cell.build.profile]);
     command.arg("--manifest-path").arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&target);
     command.env("CARGO_ENCODED_RUSTFLAGS", cell.build.flags.join("\u{1f}"));
@@ -49,6 +49,16 @@ pub(crate) fn build(cell: &Cell) -> Result<Built> {
     fs::copy(&made, &unstripped).with_context(|| format!("no {}", made.display()))?;
     execute(Command::new("strip").arg("--strip-all").arg("-o").arg(&program).arg(&unstripped))?;
     Ok(Built { program, unstripped: Some(unstripped) })
+}
+
+/// The compiler's own cargo: rustup's is asked for another, whatever runs this.
+fn cargo_of(cell: &Cell) -> Command {
+    let Some(toolchain) = cell.build.toolchain else {
+        return cargo();
+    };
+    let mut command = Command::new("cargo");
+    command.arg(format!("+{toolchain}")).env_remove("RUSTC");
+    command
 }
 
 fn manifest(cell: &Cell) -> String {

@@ -11,7 +11,7 @@ pub(super) const TOKIOS: [Tokio; 5] = [
     Tokio { version: "1.28.2", since_1_41: false },
 ];
 
-const BUILDS: [Build; 10] = [
+const BUILDS: [Build; 11] = [
     Build { name: "release", ..Build::RELEASE },
     Build { name: "debug", profile: "dev", ..Build::RELEASE },
     Build {
@@ -27,6 +27,7 @@ const BUILDS: [Build; 10] = [
     Build { name: "non-PIE", flags: &["-C", "relocation-model=static"], ..Build::RELEASE },
     Build { name: "v0 mangling", flags: &["-C", "symbol-mangling-version=v0"], ..Build::RELEASE },
     Build { name: "tokio_unstable", flags: &["--cfg", "tokio_unstable"], ..Build::RELEASE },
+    Build { name: "nightly rustc", toolchain: Some("nightly"), ..Build::RELEASE },
     Build { name: "RELR", flags: &["-C", "link-arg=-Wl,-z,pack-relative-relocs"], ..Build::RELEASE },
 ];
 
@@ -52,6 +53,8 @@ pub(crate) struct Build {
     pub(crate) target: &'static str,
     /// rustc's flags.
     pub(crate) flags: &'static [&'static str],
+    /// rustup's name of the compiler, if it is not the one that builds asyncscope.
+    pub(crate) toolchain: Option<&'static str>,
     /// `true` if panics unwind, so that a program that panics goes on.
     pub(crate) panics: bool,
     /// `true` if it is shipped without symbols; the file with them is kept.
@@ -65,6 +68,7 @@ impl Build {
         settings: "",
         target: "x86_64-unknown-linux-gnu",
         flags: &[],
+        toolchain: None,
         panics: true,
         stripped: false,
     };

@@ -1,4 +1,4 @@
-//! Why a target cannot be watched: each a sentence that says what happened and what to do.
+//! Reasons that a target cannot be watched: each a sentence that says what happened and what to do.
 
 use thiserror::Error;
 
@@ -44,12 +44,12 @@ pub enum TargetError {
     #[error("process {0} became another program (exec) while asyncscope looked at it: try again")]
     BecameAnother(u32),
     /// The kernel refused.
-    #[error("not permitted to look at process {pid}: {missing}; run asyncscope as root (sudo)")]
+    #[error("not permitted to look at process {pid}: {refusal}; run asyncscope as root (sudo)")]
     NotPermitted {
         /// The process.
         pid: u32,
-        /// A clause that says what is missing.
-        missing: String,
+        /// The reason.
+        refusal: TraceRefusal,
     },
     /// Copies of pages with hooks would not fit under the limit of its memory.
     #[error(
@@ -67,21 +67,48 @@ pub enum TargetError {
         /// The room that is needed, in KiB.
         needed: u64,
     },
-    /// The executable is nothing that can be watched.
-    #[error("{}: {why}", file.escape_debug())]
-    NotWatchable {
+    /// The executable is larger than 4 GiB.
+    #[error("{}: is larger than 4 GiB, which asyncscope does not read", file.escape_debug())]
+    TooLarge {
         /// The file.
         file: String,
-        /// The kind of file it is, and the kind that was expected.
-        why: String,
     },
     /// The file could not be read.
-    #[error("{}: {source}", what.escape_debug())]
+    #[error("{}: {error}", what.escape_debug())]
     Io {
         /// The path that was being read.
         what: String,
-        /// The error.
-        source: std::io::Error,
+        /// The error. It is no source, for the sentence has it.
+        error: std::io::Error,
+    },
+}
+
+/// A reason that the kernel does not let a process be traced, as a clause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TraceRefusal {
+    /// A capability is missing.
+    #[error("CAP_SYS_PTRACE is missing")]
+    NoCapability,
+    /// The capability is there.
+    #[error("CAP_SYS_PTRACE is there, but kernel.yama.ptrace_scope or a security module forbids it")]
+    Forbidden,
+}
+
+/// A reason that a file yields no plan of hooks, as a sentence that the file's name goes before.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DiscoverError {
+    /// No table in it has the shape of a task vtable.
+    #[error(
+        "is {} in which no tokio was found: none of its {functions} functions with unwind information stand in a table \
+         of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
+         each task type",
+        if *is_rust { "a Rust program" } else { "a program" }
+    )]
+    NoTokio {
+        /// Set if symbols say that it is a program in Rust.
+        is_rust: bool,
+        /// The number of its functions with unwind information.
+        functions: usize,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Who is watched: the process, its executable, tokio's layout in it, and which instructions to hook.
+//! The target: its process, its executable, tokio's layout in it, and the instructions to hook.
 //!
 //! Nothing here touches the kernel's probes or an event. Everything read from the file or the process
 //! is hostile input.

@@ -64,7 +64,7 @@ pub(super) fn check_memory(process: &Process, file: &str, placements: &[Placemen
         if process.is_ending() {
             return Err(TargetError::Ended(process.pid).into());
         }
-        return Err(TargetError::NotPermitted { pid: process.pid, missing: privileges::why_not_traced() }.into());
+        return Err(TargetError::NotPermitted { pid: process.pid, refusal: privileges::why_not_traced() }.into());
     }
     for placement in placements {
         let RuntimeAddr(address) = placement.address.at_runtime(bias);

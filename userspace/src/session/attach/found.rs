@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{
-    checks, logs, other_tokios, sampling,
+    checks, logs, not_watchable, other_tokios, sampling,
     syscalls::{self, SyscallUses},
 };
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
     discover,
-    error::TargetError,
     image::elf::Elf,
     layout::{self, Layouts},
     process::{Process, libraries::Loaded},
@@ -52,17 +51,12 @@ pub(super) struct FoundTarget {
     prints: Result<Option<LogOptions>, String>,
 }
 
-/// An error that says why the process cannot be watched.
-pub(super) fn not_watchable(process: &Process, why: String) -> TargetError {
-    TargetError::NotWatchable { file: process.executable.clone(), why }
-}
-
 impl FoundTarget {
     /// Looks for hooks in the executable, and for tokios in the libraries. Only reads.
     pub(super) fn discover(process: &Process, elf: &Elf<'_>, from_first_instruction: bool) -> Result<Self> {
         let mut plan = plan_cache::plan(elf, discover).map_err(|why| {
             let libraries = other_tokios::in_libraries(process, &mut Loaded::default());
-            not_watchable(process, [vec![why], libraries].concat().join("; but "))
+            not_watchable(&process.executable, &[vec![why.to_string()], libraries].concat().join("; but "))
         })?;
         let bias = process.bias(elf)?;
         let mut loaded = Loaded::default();

@@ -10,7 +10,7 @@ mod sampling;
 pub(crate) mod syscalls;
 pub(crate) mod traps;
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
 
 use super::{plan::AttachOptions, privileges};
 use crate::probe::Probe;
@@ -23,12 +23,18 @@ use attached::Attached;
 use found::FoundTarget;
 use traps::Traps;
 
+/// Returns an error that says why a file cannot be watched.
+pub(super) fn not_watchable(file: &str, why: &str) -> Error {
+    anyhow!("{}: {why}", file.escape_debug())
+}
+
 /// Finds the hooks in the process and attaches them.
 pub(super) fn attach(process: Process, from_first_instruction: bool, options: &AttachOptions) -> Result<Attached> {
     privileges::check_caller(&process)?;
     let data = process.read_executable()?;
-    let elf = Elf::parse(&data).map_err(|reason| found::not_watchable(&process, sentences::unreadable(&reason)))?;
-    let debug = debug::find(&elf, process.executable_path(), Some(process.pid), &options.names).map_err(Error::msg)?;
+    let elf =
+        Elf::parse(&data).map_err(|reason| not_watchable(&process.executable, &sentences::unreadable(&reason)))?;
+    let debug = debug::find(&elf, process.executable_path(), Some(process.pid), &options.names)?;
     let elf = match &debug {
         Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
         None => elf,

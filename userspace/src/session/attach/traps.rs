@@ -9,7 +9,7 @@ use asyncscope_discovery::{
     addr::Bias,
     process::{
         Process,
-        libraries::{self, Code},
+        libraries::{self, MappedCode},
     },
     tokio::plan::Placement,
 };
@@ -78,7 +78,7 @@ impl Traps {
     }
 
     /// Places the libraries that are mapped by now.
-    fn settle(&mut self, code_of: impl Fn(u64) -> Vec<Code>) {
+    fn settle(&mut self, code_of: impl Fn(u64) -> Vec<MappedCode>) {
         let Self { at, unplaced, .. } = self;
         unplaced.retain(|(inode, hooks)| {
             let mapped = code_of(*inode);
@@ -126,7 +126,7 @@ mod tests {
         let mut traps = traps();
         traps.settle(|_| Vec::new());
         assert_eq!((traps.known(0x7310), traps.unplaced.len()), (ExitPlace::Elsewhere, 1));
-        traps.settle(|inode| vec![Code { start: inode << 12, end: (inode << 12) + 0x400, offset: 0 }]);
+        traps.settle(|inode| vec![MappedCode { start: inode << 12, end: (inode << 12) + 0x400, offset: 0 }]);
         assert_eq!((traps.known(0x7310), traps.unplaced.len()), (ExitPlace::Trap, 0));
     }
 

@@ -10,7 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::probe::{self, kernel};
-use asyncscope_discovery::process::{Process, procfs};
+use asyncscope_discovery::{
+    error::TraceRefusal,
+    process::{Process, procfs},
+};
 
 /// From 5.19 on, a process without `CAP_BPF` may use the maps that it holds.
 /// <https://github.com/torvalds/linux/commit/c8644cd0efe719608ddcb341bcf087d4bc0bf6b8>
@@ -41,11 +44,10 @@ pub(super) fn check_caller(process: &Process) -> Result<()> {
 }
 
 /// Returns why the kernel does not let this process look at another's memory.
-pub(super) fn why_not_traced() -> String {
-    const CAPABILITY: &str = "CAP_SYS_PTRACE";
+pub(super) fn why_not_traced() -> TraceRefusal {
     match caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE) {
-        Ok(true) => format!("{CAPABILITY} is there, but kernel.yama.ptrace_scope or a security module forbids it"),
-        _ => format!("{CAPABILITY} is missing"),
+        Ok(true) => TraceRefusal::Forbidden,
+        _ => TraceRefusal::NoCapability,
     }
 }
 

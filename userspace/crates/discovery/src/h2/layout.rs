@@ -1,4 +1,4 @@
-//! Where the parts of a header block lie, as the code that drops and measures one says.
+//! The layout of a header block, as the code that drops and measures one has it.
 //!
 //! rustc orders the fields of `Headers`, `HeaderMap` and the rest as it likes. Their drop glue tells the
 //! order back: fields are dropped in the order of their declaration, and a `Bytes` by a call through its
@@ -9,8 +9,8 @@ use iced_x86::Mnemonic;
 use serde::{Deserialize, Serialize};
 
 use crate::code::x86_64::{
-    symbolic::{Root, Value},
-    trace::Event,
+    symbolic::{SymbolicRoot, SymbolicValue},
+    trace::TraceEvent,
 };
 
 /// The places of a `Bytes`'s parts, in bytes from what holds it.
@@ -30,7 +30,7 @@ pub(crate) struct Bytes {
 ///
 /// Source: <https://github.com/hyperium/h2/blob/b0e890842ac16d3c76836fd4fcc06421acb15fa7/src/frame/headers.rs#L65-L104>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
+pub(crate) struct HeaderBlock {
     /// The tag of `pseudo.method`.
     pub(crate) method: i64,
     /// The tag of a method that is in memory of its own; the one before it is of one written out in place,
@@ -47,12 +47,12 @@ pub(crate) struct Block {
 }
 
 /// The header block whose drop glue does this.
-pub(crate) fn block(events: &[Event]) -> Option<Block> {
+pub(crate) fn block(events: &[TraceEvent]) -> Option<HeaderBlock> {
     let dropped: Vec<_> = events.iter().filter_map(dropped).collect();
     // `fields.entries` (name and value), `fields.extra_values`, then `scheme`, `authority`, `path`, `protocol`.
     let [(name_in, name), (value_in, value), (extra_in, _), own @ ..] = dropped.as_slice() else { return None };
     let [(scheme_in, _), (authority_in, _), (path_in, path), (protocol_in, _)] = own else { return None };
-    let block = Value::argument(0);
+    let block = SymbolicValue::argument(0);
     let all_own = [scheme_in, authority_in, path_in, protocol_in].iter().all(|holder| **holder == block);
     let entries = vector(name_in)?;
     let extra = vector(extra_in)?;
@@ -60,41 +60,43 @@ pub(crate) fn block(events: &[Event]) -> Option<Block> {
         return None;
     }
     let (method, allocated) = method(events)?;
-    Some(Block { method, allocated, path: *path, entries, name: *name, value: *value })
+    Some(HeaderBlock { method, allocated, path: *path, entries, name: *name, value: *value })
 }
 
 /// The value that holds the `Bytes` that is dropped, and the place of the `Bytes` in it.
-fn dropped(event: &Event) -> Option<(Value, Bytes)> {
-    let Event::Call { function: None, callee: Some(callee), arguments: [_, pointer, length, ..] } = event else {
+fn dropped(event: &TraceEvent) -> Option<(SymbolicValue, Bytes)> {
+    let TraceEvent::Call { function: None, callee: Some(callee), arguments: [_, pointer, length, ..] } = event else {
         return None;
     };
     // `(vtable.drop)(&mut data, ptr, len)`
     let (entry, 8) = callee.loaded_from()? else { return None };
-    let Value { root: Root::Loaded(vtable, 8), .. } = entry else { return None };
+    let SymbolicValue { root: SymbolicRoot::Loaded(vtable, 8), .. } = entry else { return None };
     let (pointer, 8) = pointer.as_ref()?.loaded_from()? else { return None };
     let (length, 8) = length.as_ref()?.loaded_from()? else { return None };
     let together = vtable.root == pointer.root && vtable.root == length.root;
-    let holder = Value { root: vtable.root.clone(), offset: 0 };
+    let holder = SymbolicValue { root: vtable.root.clone(), offset: 0 };
     let bytes = Bytes { vtable: vtable.offset, pointer: pointer.offset, length: length.offset };
     (together && bytes.vtable != bytes.pointer && bytes.pointer != bytes.length).then_some((holder, bytes))
 }
 
 /// The place in the block of the address of a vector's elements.
-fn vector(holder: &Value) -> Option<i64> {
+fn vector(holder: &SymbolicValue) -> Option<i64> {
     match holder.loaded_from()? {
-        (Value { root: Root::Argument(0), offset }, 8) => Some(*offset),
+        (SymbolicValue { root: SymbolicRoot::Argument(0), offset }, 8) => Some(*offset),
         _ => None,
     }
 }
 
 /// The tag of the method, and that of an allocated one: it is compared with that, by order, and with the
-/// one for no method at all, which is the next.
-fn method(events: &[Event]) -> Option<(i64, u8)> {
+/// one for no method at all, which is the next or, since rustc 1.97, the one before the first: 255.
+fn method(events: &[TraceEvent]) -> Option<(i64, u8)> {
     let compared = |wanted: &[Mnemonic]| {
         events.iter().find_map(|event| match event {
-            Event::Compare { left: Some(left), right: Some(right), then, .. } if right.root == Root::Constant => {
+            TraceEvent::Compare { left: Some(left), right: Some(right), then, .. }
+                if right.root == SymbolicRoot::Constant =>
+            {
                 let (address, 1) = left.loaded_from()? else { return None };
-                let tag = wanted.contains(then) && address.root == Root::Argument(0);
+                let tag = wanted.contains(then) && address.root == SymbolicRoot::Argument(0);
                 tag.then_some((address.offset, right.offset, *then))
             }
             _ => None,
@@ -103,25 +105,25 @@ fn method(events: &[Event]) -> Option<(i64, u8)> {
     let (place, none, _) = compared(&[Mnemonic::Je, Mnemonic::Jne])?;
     let (same_place, bound, then) = compared(&[Mnemonic::Jb, Mnemonic::Jae, Mnemonic::Jbe, Mnemonic::Ja])?;
     let allocated = if matches!(then, Mnemonic::Jbe | Mnemonic::Ja) { bound + 1 } else { bound };
-    let fits = place == same_place && none == allocated + 1;
+    let fits = place == same_place && [allocated + 1, i64::from(u8::MAX), -1].contains(&none);
     fits.then(|| Some((place, u8::try_from(allocated).ok()?)))?
 }
 
 /// The length of the vector of entries and the distance between them: where in the map its length is, and the
 /// distance in bytes. By a function that looks at entries of the map that starts where its argument points.
-pub(crate) fn entries(events: &[Event], map: u8, entries: i64) -> Option<(i64, i64)> {
-    let elements = Value::argument(map).plus(entries).load(8)?;
+pub(crate) fn entries(events: &[TraceEvent], map: u8, entries: i64) -> Option<(i64, i64)> {
+    let elements = SymbolicValue::argument(map).plus(entries).load(8)?;
     let strides = events.iter().filter_map(|event| match event {
-        Event::Index { base, stride } if base.root == elements.root => Some(*stride),
+        TraceEvent::Index { base, stride } if base.root == elements.root => Some(*stride),
         _ => None,
     });
     // A `Vec` is its capacity, its elements' address and its length, in some order; the loop compares
     // with the length.
     let lengths = events.iter().filter_map(|event| {
-        let Event::Compare { left, right, bytes: 8, then } = event else { return None };
+        let TraceEvent::Compare { left, right, bytes: 8, then } = event else { return None };
         let ordered = matches!(then, Mnemonic::Jae | Mnemonic::Jb | Mnemonic::Jbe | Mnemonic::Ja);
-        [left, right].into_iter().flatten().filter_map(Value::loaded_from).find_map(|(address, bytes)| {
-            let near = address.root == Root::Argument(map) && (address.offset - entries).abs() <= 16;
+        [left, right].into_iter().flatten().filter_map(SymbolicValue::loaded_from).find_map(|(address, bytes)| {
+            let near = address.root == SymbolicRoot::Argument(map) && (address.offset - entries).abs() <= 16;
             (near && ordered && bytes == 8 && address.offset != entries).then_some(address.offset)
         })
     });

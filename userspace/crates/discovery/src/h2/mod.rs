@@ -15,7 +15,7 @@ use iced_x86::{Instruction, Register};
 use probe_common::config::{Http2Cookie, Http2Layout};
 
 use self::{
-    layout::{Block, only},
+    layout::{HeaderBlock, only},
     names::Names,
     streams::{Queued, StreamPointer},
 };
@@ -24,7 +24,7 @@ use crate::{
     code::x86_64::{
         code::Code,
         entry, place_in_pt_regs,
-        trace::{Event, trace},
+        trace::{TraceEvent, trace},
     },
     image::elf::Elf,
     tokio::{plan::Program, plan_builder::Builder},
@@ -70,7 +70,7 @@ fn is_mentioned(elf: &Elf<'_>) -> bool {
 
 /// The layout and hooks that were found, and the parts that are missing.
 #[derive(Debug)]
-struct Found {
+struct FoundHttp2 {
     layout: Http2Layout,
     hooks: Vec<BlockHook>,
     missing: Vec<Http2Part>,
@@ -123,7 +123,7 @@ impl BlockHook {
     }
 }
 
-fn find(code: &Code<'_, '_>, names: &Names) -> Result<Found, Http2Unknown> {
+fn find(code: &Code<'_, '_>, names: &Names) -> Result<FoundHttp2, Http2Unknown> {
     let send = send(code, names)?;
     let entries = block(code, names, send.block)?;
     let receive = receive(code, names)?;
@@ -143,12 +143,12 @@ fn find(code: &Code<'_, '_>, names: &Names) -> Result<Found, Http2Unknown> {
         passes: Http2Function::Receive,
     });
     let missing = send.missing.into_iter().chain(receive.missing).collect();
-    Ok(Found { layout, hooks: sent.chain(received).collect(), missing })
+    Ok(FoundHttp2 { layout, hooks: sent.chain(received).collect(), missing })
 }
 
 /// All that was learned, as the programs need it, if it fits together.
 fn fit(
-    (block, length, stride): (Block, i64, i64),
+    (block, length, stride): (HeaderBlock, i64, i64),
     send: &Send,
     receive: &Receive,
 ) -> Result<Http2Layout, Http2Unknown> {
@@ -187,7 +187,7 @@ fn fit(
 
 /// The layout of a block, the place of its entries' number, and the distance between entries. `in_frame`: where in a
 /// frame the block lies.
-fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(Block, i64, i64), Http2Unknown> {
+fn block(code: &Code<'_, '_>, names: &Names, in_frame: i64) -> Result<(HeaderBlock, i64, i64), Http2Unknown> {
     let mut drops = names.blocks();
     if in_frame == 0 {
         drops.extend(names.frames());
@@ -313,6 +313,6 @@ fn receive(code: &Code<'_, '_>, names: &Names) -> Result<Receive, Http2Unknown> 
 }
 
 /// The argument that is a frame, and the place of the block in it.
-fn frame(events: &[Event], names: &Names) -> Option<(u8, i64)> {
+fn frame(events: &[TraceEvent], names: &Names) -> Option<(u8, i64)> {
     streams::frame_argument(events, |function| names.takes_block(function))
 }

@@ -65,8 +65,26 @@ const DROPS_MAP: &str = "core::ptr::drop_in_place<http::header::map::HeaderMap>"
 /// A function's name in the way of legacy mangling, without its own generic arguments.
 fn plain(symbol: &str) -> String {
     let name = inherent(&demangled(symbol)).replace("drop_in_place::<", "drop_in_place<");
+    let name = name.replace("drop_glue::<", "drop_in_place<");
     match name.split_once("::<") {
         Some((before, _)) if before.starts_with("h2::") => before.to_owned(),
         _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glue_has_one_name_for_every_compiler() {
+        let check = |symbol: &str, expected: &str| assert_eq!(plain(symbol), expected, "{symbol}");
+        check("_ZN4core3ptr52drop_in_place$LT$h2..frame..headers..HeaderBlock$GT$17h0123456789abcdefE", DROPS_BLOCK);
+        check("_RINvNtC4core3ptr13drop_in_placeNtNtNtC2h25frame7headers11HeaderBlockEC2h2", DROPS_BLOCK);
+        check("_RINvNtC4core3ptr9drop_glueNtNtNtC2h25frame7headers11HeaderBlockEC2h2", DROPS_BLOCK);
+        check(
+            "_RINvNtC4core3ptr9drop_glueNtNtNtC2h25frame7headers7HeadersEC2h2.llvm.16024648057214604290",
+            DROPS_FRAME,
+        );
     }
 }

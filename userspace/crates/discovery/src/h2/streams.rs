@@ -1,4 +1,4 @@
-//! Where h2's streams take and give away whole header blocks: with the frame, and with the stream's place in
+//! The places where h2's streams take and give away whole header blocks: with the frame, and with the stream's place in
 //! its store, which tells the connection and the stream.
 
 use iced_x86::Mnemonic;
@@ -7,8 +7,8 @@ use super::layout::only;
 use crate::{
     addr::ElfAddr,
     code::x86_64::{
-        symbolic::{Root, Value},
-        trace::Event,
+        symbolic::{SymbolicRoot, SymbolicValue},
+        trace::TraceEvent,
     },
 };
 
@@ -27,9 +27,9 @@ pub(crate) struct StreamPointer {
 
 /// The argument through which a stream is looked up: `store.slab[key.index]`, whose id has to be
 /// `key.stream_id`.
-pub(crate) fn stream_pointer(events: &[Event]) -> Option<StreamPointer> {
+pub(crate) fn stream_pointer(events: &[TraceEvent]) -> Option<StreamPointer> {
     let keys = events.iter().filter_map(|event| {
-        let Event::Compare {
+        let TraceEvent::Compare {
             left: Some(left),
             right: Some(right),
             bytes: 8,
@@ -44,15 +44,17 @@ pub(crate) fn stream_pointer(events: &[Event]) -> Option<StreamPointer> {
             let (index, 4) = index.loaded_from()? else { return None };
             Some((length, index))
         })?;
-        let Value { root: Root::Loaded(store, 8), .. } = in_store else { return None };
-        let Root::Argument(argument) = in_pointer.root else { return None };
+        let SymbolicValue { root: SymbolicRoot::Loaded(store, 8), .. } = in_store else { return None };
+        let SymbolicRoot::Argument(argument) = in_pointer.root else { return None };
         (store.root == in_pointer.root).then_some((argument, store.offset, in_pointer.offset))
     });
     let (argument, store, index) = only(keys)?;
     let ids = events.iter().filter_map(|event| {
-        let Event::Compare { left, right, bytes: 4, then: Mnemonic::Jne | Mnemonic::Je } = event else { return None };
-        [left, right].into_iter().flatten().filter_map(Value::loaded_from).find_map(|(address, bytes)| {
-            let is_id = bytes == 4 && address.root == Root::Argument(argument) && address.offset != index;
+        let TraceEvent::Compare { left, right, bytes: 4, then: Mnemonic::Jne | Mnemonic::Je } = event else {
+            return None;
+        };
+        [left, right].into_iter().flatten().filter_map(SymbolicValue::loaded_from).find_map(|(address, bytes)| {
+            let is_id = bytes == 4 && address.root == SymbolicRoot::Argument(argument) && address.offset != index;
             is_id.then_some(address.offset)
         })
     });
@@ -60,18 +62,22 @@ pub(crate) fn stream_pointer(events: &[Event]) -> Option<StreamPointer> {
 }
 
 /// The argument that is a frame with a header block: what is dropped, or checked, as one.
-pub(crate) fn frame_argument(events: &[Event], takes_block: impl Fn(ElfAddr) -> Option<i64>) -> Option<(u8, i64)> {
+pub(crate) fn frame_argument(events: &[TraceEvent], takes_block: impl Fn(ElfAddr) -> Option<i64>) -> Option<(u8, i64)> {
     only(events.iter().filter_map(|event| {
-        let Event::Call { function: Some(function), arguments: [Some(first), ..], .. } = event else { return None };
-        let Root::Argument(argument) = first.root else { return None };
+        let TraceEvent::Call { function: Some(function), arguments: [Some(first), ..], .. } = event else {
+            return None;
+        };
+        let SymbolicRoot::Argument(argument) = first.root else { return None };
         Some((argument, first.offset - takes_block(*function)?))
     }))
 }
 
 /// The place of the stream's id in a frame: the only 4 bytes of it that `send_headers` reads by themselves.
-pub(crate) fn stream_of_frame(events: &[Event], frame: u8) -> Option<i64> {
+pub(crate) fn stream_of_frame(events: &[TraceEvent], frame: u8) -> Option<i64> {
     only(events.iter().filter_map(|event| match event {
-        Event::Load { address: Value { root: Root::Argument(argument), offset }, bytes: 4 } if *argument == frame => {
+        TraceEvent::Load { address: SymbolicValue { root: SymbolicRoot::Argument(argument), offset }, bytes: 4 }
+            if *argument == frame =>
+        {
             Some(*offset)
         }
         _ => None,
@@ -79,12 +85,12 @@ pub(crate) fn stream_of_frame(events: &[Event], frame: u8) -> Option<i64> {
 }
 
 /// The place of the status in a frame: what is held against 100 and 200 (`status - 200` against -100).
-pub(crate) fn status_of_frame(events: &[Event]) -> Option<(u8, i64)> {
+pub(crate) fn status_of_frame(events: &[TraceEvent]) -> Option<(u8, i64)> {
     only(events.iter().filter_map(|event| {
-        let Event::Compare { left: Some(left), right: Some(right), bytes: 2, .. } = event else { return None };
-        let bound = right.root == Root::Constant && matches!(right.offset, -100 | -101);
-        let Root::Loaded(address, _) = &left.root else { return None };
-        let Root::Argument(argument) = address.root else { return None };
+        let TraceEvent::Compare { left: Some(left), right: Some(right), bytes: 2, .. } = event else { return None };
+        let bound = right.root == SymbolicRoot::Constant && matches!(right.offset, -100 | -101);
+        let SymbolicRoot::Loaded(address, _) = &left.root else { return None };
+        let SymbolicRoot::Argument(argument) = address.root else { return None };
         (bound && left.offset == -200).then_some((argument, address.offset))
     }))
 }
@@ -106,16 +112,18 @@ pub(crate) struct Queued {
 }
 
 /// The way a function wraps its argument `frame` to hand it to `queue`.
-pub(crate) fn queued(events: &[Event], frame: u8, queue: ElfAddr) -> Option<Queued> {
+pub(crate) fn queued(events: &[TraceEvent], frame: u8, queue: ElfAddr) -> Option<Queued> {
     only(events.iter().enumerate().filter_map(|(at, event)| {
-        let Event::Call { function: Some(function), arguments, .. } = event else { return None };
+        let TraceEvent::Call { function: Some(function), arguments, .. } = event else { return None };
         if *function != queue {
             return None;
         }
         // The frame was copied to the stack: `memcpy(to, frame, len)`.
         let (copied, copy_at) = events[..at].iter().enumerate().rev().find_map(|(at, event)| match event {
-            Event::Call { arguments: [Some(to), Some(from), Some(len), ..], .. }
-                if *from == Value::argument(frame) && to.root == Root::Stack && len.root == Root::Constant =>
+            TraceEvent::Call { arguments: [Some(to), Some(from), Some(len), ..], .. }
+                if *from == SymbolicValue::argument(frame)
+                    && to.root == SymbolicRoot::Stack
+                    && len.root == SymbolicRoot::Constant =>
             {
                 Some(((to.offset, len.offset), at))
             }
@@ -123,11 +131,11 @@ pub(crate) fn queued(events: &[Event], frame: u8, queue: ElfAddr) -> Option<Queu
         })?;
         let (to, len) = copied;
         let (argument, whole) = (0..).zip(arguments).find_map(|(place, value)| {
-            let value = value.as_ref().filter(|value| value.root == Root::Stack)?;
+            let value = value.as_ref().filter(|value| value.root == SymbolicRoot::Stack)?;
             (value.offset <= to && to - value.offset <= 16).then_some((place, value.offset))
         })?;
         let tags = events[copy_at.saturating_sub(8)..at].iter().filter_map(|event| match event {
-            Event::Store { address: Value { root: Root::Stack, offset }, bytes, number }
+            TraceEvent::Store { address: SymbolicValue { root: SymbolicRoot::Stack, offset }, bytes, number }
                 if (whole..to).contains(offset) || (to + len..to + len + 8).contains(offset) =>
             {
                 Some((*offset - whole, *bytes, *number))

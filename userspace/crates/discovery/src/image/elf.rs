@@ -12,7 +12,7 @@ use object::{
     read::{Object as _, ObjectSection as _, ObjectSymbol as _},
 };
 
-use super::debug::{self, DebugFile, Source, Subprograms};
+use super::debug::{self, DebugFile, DebugSource, Subprograms};
 use crate::addr::{ElfAddr, FileOffset};
 use asyncscope_trace::facts::Unreadable;
 
@@ -25,12 +25,12 @@ const SECTIONS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Elf<'data> {
     data: &'data [u8],
-    segments: Vec<Segment>,
+    segments: Vec<ElfSegment>,
     /// The addresses that relative relocations put, by place.
     relocated: Vec<(u64, u64)>,
-    functions: Vec<Function>,
+    functions: Vec<ElfFunction>,
     symbols: Vec<Symbol<'data>>,
-    debug: Source<'data>,
+    debug: DebugSource<'data>,
     position_independent: bool,
     thread_local_len: u64,
     /// The place in memory that the file states for its program headers.
@@ -43,7 +43,7 @@ pub struct Elf<'data> {
 
 /// A loaded stretch of the file.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct ElfSegment {
     address: u64,
     offset: u64,
     size: u64,
@@ -52,7 +52,7 @@ struct Segment {
 
 /// A function with an entry in `.eh_frame`: where instructions surely start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Function {
+pub struct ElfFunction {
     /// Its first instruction.
     pub start: ElfAddr,
     /// Its length in bytes.
@@ -75,7 +75,7 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// What the file is, where it is no ELF64 executable for this machine.
+    /// It is no ELF64 executable for this machine.
     pub fn parse(data: &'data [u8]) -> Result<Self, Unreadable> {
         if !data.starts_with(&elf::ELFMAG) {
             return Err(Unreadable::NotElf);
@@ -94,7 +94,7 @@ impl<'data> Elf<'data> {
             relocated,
             functions,
             symbols: symbols(&file),
-            debug: Source { data, path: None, separate: false, symbols: false },
+            debug: DebugSource { data, path: None, separate: false, symbols: false },
             thread_local_len: thread_local_len(&file),
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
@@ -114,7 +114,7 @@ impl<'data> Elf<'data> {
     ///
     /// # Errors
     ///
-    /// What the other file is, where it is no ELF64 executable for this machine.
+    /// The other file is no ELF64 executable for this machine.
     pub fn with_debug(mut self, file: &'data DebugFile) -> Result<Self, Unreadable> {
         self.debug.path = Some(file.path());
         let Some(data) = file.data() else { return Ok(self) };
@@ -123,7 +123,7 @@ impl<'data> Elf<'data> {
         if symbols {
             self.symbols = other.symbols;
         }
-        self.debug = Source { data, path: Some(file.path()), separate: true, symbols };
+        self.debug = DebugSource { data, path: Some(file.path()), separate: true, symbols };
         Ok(self)
     }
 
@@ -220,14 +220,14 @@ impl<'data> Elf<'data> {
 
     /// The function that starts here.
     #[must_use]
-    pub fn function_at(&self, address: ElfAddr) -> Option<Function> {
+    pub fn function_at(&self, address: ElfAddr) -> Option<ElfFunction> {
         let found = self.functions.binary_search_by_key(&address, |function| function.start).ok()?;
         Some(self.functions[found])
     }
 
     /// All functions of the unwind table, by address.
     #[must_use]
-    pub fn functions(&self) -> &[Function] {
+    pub fn functions(&self) -> &[ElfFunction] {
         &self.functions
     }
 
@@ -280,14 +280,14 @@ impl<'data> Elf<'data> {
 }
 
 /// The segment that the address lies in, and how far into it.
-fn segment(segments: &[Segment], address: u64) -> Option<(Segment, u64)> {
+fn segment(segments: &[ElfSegment], address: u64) -> Option<(ElfSegment, u64)> {
     segments.iter().find_map(|segment| {
         let into = address.checked_sub(segment.address)?;
         (into < segment.size).then_some((*segment, into))
     })
 }
 
-fn bytes<'data>(data: &'data [u8], segments: &[Segment], address: u64, len: u64) -> &'data [u8] {
+fn bytes<'data>(data: &'data [u8], segments: &[ElfSegment], address: u64, len: u64) -> &'data [u8] {
     let Some((segment, into)) = segment(segments, address) else { return &[] };
     let start = segment.offset + into;
     let end = start + len.min(segment.size - into);
@@ -295,14 +295,14 @@ fn bytes<'data>(data: &'data [u8], segments: &[Segment], address: u64, len: u64)
 }
 
 /// No segment reaches beyond the file: neither its place in it nor its size can overflow.
-fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
+fn segments(file: &ElfFile64<'_, LE>) -> Vec<ElfSegment> {
     let loaded = file.elf_program_headers().iter().filter(|header| header.p_type(LE) == elf::PT_LOAD);
     let len = file.data().len() as u64;
     loaded
         .take(SEGMENTS_MAX)
         .map(|header: &ProgramHeader64<LE>| {
             let offset = header.p_offset(LE).min(len);
-            Segment {
+            ElfSegment {
                 address: header.p_vaddr(LE),
                 offset,
                 size: header.p_filesz(LE).min(len - offset),
@@ -312,7 +312,7 @@ fn segments(file: &ElfFile64<'_, LE>) -> Vec<Segment> {
         .collect()
 }
 
-/// On x86-64 the executable's own end where the thread pointer points to.
+/// Returns the length of the thread-local variables. On x86-64 the executable's own end where the thread pointer points.
 fn thread_local_len(file: &ElfFile64<'_, LE>) -> u64 {
     let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_TLS);
     let len = stated.and_then(|header| header.p_memsz(LE).checked_next_multiple_of(header.p_align(LE).max(1)));
@@ -325,7 +325,7 @@ fn thread_local(file: &ElfFile64<'_, LE>) -> u32 {
     len.and_then(|len| u32::try_from(len).ok()).unwrap_or(0)
 }
 
-fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments: &[Segment]) -> ElfAddr {
+fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments: &[ElfSegment]) -> ElfAddr {
     let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_PHDR);
     let offset = header.e_phoff(LE);
     let derived = || segments.iter().find(|segment| segment.offset <= offset && offset - segment.offset < segment.size);
@@ -338,7 +338,7 @@ fn program_headers(header: &FileHeader64<LE>, file: &ElfFile64<'_, LE>, segments
 
 /// Relocations that put an address of this file somewhere: relative ones, packed or not, and those by
 /// a symbol that the file defines itself.
-fn relocated(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<(u64, u64)> {
+fn relocated(file: &ElfFile64<'_, LE>, segments: &[ElfSegment]) -> Vec<(u64, u64)> {
     let (data, table) = (file.data(), file.elf_section_table());
     // Each is of another word of the file, unless sections overlap.
     let count_max = data.len() / 8;
@@ -374,7 +374,7 @@ fn relocation_target(entry: &Rela64<LE>, symbols: Option<&SymbolTable<'_, FileHe
     }
 }
 
-fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
+fn functions(file: &ElfFile64<'_, LE>, segments: &[ElfSegment]) -> Vec<ElfFunction> {
     let Some(section) = file.section_by_name(".eh_frame") else { return Vec::new() };
     let Ok(data) = section.data() else { return Vec::new() };
     let eh_frame = EhFrame::new(data, LittleEndian);
@@ -396,7 +396,7 @@ fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
         });
         let Ok(fde) = parsed else { continue };
         if fde.len() > 0 && in_code(fde.initial_address(), fde.len()) {
-            functions.push(Function { start: ElfAddr(fde.initial_address()), len: fde.len() });
+            functions.push(ElfFunction { start: ElfAddr(fde.initial_address()), len: fde.len() });
         }
     }
     functions.sort_unstable_by_key(|function| (function.start, function.len));
@@ -406,7 +406,7 @@ fn functions(file: &ElfFile64<'_, LE>, segments: &[Segment]) -> Vec<Function> {
 
 /// Drops the first of two that overlap: its end need not lie between two instructions. So no
 /// byte belongs to two functions, however many the file states.
-fn without_overlaps(functions: Vec<Function>) -> Vec<Function> {
+fn without_overlaps(functions: Vec<ElfFunction>) -> Vec<ElfFunction> {
     let mut next = u64::MAX;
     let mut alone: Vec<_> = functions
         .into_iter()

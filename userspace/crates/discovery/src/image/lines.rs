@@ -1,4 +1,4 @@
-//! Whose code lies at an address: functions, those that are inlined there among them, with file and line.
+//! Source lines: the functions whose code lies at an address, those inlined there among them, with file and line.
 //!
 //! By debug info where there is any, else by the symbol whose function the address lies in.
 
@@ -20,14 +20,14 @@ use crate::{
 };
 use asyncscope_trace::facts::{Function, INLINED_MAX, shortened};
 
-type Reader = EndianArcSlice<LittleEndian>;
+type DwarfReader = EndianArcSlice<LittleEndian>;
 
 /// The executable's code, by address in the target's memory.
 pub struct Lines {
     bias: u64,
     /// The range its functions lie in.
     code: Range<u64>,
-    debug: Option<Context<Reader>>,
+    debug: Option<Context<DwarfReader>>,
     /// Functions by start, with their lengths and mangled names.
     symbols: Vec<(u64, u64, String)>,
 }
@@ -107,7 +107,7 @@ fn length(elf: &Elf<'_>, address: ElfAddr, stated: u64) -> u64 {
     if stated > 0 { stated } else { elf.function_at(address).map_or(0, |function| function.len) }
 }
 
-fn context(data: &[u8]) -> Option<Context<Reader>> {
+fn context(data: &[u8]) -> Option<Context<DwarfReader>> {
     if !sections::has_info(data) {
         return None;
     }
@@ -115,7 +115,7 @@ fn context(data: &[u8]) -> Option<Context<Reader>> {
     Context::from_dwarf(sections::load(data)?.borrow(own)).ok()
 }
 
-fn inlined(debug: &Context<Reader>, address: u64) -> Vec<Function> {
+fn inlined(debug: &Context<DwarfReader>, address: u64) -> Vec<Function> {
     let Ok(mut frames) = debug.find_frames(address).skip_all_loads() else { return Vec::new() };
     let mut functions = Vec::new();
     while let Ok(Some(frame)) = frames.next() {
@@ -127,7 +127,7 @@ fn inlined(debug: &Context<Reader>, address: u64) -> Vec<Function> {
     functions
 }
 
-fn function(frame: &Frame<'_, Reader>) -> Function {
+fn function(frame: &Frame<'_, DwarfReader>) -> Function {
     let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
     let location = frame.location.as_ref();
     Function {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Layouts,
-    dies::{At, Dies, Kind, Member, Source, Type},
+    dies::{DieOffset, Dies, Kind, Member, SourceLocation, Type},
     find::{Finder, Part},
     names, prune,
     rules::{self, LeafRule, ListRule},
@@ -25,8 +25,8 @@ const EDGES_MAX: usize = 256;
 pub(super) struct Compiler<'a, 'd> {
     pub(super) find: Finder<'a, 'd>,
     layouts: Vec<Layout>,
-    known: HashMap<At, u32>,
-    todo: Vec<(u32, At)>,
+    known: HashMap<DieOffset, u32>,
+    todo: Vec<(u32, DieOffset)>,
     frames: Vec<AwaitFrame>,
     frame_numbers: HashMap<AwaitFrame, u32>,
     /// The layout of a boxed future whose vtable is not known.
@@ -50,11 +50,11 @@ impl<'a, 'd> Compiler<'a, 'd> {
     }
 
     pub(super) fn compile(mut self, vtables: &[Vtable]) -> Layouts {
-        let cells: Vec<(u64, At)> =
+        let cells: Vec<(u64, DieOffset)> =
             vtables.iter().filter_map(|vtable| Some((vtable.address.0, self.cell(vtable.poll.0)?))).collect();
         let mut tasks: Vec<_> = cells.iter().filter_map(|&(vtable, cell)| Some((vtable, self.layout(cell)?))).collect();
         let dies = self.find.dies;
-        let futures: BTreeSet<(u64, At)> = self
+        let futures: BTreeSet<(u64, DieOffset)> = self
             .find
             .index
             .vtables
@@ -82,7 +82,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
     }
 
     /// The type of the whole task that this poll function polls, if it is for one type only.
-    fn cell(&self, poll: u64) -> Option<At> {
+    fn cell(&self, poll: u64) -> Option<DieOffset> {
         let tasks = self.find.index.tasks.get(&poll)?;
         let first = tasks.first()?;
         if tasks.iter().any(|task| task.name != first.name) {
@@ -100,7 +100,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
     }
 
     /// The number of a type's layout.
-    fn layout(&mut self, at: At) -> Option<u32> {
+    fn layout(&mut self, at: DieOffset) -> Option<u32> {
         let (at, _) = self.find.get(at)?;
         if let Some(&number) = self.known.get(&at) {
             return Some(number);
@@ -127,7 +127,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
         })
     }
 
-    fn define(&mut self, at: At) -> Option<Layout> {
+    fn define(&mut self, at: DieOffset) -> Option<Layout> {
         let (at, ty) = self.find.get(at)?;
         if ty.kind == Kind::Pointer {
             return self.behind_pointer(&ty);
@@ -165,7 +165,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
 
     /// Returns `true` if a reference to such a type is kept in order to poll it. Other things have futures inside
     /// that may rest meanwhile.
-    fn is_future(&self, at: At) -> bool {
+    fn is_future(&self, at: DieOffset) -> bool {
         let Some((_, ty)) = self.find.get(at) else { return false };
         match (ty.kind, ty.target) {
             (Kind::Pointer, Some(target)) => self.is_future_type(target),
@@ -173,7 +173,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
         }
     }
 
-    fn is_future_type(&self, at: At) -> bool {
+    fn is_future_type(&self, at: DieOffset) -> bool {
         let Some((at, ty)) = self.find.get(at) else { return false };
         let base = self.find.base(at, &ty);
         names::is_body(ty.name)
@@ -191,7 +191,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
     }
 
     /// The body of an `async fn` or block.
-    fn body(&mut self, at: At, ty: &Type<'a>) -> Option<Layout> {
+    fn body(&mut self, at: DieOffset, ty: &Type<'a>) -> Option<Layout> {
         let choice = ty.choice.as_ref()?;
         let discriminant = self.discriminant(choice.discriminant.as_ref()?)?;
         let name = names::body(self.find.index, at, ty.name);
@@ -225,8 +225,8 @@ impl<'a, 'd> Compiler<'a, 'd> {
         name: &str,
         kind: AwaitKind,
         state: &Type<'a>,
-        source: &Source,
-        (start, end): (&Source, &Source),
+        source: &SourceLocation,
+        (start, end): (&SourceLocation, &SourceLocation),
         base: u64,
     ) -> Option<Variant> {
         let by_macro =
@@ -258,7 +258,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
         Some(variant)
     }
 
-    fn leaf(&mut self, at: At, rule: LeafRule) -> Option<Layout> {
+    fn leaf(&mut self, at: DieOffset, rule: LeafRule) -> Option<Layout> {
         let whole = Part { offset: 0, at };
         let mut name = rule.name.to_owned();
         if rule.ty == "tokio::sync::mpsc::chan::Rx" && !self.is_bounded(at) {
@@ -283,12 +283,12 @@ impl<'a, 'd> Compiler<'a, 'd> {
         Some(Layout::of(Variant { frame: Some(frame), leaf, ..Variant::default() }))
     }
 
-    fn is_bounded(&self, receiver: At) -> bool {
+    fn is_bounded(&self, receiver: DieOffset) -> bool {
         self.find.get(receiver).is_some_and(|(_, ty)| ty.name.contains("bounded::Semaphore"))
     }
 
     /// Futures in a list, as many as there are now.
-    fn list(&mut self, at: At, rule: ListRule) -> Option<Layout> {
+    fn list(&mut self, at: DieOffset, rule: ListRule) -> Option<Layout> {
         let whole = Part { offset: 0, at };
         let frame =
             self.frame(AwaitFrame { name: rule.name.to_owned(), kind: AwaitKind::Future, ..AwaitFrame::default() });
@@ -335,7 +335,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
     }
 
     /// A future written by hand, or a part of one: all futures in its fields.
-    fn by_hand(&mut self, at: At, ty: &Type<'a>, base: &str) -> Option<Layout> {
+    fn by_hand(&mut self, at: DieOffset, ty: &Type<'a>, base: &str) -> Option<Layout> {
         let frame = (self.find.index.polled.contains(base) && !rules::is_wrapper(base)).then(|| {
             let name = names::short(&self.find.index.path(at, ty.name));
             self.frame(AwaitFrame { name, kind: AwaitKind::Future, ..AwaitFrame::default() })

@@ -6,11 +6,11 @@ use gimli::{DebugInfoOffset, DebugLineOffset, UnitOffset, constants};
 
 use crate::image::debug::{
     sections::Slice,
-    units::{Unit, Units, Value, attributes},
+    units::{DwarfValue, Unit, Units, attributes},
 };
 
 /// A type's place in `.debug_info`.
-pub(super) type At = usize;
+pub(super) type DieOffset = usize;
 
 /// A type has no more parts than this: an `async fn` one for each await and each local kept over one.
 const PARTS_MAX: usize = 1 << 14;
@@ -39,13 +39,13 @@ pub(super) struct Type<'a> {
     /// Only its name is here.
     pub(super) declaration: bool,
     /// The type that a pointer points to.
-    pub(super) target: Option<At>,
+    pub(super) target: Option<DieOffset>,
     /// The type that a vtable's type is for.
-    pub(super) containing: Option<At>,
+    pub(super) containing: Option<DieOffset>,
     /// Members that it always has.
     pub(super) members: Vec<Member<'a>>,
     /// The types that it was made with.
-    pub(super) parameters: Vec<At>,
+    pub(super) parameters: Vec<DieOffset>,
     /// Its variants, if it has any.
     pub(super) choice: Option<Choice<'a>>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Type<'a> {
 pub(super) struct Member<'a> {
     pub(super) name: &'a str,
     pub(super) offset: u64,
-    pub(super) at: At,
+    pub(super) at: DieOffset,
     /// The unit's number for the file; 0: not stated.
     file: u64,
     line: u64,
@@ -81,7 +81,7 @@ pub(super) struct Alternative<'a> {
 
 /// A place in the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct SourceLocation {
     pub(super) file: Option<String>,
     pub(super) line: Option<u32>,
 }
@@ -90,7 +90,7 @@ pub(super) struct Source {
 pub(super) struct Dies<'a> {
     pub(super) units: Units<'a>,
     opened: RefCell<HashMap<usize, Option<Rc<Unit<'a>>>>>,
-    types: RefCell<HashMap<At, Option<Rc<Type<'a>>>>>,
+    types: RefCell<HashMap<DieOffset, Option<Rc<Type<'a>>>>>,
     lines: RefCell<HashMap<usize, Option<Rc<gimli::LineProgramHeader<Slice<'a>>>>>>,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Dies<'a> {
     }
 
     /// The unit that holds a place.
-    fn unit_of(&self, at: At) -> Option<(Rc<Unit<'a>>, UnitOffset)> {
+    fn unit_of(&self, at: DieOffset) -> Option<(Rc<Unit<'a>>, UnitOffset)> {
         let headers = &self.units.headers;
         let after = headers.partition_point(|header| header.debug_info_offset().is_none_or(|start| start.0 <= at));
         let number = after.checked_sub(1)?;
@@ -120,7 +120,7 @@ impl<'a> Dies<'a> {
     }
 
     /// The type at this place.
-    pub(super) fn get(&self, at: At) -> Option<Rc<Type<'a>>> {
+    pub(super) fn get(&self, at: DieOffset) -> Option<Rc<Type<'a>>> {
         if let Some(known) = self.types.borrow().get(&at) {
             return known.clone();
         }
@@ -226,7 +226,7 @@ impl<'a> Dies<'a> {
                 constants::DW_AT_data_member_location => member.offset = attribute.udata_value()?,
                 constants::DW_AT_decl_file => {
                     member.file = match attribute.value() {
-                        Value::FileIndex(file) => file,
+                        DwarfValue::FileIndex(file) => file,
                         other => other.udata_value().unwrap_or(0),
                     }
                 }
@@ -264,7 +264,7 @@ impl<'a> Dies<'a> {
         entries: &mut gimli::EntriesRaw<'_, Slice<'a>>,
         specifications: &[gimli::AttributeSpecification],
         name: gimli::DwAt,
-    ) -> Option<Option<At>> {
+    ) -> Option<Option<DieOffset>> {
         let mut found = None;
         for &specification in specifications {
             let attribute = entries.read_attribute(specification).ok()?;
@@ -281,21 +281,21 @@ impl<'a> Dies<'a> {
         unit: &Unit<'a>,
         entries: &mut gimli::EntriesRaw<'_, Slice<'a>>,
         specifications: &[gimli::AttributeSpecification],
-    ) -> Option<At> {
+    ) -> Option<DieOffset> {
         self.reference(unit, entries, specifications, constants::DW_AT_type)?
     }
 
     /// A string; `None` if it is not UTF-8, which no name of Rust's is.
-    pub(super) fn text(&self, unit: &Unit<'a>, value: Value<'a>) -> Option<&'a str> {
+    pub(super) fn text(&self, unit: &Unit<'a>, value: DwarfValue<'a>) -> Option<&'a str> {
         let text = self.units.dwarf.attr_string(unit, value).ok()?;
         std::str::from_utf8(text.slice()).ok()
     }
 
     /// The source line that declares a part of the type at `at`.
-    pub(super) fn source(&self, at: At, member: &Member<'_>) -> Source {
+    pub(super) fn source(&self, at: DieOffset, member: &Member<'_>) -> SourceLocation {
         let line = u32::try_from(member.line).ok().filter(|&line| line > 0);
         let unit = self.unit_of(at).map(|(unit, _)| unit);
-        Source { file: unit.and_then(|unit| self.file(&unit, member.file)), line }
+        SourceLocation { file: unit.and_then(|unit| self.file(&unit, member.file)), line }
     }
 
     fn file(&self, unit: &Unit<'a>, number: u64) -> Option<String> {
@@ -332,7 +332,7 @@ fn line_table(unit: &Unit<'_>) -> Option<DebugLineOffset> {
     let mut found = None;
     for &specification in specifications {
         let attribute = entries.read_attribute(specification).ok()?;
-        if let (constants::DW_AT_stmt_list, Value::DebugLineRef(table)) = (attribute.name(), attribute.value()) {
+        if let (constants::DW_AT_stmt_list, DwarfValue::DebugLineRef(table)) = (attribute.name(), attribute.value()) {
             found = Some(table);
         }
     }
@@ -340,19 +340,19 @@ fn line_table(unit: &Unit<'_>) -> Option<DebugLineOffset> {
 }
 
 /// The place that a reference leads to.
-pub(super) fn place(unit: &Unit<'_>, value: Value<'_>) -> Option<At> {
+pub(super) fn place(unit: &Unit<'_>, value: DwarfValue<'_>) -> Option<DieOffset> {
     match value {
-        Value::UnitRef(inside) => absolute(unit, inside),
-        Value::DebugInfoRef(DebugInfoOffset(at)) => Some(at),
+        DwarfValue::UnitRef(inside) => absolute(unit, inside),
+        DwarfValue::DebugInfoRef(DebugInfoOffset(at)) => Some(at),
         _ => None,
     }
 }
 
-pub(super) fn absolute(unit: &Unit<'_>, inside: UnitOffset) -> Option<At> {
+pub(super) fn absolute(unit: &Unit<'_>, inside: UnitOffset) -> Option<DieOffset> {
     inside.to_debug_info_offset(&unit.header).map(|DebugInfoOffset(at)| at)
 }
 
-/// As a person would say it: `tokio-1.54.1/src/time/sleep.rs`, not where cargo keeps it.
+/// Words a path as a person would: `tokio-1.54.1/src/time/sleep.rs`, not where cargo keeps it.
 fn shortened(path: &str) -> String {
     if let Some((_, inside)) = path.split_once("/registry/src/") {
         return inside.split_once('/').map_or(inside, |(_, inside)| inside).to_owned();

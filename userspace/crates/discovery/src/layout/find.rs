@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use super::{
-    dies::{At, Dies, Kind, Type},
+    dies::{DieOffset, Dies, Kind, Type},
     scan::Index,
 };
 
@@ -14,7 +14,7 @@ const LOOKED_AT_MAX: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) offset: u64,
-    pub(super) at: At,
+    pub(super) at: DieOffset,
 }
 
 /// Types, found where they are described.
@@ -25,7 +25,7 @@ pub(super) struct Finder<'a, 'd> {
 
 impl<'a> Finder<'a, '_> {
     /// The type at this place, or where it is described if it is only mentioned here.
-    pub(super) fn get(&self, at: At) -> Option<(At, Rc<Type<'a>>)> {
+    pub(super) fn get(&self, at: DieOffset) -> Option<(DieOffset, Rc<Type<'a>>)> {
         let found = self.dies.get(at)?;
         if !found.declaration {
             return Some((at, found));
@@ -35,7 +35,7 @@ impl<'a> Finder<'a, '_> {
     }
 
     /// The path of a type without its generic arguments.
-    pub(super) fn base(&self, at: At, ty: &Type<'_>) -> String {
+    pub(super) fn base(&self, at: DieOffset, ty: &Type<'_>) -> String {
         let path = self.index.path(at, ty.name);
         path.split_once('<').map_or_else(|| path.clone(), |(base, _)| base.to_owned())
     }
@@ -51,7 +51,7 @@ impl<'a> Finder<'a, '_> {
     }
 
     /// The pointer that this is wrapped around, and what it points to.
-    pub(super) fn pointer(&self, of: Part) -> Option<(u64, At)> {
+    pub(super) fn pointer(&self, of: Part) -> Option<(u64, DieOffset)> {
         let pointer = self.first(of, |_, ty, _| ty.kind == Kind::Pointer)?;
         Some((pointer.offset, self.dies.get(pointer.at)?.target?))
     }
@@ -73,7 +73,7 @@ impl<'a> Finder<'a, '_> {
     }
 
     fn parts(&self, of: Part, ty: &Type<'a>) -> Vec<(Part, Option<&'a str>)> {
-        let inside = |offset: u64, at: At| Part { offset: of.offset.saturating_add(offset), at };
+        let inside = |offset: u64, at: DieOffset| Part { offset: of.offset.saturating_add(offset), at };
         let mut parts: Vec<_> =
             ty.members.iter().map(|member| (inside(member.offset, member.at), Some(member.name))).collect();
         let variants = ty

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// What the entries of [`info`] consist of.
+/// The attributes that the entries of [`info`] consist of.
 #[rustfmt::skip]
 pub(crate) const ABBREVIATIONS: &[u8] = &[
     1, 0x11, 1, 0, 0, // compile_unit, children

@@ -1,8 +1,8 @@
-//! What a future keeps that others wait for, and how much of it.
+//! Holds: what a future keeps that others wait for, and how much of it.
 
 use super::{
     compile::Compiler,
-    dies::{At, Kind, Type},
+    dies::{DieOffset, Kind, Type},
     find::Part,
     names,
     rules::{self, ACQUIRE, HoldRule, Keeps, LeafRule, MISSING, SEMAPHORE, WANTED},
@@ -39,7 +39,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// The part of a thing at which others wait: a channel is one as a whole, all else has a semaphore.
-    fn waited_at(&self, rule: HoldRule, thing: At) -> Option<(u32, At)> {
+    fn waited_at(&self, rule: HoldRule, thing: DieOffset) -> Option<(u32, DieOffset)> {
         let whole = Part { offset: 0, at: thing };
         if rule.keeps == Keeps::Channel {
             return Some((0, thing));

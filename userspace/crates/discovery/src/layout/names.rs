@@ -1,6 +1,6 @@
-//! What futures are called.
+//! Names of futures.
 
-use super::{dies::At, scan::Index};
+use super::{dies::DieOffset, scan::Index};
 use crate::names::{self, dwarf::said};
 
 /// Returns `true` if the type is the body of an `async fn`, block or closure.
@@ -9,7 +9,7 @@ pub(super) fn is_body(name: &str) -> bool {
 }
 
 /// An `async` body's name as the source has it: with the type of a method, which debug info only numbers.
-pub(super) fn body(index: &Index<'_>, at: At, name: &str) -> String {
+pub(super) fn body(index: &Index<'_>, at: DieOffset, name: &str) -> String {
     let by_debug_info = said(&index.path(at, name));
     let pretty = names::future(&by_debug_info).0;
     let Some(symbol) = index.body(at, name).filter(|_| pretty.contains("{impl#")) else { return pretty };

@@ -1,4 +1,4 @@
-//! What leads to no future is left out, and what is only wrapped around one is passed in one step.
+//! Pruning: layouts that lead to no future are left out, and those only wrapped around one are passed in one step.
 
 use asyncscope_trace::{
     chain::{Edge, Layout, Program, Step},

@@ -1,4 +1,4 @@
-//! What is known of tokio by name: which of its types are waited for, which keep others waiting, and which
+//! Rules about tokio's types by name: those that are waited for, those that keep others waiting, and those that
 //! are only wrapped around futures. No offset stands here: members are looked up by name in debug info.
 
 use asyncscope_trace::chain::Waits;

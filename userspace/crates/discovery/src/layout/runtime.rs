@@ -1,9 +1,9 @@
-//! Where a runtime keeps the tasks that it owns: from a thread's `CONTEXT` to the heads of lists.
+//! The lists of the tasks that a runtime owns: from a thread's `CONTEXT` to their heads.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dies::{At, Kind},
+    dies::{DieOffset, Kind},
     find::{Finder, Part},
 };
 use asyncscope_trace::chain::Discriminant;
@@ -64,7 +64,7 @@ const TASKS: &str = "tokio::runtime::task::list::OwnedTasks";
 const LIST: &str = "tokio::util::linked_list::LinkedList";
 
 /// Reads the way to tasks from debug info, if that says all of it.
-pub(super) fn owned(find: &Finder<'_, '_>, cell: Option<At>) -> Option<Owned> {
+pub(super) fn owned(find: &Finder<'_, '_>, cell: Option<DieOffset>) -> Option<Owned> {
     let trailer = find.member(Part { offset: 0, at: cell? }, "trailer")?;
     let owned = find.member(Part { offset: 0, at: trailer.at }, "owned")?;
     let link = |name| find.pointer(find.member(owned, name)?).and_then(|(offset, _)| u32::try_from(offset).ok());

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use gimli::{Operation, constants};
 
-use super::dies::{At, Dies, absolute, place};
+use super::dies::{DieOffset, Dies, absolute, place};
 use crate::{
-    image::debug::units::{Unit, Value, attributes},
+    image::debug::units::{DwarfValue, Unit, attributes},
     names::demangled,
 };
 
@@ -22,26 +22,26 @@ pub(super) struct Index<'a> {
     namespaces: Vec<(usize, &'a str)>,
     by_path: HashMap<(usize, &'a str), usize>,
     /// The namespace of each type; in order.
-    types: Vec<(At, u32)>,
+    types: Vec<(DieOffset, u32)>,
     /// The types that are described and not only mentioned.
-    described: HashMap<(u32, &'a str), At>,
+    described: HashMap<(u32, &'a str), DieOffset>,
     /// The functions of `async` bodies as symbols name them, by namespace and name (`{async_fn#0}`).
     bodies: HashMap<(u32, &'a str), &'a str>,
     /// The types that have a `poll` of their own, without generic arguments.
     pub(super) polled: HashSet<String>,
     /// The vtables of boxed futures: address, and the vtable's type.
-    pub(super) vtables: Vec<(u64, At)>,
+    pub(super) vtables: Vec<(u64, DieOffset)>,
     /// The task functions looked for: name, and the types it was made with.
     pub(super) tasks: HashMap<u64, Vec<TaskFunction<'a>>>,
     /// Thread-local variables: offset in the thread's block, and type.
-    pub(super) thread_locals: Vec<(u64, At)>,
+    pub(super) thread_locals: Vec<(u64, DieOffset)>,
 }
 
 /// A task's poll function.
 #[derive(Debug, Default)]
 pub(super) struct TaskFunction<'a> {
     pub(super) name: &'a str,
-    pub(super) future: Option<At>,
+    pub(super) future: Option<DieOffset>,
 }
 
 impl<'a> Index<'a> {
@@ -58,7 +58,7 @@ impl<'a> Index<'a> {
     }
 
     /// The path of a type with its name: `tokio::time::sleep::Sleep`.
-    pub(super) fn path(&self, at: At, name: &str) -> String {
+    pub(super) fn path(&self, at: DieOffset, name: &str) -> String {
         let mut parts = vec![name];
         let mut namespace = self.namespace(at);
         while namespace != 0 {
@@ -70,24 +70,24 @@ impl<'a> Index<'a> {
         parts.join("::")
     }
 
-    fn namespace(&self, at: At) -> usize {
+    fn namespace(&self, at: DieOffset) -> usize {
         let found = self.types.binary_search_by_key(&at, |&(at, _)| at);
         found.ok().and_then(|found| self.types.get(found)).map_or(0, |&(_, namespace)| namespace as usize)
     }
 
     /// The place where a type is described that is only mentioned at `at`.
-    pub(super) fn described(&self, at: At, name: &str) -> Option<At> {
+    pub(super) fn described(&self, at: DieOffset, name: &str) -> Option<DieOffset> {
         self.described.get(&(u32::try_from(self.namespace(at)).ok()?, name)).copied()
     }
 
     /// The type with this path and name.
-    pub(super) fn by_path(&self, path: &[&str], name: &str) -> Option<At> {
+    pub(super) fn by_path(&self, path: &[&str], name: &str) -> Option<DieOffset> {
         let namespace = path.iter().try_fold(0, |parent, part| self.by_path.get(&(parent, *part)).copied())?;
         self.described.get(&(u32::try_from(namespace).ok()?, name)).copied()
     }
 
     /// The name that symbols have for the body of this `async` function's or block's type.
-    pub(super) fn body(&self, at: At, environment: &str) -> Option<String> {
+    pub(super) fn body(&self, at: DieOffset, environment: &str) -> Option<String> {
         let namespace = u32::try_from(self.namespace(at)).ok()?;
         let name = environment.split_once("_env#").map(|(kind, rest)| {
             let number = rest.split_once('}').map_or(rest, |(number, _)| number);
@@ -163,7 +163,7 @@ impl<'a> Index<'a> {
         })
     }
 
-    fn add_type(&mut self, at: At, namespace: usize, entry: &Named<'a>) {
+    fn add_type(&mut self, at: DieOffset, namespace: usize, entry: &NamedEntry<'a>) {
         let (Some(name), Ok(namespace)) = (entry.name, u32::try_from(namespace)) else { return };
         if self.types.len() >= TYPES_MAX {
             return;
@@ -174,7 +174,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn add_function(&mut self, namespace: usize, entry: &Named<'a>) {
+    fn add_function(&mut self, namespace: usize, entry: &NamedEntry<'a>) {
         let (Some(name), Some(linkage), Ok(namespace)) = (entry.name, entry.linkage, u32::try_from(namespace)) else {
             return;
         };
@@ -186,7 +186,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn add_variable(&mut self, entry: &Named<'a>) {
+    fn add_variable(&mut self, entry: &NamedEntry<'a>) {
         let (Some(name), Some(at)) = (entry.name, entry.ty) else { return };
         match entry.location {
             Some(Location::Address(address)) if is_futures_vtable(name) => self.vtables.push((address, at)),
@@ -212,12 +212,12 @@ fn implementor(function: &str) -> Option<String> {
 
 /// An entry, as far as the pass looks at it.
 #[derive(Default)]
-struct Named<'a> {
+struct NamedEntry<'a> {
     name: Option<&'a str>,
     linkage: Option<&'a str>,
     declaration: bool,
     low_pc: Option<u64>,
-    ty: Option<At>,
+    ty: Option<DieOffset>,
     location: Option<Location>,
 }
 
@@ -231,8 +231,8 @@ fn named<'a>(
     unit: &Unit<'a>,
     entries: &mut gimli::EntriesRaw<'_, crate::image::debug::sections::Slice<'a>>,
     specifications: &[gimli::AttributeSpecification],
-) -> Option<Named<'a>> {
-    let mut entry = Named::default();
+) -> Option<NamedEntry<'a>> {
+    let mut entry = NamedEntry::default();
     for &specification in specifications {
         let attribute = entries.read_attribute(specification).ok()?;
         match attribute.name() {
@@ -249,8 +249,8 @@ fn named<'a>(
 }
 
 /// The place of a variable that lies in one place: its address, or its offset in each thread's block.
-fn location<'a>(dies: &Dies<'a>, unit: &Unit<'a>, value: Value<'a>) -> Option<Location> {
-    let Value::Exprloc(expression) = value else { return None };
+fn location<'a>(dies: &Dies<'a>, unit: &Unit<'a>, value: DwarfValue<'a>) -> Option<Location> {
+    let DwarfValue::Exprloc(expression) = value else { return None };
     let mut operations = expression.operations(unit.encoding());
     let first = operations.next().ok()??;
     match (first, operations.next().ok()?) {

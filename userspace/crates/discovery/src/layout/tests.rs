@@ -31,7 +31,7 @@ fn compiled(info: &[u8], abbreviations: &[u8]) -> Layouts {
     of_dwarf(&dwarf, &[vtable])
 }
 
-/// What the task's frames are called where its state is this.
+/// Names the task's frames where its state is this.
 fn frames(layouts: &Layouts, state: u8) -> Vec<String> {
     let mut memory = [0; 64];
     memory[48] = state;

@@ -1,4 +1,4 @@
-//! Which future a task vtable is for, from the symbols of the code that its functions reach.
+//! The future that a task vtable is for, from the symbols of the code that its functions reach.
 //!
 //! Legacy mangling drops the generic arguments of `raw::poll::<T, S>`, but not those of the drop glue:
 //! `drop_in_place::<Cell<T, S>>`, `drop_in_place::<Stage<T>>`. The v0 mangling keeps both.

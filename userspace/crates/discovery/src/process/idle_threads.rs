@@ -1,4 +1,4 @@
-//! Which threads are outside of every poll, proved from outside without stopping them.
+//! Idle threads: those outside of every poll, proved from outside without stopping them.
 //!
 //! A thread that is asleep in a system call while its stack holds no return address into a poll
 //! function is in no poll. Left-over words may look like such an address; the thread then stays
@@ -18,7 +18,7 @@ const STACK_MAX: usize = 1 << 20;
 pub struct PollCode(Vec<(u64, u64)>);
 
 impl PollCode {
-    /// As the plan found it.
+    /// Returns the code that the plan found, by its addresses in memory.
     #[must_use]
     pub fn new(plan: &Plan, bias: Bias) -> Self {
         let mut ranges: Vec<_> = plan.poll_code.iter().map(|&(start, len)| (start.at_runtime(bias).0, len)).collect();
@@ -37,7 +37,7 @@ impl PollCode {
 pub struct Mappings(Vec<(u64, u64)>);
 
 impl Mappings {
-    /// As they are now; none if the process has ended.
+    /// Reads them as they are now; none if the process has ended.
     #[must_use]
     pub fn of(process: &Process) -> Self {
         Self(procfs::maps(process.pid).into_iter().map(|mapping| (mapping.range.start, mapping.range.end)).collect())

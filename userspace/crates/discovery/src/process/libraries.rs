@@ -139,7 +139,7 @@ fn read(path: &Path) -> Option<(File, Vec<u8>)> {
 
 /// Code of a file in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
+pub struct MappedCode {
     /// The address it starts at.
     pub start: u64,
     /// The address it ends at.
@@ -148,7 +148,7 @@ pub struct Code {
     pub offset: u64,
 }
 
-impl Code {
+impl MappedCode {
     /// The address in memory of what is at this offset in the file, if that is mapped.
     #[must_use]
     pub fn address_of(&self, offset: u64) -> Option<u64> {
@@ -159,10 +159,10 @@ impl Code {
 
 /// All code that the process has mapped of the file with this inode.
 #[must_use]
-pub fn code_of(process: &Process, inode: u64) -> Vec<Code> {
+pub fn code_of(process: &Process, inode: u64) -> Vec<MappedCode> {
     let mappings = procfs::maps(process.pid).into_iter().filter(is_code_of_file);
     let of_file = mappings.filter(|mapping| mapping.inode == inode);
-    of_file.map(|Mapping { range, offset, .. }| Code { start: range.start, end: range.end, offset }).collect()
+    of_file.map(|Mapping { range, offset, .. }| MappedCode { start: range.start, end: range.end, offset }).collect()
 }
 
 /// The file: by its mapping, for which some kernels want more privileges, or by its name if it is the same.

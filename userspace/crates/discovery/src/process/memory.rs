@@ -18,19 +18,20 @@ pub(super) enum Memory {
     /// <https://man7.org/linux/man-pages/man5/proc_pid_mem.5.html>
     Held(File),
     /// Used where only its owner may open that file, whatever capability allows to read the memory. An exec is
-    /// noticed afterwards, by [`Place`].
+    /// noticed afterwards, by [`AddressSpace`].
     /// <https://man7.org/linux/man-pages/man2/process_vm_readv.2.html>
-    ByCall(Pid, Place),
+    ByCall(Pid, AddressSpace),
 }
 
-/// The beginnings of a program's code and stack, which the kernel chooses anew for each.
+/// An address space, told from others by the beginnings of its code and stack, which the kernel chooses anew for each
+/// program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct AddressSpace {
     code: u64,
     stack: u64,
 }
 
-impl Place {
+impl AddressSpace {
     /// `None` where that is not told, or no program is left.
     fn of(pid: Pid) -> Option<Self> {
         procfs::of_any_thread(pid.as_raw().unsigned_abs(), |thread| {
@@ -51,9 +52,9 @@ impl Memory {
 
     fn by_call(pid: u32) -> Option<Self> {
         let pid = Pid::from_raw(i32::try_from(pid).ok()?);
-        let place = Place::of(pid)?;
-        let is_readable = call(pid, RuntimeAddr(place.code), &mut [0]) == 1;
-        is_readable.then_some(Self::ByCall(pid, place))
+        let own = AddressSpace::of(pid)?;
+        let is_readable = call(pid, RuntimeAddr(own.code), &mut [0]) == 1;
+        is_readable.then_some(Self::ByCall(pid, own))
     }
 
     /// Reads up to the first page that is not there.
@@ -70,7 +71,7 @@ impl Memory {
     pub(super) fn is_there(&self) -> bool {
         match self {
             Self::Held(file) => !matches!(file.read_at(&mut [0], 0), Ok(0)),
-            Self::ByCall(pid, place) => Place::of(*pid) == Some(*place),
+            Self::ByCall(pid, own) => AddressSpace::of(*pid) == Some(*own),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How much memory is left to a process under its cgroups' limits.
+//! The memory that is left to a process under its cgroups' limits.
 //!
 //! For each page with a probe in it the kernel gives the process a copy of its own, on the account of its
 //! memory cgroup. Where that is full, the kernel ends a process of the cgroup to make room: seen with a limit

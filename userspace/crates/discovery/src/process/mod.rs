@@ -20,7 +20,7 @@ use std::{
 use self::{memory::Memory, procfs::Mapping, threads::First};
 use crate::{
     addr::{Bias, RuntimeAddr},
-    error::TargetError,
+    error::{TargetError, TraceRefusal},
     image::elf::Elf,
 };
 
@@ -134,10 +134,9 @@ impl Process {
     ///
     /// The file cannot be read, or is larger than 4 GiB.
     pub fn read_executable(&self) -> Result<Vec<u8>, TargetError> {
-        let io = |source: io::Error| TargetError::Io { what: self.executable.clone(), source };
+        let io = |error: io::Error| TargetError::Io { what: self.executable.clone(), error };
         if self.file.metadata().map_err(io)?.len() > EXECUTABLE_MAX {
-            let why = "is larger than 4 GiB, which asyncscope does not read".to_owned();
-            return Err(TargetError::NotWatchable { file: self.executable.clone(), why });
+            return Err(TargetError::TooLarge { file: self.executable.clone() });
         }
         fs::read(self.executable_link()).map_err(io)
     }
@@ -244,7 +243,7 @@ impl Process {
 }
 
 fn not_permitted(pid: u32) -> TargetError {
-    TargetError::NotPermitted { pid, missing: "CAP_SYS_PTRACE is missing".to_owned() }
+    TargetError::NotPermitted { pid, refusal: TraceRefusal::NoCapability }
 }
 
 /// The executable of the process, if that is its file's name, or the process's.
@@ -257,7 +256,7 @@ fn executable_if_named(pid: u32, name: &str) -> Option<String> {
 }
 
 fn all_pids() -> Result<impl Iterator<Item = u32>, TargetError> {
-    procfs::pids().map_err(|source| TargetError::Io { what: "/proc".to_owned(), source })
+    procfs::pids().map_err(|error| TargetError::Io { what: "/proc".to_owned(), error })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub fn discover_library(elf: &Elf<'_>) -> Result<Plan, Unreadable> {
 
 /// Places the hooks on all system calls that matter.
 pub(super) fn place(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>) {
-    let syscalls::Found { mut sites, unknown, unseen } = syscalls::find(code);
+    let syscalls::SyscallSites { mut sites, unknown, unseen } = syscalls::find(code);
     tracing::debug!(
         "system calls: {} seen, {unknown} with a number from elsewhere, {unseen} without a place",
         sites.len()

@@ -1,4 +1,4 @@
-//! Where aborts make tasks ready, by their constants.
+//! Aborts that make tasks ready, by their constants.
 
 use iced_x86::{Register, code_asm::*};
 
@@ -9,7 +9,7 @@ use crate::{
     image::elf::Elf,
 };
 
-/// Where aborts are seen: the header's register and the new word's, each at a mark.
+/// Checks the aborts that are seen: the header's register and the new word's, each at a mark.
 fn check(what: &str, expected: &[(Register, Register)], write: impl FnOnce(&mut Asm)) {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Where tasks are bound, by what the instructions do.
+//! Binds of tasks, by what the instructions do.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Where the running task's id is kept, by instructions that keep it.
+//! The place of the running task's id, by instructions that keep it.
 
 use iced_x86::code_asm::*;
 
@@ -10,7 +10,7 @@ use crate::{
     addr::ElfAddr,
     code::x86_64::{
         code::Code,
-        current_task::{Place, places},
+        current_task::{TlsSlot, places},
     },
     image::elf::Elf,
 };
@@ -22,7 +22,7 @@ fn check(what: &str, write: impl FnOnce(&mut Asm), expected: &[(u32, bool)]) {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();
     let found = places(&Code::new(&elf), ElfAddr(CODE), ID as u32);
-    let expected: Vec<Place> = expected.iter().map(|&(below, tagged)| Place { below, tagged }).collect();
+    let expected: Vec<TlsSlot> = expected.iter().map(|&(below, tagged)| TlsSlot { below, tagged }).collect();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{what}");
 }
 

@@ -88,7 +88,7 @@ fn own_file() {
 /// The executable with what tells of tokio alone, so that looking at it takes milliseconds.
 struct Reduced {
     file: Vec<u8>,
-    /// Where damage may matter, in the file.
+    /// The parts of the file in which damage may matter.
     regions: BTreeMap<&'static str, Range<usize>>,
 }
 

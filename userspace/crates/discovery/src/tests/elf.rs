@@ -1,11 +1,11 @@
-//! What an ELF file says, and what it may not make us do.
+//! ELF files: what they say, and what they may not make us do.
 
 use object::elf;
 
 use super::image::{CODE, DATA, HEAD, Image, PROGRAM_HEADER_LEN, PROGRAM_HEADERS, Pointers, STEP, Symbol, Word};
 use crate::{
     addr::{ElfAddr, FileOffset},
-    image::elf::{Elf, Function},
+    image::elf::{Elf, ElfFunction},
     tokio::vtables,
 };
 use asyncscope_trace::facts::Unreadable;
@@ -146,7 +146,7 @@ fn functions() {
         let bytes = Image { functions, ..Image::of_functions(Pointers::Rela, 4) }.bytes();
         let elf = Elf::parse(&bytes).unwrap();
         let expected: Vec<_> =
-            expected.iter().map(|&(start, len)| Function { start: ElfAddr(CODE + start), len }).collect();
+            expected.iter().map(|&(start, len)| ElfFunction { start: ElfAddr(CODE + start), len }).collect();
         assert_eq!(elf.functions(), expected, "{stated:x?}");
         for function in expected {
             assert_eq!(elf.function_at(function.start), Some(function));

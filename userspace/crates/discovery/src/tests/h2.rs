@@ -1,4 +1,4 @@
-//! Where header blocks lie, learned from code like that which rustc makes of h2.
+//! The layout of header blocks, learned from code like that which rustc makes of h2.
 
 use iced_x86::code_asm::*;
 
@@ -6,23 +6,23 @@ use super::asm::{Asm, asm};
 use crate::{
     code::x86_64::{
         code::Code,
-        trace::{Event, trace},
+        trace::{TraceEvent, trace},
     },
     h2::{
-        layout::{self, Block, Bytes},
+        layout::{self, Bytes, HeaderBlock},
         streams::{self, Queued, StreamPointer},
     },
     image::elf::Elf,
 };
 
-/// What the first function does, and those that it calls.
-fn events(write: impl FnOnce(&mut Asm)) -> Vec<Event> {
+/// Traces the first function, and those that it calls.
+fn events(write: impl FnOnce(&mut Asm)) -> Vec<TraceEvent> {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();
     trace(&Code::new(&elf), assembled.functions[0], 2)
 }
 
-const BLOCK: Block = Block {
+const BLOCK: HeaderBlock = HeaderBlock {
     method: 0x60,
     allocated: 11,
     path: Bytes { vtable: 0xb8, pointer: 0xc0, length: 0xc8 },
@@ -70,12 +70,13 @@ fn block() {
         assert_eq!(layout::block(&events(|a| drop_glue(a, none, bound, own))), expected, "{what}");
     };
     check("as it is", Some(BLOCK), 12, 11, &own);
-    check("with fewer methods", Some(Block { allocated: 10, ..BLOCK }), 11, 10, &own);
+    check("with fewer methods", Some(HeaderBlock { allocated: 10, ..BLOCK }), 11, 10, &own);
+    check("with no method before the first", Some(BLOCK), 255, 11, &own);
     check("without a protocol", None, 12, 11, &own[..3]);
     check("with one more", None, 12, 11, &[0x78, 0x98, 0xb8, 0xd8, 0xf8]);
     check("with another tag between", None, 13, 11, &own);
     let path = Bytes { vtable: 0xd8, pointer: 0xe0, length: 0xe8 };
-    check("in another order", Some(Block { path, ..BLOCK }), 12, 11, &[0x78, 0x98, 0xd8, 0xb8]);
+    check("in another order", Some(HeaderBlock { path, ..BLOCK }), 12, 11, &[0x78, 0x98, 0xd8, 0xb8]);
 }
 
 /// Goes through entries: `map[+0x20]` of `len` at `length`, so far apart.

@@ -2,11 +2,11 @@
 
 use object::elf;
 
-/// Where the code is in memory; in the file it is at another distance, so that a mix-up shows.
+/// The code's address in memory; in the file it is at another distance, so that a mix-up shows.
 pub(super) const CODE: u64 = 0x31000;
-/// Where the data is in memory.
+/// The data's address in memory.
 pub(super) const DATA: u64 = 0x52000;
-/// Where the read-only head of the file is in memory.
+/// The address in memory of the file's read-only head.
 pub(super) const HEAD: u64 = 0x10000;
 /// The head's length in the file; there the code begins.
 pub(super) const HEAD_LEN: usize = 0x1000;
@@ -14,7 +14,7 @@ const TEXT_AT: usize = 0x400;
 /// The distance between functions made by [`Image::of_functions`].
 pub(super) const STEP: u64 = 16;
 
-/// How the file says which address stands at a place.
+/// The ways in which a file says which address stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pointers {
     /// Position-independent, each a relative relocation.
@@ -50,7 +50,7 @@ pub(super) struct Symbol {
     pub(super) defined: bool,
 }
 
-/// What the image is made of.
+/// The parts that an image is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) pointers: Pointers,
@@ -98,7 +98,7 @@ impl Image {
         }
     }
 
-    /// Where the words are that the loader sets, and to what.
+    /// Lists the places that the loader sets, and what it sets them to.
     fn set_by_loader(&self) -> Vec<(u64, u64)> {
         let places = (DATA..).step_by(8).zip(&self.data);
         places.filter(|(_, word)| !matches!(word, Word::Plain(_))).map(|(at, &word)| (at, self.value(word))).collect()
@@ -182,7 +182,7 @@ impl Image {
     }
 }
 
-/// Where the program headers are in the file.
+/// The offset of the program headers in the file.
 pub(super) const PROGRAM_HEADERS: usize = 64;
 /// A program header's length.
 pub(super) const PROGRAM_HEADER_LEN: usize = 56;
@@ -194,7 +194,7 @@ struct Sections {
 }
 
 impl Sections {
-    /// Where its content begins in the file.
+    /// Adds a section; returns the offset of its content in the file.
     fn add(&mut self, name: &str, ty: u32, flags: u64, address: u64, content: &[u8], link: u64) -> u64 {
         self.file.resize(self.file.len().next_multiple_of(16), 0);
         let at = self.file.len() as u64;

@@ -46,7 +46,7 @@ pub(super) static OWN: LazyLock<Own> = LazyLock::new(|| {
     Own { file, plan }
 });
 
-/// Where functions of such a name begin, whatever they are generic over.
+/// Finds the functions of such a name, whatever they are generic over.
 fn named(elf: &Elf<'_>, name: &str) -> BTreeSet<ElfAddr> {
     let generic = format!("{name}::<");
     let symbols = elf.symbols().iter().filter(|symbol| symbol.name.contains("tokio"));

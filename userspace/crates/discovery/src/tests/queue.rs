@@ -1,4 +1,4 @@
-//! Where new tasks go without a bind, by what the instructions do with their second argument.
+//! Queues that new tasks go to without a bind, by what the instructions do with their second argument.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +61,7 @@ fn the_blocking_pool_refuses_a_task() {
     });
 }
 
-/// Whether a `schedule` leads to a `LocalSet`'s queue, the second function, and the task's register there.
+/// Checks that a `schedule` leads to a `LocalSet`'s queue, the second function, and the task's register there.
 fn check_set(what: &str, expected: Option<Register>, hand_on: fn(&mut Asm, CodeLabel), queue: fn(&mut Asm)) {
     let assembled = Asm::assembled(|a| {
         let mut label = a.create_label();

@@ -1,4 +1,4 @@
-//! Where panics start, by what the function makes.
+//! The start of panics, by what the function makes.
 
 use iced_x86::code_asm::*;
 
@@ -8,7 +8,7 @@ use crate::{
     image::elf::Elf,
 };
 
-/// Whether the first function is found.
+/// Returns `true` if the first function is found.
 fn raises(write: impl FnOnce(&mut Asm)) -> bool {
     let assembled = Asm::assembled(write);
     let elf = Elf::parse(&assembled.bytes).unwrap();

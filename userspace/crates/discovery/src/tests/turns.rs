@@ -1,4 +1,4 @@
-//! Where a function has returned, by the code that calls it.
+//! Returns of a function, by the code that calls it.
 
 use iced_x86::code_asm::*;
 

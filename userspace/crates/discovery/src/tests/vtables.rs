@@ -19,7 +19,7 @@ fn genuine() -> Vec<Word> {
     functions.chain([0x50, 0x20, 0x28].map(Word::Plain)).collect()
 }
 
-/// How many vtables are found in such data, however the file says where its pointers are.
+/// Checks the number of vtables found in such data, however the file says where its pointers are.
 fn check(what: &str, data: Vec<Word>, expected: usize) {
     for pointers in Pointers::ALL {
         let image = Image { data: data.clone(), ..Image::of_functions(pointers, 8) };

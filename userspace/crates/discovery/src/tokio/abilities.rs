@@ -1,4 +1,4 @@
-//! What can be seen in a target with the hooks that were found, and what to do about the rest.
+//! Abilities: the aspects of a target that can be seen with the hooks that were found, and the remedies for the rest.
 
 use super::plan::Plan;
 use crate::{layout::Layouts, syscalls};

@@ -1,4 +1,4 @@
-//! Where the id of the task that a thread polls stands: what the code says, held against all else that is known.
+//! The place of the id of the task that a thread polls: as the code has it, held against all else that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::{plan::Plan, vtables::Vtable};
 use crate::{
     code::x86_64::{
         code::Code,
-        current_task::{self, Place},
+        current_task::{self, TlsSlot},
     },
     image::elf::Elf,
 };
@@ -32,7 +32,7 @@ pub(super) fn find(
 ) -> Result<RunningTask, RunningUnknown> {
     let polls: BTreeSet<_> = vtables.iter().map(|vtable| (vtable.poll, vtable.id_offset)).collect();
     let every = polls.len().div_ceil(POLLS_MAX).max(1);
-    let mut found: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut found: BTreeMap<TlsSlot, usize> = BTreeMap::new();
     let mut asked = 0;
     for &(poll, id_offset) in polls.iter().step_by(every) {
         asked += 1;
@@ -52,7 +52,7 @@ pub(super) fn find(
 }
 
 /// The place must lie in the variable where a symbol tells where that is. Returns whether one does.
-fn check_symbol(elf: &Elf<'_>, place: Place) -> Result<bool, RunningUnknown> {
+fn check_symbol(elf: &Elf<'_>, place: TlsSlot) -> Result<bool, RunningUnknown> {
     let below = u64::from(place.below);
     if below > elf.thread_local_len() {
         return Err(RunningUnknown::Outside { below: place.below });
@@ -64,7 +64,7 @@ fn check_symbol(elf: &Elf<'_>, place: Place) -> Result<bool, RunningUnknown> {
 }
 
 /// Checks that the code shows a tag exactly if ids of that version need one.
-fn check_version(place: Place, tokio: Option<&str>) -> Result<(), RunningUnknown> {
+fn check_version(place: TlsSlot, tokio: Option<&str>) -> Result<(), RunningUnknown> {
     match tokio.and_then(|version| Some((version, needs_tag(version)?))) {
         Some((version, needed)) if needed != place.tagged => {
             Err(RunningUnknown::Tag { tagged: place.tagged, tokio: version.to_owned() })
@@ -86,7 +86,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Why none is known for sure.
+    /// None is known for sure, for this reason.
     pub fn running_task(&self) -> Result<RunningTask, RunningUnknown> {
         let observed = self.current_task;
         match (&self.running, observed) {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_version_says_whether_there_is_a_tag() {
-        let check = |tagged, tokio| check_version(Place { below: 8, tagged }, tokio).is_ok();
+        let check = |tagged, tokio| check_version(TlsSlot { below: 8, tagged }, tokio).is_ok();
         assert!(check(true, Some("1.42.1")) && !check(false, Some("1.42.1")));
         assert!(check(false, Some("1.43.0")) && !check(true, Some("1.54.1")));
         assert!(check(true, None) && check(false, None) && check(true, Some("2.0")));

@@ -22,10 +22,11 @@ use crate::{
         FIRST, abort,
         code::Code,
         entry,
-        flow::{self, Exchange, Flow},
+        flow::{self, Flow, StateExchange},
         place_in_pt_regs, raise,
-        waker::{self, Waker},
+        waker::{self, WakerVtable},
     },
+    error::DiscoverError,
     h2,
     image::elf::Elf,
     syscalls,
@@ -38,8 +39,8 @@ use asyncscope_trace::facts::{
 ///
 /// # Errors
 ///
-/// A sentence, where there is no tokio in it.
-pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
+/// There is no tokio in it.
+pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
     let vtables = vtables::scan(elf);
     if vtables.is_empty() {
         return Err(nothing_found(elf));
@@ -96,7 +97,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, String> {
     })
 }
 
-/// By the names that panic messages and symbols leave in the file.
+/// Finds a TLS library by the names that panic messages and symbols leave in the file.
 fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
     let mentions = |what: &[u8]| elf.read_only_data().any(|data| data.windows(what.len()).any(|window| window == what));
     const KNOWN: [(TlsLibrary, &[u8]); 3] = [
@@ -107,16 +108,10 @@ fn tls(elf: &Elf<'_>) -> Option<TlsLibrary> {
     KNOWN.iter().find(|(_, trace)| mentions(trace)).map(|&(library, _)| library)
 }
 
-fn nothing_found(elf: &Elf<'_>) -> String {
-    let has_rust =
+fn nothing_found(elf: &Elf<'_>) -> DiscoverError {
+    let is_rust =
         elf.symbols().iter().any(|symbol| symbol.name.contains("rust_panic") || symbol.name.contains("rust_begin"));
-    let what = if has_rust { "a Rust program" } else { "a program" };
-    format!(
-        "is {what} in which no tokio was found: none of its {} functions with unwind information stand in a table \
-         of the shape of tokio's task vtable (seven functions, three offsets), as every tokio since 1.28 has one for \
-         each task type",
-        elf.functions().len()
-    )
+    DiscoverError::NoTokio { is_rust, functions: elf.functions().len() }
 }
 
 fn poll_starts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtable]) {
@@ -168,7 +163,7 @@ fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: VtableF
     }
 }
 
-/// In unoptimised builds the exchange is several calls away, but the transitions are functions.
+/// Hooks the transitions: in unoptimised builds the exchange is several calls away, but they are functions.
 fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) -> bool {
     let mut found = 0;
     let complete = match symbols.ending(&["::unset_waker_after_complete"])[..] {
@@ -188,7 +183,7 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
 
 fn transition(
     builder: &mut Builder<'_, '_>,
-    exchange: &Exchange,
+    exchange: &StateExchange,
     (watch, unsets_waker): (TransitionEvent, bool),
     sees: Sees,
     proof: Proof,
@@ -210,7 +205,7 @@ fn shutdowns(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, vtables: &[Vtab
 fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows) {
     let mentioned: Vec<Vec<ElfAddr>> = polls.iter().map(|flow| flow.mentioned.clone()).collect();
     let exchanges = |function| !flow::follow(code, function, FIRST).exchanges.is_empty();
-    let wakes = |waker: &Waker| exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref);
+    let wakes = |waker: &WakerVtable| exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref);
     let by_shape = waker::find(code.elf, &mentioned, wakes);
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val", "::task::waker::wake_by_ref"]);
     let functions = match (by_shape, by_symbol.as_slice()) {

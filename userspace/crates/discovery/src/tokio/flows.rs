@@ -1,4 +1,4 @@
-//! Where the task header goes in each function that takes it.
+//! The ways of the task header through each function that takes it.
 
 use std::collections::{BTreeSet, HashMap};
 

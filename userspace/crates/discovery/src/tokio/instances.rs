@@ -12,7 +12,7 @@ use crate::{
         FIRST,
         code::Code,
         flow,
-        waker::{self, Waker},
+        waker::{self, WakerVtable},
     },
     image::elf::Elf,
 };
@@ -59,7 +59,7 @@ pub(super) fn too_old(elf: &Elf<'_>) -> Option<MissingReason> {
     some.then_some(MissingReason::TooOldTokios { versions: old })
 }
 
-/// By its symbols; without these, by the versions whose sources it names.
+/// Returns `true` if there is one for sure: by its symbols; without these, by the versions whose sources it names.
 fn is_sure_to_be_one(elf: &Elf<'_>, symbols: &Symbols) -> bool {
     match symbols.ending(&["::task::waker::wake_by_val"]).len() {
         0 => version::find(elf).is_some(),
@@ -71,7 +71,7 @@ fn is_sure_to_be_one(elf: &Elf<'_>, symbols: &Symbols) -> bool {
 fn wakers(code: &Code<'_, '_>, symbols: &Symbols, polls: &Flows, poll: ElfAddr) -> BTreeSet<ElfAddr> {
     let by_symbol = symbols.ending(&["::task::waker::wake_by_val"]);
     let exchanges = |function| !flow::follow(code, function, FIRST).exchanges.is_empty();
-    let is_tokios = |waker: &Waker| {
+    let is_tokios = |waker: &WakerVtable| {
         by_symbol.contains(&waker.wake_by_val) || (exchanges(waker.wake_by_val) && exchanges(waker.wake_by_ref))
     };
     let mentioned = polls.0.get(&poll).map(|flow| flow.mentioned.as_slice()).unwrap_or_default();

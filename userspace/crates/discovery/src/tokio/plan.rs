@@ -1,4 +1,4 @@
-//! What is to be armed: which program at which instruction, with which cookie.
+//! The plan of hooks: programs, the instructions to attach them to, and their cookies.
 
 use probe_common::config::Http2Layout;
 use serde::{Deserialize, Serialize};

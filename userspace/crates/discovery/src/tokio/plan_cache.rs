@@ -22,7 +22,7 @@ const LEN_MAX: u64 = 64 << 20;
 const OTHERS_MAY_WRITE: u32 = 0o022;
 
 #[derive(Serialize, Deserialize)]
-struct Kept<P> {
+struct KeptPlan<P> {
     /// Of asyncscope; see [`version`].
     version: String,
     build_id: String,
@@ -96,7 +96,7 @@ fn kept(file: &Path, build_id: &str, elf: &Elf<'_>) -> Option<Plan> {
 }
 
 /// Reads the file's content, if nobody else can have written it.
-fn read(file: &Path) -> Option<Kept<Plan>> {
+fn read(file: &Path) -> Option<KeptPlan<Plan>> {
     let is_ours = |metadata: &fs::Metadata| {
         metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & OTHERS_MAY_WRITE == 0
     };
@@ -124,10 +124,10 @@ fn version() -> String {
 fn keep(file: &Path, build_id: &str, elf: &Elf<'_>, plan: &Plan) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    write(file, &Kept { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan })
+    write(file, &KeptPlan { version: version(), build_id: build_id.to_owned(), len: elf.data().len(), plan })
 }
 
-fn write<P: Serialize>(file: &Path, kept: &Kept<P>) -> io::Result<()> {
+fn write<P: Serialize>(file: &Path, kept: &KeptPlan<P>) -> io::Result<()> {
     let bytes = lz4_flex::compress_prepend_size(&serde_json::to_vec(kept)?);
     // Another asyncscope may read it at the same time: the whole file appears at once.
     let partial = file.with_extension(std::process::id().to_string());

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     addr::ElfAddr,
     code::x86_64::code::{Code, Target, loaded_address},
-    image::elf::{Elf, Function},
+    image::elf::{Elf, ElfFunction},
     names::{self, demangled},
 };
 
@@ -78,7 +78,7 @@ pub(super) fn loads(code: &Code<'_, '_>, of: &BTreeSet<ElfAddr>) -> Vec<(ElfAddr
 
 /// A cheap look before decoding: four bytes that are the distance to one of the addresses, or, at fixed
 /// addresses, the address itself.
-fn may_load(elf: &Elf<'_>, function: &Function, of: &BTreeSet<ElfAddr>) -> bool {
+fn may_load(elf: &Elf<'_>, function: &ElfFunction, of: &BTreeSet<ElfAddr>) -> bool {
     let (Some(first), Some(last)) = (of.first(), of.last()) else { return false };
     words(elf, function).any(|(after, word)| {
         let near = ElfAddr(after.wrapping_add_signed(word.into()));
@@ -88,7 +88,7 @@ fn may_load(elf: &Elf<'_>, function: &Function, of: &BTreeSet<ElfAddr>) -> bool 
 }
 
 /// Every four bytes of a function after its first, and the address after them.
-fn words(elf: &Elf<'_>, function: &Function) -> impl Iterator<Item = (u64, i32)> {
+fn words(elf: &Elf<'_>, function: &ElfFunction) -> impl Iterator<Item = (u64, i32)> {
     let bytes = elf.bytes(function.start, function.len).windows(4).skip(1);
     let read = bytes.map(|window| window.try_into().map_or(0, i32::from_le_bytes));
     let start = function.start.0;

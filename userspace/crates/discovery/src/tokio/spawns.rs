@@ -1,4 +1,4 @@
-//! Where new tasks go to their schedulers: binds, and the two queues that need none.
+//! The places where new tasks go to their schedulers: binds, and the two queues that need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -22,7 +22,7 @@ use crate::{
         code::{Body, Code, Target},
         entry, is_emulated,
     },
-    image::elf::Function,
+    image::elf::ElfFunction,
 };
 use asyncscope_trace::facts::{self, MissingReason, Proof, ReturnUnproved, Sees};
 
@@ -89,7 +89,7 @@ pub(crate) fn returned(code: &Code<'_, '_>, function: ElfAddr) -> Result<Vec<Elf
 
 /// The instructions that a turn returns to.
 #[derive(Default)]
-struct Found {
+struct TurnReturns {
     instructions: Vec<Instruction>,
     /// The functions whose callers were asked for.
     functions: BTreeSet<ElfAddr>,
@@ -100,7 +100,7 @@ struct Found {
 impl Calls<'_, '_, '_> {
     /// Instructions of which one runs right after each return of the function.
     fn of_turn(&self, function: ElfAddr) -> Result<Vec<Instruction>, ReturnUnproved> {
-        let mut found = Found::default();
+        let mut found = TurnReturns::default();
         self.returns(function, 0, &mut found)?;
         let elf = self.code.elf;
         let is_elsewhere = |place: &ElfAddr| {
@@ -112,7 +112,7 @@ impl Calls<'_, '_, '_> {
         Ok(found.instructions)
     }
 
-    fn returns(&self, function: ElfAddr, depth: u8, to: &mut Found) -> Result<(), ReturnUnproved> {
+    fn returns(&self, function: ElfAddr, depth: u8, to: &mut TurnReturns) -> Result<(), ReturnUnproved> {
         if depth > DEPTH_MAX {
             return Err(ReturnUnproved::TooDeep);
         }
@@ -146,12 +146,13 @@ impl Calls<'_, '_, '_> {
     fn neighbours(&self, function: ElfAddr) -> impl Iterator<Item = ElfAddr> + '_ {
         const REACH: u64 = 0x82;
         let (from, to) = (function.0.saturating_sub(REACH), function.0.saturating_add(REACH));
-        let is_near = move |other: &&Function| other.start.0 <= to && other.start.0.saturating_add(other.len) >= from;
+        let is_near =
+            move |other: &&ElfFunction| other.start.0 <= to && other.start.0.saturating_add(other.len) >= from;
         self.code.elf.functions().iter().filter(is_near).map(|near| near.start).filter(move |near| *near != function)
     }
 
     /// Adds the first instruction from `index` on that can be hooked at little cost, or that goes elsewhere.
-    fn after(&self, body: &Body, index: usize, depth: u8, to: &mut Found) -> Result<(), ReturnUnproved> {
+    fn after(&self, body: &Body, index: usize, depth: u8, to: &mut TurnReturns) -> Result<(), ReturnUnproved> {
         for instruction in body.instructions.get(index..).unwrap_or_default() {
             match instruction.flow_control() {
                 FlowControl::Return => return self.returns(body.function.start, depth + 1, to),

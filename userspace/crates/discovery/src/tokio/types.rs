@@ -27,9 +27,10 @@ const BOXED: &str = "boxed future";
 const NEAREST_MAX: usize = 256;
 
 /// The evidence that symbols give of one vtable.
-struct Evidence {
-    /// By the glue that tears the task down.
-    torn_down: Named,
+struct TypeEvidence {
+    /// By the poll function's own symbol where that has the type (v0 mangling), else by the glue that tears the task
+    /// down.
+    named: Named,
     /// Bodies of futures that its poll function calls.
     polled: BTreeSet<String>,
 }
@@ -38,7 +39,7 @@ struct Evidence {
 ///
 /// `local`: the `schedule` functions of `LocalSet`'s tasks.
 pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local: &BTreeSet<ElfAddr>) -> Vec<TaskType> {
-    let evidence: Vec<Evidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
+    let evidence: Vec<TypeEvidence> = vtables.iter().map(|vtable| evidence(code, polls, vtable)).collect();
     let by_symbols: Vec<BTreeSet<String>> = (0..vtables.len()).map(|at| futures(vtables, &evidence, at)).collect();
     let unsettled = (0..vtables.len()).filter(|&at| !is_settled(vtables, &by_symbols, at)).collect();
     let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
@@ -60,24 +61,26 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
     types
 }
 
-fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> Evidence {
+fn evidence(code: &Code<'_, '_>, polls: &Flows, vtable: &Vtable) -> TypeEvidence {
     // The functions that only tear down mention no other task's type; the poll function may.
     let around = |root: ElfAddr| -> BTreeSet<ElfAddr> {
         let flow = flow::follow(code, root, FIRST);
         flow.reached.into_iter().chain(flow.mentioned).chain([root]).collect()
     };
     let elf = code.elf;
+    let own = names::of_type(elf, &BTreeSet::from([vtable.poll]));
     let roots = [vtable.dealloc, vtable.shutdown, vtable.drop_join_handle_slow, vtable.try_read_output];
-    let found = roots.iter().map(|&root| names::of_type(elf, &around(root))).find(|named| !named.futures.is_empty());
+    let torn_down = roots.iter().map(|&root| names::of_type(elf, &around(root)));
+    let found = [own].into_iter().chain(torn_down).find(|named| !named.futures.is_empty());
     let poll = polls.0.get(&vtable.poll);
     let polling: BTreeSet<ElfAddr> =
         poll.map(|flow| flow.reached.iter().chain(&flow.mentioned).copied().collect()).unwrap_or_default();
     let found = found.or_else(|| nearest(code, vtable.dealloc));
-    let mut torn_down = found.unwrap_or_else(|| names::of_type(elf, &polling));
-    if torn_down.kind == TaskKind::Unknown {
-        torn_down.kind = names::kind_of(elf, &polling, &torn_down.futures);
+    let mut named = found.unwrap_or_else(|| names::of_type(elf, &polling));
+    if named.kind == TaskKind::Unknown {
+        named.kind = names::kind_of(elf, &polling, &named.futures);
     }
-    Evidence { torn_down, polled: polled(code, &polling) }
+    TypeEvidence { named, polled: polled(code, &polling) }
 }
 
 /// The nearest functions called from `dealloc` that name a type. Where nothing was inlined the header
@@ -117,9 +120,9 @@ fn calls(code: &Code<'_, '_>, function: ElfAddr) -> Vec<ElfAddr> {
 }
 
 /// The futures that a vtable may be for.
-fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<String> {
-    let Evidence { torn_down, polled } = &evidence[at];
-    let both: BTreeSet<String> = torn_down.futures.intersection(polled).cloned().collect();
+fn futures(vtables: &[Vtable], evidence: &[TypeEvidence], at: usize) -> BTreeSet<String> {
+    let TypeEvidence { named, polled } = &evidence[at];
+    let both: BTreeSet<String> = named.futures.intersection(polled).cloned().collect();
     if !both.is_empty() {
         return both;
     }
@@ -127,12 +130,12 @@ fn futures(vtables: &[Vtable], evidence: &[Evidence], at: usize) -> BTreeSet<Str
     let shares = |(other, vtable): (usize, &Vtable)| {
         other != at
             && vtable.schedule == vtables[at].schedule
-            && !evidence[other].torn_down.futures.is_disjoint(&torn_down.futures)
+            && !evidence[other].named.futures.is_disjoint(&named.futures)
     };
     if !polled.is_empty() && vtables.iter().enumerate().any(shares) {
         return polled.clone();
     }
-    torn_down.futures.clone()
+    named.futures.clone()
 }
 
 /// Returns `true` if symbols alone tell one future, more than that it is in a box, and not the same one for
@@ -149,7 +152,7 @@ fn is_settled(vtables: &[Vtable], by_symbols: &[BTreeSet<String>], at: usize) ->
 /// Returns `true` if the only name is that of glue which another vtable on that scheduler has as well. On one
 /// scheduler a future has one vtable, so their glue was folded: it may be of several closures of one function, which
 /// have one name, or of others, of whose glue the compiler kept no symbol.
-fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
+fn is_doubtful(vtables: &[Vtable], evidence: &[TypeEvidence], by_symbols: &[BTreeSet<String>], at: usize) -> bool {
     let (vtable, futures) = (&vtables[at], &by_symbols[at]);
     let shares_glue = |(other, of): (usize, &Vtable)| {
         other != at && (of.schedule, of.dealloc) == (vtable.schedule, vtable.dealloc) && by_symbols[other] == *futures
@@ -158,7 +161,7 @@ fn is_doubtful(vtables: &[Vtable], evidence: &[Evidence], by_symbols: &[BTreeSet
 }
 
 /// The findings about one vtable.
-struct Found {
+struct TypeFindings {
     futures: BTreeSet<String>,
     /// Set if it may also be another one, which no symbol names.
     or_another: bool,
@@ -171,25 +174,25 @@ fn settle(
     elf: &Elf<'_>,
     vtable: &Vtable,
     by_symbols: BTreeSet<String>,
-    evidence: &Evidence,
+    evidence: &TypeEvidence,
     by_debug_info: Option<&Named>,
     doubtful: bool,
-) -> Found {
-    let kind = match evidence.torn_down.kind {
+) -> TypeFindings {
+    let kind = match evidence.named.kind {
         TaskKind::Unknown => by_debug_info.map_or(TaskKind::Unknown, |named| named.kind),
         known => known,
     };
     let adds = |named: &&Named| !named.futures.is_empty() && (by_symbols.is_empty() || !is_boxed(&named.futures));
     let Some(named) = by_debug_info.filter(adds) else {
         let named_by = if by_symbols.is_empty() { NamedBy::default() } else { by_symbol(elf, vtable) };
-        return Found { futures: by_symbols, or_another: doubtful, kind, named_by };
+        return TypeFindings { futures: by_symbols, or_another: doubtful, kind, named_by };
     };
     let alike: Vec<BTreeSet<String>> =
         named.futures.iter().map(|future| names::dwarf::alike(future, &by_symbols)).collect();
     let all = alike.iter().all(|symbols| symbols.len() == 1);
     let said = || named.futures.iter().map(|future| names::dwarf::said(future)).collect();
     let futures = if all { alike.into_iter().flatten().collect() } else { said() };
-    Found { futures, or_another: false, kind, named_by: sourced(NameSource::Dwarf, elf.debug_file(false)) }
+    TypeFindings { futures, or_another: false, kind, named_by: sourced(NameSource::Dwarf, elf.debug_file(false)) }
 }
 
 fn is_boxed(futures: &BTreeSet<String>) -> bool {
@@ -207,7 +210,7 @@ fn sourced(source: NameSource, file: Option<&Path>) -> NamedBy {
     NamedBy { source, debug_file: file.map(|file| file.display().to_string()) }
 }
 
-fn task_type(vtable: &Vtable, found: &Found) -> TaskType {
+fn task_type(vtable: &Vtable, found: &TypeFindings) -> TaskType {
     let pretty: BTreeSet<(String, bool)> = found.futures.iter().map(|future| names::future(future)).collect();
     let runtime = !pretty.is_empty() && pretty.iter().all(|&(_, runtime)| runtime);
     let mut names: Vec<String> = pretty.into_iter().map(|(name, _)| name).take(FOLDED_MAX).collect();
@@ -256,7 +259,7 @@ fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfA
 
 /// The blocking tasks among these that are the runtime's workers. A closure of the program's may run tasks as
 /// well, on a runtime of its own; only a worker does so in the multi-thread scheduler's source file.
-/// Where no source is named, one that alone runs tasks is taken for a worker.
+/// Returns the workers. Where no source is named, one that alone runs tasks is taken for a worker.
 fn workers(runners: &[(usize, Runs)]) -> Vec<usize> {
     let running = |as_worker: Runs| runners.iter().filter(move |&&(_, runs)| runs == as_worker).map(|&(at, _)| at);
     let alone = || Some(running(Runs::Tasks).collect()).filter(|alone: &Vec<_>| alone.len() == 1).unwrap_or_default();
@@ -311,8 +314,8 @@ mod tests {
     fn a_name_that_two_types_have_from_the_same_glue_is_doubtful() {
         let check = |others: [Vtable; 2], polled: &[&str], doubtful| {
             let one = |name: &str| BTreeSet::from([name.to_owned()]);
-            let evidence = |polled: &[&str]| Evidence {
-                torn_down: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
+            let evidence = |polled: &[&str]| TypeEvidence {
+                named: Named { futures: one("svc::a"), kind: TaskKind::Blocking },
                 polled: polled.iter().map(|&name| name.to_owned()).collect(),
             };
             let names = [one("svc::a"), one("svc::a")];

@@ -9,35 +9,35 @@ use probe_common::record::state::{CANCELLED, NOTIFIED, REF_ONE};
 
 use super::{
     code::{Body, Code, immediate},
-    flow::Exchange,
+    flow::StateExchange,
 };
-use crate::image::elf::Function;
+use crate::image::elf::ElfFunction;
 
 /// The loop is not longer than this, on either side of the exchange.
 const REACH: usize = 40;
 
 /// The instructions after such exchanges.
 #[must_use]
-pub fn find(code: &Code<'_, '_>) -> Vec<Exchange> {
+pub fn find(code: &Code<'_, '_>) -> Vec<StateExchange> {
     let functions = code.elf.functions().iter().filter(|function| may_exchange(code, function));
     functions.filter_map(|function| code.body(function.start)).flat_map(|body| exchanges(&body)).collect()
 }
 
 /// A cheap look before decoding: `lock`, a 64-bit operand, `cmpxchg`.
-fn may_exchange(code: &Code<'_, '_>, function: &Function) -> bool {
+fn may_exchange(code: &Code<'_, '_>, function: &ElfFunction) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     bytes.windows(4).any(|window| window[0] == 0xf0 && window[1] & 0xf8 == 0x48 && window[2..] == [0x0f, 0xb1])
 }
 
-fn exchanges(body: &Rc<Body>) -> Vec<Exchange> {
+fn exchanges(body: &Rc<Body>) -> Vec<StateExchange> {
     let all = body.instructions.iter().enumerate();
     let found = all.filter(|(index, instruction)| is_exchange(instruction) && has_constants(body, *index));
     found.filter_map(|(index, instruction)| after(body, index, instruction)).collect()
 }
 
-fn after(body: &Body, index: usize, instruction: &Instruction) -> Option<Exchange> {
+fn after(body: &Body, index: usize, instruction: &Instruction) -> Option<StateExchange> {
     let after = *body.instructions.get(index + 1)?;
-    (!body.is_jumped_to(after.ip())).then(|| Exchange {
+    (!body.is_jumped_to(after.ip())).then(|| StateExchange {
         after,
         header: instruction.memory_base(),
         new: instruction.op1_register(),

@@ -1,5 +1,5 @@
-//! Where a new task is bound to its runtime (`OwnedTasks::bind_inner`, wherever it was inlined), by what
-//! it does to the task's header: it stores `owner_id`, and reads the id through the vtable's
+//! Binds of new tasks to their runtimes (`OwnedTasks::bind_inner`, wherever it was inlined), found by what
+//! they do to the task's header: they store `owner_id`, and read the id through the vtable's
 //! `id_offset`.
 //! <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/list.rs#L131-L159>
 //!
@@ -16,7 +16,7 @@ use super::{
     is_emulated,
     values::is_write,
 };
-use crate::{addr::ElfAddr, image::elf::Function};
+use crate::{addr::ElfAddr, image::elf::ElfFunction};
 
 const OWNER_ID: u64 = 0x18;
 const VTABLE: u64 = 0x10;
@@ -53,7 +53,7 @@ fn loads_any(code: &Code<'_, '_>, body: &Body, of: &BTreeSet<ElfAddr>) -> bool {
 
 /// A cheap look before decoding: a store at 0x18 from a register, and a 64-bit load at 0x48 or a
 /// locked exchange of a byte or a 32-bit word.
-fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
+fn may_bind(code: &Code<'_, '_>, function: &ElfFunction) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     let has = |opcode: u8, displacement: u8| {
         bytes.windows(5).any(|w| {
@@ -69,7 +69,7 @@ fn may_bind(code: &Code<'_, '_>, function: &Function) -> bool {
 
 /// The content of a register: a value not known otherwise, by number, or something loaded through one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value {
+enum RegisterValue {
     Plain(u32),
     VtableOf(u32),
     IdOffsetOf(u32),
@@ -77,7 +77,7 @@ enum Value {
 
 /// Straight-line code, followed from its start.
 struct Line {
-    registers: [Value; 16],
+    registers: [RegisterValue; 16],
     next: u32,
     owner_of: Vec<u32>,
     id_of: Vec<u32>,
@@ -156,18 +156,18 @@ impl Chosen {
 impl Line {
     /// Numbers from `next` on have not been given. At a function's start the numbers are the registers'.
     fn new(next: u32, makes_tasks: bool) -> Self {
-        let registers = std::array::from_fn(|register| Value::Plain(next + register as u32));
+        let registers = std::array::from_fn(|register| RegisterValue::Plain(next + register as u32));
         let (owner_of, id_of, field_of, owned_by) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { registers, next: next + 16, owner_of, id_of, field_of, owned_by, makes_tasks }
     }
 
-    fn value(&self, register: Register) -> Option<Value> {
+    fn value(&self, register: Register) -> Option<RegisterValue> {
         register.is_gpr64().then(|| self.registers[register.number()])
     }
 
     /// The hook at this instruction, if a register still holds the header.
     fn bind(&self, function: ElfAddr, at: &Instruction, number: u32) -> Option<Bind> {
-        let place = self.registers.iter().position(|&value| value == Value::Plain(number))?;
+        let place = self.registers.iter().position(|&value| value == RegisterValue::Plain(number))?;
         let header = Register::RAX + place as u32;
         Some(Bind { function, at: *at, header, second_argument: number == RSI_AT_ENTRY })
     }
@@ -185,13 +185,13 @@ impl Line {
         for used in info.info(instruction).used_registers() {
             let register = used.register().full_register();
             if is_write(used.access()) && register.is_gpr64() {
-                self.registers[register.number()] = Value::Plain(self.next);
+                self.registers[register.number()] = RegisterValue::Plain(self.next);
                 self.next += 1;
             }
         }
         if let Some(value) = loaded {
             self.registers[instruction.op0_register().number()] = value;
-        } else if let (Some(of), Some(Value::Plain(number))) = (field, self.value(instruction.op0_register())) {
+        } else if let (Some(of), Some(RegisterValue::Plain(number))) = (field, self.value(instruction.op0_register())) {
             self.field_of.push((number, of));
         }
         if listed.is_some() {
@@ -202,7 +202,7 @@ impl Line {
     }
 
     /// The value that a `mov` into a register brings.
-    fn loaded(&self, instruction: &Instruction) -> Option<Value> {
+    fn loaded(&self, instruction: &Instruction) -> Option<RegisterValue> {
         if instruction.mnemonic() != Mnemonic::Mov || !instruction.op0_register().is_gpr64() {
             return None;
         }
@@ -210,8 +210,8 @@ impl Line {
             OpKind::Register => self.value(instruction.op1_register()),
             OpKind::Memory if instruction.memory_index() == Register::None => {
                 match (self.value(instruction.memory_base())?, instruction.memory_displacement64()) {
-                    (Value::Plain(header), VTABLE) => Some(Value::VtableOf(header)),
-                    (Value::VtableOf(header), ID_OFFSET) => Some(Value::IdOffsetOf(header)),
+                    (RegisterValue::Plain(header), VTABLE) => Some(RegisterValue::VtableOf(header)),
+                    (RegisterValue::VtableOf(header), ID_OFFSET) => Some(RegisterValue::IdOffsetOf(header)),
                     _ => None,
                 }
             }
@@ -226,14 +226,14 @@ impl Line {
             && instruction.op1_kind() == OpKind::Memory
             && instruction.memory_index() == Register::None;
         match self.value(instruction.memory_base())? {
-            Value::Plain(of) if loads => Some(of),
+            RegisterValue::Plain(of) if loads => Some(of),
             _ => None,
         }
     }
 
     /// The value whose field this instruction stores.
     fn owner(&self, instruction: &Instruction) -> Option<u32> {
-        let Some(Value::Plain(stored)) = self.value(instruction.op1_register()) else { return None };
+        let Some(RegisterValue::Plain(stored)) = self.value(instruction.op1_register()) else { return None };
         self.field_of.iter().find(|&&(field, _)| field == stored).map(|&(_, of)| of)
     }
 
@@ -244,7 +244,9 @@ impl Line {
             && instruction.has_lock_prefix()
             && (instruction.op1_register().is_gpr8() || instruction.op1_register().is_gpr32())
             && instruction.memory_index() == Register::None;
-        let Some(Value::Plain(base)) = self.value(instruction.memory_base()).filter(|_| locks) else { return None };
+        let Some(RegisterValue::Plain(base)) = self.value(instruction.memory_base()).filter(|_| locks) else {
+            return None;
+        };
         self.owned_by.iter().find(|&&(_, owner)| owner == base).map(|&(header, _)| header)
     }
 
@@ -256,7 +258,7 @@ impl Line {
             && instruction.memory_index() == Register::None
             && instruction.memory_displacement64() == OWNER_ID;
         match self.value(instruction.memory_base()) {
-            Some(Value::Plain(header)) if stores => Some(header),
+            Some(RegisterValue::Plain(header)) if stores => Some(header),
             _ => None,
         }
     }
@@ -269,7 +271,8 @@ impl Line {
             && instruction.memory_displacement64() == 0
             && instruction.memory_index_scale() == 1;
         match (self.value(instruction.memory_base())?, self.value(instruction.memory_index())?) {
-            (Value::Plain(header), Value::IdOffsetOf(of)) | (Value::IdOffsetOf(of), Value::Plain(header))
+            (RegisterValue::Plain(header), RegisterValue::IdOffsetOf(of))
+            | (RegisterValue::IdOffsetOf(of), RegisterValue::Plain(header))
                 if reads && header == of =>
             {
                 Some(header)

@@ -7,7 +7,7 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 
 use crate::{
     addr::ElfAddr,
-    image::elf::{Elf, Function},
+    image::elf::{Elf, ElfFunction},
 };
 
 /// A function longer than this is not decoded: more code than tokio puts into any of its own.
@@ -26,7 +26,7 @@ pub struct Code<'e, 'data> {
 #[derive(Debug)]
 pub struct Body {
     /// The function.
-    pub function: Function,
+    pub function: ElfFunction,
     /// Its instructions, by address.
     pub instructions: Vec<Instruction>,
     /// The addresses its direct jumps lead to, in order.
@@ -80,7 +80,7 @@ impl<'e, 'data> Code<'e, 'data> {
         body
     }
 
-    fn decode(&self, function: Function) -> Option<Body> {
+    fn decode(&self, function: ElfFunction) -> Option<Body> {
         let bytes = self.elf.bytes(function.start, function.len);
         if bytes.len() as u64 != function.len || function.len > LEN_MAX {
             return None;

@@ -1,4 +1,4 @@
-//! Where a task's state word is exchanged: a task's header followed from a function's argument through
+//! Exchanges of a task's state word: a task's header followed from a function's argument through
 //! registers, the stack and calls, to every `lock cmpxchg` on its first word.
 //!
 //! What is found here decides only where a probe sits, and every such place is the start of a decoded
@@ -26,7 +26,7 @@ const FUNCTIONS_MAX: usize = 256;
 
 /// The instruction after an exchange of a task's state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exchange {
+pub struct StateExchange {
     /// The instruction itself.
     pub after: Instruction,
     /// The register with the header's address.
@@ -49,7 +49,7 @@ pub struct Exchange {
 #[derive(Debug, Default)]
 pub struct Flow {
     /// The exchanges, by address of the instruction after.
-    pub exchanges: BTreeMap<u64, Exchange>,
+    pub exchanges: BTreeMap<u64, StateExchange>,
     /// Instructions by which the root returns: `ret`, and jumps that leave for code that is not followed.
     pub exits: BTreeMap<u64, Instruction>,
     /// The functions that were reached with the header as an argument, the root first.
@@ -151,7 +151,7 @@ impl Flow {
         if body.is_jumped_to(instruction.next_ip()) {
             return false; // it runs without the exchange before it, too
         }
-        let exchange = Exchange {
+        let exchange = StateExchange {
             after: body.instructions[index],
             header: instruction.memory_base(),
             new: instruction.op1_register(),
@@ -245,7 +245,7 @@ fn made_by(body: &Body, index: usize) -> impl Iterator<Item = (Mnemonic, i64)> {
 
 /// The values known before each instruction; `None` for code that was not reached.
 pub(super) fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Option<Values>> {
-    let mut walk = Walk {
+    let mut walk = FlowWalk {
         code,
         body,
         info: InstructionInfoFactory::new(),
@@ -266,7 +266,7 @@ pub(super) fn states(code: &Code<'_, '_>, body: &Body, entry: Values) -> Vec<Opt
 }
 
 /// One function's walk.
-struct Walk<'a, 'e, 'data> {
+struct FlowWalk<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     body: &'a Body,
     info: InstructionInfoFactory,
@@ -276,7 +276,7 @@ struct Walk<'a, 'e, 'data> {
     elsewhere: Option<Values>,
 }
 
-impl Walk<'_, '_, '_> {
+impl FlowWalk<'_, '_, '_> {
     fn from(&mut self, index: usize, values: Values, round: usize) {
         let mut work = vec![(index, values)];
         while let Some((index, values)) = work.pop() {

@@ -1,5 +1,6 @@
-//! All that knows x86-64 instructions: decoding, following a task's header through registers, and
-//! which instructions the kernel emulates. Another machine is another module like this one.
+//! x86-64 instructions: decoding, following a task's header through registers, and which of them the kernel emulates.
+//! Other modules take iced's instructions and registers from here as they are, so that another machine takes more than
+//! another module like this one: ARCHITECTURE.md lists the places.
 
 pub mod abort;
 pub mod bind;

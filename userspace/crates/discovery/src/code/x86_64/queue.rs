@@ -1,4 +1,4 @@
-//! Where new tasks go into a queue without a bind: the blocking pool's, and a `LocalSet`'s. Both
+//! Functions that put new tasks into a queue without a bind: the blocking pool's, and a `LocalSet`'s. Both
 //! functions take the task's header as their second argument, and are told by what they do with it.
 
 use std::{collections::BTreeSet, rc::Rc};
@@ -12,7 +12,7 @@ use super::{
     flow,
     values::{ARGUMENTS, Values},
 };
-use crate::{addr::ElfAddr, image::elf::Function};
+use crate::{addr::ElfAddr, image::elf::ElfFunction};
 
 /// The header is the second argument.
 const SECOND: u8 = 2;
@@ -81,7 +81,7 @@ fn argument(arguments: u8) -> Option<Register> {
 }
 
 /// A cheap look before decoding: an indirect call, or a jump, through a word at 0x30.
-fn may_shut_down(code: &Code<'_, '_>, function: &Function) -> bool {
+fn may_shut_down(code: &Code<'_, '_>, function: &ElfFunction) -> bool {
     let bytes = code.elf.bytes(function.start, function.len);
     bytes.windows(2).enumerate().any(|(at, window)| {
         let through = window[0] == 0xff && matches!(window[1] & 0xf8, 0x50 | 0x60);

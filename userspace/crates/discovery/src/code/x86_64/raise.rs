@@ -1,10 +1,10 @@
-//! Where a panic of Rust starts to unwind, by what it makes: an exception of Rust's own class.
+//! The function in which a panic of Rust starts to unwind, by what it makes: an exception of Rust's own class.
 //! <https://github.com/rust-lang/rust/blob/1.95.0/library/panic_unwind/src/gcc.rs#L61-L80>
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 use super::code::{Body, Code};
-use crate::{addr::ElfAddr, image::elf::Function};
+use crate::{addr::ElfAddr, image::elf::ElfFunction};
 
 /// Rust's class of exceptions.
 /// <https://github.com/rust-lang/rust/blob/1.95.0/library/panic_unwind/src/gcc.rs#L120-L124>
@@ -21,7 +21,7 @@ pub fn find(code: &Code<'_, '_>) -> Vec<ElfAddr> {
 }
 
 /// A cheap look before decoding.
-fn may_raise(code: &Code<'_, '_>, function: &Function) -> bool {
+fn may_raise(code: &Code<'_, '_>, function: &ElfFunction) -> bool {
     code.elf.bytes(function.start, function.len).windows(CLASS.len()).any(|window| window == CLASS)
 }
 

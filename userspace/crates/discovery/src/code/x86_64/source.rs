@@ -1,4 +1,4 @@
-//! Which source files a function was made from: panics say where they are, by a `Location`.
+//! The source files that a function was made from: panics say where they are, by a `Location`.
 //! <https://github.com/rust-lang/rust/blob/1.95.0/library/core/src/panic/location.rs#L43-L56>
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What registers and stack slots hold along one path through a function, in terms of its arguments.
+//! Symbolic values of registers and stack slots along one path through a function, in terms of its arguments.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -13,7 +13,7 @@ const SLOTS_MAX: usize = 256;
 
 /// The origin that a value is counted from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Root {
+pub enum SymbolicRoot {
     /// The argument with this place, from 0.
     Argument(u8),
     /// The stack pointer at the entry.
@@ -25,43 +25,43 @@ pub enum Root {
     /// Something that was multiplied by this constant.
     Product(i64),
     /// The content of memory at the address, in so many bytes.
-    Loaded(Rc<Value>, u8),
+    Loaded(Rc<SymbolicValue>, u8),
 }
 
 /// A value: a root plus an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct SymbolicValue {
     /// The origin it is counted from.
-    pub root: Root,
+    pub root: SymbolicRoot,
     /// The distance from it, in bytes where it is an address.
     pub offset: i64,
 }
 
-impl Value {
+impl SymbolicValue {
     /// An argument, as it was passed.
     #[must_use]
     pub fn argument(place: u8) -> Self {
-        Self { root: Root::Argument(place), offset: 0 }
+        Self { root: SymbolicRoot::Argument(place), offset: 0 }
     }
 
     /// A number.
     #[must_use]
     pub fn constant(offset: i64) -> Self {
-        Self { root: Root::Constant, offset }
+        Self { root: SymbolicRoot::Constant, offset }
     }
 
     /// The address that the value was loaded from, and how many bytes were; only if nothing was added since.
     #[must_use]
     pub fn loaded_from(&self) -> Option<(&Self, u8)> {
         match &self.root {
-            Root::Loaded(address, bytes) if self.offset == 0 => Some((address, *bytes)),
+            SymbolicRoot::Loaded(address, bytes) if self.offset == 0 => Some((address, *bytes)),
             _ => None,
         }
     }
 
     fn depth(&self) -> u8 {
         match &self.root {
-            Root::Loaded(address, _) => address.depth().saturating_add(1),
+            SymbolicRoot::Loaded(address, _) => address.depth().saturating_add(1),
             _ => 0,
         }
     }
@@ -76,20 +76,20 @@ impl Value {
     #[must_use]
     pub fn load(&self, bytes: usize) -> Option<Self> {
         let bytes = u8::try_from(bytes).ok().filter(|&bytes| bytes <= 8)?;
-        (self.depth() < DEPTH_MAX).then(|| Self { root: Root::Loaded(Rc::new(self.clone()), bytes), offset: 0 })
+        (self.depth() < DEPTH_MAX).then(|| Self { root: SymbolicRoot::Loaded(Rc::new(self.clone()), bytes), offset: 0 })
     }
 
     /// Its low bytes, as a register of that size has them.
     fn narrowed(&self, bytes: usize) -> Option<Self> {
         match &self.root {
             _ if bytes >= 8 => Some(self.clone()),
-            Root::Constant => {
+            SymbolicRoot::Constant => {
                 let unused = 64 - 8 * bytes as u32;
                 Some(Self::constant(self.offset << unused >> unused))
             }
-            Root::Loaded(address, loaded) => {
+            SymbolicRoot::Loaded(address, loaded) => {
                 let bytes = (*loaded).min(bytes as u8);
-                Some(Self { root: Root::Loaded(Rc::clone(address), bytes), offset: self.offset })
+                Some(Self { root: SymbolicRoot::Loaded(Rc::clone(address), bytes), offset: self.offset })
             }
             _ => None,
         }
@@ -97,8 +97,8 @@ impl Value {
 
     fn sum(&self, other: &Self) -> Option<Self> {
         match (&self.root, &other.root) {
-            (_, Root::Constant) => Some(self.plus(other.offset)),
-            (Root::Constant, _) => Some(other.plus(self.offset)),
+            (_, SymbolicRoot::Constant) => Some(self.plus(other.offset)),
+            (SymbolicRoot::Constant, _) => Some(other.plus(self.offset)),
             _ => None,
         }
     }
@@ -106,27 +106,30 @@ impl Value {
 
 /// The values known at one instruction.
 #[derive(Clone, Debug)]
-pub(super) struct State {
-    registers: [Option<Value>; 16],
+pub(super) struct SymbolicState {
+    registers: [Option<SymbolicValue>; 16],
     /// By place against the stack pointer at the entry.
-    slots: BTreeMap<i64, (Value, usize)>,
+    slots: BTreeMap<i64, (SymbolicValue, usize)>,
 }
 
-impl State {
+impl SymbolicState {
     /// At the entry of a function.
     pub(super) fn at_entry() -> Self {
         let mut state = Self { registers: Default::default(), slots: BTreeMap::new() };
         for (place, register) in (0..).zip(ARGUMENTS) {
-            state.set(register, Some(Value::argument(place)));
+            state.set(register, Some(SymbolicValue::argument(place)));
         }
-        state.set(Register::RSP, Some(Value { root: Root::Stack, offset: 0 }));
+        state.set(Register::RSP, Some(SymbolicValue { root: SymbolicRoot::Stack, offset: 0 }));
         state
     }
 
     /// At the entry of a function called here.
     pub(super) fn called(&self) -> Self {
         let mut state = self.clone();
-        state.set(Register::RSP, self.stack_pointer().map(|sp| Value { root: Root::Stack, offset: sp - 8 }));
+        state.set(
+            Register::RSP,
+            self.stack_pointer().map(|sp| SymbolicValue { root: SymbolicRoot::Stack, offset: sp - 8 }),
+        );
         state
     }
 
@@ -138,57 +141,59 @@ impl State {
         }
     }
 
-    pub(super) fn arguments(&self) -> [Option<Value>; 6] {
+    pub(super) fn arguments(&self) -> [Option<SymbolicValue>; 6] {
         ARGUMENTS.map(|register| self.register(register))
     }
 
-    fn set(&mut self, register: Register, value: Option<Value>) {
+    fn set(&mut self, register: Register, value: Option<SymbolicValue>) {
         let full = register.full_register();
         if full.is_gpr64() {
             self.registers[full.number() & 15] = value;
         }
     }
 
-    pub(super) fn register(&self, register: Register) -> Option<Value> {
+    pub(super) fn register(&self, register: Register) -> Option<SymbolicValue> {
         let full = register.full_register();
         let whole = if full.is_gpr64() { self.registers[full.number() & 15].as_ref() } else { None };
         whole?.narrowed(register.size())
     }
 
     fn stack_pointer(&self) -> Option<i64> {
-        self.register(Register::RSP).filter(|sp| sp.root == Root::Stack).map(|sp| sp.offset)
+        self.register(Register::RSP).filter(|sp| sp.root == SymbolicRoot::Stack).map(|sp| sp.offset)
     }
 
     /// The address that the memory operand names.
-    pub(super) fn address(&self, instruction: &Instruction) -> Option<Value> {
+    pub(super) fn address(&self, instruction: &Instruction) -> Option<SymbolicValue> {
         match instruction.segment_prefix() {
             Register::None => self.offset(instruction),
             Register::FS => {
-                let offset = self.offset(instruction).filter(|offset| offset.root == Root::Constant)?;
-                Some(Value { root: Root::Thread, offset: offset.offset })
+                let offset = self.offset(instruction).filter(|offset| offset.root == SymbolicRoot::Constant)?;
+                Some(SymbolicValue { root: SymbolicRoot::Thread, offset: offset.offset })
             }
             _ => None,
         }
     }
 
     /// The address of an instruction's memory operand within its segment.
-    fn offset(&self, instruction: &Instruction) -> Option<Value> {
+    fn offset(&self, instruction: &Instruction) -> Option<SymbolicValue> {
         if instruction.is_ip_rel_memory_operand() {
-            return Some(Value::constant(instruction.ip_rel_memory_address() as i64));
+            return Some(SymbolicValue::constant(instruction.ip_rel_memory_address() as i64));
         }
         let displacement = instruction.memory_displacement64() as i64;
         let base = match instruction.memory_base() {
-            Register::None => Value::constant(0),
+            Register::None => SymbolicValue::constant(0),
             base => self.register(base)?,
         };
         let index = match instruction.memory_index() {
-            Register::None => Value::constant(0),
+            Register::None => SymbolicValue::constant(0),
             index => {
                 let value = self.register(index)?;
                 match (value.root, instruction.memory_index_scale()) {
-                    (Root::Constant, scale) => Value::constant(value.offset.wrapping_mul(i64::from(scale))),
+                    (SymbolicRoot::Constant, scale) => {
+                        SymbolicValue::constant(value.offset.wrapping_mul(i64::from(scale)))
+                    }
                     // An element of an array: taken to be its first.
-                    (Root::Product(_), 1) => Value::constant(value.offset),
+                    (SymbolicRoot::Product(_), 1) => SymbolicValue::constant(value.offset),
                     _ => return None,
                 }
             }
@@ -197,7 +202,7 @@ impl State {
     }
 
     /// The value an operand holds.
-    pub(super) fn operand(&self, instruction: &Instruction, operand: u32) -> Option<Value> {
+    pub(super) fn operand(&self, instruction: &Instruction, operand: u32) -> Option<SymbolicValue> {
         if operand >= instruction.op_count() {
             return None;
         }
@@ -205,7 +210,7 @@ impl State {
             OpKind::Register => self.register(instruction.op_register(operand)),
             OpKind::Memory => self.load(&self.address(instruction)?, instruction.memory_size().size()),
             _ => {
-                let number = Value::constant(instruction.try_immediate(operand).ok()? as i64);
+                let number = SymbolicValue::constant(instruction.try_immediate(operand).ok()? as i64);
                 let first = instruction.op_kind(0);
                 let bytes = match first {
                     OpKind::Register => instruction.op0_register().size(),
@@ -216,15 +221,15 @@ impl State {
         }
     }
 
-    fn load(&self, address: &Value, bytes: usize) -> Option<Value> {
+    fn load(&self, address: &SymbolicValue, bytes: usize) -> Option<SymbolicValue> {
         match address.root {
-            Root::Stack => {
+            SymbolicRoot::Stack => {
                 let (value, stored) = self.slots.get(&address.offset)?;
                 if bytes <= *stored { value.narrowed(bytes) } else { None }
             }
             // The word there holds its own address.
             // <https://gitlab.com/x86-psABIs/x86-64-ABI> (chapter 6)
-            Root::Thread if address.offset == 0 && bytes == 8 => Some(address.clone()),
+            SymbolicRoot::Thread if address.offset == 0 && bytes == 8 => Some(address.clone()),
             _ => address.load(bytes),
         }
     }
@@ -242,7 +247,11 @@ impl State {
         if let Some((at, bytes, value)) = stored {
             self.store_at(at, bytes, value);
         }
-        let sp = if writes_sp { result.clone() } else { moved_sp.map(|offset| Value { root: Root::Stack, offset }) };
+        let sp = if writes_sp {
+            result.clone()
+        } else {
+            moved_sp.map(|offset| SymbolicValue { root: SymbolicRoot::Stack, offset })
+        };
         self.set(Register::RSP, sp);
         if to == OpKind::Register && !writes_sp && instruction.op0_register().size() >= 4 {
             let written = info.used_registers().iter().any(|used| {
@@ -254,7 +263,7 @@ impl State {
         }
     }
 
-    fn store_at(&mut self, at: i64, bytes: usize, value: Option<Value>) {
+    fn store_at(&mut self, at: i64, bytes: usize, value: Option<SymbolicValue>) {
         let end = at.saturating_add(bytes.max(1) as i64);
         self.slots.retain(|&slot, &mut (_, stored)| slot >= end || slot + stored as i64 <= at);
         if let Some(value) = value.filter(|_| bytes <= 8 && self.slots.len() < SLOTS_MAX) {
@@ -263,7 +272,7 @@ impl State {
     }
 
     /// A store to the stack: where, how many bytes, and what if that is known.
-    fn store(&self, instruction: &Instruction) -> Option<(i64, usize, Option<Value>)> {
+    fn store(&self, instruction: &Instruction) -> Option<(i64, usize, Option<SymbolicValue>)> {
         if instruction.mnemonic() == Mnemonic::Push {
             return Some((self.stack_pointer()? - 8, 8, self.operand(instruction, 0)));
         }
@@ -273,13 +282,13 @@ impl State {
         {
             return None;
         }
-        let address = self.address(instruction).filter(|address| address.root == Root::Stack)?;
+        let address = self.address(instruction).filter(|address| address.root == SymbolicRoot::Stack)?;
         let value = if instruction.mnemonic() == Mnemonic::Mov { self.operand(instruction, 1) } else { None };
         Some((address.offset, instruction.memory_size().size(), value))
     }
 
     /// The value the first operand holds afterwards.
-    fn result(&self, instruction: &Instruction) -> Option<Value> {
+    fn result(&self, instruction: &Instruction) -> Option<SymbolicValue> {
         let operand = |place| self.operand(instruction, place);
         match instruction.mnemonic() {
             Mnemonic::Mov | Mnemonic::Movzx => {
@@ -290,15 +299,15 @@ impl State {
             }
             Mnemonic::Lea => self.address(instruction),
             Mnemonic::Add => operand(0)?.sum(&operand(1)?).or_else(|| added_product(&operand(0)?, &operand(1)?)),
-            Mnemonic::Sub => {
-                operand(1).filter(|by| by.root == Root::Constant).and_then(|by| Some(operand(0)?.plus(-by.offset)))
-            }
+            Mnemonic::Sub => operand(1)
+                .filter(|by| by.root == SymbolicRoot::Constant)
+                .and_then(|by| Some(operand(0)?.plus(-by.offset))),
             Mnemonic::Inc => Some(operand(0)?.plus(1)),
             Mnemonic::Dec => Some(operand(0)?.plus(-1)),
-            Mnemonic::Xor if operand_is_same(instruction) => Some(Value::constant(0)),
+            Mnemonic::Xor if operand_is_same(instruction) => Some(SymbolicValue::constant(0)),
             Mnemonic::Imul if instruction.op_count() == 3 => {
                 let by = instruction.try_immediate(2).ok()? as i64;
-                Some(Value { root: Root::Product(by), offset: 0 })
+                Some(SymbolicValue { root: SymbolicRoot::Product(by), offset: 0 })
             }
             Mnemonic::Pop => self.slots.get(&self.stack_pointer()?).map(|(value, _)| value.clone()),
             _ => None,
@@ -307,11 +316,11 @@ impl State {
 }
 
 /// An address plus a product is an element of an array: taken to be its first.
-fn added_product(one: &Value, other: &Value) -> Option<Value> {
+fn added_product(one: &SymbolicValue, other: &SymbolicValue) -> Option<SymbolicValue> {
     match (&one.root, &other.root) {
-        (Root::Product(_), Root::Product(_)) => None,
-        (Root::Product(_), _) => Some(other.plus(one.offset)),
-        (_, Root::Product(_)) => Some(one.plus(other.offset)),
+        (SymbolicRoot::Product(_), SymbolicRoot::Product(_)) => None,
+        (SymbolicRoot::Product(_), _) => Some(other.plus(one.offset)),
+        (_, SymbolicRoot::Product(_)) => Some(one.plus(other.offset)),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     code::{Body, Code},
     entry, is_emulated,
 };
-use crate::image::elf::Function;
+use crate::image::elf::ElfFunction;
 
 /// `syscall`
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -32,7 +32,7 @@ pub struct Site {
 
 /// The findings in a file.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct SyscallSites {
     /// The places at which calls can be seen.
     pub sites: Vec<Site>,
     /// The count of calls whose number comes from elsewhere.
@@ -43,12 +43,12 @@ pub struct Found {
 
 /// All calls that matter, of all functions.
 #[must_use]
-pub fn find(code: &Code<'_, '_>) -> Found {
-    let makes_calls = |function: &&Function| {
+pub fn find(code: &Code<'_, '_>) -> SyscallSites {
+    let makes_calls = |function: &&ElfFunction| {
         let bytes = code.elf.bytes(function.start, function.len);
         bytes.windows(SYSCALL.len()).any(|window| window == SYSCALL)
     };
-    let mut found = Found::default();
+    let mut found = SyscallSites::default();
     for function in code.elf.functions().iter().filter(makes_calls) {
         if let Some(body) = code.body(function.start) {
             in_function(code, &body, &mut found);
@@ -57,7 +57,7 @@ pub fn find(code: &Code<'_, '_>) -> Found {
     found
 }
 
-fn in_function(code: &Code<'_, '_>, body: &Body, found: &mut Found) {
+fn in_function(code: &Code<'_, '_>, body: &Body, found: &mut SyscallSites) {
     let calls = calls(body);
     found.unknown += calls.iter().filter(|(_, number)| number.is_none()).count();
     for &(at, number) in &calls {

@@ -1,4 +1,4 @@
-//! What a function does with memory and with what it calls, in terms of its arguments.
+//! Traces of functions: loads, stores, comparisons and calls, in terms of the function's arguments.
 //!
 //! Every instruction is passed once, on one of the paths that lead to it: what is said holds on that path.
 //! That is enough to learn where the fields of a structure lie, and no more than that is taken from it.
@@ -7,7 +7,7 @@ use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKin
 
 use super::{
     code::{Code, Target},
-    symbolic::{Root, State, Value},
+    symbolic::{SymbolicRoot, SymbolicState, SymbolicValue},
     table,
 };
 use crate::addr::ElfAddr;
@@ -17,25 +17,25 @@ const INSTRUCTIONS_MAX: usize = 40_000;
 
 /// Something that a function does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum TraceEvent {
     /// Memory is read.
-    Load { address: Value, bytes: usize },
+    Load { address: SymbolicValue, bytes: usize },
     /// A number is written.
-    Store { address: Value, bytes: usize, number: i64 },
+    Store { address: SymbolicValue, bytes: usize, number: i64 },
     /// A value is kept in the thread's own memory.
-    Keep { address: Value, bytes: usize, value: Value },
+    Keep { address: SymbolicValue, bytes: usize, value: SymbolicValue },
     /// Two values are compared; the mnemonic of the instruction that follows says for what.
-    Compare { left: Option<Value>, right: Option<Value>, bytes: usize, then: Mnemonic },
+    Compare { left: Option<SymbolicValue>, right: Option<SymbolicValue>, bytes: usize, then: Mnemonic },
     /// A multiple of `stride` is added to an address.
-    Index { base: Value, stride: i64 },
+    Index { base: SymbolicValue, stride: i64 },
     /// A function is called, or jumped to at the end.
-    Call { function: Option<ElfAddr>, callee: Option<Value>, arguments: [Option<Value>; 6] },
+    Call { function: Option<ElfAddr>, callee: Option<SymbolicValue>, arguments: [Option<SymbolicValue>; 6] },
 }
 
 /// Traces what the function does, and what those do that it calls, so many levels deep. In the order of one run
 /// through it that leaves out nothing at the first branch.
 #[must_use]
-pub fn trace(code: &Code<'_, '_>, start: ElfAddr, levels: u8) -> Vec<Event> {
+pub fn trace(code: &Code<'_, '_>, start: ElfAddr, levels: u8) -> Vec<TraceEvent> {
     trace_into(code, start, levels, INSTRUCTIONS_MAX, &|_| true)
 }
 
@@ -47,24 +47,24 @@ pub fn trace_into(
     start: ElfAddr,
     levels: u8,
     instructions: usize,
-    into: &dyn Fn(&[Option<Value>; 6]) -> bool,
-) -> Vec<Event> {
+    into: &dyn Fn(&[Option<SymbolicValue>; 6]) -> bool,
+) -> Vec<TraceEvent> {
     let (events, info) = (Vec::new(), InstructionInfoFactory::new());
-    let mut trace = Trace { code, into, events, left: instructions, info };
-    trace.function(start, State::at_entry(), levels);
+    let mut trace = Tracer { code, into, events, left: instructions, info };
+    trace.function(start, SymbolicState::at_entry(), levels);
     trace.events
 }
 
-struct Trace<'c, 'e, 'data> {
+struct Tracer<'c, 'e, 'data> {
     code: &'c Code<'e, 'data>,
-    into: &'c dyn Fn(&[Option<Value>; 6]) -> bool,
-    events: Vec<Event>,
+    into: &'c dyn Fn(&[Option<SymbolicValue>; 6]) -> bool,
+    events: Vec<TraceEvent>,
     left: usize,
     info: InstructionInfoFactory,
 }
 
-impl Trace<'_, '_, '_> {
-    fn function(&mut self, start: ElfAddr, entry: State, levels: u8) {
+impl Tracer<'_, '_, '_> {
+    fn function(&mut self, start: ElfAddr, entry: SymbolicState, levels: u8) {
         let Some(body) = self.code.body(start) else { return };
         let mut passed = vec![false; body.instructions.len()];
         let mut pending = vec![(0, entry)];
@@ -115,13 +115,13 @@ impl Trace<'_, '_, '_> {
     }
 
     /// Returns `true` if what is called may return.
-    fn call(&mut self, instruction: &Instruction, state: &State, levels: u8) -> bool {
+    fn call(&mut self, instruction: &Instruction, state: &SymbolicState, levels: u8) -> bool {
         let function = match self.code.target(instruction) {
             Target::Known(function) => Some(function),
             Target::Unknown => None,
         };
         let callee = if function.is_none() { state.operand(instruction, 0) } else { None };
-        self.events.push(Event::Call { function, callee, arguments: state.arguments() });
+        self.events.push(TraceEvent::Call { function, callee, arguments: state.arguments() });
         let Some(function) = function else { return true };
         if self.code.never_returns(function) {
             return false;
@@ -132,7 +132,7 @@ impl Trace<'_, '_, '_> {
         true
     }
 
-    fn note(&mut self, instruction: &Instruction, next: Option<&Instruction>, state: &State) {
+    fn note(&mut self, instruction: &Instruction, next: Option<&Instruction>, state: &SymbolicState) {
         let memory = (0..instruction.op_count()).find(|&operand| instruction.op_kind(operand) == OpKind::Memory);
         if let Some(operand) = memory.filter(|_| instruction.mnemonic() != Mnemonic::Lea)
             && let Some(address) = state.address(instruction)
@@ -141,14 +141,14 @@ impl Trace<'_, '_, '_> {
             let number = (instruction.mnemonic() == Mnemonic::Mov && operand == 0)
                 .then(|| state.operand(instruction, 1))
                 .flatten()
-                .filter(|value| value.root == Root::Constant);
+                .filter(|value| value.root == SymbolicRoot::Constant);
             match number {
-                Some(number) => self.events.push(Event::Store { address, bytes, number: number.offset }),
+                Some(number) => self.events.push(TraceEvent::Store { address, bytes, number: number.offset }),
                 None if operand == 0 && instruction.mnemonic() == Mnemonic::Mov => {
-                    let value = state.operand(instruction, 1).filter(|_| address.root == Root::Thread);
-                    self.events.extend(value.map(|value| Event::Keep { address, bytes, value }));
+                    let value = state.operand(instruction, 1).filter(|_| address.root == SymbolicRoot::Thread);
+                    self.events.extend(value.map(|value| TraceEvent::Keep { address, bytes, value }));
                 }
-                None => self.events.push(Event::Load { address, bytes }),
+                None => self.events.push(TraceEvent::Load { address, bytes }),
             }
         }
         match instruction.mnemonic() {
@@ -161,22 +161,22 @@ impl Trace<'_, '_, '_> {
         }
     }
 
-    fn compare(&mut self, instruction: &Instruction, next: Option<&Instruction>, state: &State) {
+    fn compare(&mut self, instruction: &Instruction, next: Option<&Instruction>, state: &SymbolicState) {
         let bytes = match instruction.op0_kind() {
             OpKind::Register => instruction.op0_register().size(),
             _ => instruction.memory_size().size(),
         };
         let (left, right) = (state.operand(instruction, 0), state.operand(instruction, 1));
         let then = next.map_or(Mnemonic::INVALID, Instruction::mnemonic);
-        self.events.push(Event::Compare { left, right, bytes, then });
+        self.events.push(TraceEvent::Compare { left, right, bytes, then });
     }
 
-    fn index(&mut self, one: Option<Value>, other: Option<Value>) {
+    fn index(&mut self, one: Option<SymbolicValue>, other: Option<SymbolicValue>) {
         let (base, stride) = match (one, other) {
-            (Some(Value { root: Root::Product(by), .. }), Some(base))
-            | (Some(base), Some(Value { root: Root::Product(by), .. })) => (base, by),
+            (Some(SymbolicValue { root: SymbolicRoot::Product(by), .. }), Some(base))
+            | (Some(base), Some(SymbolicValue { root: SymbolicRoot::Product(by), .. })) => (base, by),
             _ => return,
         };
-        self.events.push(Event::Index { base, stride });
+        self.events.push(TraceEvent::Index { base, stride });
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of registers and stack slots at one instruction: which of them hold the header.
+//! Registers and stack slots at one instruction, as far as they are known to hold the header.
 
 use iced_x86::{Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 

@@ -7,7 +7,7 @@ use crate::{addr::ElfAddr, image::elf::Elf};
 /// The functions of `WAKER_VTABLE`, in its order.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/waker.rs#L110-L116>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waker {
+pub struct WakerVtable {
     /// The address the vtable lies at.
     pub address: ElfAddr,
     /// `wake_by_val`
@@ -20,7 +20,7 @@ pub struct Waker {
 /// each poll function, the static addresses it loads. Where that is not most of them (those of blocking
 /// tasks need no waker), `wakes` has to tell that its functions do what a waker's do.
 #[must_use]
-pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>], wakes: impl Fn(&Waker) -> bool) -> Option<Waker> {
+pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>], wakes: impl Fn(&WakerVtable) -> bool) -> Option<WakerVtable> {
     let mut counts: HashMap<ElfAddr, usize> = HashMap::new();
     for addresses in mentioned {
         let mut addresses = addresses.clone();
@@ -42,9 +42,9 @@ pub fn find(elf: &Elf<'_>, mentioned: &[Vec<ElfAddr>], wakes: impl Fn(&Waker) ->
 
 /// The waker at this address, if it may be one.
 #[must_use]
-pub fn at(elf: &Elf<'_>, address: ElfAddr) -> Option<Waker> {
+pub fn at(elf: &Elf<'_>, address: ElfAddr) -> Option<WakerVtable> {
     let [_, wake_by_val, wake_by_ref, _] = four_functions(elf, address)?;
-    Some(Waker { address, wake_by_val, wake_by_ref })
+    Some(WakerVtable { address, wake_by_val, wake_by_ref })
 }
 
 fn four_functions(elf: &Elf<'_>, address: ElfAddr) -> Option<[ElfAddr; 4]> {

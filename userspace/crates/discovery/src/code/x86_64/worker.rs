@@ -1,4 +1,4 @@
-//! What tells the runtime's own blocking tasks from a program's, where no symbol does.
+//! Signs that tell the runtime's own blocking tasks from a program's, where no symbol does.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Where debug files lie: as told, by build id, or by the name that the executable carries.
+//! The search for debug files: as told, by build id, or by the name that the executable carries.
 //! <https://sourceware.org/gdb/current/onlinedocs/gdb.html/Separate-Debug-Files.html>
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 
 use object::{LittleEndian as LE, read::Object as _, read::elf::ElfFile64};
 
-use super::{DebugFile, Options, fits, open, sections};
+use super::{DebugError, DebugFile, Options, fits, open, sections};
 use crate::{image::elf::Elf, process::procfs};
 
 /// The system's store of debug files.
@@ -25,13 +25,13 @@ const DEPTH_MAX: u8 = 8;
 ///
 /// # Errors
 ///
-/// A sentence: the given file cannot be read, is of another build, or has nothing to offer.
+/// The given file cannot be read, is of another build, or has nothing to offer.
 pub fn find(
     elf: &Elf<'_>,
     executable: &Path,
     pid: Option<u32>,
     options: &Options,
-) -> Result<Option<DebugFile>, String> {
+) -> Result<Option<DebugFile>, DebugError> {
     if let Some(given) = &options.debug_file {
         return self::given(elf, executable, given).map(Some);
     }
@@ -51,30 +51,21 @@ pub fn find(
     Ok(found.or_else(own))
 }
 
-fn given(elf: &Elf<'_>, executable: &Path, given: &Path) -> Result<DebugFile, String> {
-    let shown = given.to_string_lossy().escape_debug().to_string();
-    let path = if given.is_dir() {
-        twin_in(elf, executable, given).ok_or_else(|| {
-            format!("--debug-file {shown}: no file in this directory is of the executable's build ({})", identity(elf))
-        })?
+fn given(elf: &Elf<'_>, executable: &Path, path: &Path) -> Result<DebugFile, DebugError> {
+    let given = || path.to_owned();
+    let file = if path.is_dir() {
+        let no_twin = || DebugError::NoTwin { given: given(), build_id: elf.build_id.clone() };
+        twin_in(elf, executable, path).ok_or_else(no_twin)?
     } else {
-        given.to_owned()
+        path.to_owned()
     };
-    let data = open::read(&path).map_err(|error| format!("--debug-file {shown}: cannot be read ({error})"))?;
-    fits::check(elf.data(), &data).map_err(|why| {
-        format!("--debug-file {shown} is not of the executable's build: {why}; give the unstripped file of the very build that runs")
-    })?;
+    let data = open::read(&file).map_err(|error| DebugError::Unreadable { given: given(), error })?;
+    fits::check(elf.data(), &data).map_err(|mismatch| DebugError::OtherBuild { given: given(), mismatch })?;
     if has_names(&data) {
-        Ok(DebugFile { path, data: Some(data) })
+        Ok(DebugFile { path: file, data: Some(data) })
     } else {
-        Err(format!(
-            "--debug-file {shown} has neither symbols nor debug info; give the file as it was before it was stripped"
-        ))
+        Err(DebugError::NoNames { given: given() })
     }
-}
-
-fn identity(elf: &Elf<'_>) -> String {
-    elf.build_id.as_ref().map_or_else(|| "it has no build id".to_owned(), |id| format!("build id {id}"))
 }
 
 fn has_names(data: &[u8]) -> bool {

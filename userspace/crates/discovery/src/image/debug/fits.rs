@@ -1,4 +1,4 @@
-//! Whether a file is of the same build as an executable.
+//! The comparison of a debug file's build with an executable's.
 
 use object::{
     LittleEndian as LE, elf,
@@ -6,7 +6,8 @@ use object::{
     read::{Object as _, ObjectSection as _},
 };
 
-use super::open;
+use super::{BuildMismatch, open};
+use crate::image::elf::hexadecimal;
 
 /// Checks that the debug file is of the executable's build: by build ids, and where one of them has none, by
 /// all loaded sections' places and sizes and, as far as the debug file holds them, by the bytes of the
@@ -14,49 +15,46 @@ use super::open;
 ///
 /// # Errors
 ///
-/// What differs.
-pub(super) fn check(executable: &[u8], debug: &[u8]) -> Result<(), String> {
+/// A difference.
+pub(super) fn check(executable: &[u8], debug: &[u8]) -> Result<(), BuildMismatch> {
     match (open::build_id_of(executable), open::build_id_of(debug)) {
         (Some(one), Some(other)) if one == other => Ok(()),
-        (Some(one), Some(other)) => Err(format!(
-            "its build id is {}, the executable's is {}",
-            crate::image::elf::hexadecimal(&other),
-            crate::image::elf::hexadecimal(&one)
-        )),
+        (Some(one), Some(other)) => {
+            Err(BuildMismatch::BuildIds { debug: hexadecimal(&other), executable: hexadecimal(&one) })
+        }
         _ => check_layout(executable, debug),
     }
 }
 
 /// One loaded section.
 #[derive(PartialEq, Eq)]
-struct Loaded<'data> {
+struct LoadedSection<'data> {
     name: &'data [u8],
     address: u64,
     size: u64,
 }
 
-fn check_layout(executable: &[u8], debug: &[u8]) -> Result<(), String> {
-    let unreadable = |error| format!("it cannot be read ({error})");
+fn check_layout(executable: &[u8], debug: &[u8]) -> Result<(), BuildMismatch> {
     let (one, other) = (ElfFile64::<LE>::parse(executable), ElfFile64::<LE>::parse(debug));
-    let (one, other) = (one.map_err(unreadable)?, other.map_err(unreadable)?);
+    let (one, other) = (one.map_err(BuildMismatch::Malformed)?, other.map_err(BuildMismatch::Malformed)?);
     let (own, others) = (loaded(&one), loaded(&other));
     if own.is_empty() || own != others {
-        return Err("one of the two has no build id, and their sections lie differently".to_owned());
+        return Err(BuildMismatch::Sections);
     }
-    for name in [".text", ".eh_frame"] {
+    for section in [".text", ".eh_frame"] {
         let bytes =
-            |file: &ElfFile64<'_, LE>| file.section_by_name(name).map(|section| section.data().map(<[u8]>::to_vec));
+            |file: &ElfFile64<'_, LE>| file.section_by_name(section).map(|found| found.data().map(<[u8]>::to_vec));
         match (bytes(&one), bytes(&other)) {
             (Some(Ok(one)), Some(Ok(other))) if other.is_empty() || one == other => {}
             (None, None) => {}
-            _ => return Err(format!("one of the two has no build id, and their {name} differs")),
+            _ => return Err(BuildMismatch::Bytes { section }),
         }
     }
     Ok(())
 }
 
 /// The loaded sections, but for notes: the build id is one, and may be missing in either file.
-fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<Loaded<'data>> {
+fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<LoadedSection<'data>> {
     let header = file.elf_header();
     let Ok(sections) = header.sections(LE, file.data()) else { return Vec::new() };
     let loaded = sections.iter().filter(|section| {
@@ -64,7 +62,11 @@ fn loaded<'data>(file: &ElfFile64<'data, LE>) -> Vec<Loaded<'data>> {
     });
     let described = loaded.filter_map(|section| {
         let name = sections.section_name(LE, section).ok()?;
-        (!name.starts_with(b".note")).then(|| Loaded { name, address: section.sh_addr(LE), size: section.sh_size(LE) })
+        (!name.starts_with(b".note")).then(|| LoadedSection {
+            name,
+            address: section.sh_addr(LE),
+            size: section.sh_size(LE),
+        })
     });
     described.collect()
 }

@@ -3,6 +3,7 @@
 //! Only names come from here, and confirmation: a probe sits where the executable itself says that
 //! an instruction starts.
 
+mod error;
 mod find;
 mod fits;
 mod open;
@@ -18,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use error::{BuildMismatch, DebugError};
 pub use find::find;
 pub use subprograms::Subprograms;
 pub(super) use subprograms::{is_split, subprograms};
@@ -65,7 +67,7 @@ impl DebugFile {
 
 /// The file that an [`crate::image::elf::Elf`]'s names come from, as far as it knows of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'data> {
+pub(super) struct DebugSource<'data> {
     /// A file with DWARF sections, if there is one.
     pub(super) data: &'data [u8],
     /// The path it lies at; split DWARF may lie beside. `None` if only the bytes are known.

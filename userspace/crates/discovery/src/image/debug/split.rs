@@ -7,7 +7,7 @@ use gimli::{DwarfFileType, DwoId, EndianSlice, LittleEndian};
 use super::{
     open,
     sections::{self, Dwarf},
-    units::{Root, Unit, Units},
+    units::{Unit, UnitRoot, Units},
 };
 
 /// No more `.dwo` files than this are read: one for each unit that holds a task's functions.
@@ -39,7 +39,7 @@ impl<'p> Companions<'p> {
         &mut self,
         parent: &Dwarf<'_>,
         skeleton: &Unit<'_>,
-        root: &Root<'_>,
+        root: &UnitRoot<'_>,
         then: Then<'_>,
     ) -> Option<()> {
         let path = self.path?;

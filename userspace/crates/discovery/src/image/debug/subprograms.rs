@@ -1,4 +1,4 @@
-//! What DWARF calls the functions that start at given addresses.
+//! DWARF's names of the functions that start at given addresses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,10 +8,10 @@ use std::{
 use gimli::{DebugInfoOffset, Reader as _, UnitOffset, constants};
 
 use super::{
-    Source,
+    DebugSource,
     sections::{self, Dwarf, Slice},
     split::Companions,
-    units::{Unit, Units, Value, attributes},
+    units::{DwarfValue, Unit, Units, attributes},
 };
 use crate::addr::ElfAddr;
 
@@ -26,14 +26,14 @@ const NAMES_MAX: usize = 64;
 const REFERENCES_MAX: u8 = 4;
 
 /// Reads the units that hold these addresses, and no others.
-pub(crate) fn subprograms(source: &Source<'_>, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
+pub(crate) fn subprograms(source: &DebugSource<'_>, addresses: &BTreeSet<ElfAddr>) -> Subprograms {
     let Some(sections) = sections::load(source.data) else { return Subprograms::new() };
     let wanted: Vec<u64> = addresses.iter().map(|address| address.0).collect();
     in_dwarf(&sections.borrow(|data| sections::slice(data)), source.path, &wanted)
 }
 
 /// Returns `true` if some of its DWARF is in other files, `.dwo` or `.dwp`.
-pub(crate) fn is_split(source: &Source<'_>) -> bool {
+pub(crate) fn is_split(source: &DebugSource<'_>) -> bool {
     let Some(sections) = sections::load(source.data) else { return false };
     let dwarf = sections.borrow(|data| sections::slice(data));
     let units = Units::new(&dwarf);
@@ -68,10 +68,10 @@ struct Scan<'w, 'f> {
 /// A function's entry, as far as it was read.
 #[derive(Default)]
 struct Entry<'a> {
-    low_pc: Option<Value<'a>>,
-    name: Option<Value<'a>>,
+    low_pc: Option<DwarfValue<'a>>,
+    name: Option<DwarfValue<'a>>,
     /// The entry that this one is an instance of.
-    origin: Option<Value<'a>>,
+    origin: Option<DwarfValue<'a>>,
 }
 
 impl Scan<'_, '_> {
@@ -126,8 +126,8 @@ fn name<'a>(units: &Units<'a>, unit: &Unit<'a>, entry: &Entry<'a>, references: u
     }
     let references = references.checked_sub(1)?;
     match entry.origin? {
-        Value::UnitRef(offset) => named_at(units, unit, offset, references),
-        Value::DebugInfoRef(DebugInfoOffset(offset)) => {
+        DwarfValue::UnitRef(offset) => named_at(units, unit, offset, references),
+        DwarfValue::DebugInfoRef(DebugInfoOffset(offset)) => {
             let (unit, offset) = units.holding(DebugInfoOffset(offset))?;
             named_at(units, &unit, offset, references)
         }

@@ -18,7 +18,7 @@ use super::sections::{Dwarf, Slice};
 
 pub(crate) type Unit<'a> = gimli::Unit<Slice<'a>>;
 pub(crate) type Header<'a> = gimli::UnitHeader<Slice<'a>>;
-pub(crate) type Value<'a> = AttributeValue<Slice<'a>>;
+pub(crate) type DwarfValue<'a> = AttributeValue<Slice<'a>>;
 
 /// rustc describes nothing by more attributes than about twenty.
 const ATTRIBUTES_MAX: usize = 64;
@@ -38,12 +38,12 @@ pub(crate) struct Units<'a> {
 
 /// A unit's first entry.
 #[derive(Debug, Default)]
-pub(crate) struct Root<'a> {
-    low_pc: Option<Value<'a>>,
-    high_pc: Option<Value<'a>>,
-    ranges: Option<Value<'a>>,
+pub(crate) struct UnitRoot<'a> {
+    low_pc: Option<DwarfValue<'a>>,
+    high_pc: Option<DwarfValue<'a>>,
+    ranges: Option<DwarfValue<'a>>,
     /// The file that holds the rest of the unit.
-    pub(crate) dwo_name: Option<Value<'a>>,
+    pub(crate) dwo_name: Option<DwarfValue<'a>>,
 }
 
 impl<'a> Units<'a> {
@@ -57,7 +57,7 @@ impl<'a> Units<'a> {
     }
 
     /// Opens a unit.
-    pub(crate) fn open(&self, header: Header<'a>) -> Option<(Unit<'a>, Root<'a>)> {
+    pub(crate) fn open(&self, header: Header<'a>) -> Option<(Unit<'a>, UnitRoot<'a>)> {
         open(self.dwarf, header, self.abbreviations(header.debug_abbrev_offset())?)
     }
 
@@ -82,7 +82,7 @@ impl<'a> Units<'a> {
     }
 
     /// Returns `true` if the unit's code holds one of these addresses, which are in order.
-    pub(crate) fn covers(&self, unit: &Unit<'a>, root: &Root<'a>, addresses: &[u64]) -> bool {
+    pub(crate) fn covers(&self, unit: &Unit<'a>, root: &UnitRoot<'a>, addresses: &[u64]) -> bool {
         let holds = |begin: u64, end: u64| {
             let first = addresses.partition_point(|&address| address < begin);
             addresses.get(first).is_some_and(|&address| address < end)
@@ -109,7 +109,7 @@ pub(crate) fn open<'a>(
     dwarf: &Dwarf<'a>,
     header: Header<'a>,
     abbreviations: Arc<Abbreviations>,
-) -> Option<(Unit<'a>, Root<'a>)> {
+) -> Option<(Unit<'a>, UnitRoot<'a>)> {
     let attributes = first_entry(header, &abbreviations)?;
     let (encoding, file_type) = (header.encoding(), dwarf.file_type);
     let mut unit = Unit {
@@ -132,7 +132,7 @@ pub(crate) fn open<'a>(
     let value = |name| attributes.iter().find(|attribute| attribute.name() == name).map(Attribute::value);
     let string = |value| dwarf.attr_string(&unit, value).ok();
     let comp_dir = value(constants::DW_AT_comp_dir).and_then(string);
-    let root = Root {
+    let root = UnitRoot {
         low_pc: value(constants::DW_AT_low_pc),
         high_pc: value(constants::DW_AT_high_pc),
         ranges: value(constants::DW_AT_ranges),
@@ -158,14 +158,14 @@ pub(crate) fn attributes(abbreviation: &gimli::Abbreviation) -> Option<&[gimli::
 
 fn take_base<'a>(unit: &mut Unit<'a>, attribute: &Attribute<Slice<'a>>) {
     match (attribute.name(), attribute.value()) {
-        (constants::DW_AT_str_offsets_base, Value::DebugStrOffsetsBase(base)) => unit.str_offsets_base = base,
-        (constants::DW_AT_addr_base | constants::DW_AT_GNU_addr_base, Value::DebugAddrBase(base)) => {
+        (constants::DW_AT_str_offsets_base, DwarfValue::DebugStrOffsetsBase(base)) => unit.str_offsets_base = base,
+        (constants::DW_AT_addr_base | constants::DW_AT_GNU_addr_base, DwarfValue::DebugAddrBase(base)) => {
             unit.addr_base = base;
         }
-        (constants::DW_AT_rnglists_base | constants::DW_AT_GNU_ranges_base, Value::DebugRngListsBase(base)) => {
+        (constants::DW_AT_rnglists_base | constants::DW_AT_GNU_ranges_base, DwarfValue::DebugRngListsBase(base)) => {
             unit.rnglists_base = base;
         }
-        (constants::DW_AT_GNU_dwo_id, Value::DwoId(id)) if unit.dwo_id.is_none() => unit.dwo_id = Some(id),
+        (constants::DW_AT_GNU_dwo_id, DwarfValue::DwoId(id)) if unit.dwo_id.is_none() => unit.dwo_id = Some(id),
         _ => {}
     }
 }

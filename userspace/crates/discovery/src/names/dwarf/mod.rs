@@ -1,4 +1,4 @@
-//! Which future a task vtable is for, from what DWARF calls the vtable's functions:
+//! The future that a task vtable is for, from what DWARF calls the vtable's functions:
 //! `poll<svc::fetch_user::{async_fn_env#0}, alloc::sync::Arc<…>>`.
 //!
 //! Debug info keeps all generic arguments, but only one of several functions that were folded into one.

@@ -1,13 +1,13 @@
 //! rustc's names for types in debug info, turned into those of symbols.
 //! <https://github.com/rust-lang/rust/blob/1.95.0/compiler/rustc_codegen_ssa/src/debuginfo/type_names.rs>
 
-/// As a symbol would have it: `svc::f::{async_fn_env#0}` is `svc::f::{{closure}}`.
+/// Words a type as a symbol would: `svc::f::{async_fn_env#0}` is `svc::f::{{closure}}`.
 #[must_use]
 pub fn like_a_symbol(ty: &str) -> String {
     translated(ty, |_| Some("{{closure}}".to_owned()))
 }
 
-/// As [`super::super::future`] is to be given it, so that it says what debug info knows better than
+/// Words a type as [`super::super::future`] is to be given it, so that it says what debug info knows better than
 /// symbols do: an `async fn`, an `async` block, or a closure.
 #[must_use]
 pub fn said(ty: &str) -> String {
@@ -31,7 +31,7 @@ pub fn said(ty: &str) -> String {
 }
 
 /// A part of a path that stands for something without a name: `{async_block_env#1}`.
-struct Part<'a> {
+struct UnnamedPart<'a> {
     kind: &'a str,
     number: &'a str,
     /// Set if it stands directly inside of another such part.
@@ -40,7 +40,7 @@ struct Part<'a> {
     is_type: bool,
 }
 
-fn translated(ty: &str, say: impl Fn(&Part<'_>) -> Option<String>) -> String {
+fn translated(ty: &str, say: impl Fn(&UnnamedPart<'_>) -> Option<String>) -> String {
     let mut text = String::new();
     let mut rest = ty;
     let mut after_part = false;
@@ -51,7 +51,7 @@ fn translated(ty: &str, say: impl Fn(&Part<'_>) -> Option<String>) -> String {
         rest = after;
         let part = part(inside);
         after_part = part.is_some();
-        match part.map(|part| Part { nested, ..part }) {
+        match part.map(|part| UnnamedPart { nested, ..part }) {
             Some(part) => {
                 match say(&part) {
                     Some(said) => text.push_str(&said),
@@ -66,11 +66,11 @@ fn translated(ty: &str, say: impl Fn(&Part<'_>) -> Option<String>) -> String {
     without_allocators(&text)
 }
 
-fn part(inside: &str) -> Option<Part<'_>> {
+fn part(inside: &str) -> Option<UnnamedPart<'_>> {
     let (kind, number) = inside.split_once('#')?;
     let (kind, is_type) = kind.strip_suffix("_env").map_or((kind, false), |kind| (kind, true));
     let known = ["async_fn", "async_block", "async_closure", "closure", "gen_fn", "gen_block", "coroutine"];
-    (known.contains(&kind) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(Part {
+    (known.contains(&kind) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(UnnamedPart {
         kind,
         number,
         is_type,
