@@ -18,7 +18,7 @@ use asyncscope_discovery::tokio::plan::Program;
 
 /// The purpose of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum FeaturePurpose {
     /// For all that is seen of tasks.
     Tasks,
     /// For HTTP, and standard output and error.
@@ -29,7 +29,7 @@ pub(super) enum Purpose {
     Samples,
 }
 
-impl Purpose {
+impl FeaturePurpose {
     pub(super) fn of(program: Program) -> Self {
         if program.is_needed() { Self::Tasks } else { Self::Bytes }
     }
@@ -42,7 +42,7 @@ pub(super) struct Feature {
     /// The first Linux that has it.
     since: Since,
     kind: FeatureKind,
-    wanted: &'static [Purpose],
+    wanted: &'static [FeaturePurpose],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ enum FeatureKind {
     /// A type of maps.
     Map(MapType),
     /// A function that programs of these types call, for these ends.
-    Helper(BpfHelper, &'static [(ProgramType, Purpose)]),
+    Helper(BpfHelper, &'static [(ProgramType, FeaturePurpose)]),
     /// A type of programs.
     Programs(ProgramType),
     /// Types of programs.
@@ -59,15 +59,15 @@ enum FeatureKind {
     PerfLink,
 }
 
+use FeaturePurpose::{Bytes, OffCpu, Samples, Tasks};
 use ProgramType::{KProbe, PerfEvent, RawTracePoint};
-use Purpose::{Bytes, OffCpu, Samples, Tasks};
 
-const ALL: [Purpose; 4] = [Tasks, Bytes, OffCpu, Samples];
+const ALL: [FeaturePurpose; 4] = [Tasks, Bytes, OffCpu, Samples];
 /// The purposes of programs of each type.
-const EACH: [(ProgramType, Purpose); 5] =
+const EACH: [(ProgramType, FeaturePurpose); 5] =
     [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, OffCpu), (PerfEvent, Samples)];
 
-const fn of(name: &'static str, kind: FeatureKind, since: Since, wanted: &'static [Purpose]) -> Feature {
+const fn of(name: &'static str, kind: FeatureKind, since: Since, wanted: &'static [FeaturePurpose]) -> Feature {
     Feature { name, since, kind, wanted }
 }
 
@@ -80,7 +80,7 @@ const fn helper(
     name: &'static str,
     helper: BpfHelper,
     since: Since,
-    callers: &'static [(ProgramType, Purpose)],
+    callers: &'static [(ProgramType, FeaturePurpose)],
 ) -> Feature {
     of(name, FeatureKind::Helper(helper, callers), since, &[])
 }
@@ -163,7 +163,7 @@ impl fmt::Display for Feature {
 }
 
 /// An error that names what the kernel lacks, where it lacks something that this takes.
-pub(super) fn explain(error: ProbeError, wanted: Purpose) -> ProbeError {
+pub(super) fn explain(error: ProbeError, wanted: FeaturePurpose) -> ProbeError {
     let what = match &error {
         ProbeError::Kernel { what, .. } => what.clone(),
         ProbeError::Verifier { program, .. } => format!("load the eBPF program {program}"),
@@ -183,7 +183,7 @@ pub(super) fn explain(error: ProbeError, wanted: Purpose) -> ProbeError {
 impl Feature {
     /// Returns `true` if it is wanted for this, and the kernel says that it does not know it. One that is forbidden is
     /// not missing.
-    fn is_missing(&self, wanted: Purpose) -> bool {
+    fn is_missing(&self, wanted: FeaturePurpose) -> bool {
         match self.kind {
             FeatureKind::Helper(helper, callers) => {
                 let mut callers = callers.iter().filter(|(_, end)| *end == wanted);

@@ -25,7 +25,7 @@ use super::{
     AttachRequest, HttpHooks, ProbeError, SamplingOptions, btf,
     code::{ProgramCode, Relocated},
     error::{absent, privileges_are_lent},
-    features::{Purpose, explain},
+    features::{FeaturePurpose, explain},
     maps::{self, chains::Tables},
     syscall,
 };
@@ -82,7 +82,7 @@ impl LoadedObject {
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
         let refused = |error| {
             let refusal = syscall::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
-            explain(refusal, Purpose::Tasks)
+            explain(refusal, FeaturePurpose::Tasks)
         };
         let ebpf = loader.load(&object).map_err(refused)?;
         let mut loaded = Self { ebpf, object, taken: Vec::new(), relocated: None };

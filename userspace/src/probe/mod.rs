@@ -36,7 +36,7 @@ pub use off_cpu::StillOffCpu;
 
 use asyncscope_discovery::tokio::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
-use features::{Purpose, explain};
+use features::{FeaturePurpose, explain};
 
 /// The process to watch, and what is to be seen of it.
 #[derive(Clone, Debug)]
@@ -182,7 +182,7 @@ fn arm(loaded: &mut load::LoadedObject, way: AttachMode, group: &Group<'_>) -> R
         AttachMode::Multi => multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]),
         _ => single::attach(loaded, group).map(|links| links.into_iter().map(Link::Single).collect()),
     };
-    armed.map_err(|error| explain(error, Purpose::of(group.program)))
+    armed.map_err(|error| explain(error, FeaturePurpose::of(group.program)))
 }
 
 impl Probe {
@@ -234,18 +234,18 @@ impl Probe {
         if without_http.is_none() && watched.http.as_ref().is_some_and(|http| http.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::HTTP) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_http = Some(explain(error, Purpose::Bytes)),
+                Err(error) => without_http = Some(explain(error, FeaturePurpose::Bytes)),
             }
         }
         if watched.prints.is_some_and(|prints| prints.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::PRINTS) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_prints = Some(explain(error, Purpose::Bytes)),
+                Err(error) => without_prints = Some(explain(error, FeaturePurpose::Bytes)),
             }
         }
         if let Some(sampling) = watched.sampling {
             let clocks = clock::start(&mut loaded, sampling.frequency_hz);
-            let clocks = clocks.map_err(|error| explain(error, Purpose::Samples))?;
+            let clocks = clocks.map_err(|error| explain(error, FeaturePurpose::Samples))?;
             links.extend(clocks.into_iter().map(Link::Clock));
         }
         // Last: what it says is about polls that were seen to begin.
@@ -380,16 +380,16 @@ pub fn self_test() -> Result<Tested, ProbeError> {
             AttachMode::Multi => multi::load(loaded, *program).map(drop),
             _ => single::load(loaded, *program),
         }
-        .map_err(|error| explain(error, Purpose::of(*program)))
+        .map_err(|error| explain(error, FeaturePurpose::of(*program)))
     };
     let (needed, others): (Vec<Program>, Vec<Program>) = Program::ALL.iter().partition(|program| program.is_needed());
     needed.iter().try_for_each(|program| load(&mut loaded, program))?;
     let all = [tracepoint::HTTP.as_slice(), &tracepoint::PRINTS].concat();
     let others = others.iter().try_for_each(|program| load(&mut loaded, program));
-    let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, Purpose::Bytes));
+    let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, FeaturePurpose::Bytes));
     let others = others.and_then(traced);
     let off_cpu = off_cpu::load(&mut loaded).map(drop);
-    let sampling = clock::load(&mut loaded).map_err(|error| explain(error, Purpose::Samples));
+    let sampling = clock::load(&mut loaded).map_err(|error| explain(error, FeaturePurpose::Samples));
     let sampling = sampling.and_then(|()| btf::thread_pointer().map(drop));
     Ok(Tested { way, http: others, off_cpu, sampling })
 }

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use super::{
     ProbeError,
     error::absent,
-    features::{Purpose, explain},
+    features::{FeaturePurpose, explain},
     kernel::{self, Since},
     load::LoadedObject,
     maps::off_cpu::THREADS,
@@ -72,7 +72,7 @@ pub(super) fn load(loaded: &mut LoadedObject) -> Result<&mut RawTracePoint, Prob
     check_kernel()?;
     let program = loaded.ebpf.program_mut(PROGRAM).ok_or_else(|| absent(PROGRAM))?;
     let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
-    program.load().map_err(|error| explain(failed(error), Purpose::OffCpu))?;
+    program.load().map_err(|error| explain(failed(error), FeaturePurpose::OffCpu))?;
     Ok(program)
 }
 
@@ -80,7 +80,7 @@ impl OffCpuHook {
     pub(super) fn arm(loaded: &mut LoadedObject) -> Result<Self, ProbeError> {
         let program = load(loaded)?;
         let link = program.attach(PROGRAM).and_then(|id| program.take_link(id));
-        let link = link.map_err(|error| explain(failed(error), Purpose::OffCpu))?;
+        let link = link.map_err(|error| explain(failed(error), FeaturePurpose::OffCpu))?;
         let unusable = |error: MapError| ProbeError::aya("use the maps of off-CPU threads", &error);
         let off = loaded.take_map("OFF")?.try_into().map_err(unusable)?;
         let stacks = loaded.take_map("OFF_CPU_STACKS")?.try_into().map_err(unusable)?;
