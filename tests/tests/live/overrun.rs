@@ -1,8 +1,8 @@
 //! Buffers that are overrun many times over: each event that was made is reported or counted as lost, never both and
 //! never neither, and nothing is made up in the gaps.
 //!
-//! How many events the same work makes is reported by a second asyncscope beside the first, whose buffers hold all of it,
-//! and whose tasks, polls and wakes are in turn held against the target's own.
+//! How many events the same work makes is reported by a second asyncscope beside the first, whose buffers hold all of
+//! it, and whose tasks, polls and wakes are in turn held against the target's own.
 
 use std::collections::HashMap;
 use std::fs::File;

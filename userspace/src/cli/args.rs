@@ -123,8 +123,8 @@ pub(super) struct LiveArguments {
     /// Do not look at what tasks await, which costs the target some time at each poll
     #[arg(long)]
     no_awaits: bool,
-    /// Report the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between threads, which
-    /// taxes all processes of this host a little
+    /// Report the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between
+    /// threads, which taxes all processes of this host a little
     #[arg(long)]
     off_cpu: bool,
     /// Trace every poll, or sample CPU time, which costs the target next to nothing

@@ -9,8 +9,8 @@ const UNLIKELY: usize = 10;
 /// The least that is asked of a kind. Where it depends on the scheduler whether a wake shows who asked (an answer may be
 /// there before anybody waits for it), this lies well below the usual share: there are sixteen calls a run.
 ///
-/// Of a hundred calls this many are reported (claimed for their request, or for one of several with it among them), this many
-/// are claimed for their request; and of a hundred children this many are.
+/// Of a hundred calls this many are reported (claimed for their request, or for one of several with it among them), this
+/// many are claimed for their request; and of a hundred children this many are.
 const fn asked(kind: &'static str, reported: usize, right: usize, children: usize) -> Floor {
     Floor { kind, reported, right, children, unlikely: UNLIKELY }
 }

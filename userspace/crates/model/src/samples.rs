@@ -1,7 +1,7 @@
 //! Samples of CPU time: on which task, at which stack.
 //!
-//! Which task a thread runs is what tokio's `CONTEXT` reports, read together with the registers: no event lost elsewhere
-//! puts it in doubt. A task from before the attach is known by its id alone, until its header is found. The stack
+//! Which task a thread runs is what tokio's `CONTEXT` reports, read together with the registers: no event lost
+//! elsewhere puts it in doubt. A task from before the attach is known by its id alone, until its header is found. The stack
 //! does not show its type: in the first and last instructions of a poll, tokio's word is still, or again, that
 //! of the task around it, which is a worker's.
 

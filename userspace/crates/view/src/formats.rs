@@ -69,8 +69,8 @@ pub static FORMATS: [OutputFormat; 7] = [
     REQUESTS,
     OutputFormat {
         option: "long-polls",
-        help: "Who blocks whom, on standard output: long polls, where their threads were off the CPU, and the tasks that were \
-               ready meanwhile",
+        help: "Who blocks whom, on standard output: long polls, where their threads were off the CPU, and the tasks \
+               that were ready meanwhile",
         to: Medium::Terminal { holds: "the long polls" },
         needs: Some(Need::Polls),
         keeps: KeptDetail { long_polls: true, ..KeptDetail::SUMS },

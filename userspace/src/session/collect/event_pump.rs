@@ -257,7 +257,7 @@ fn is_blind(attached: &Attached) -> bool {
     attached.probe.way() == AttachMode::Single && attached.process.first_thread_left()
 }
 
-/// Returns the event, as far as it belongs to that time. Of a stretch off the CPU that the end fell into, the part before.
+/// Returns the event, as far as it belongs to that time. Of off-CPU time that the end fell into, the part before.
 fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
     if matches!(event.what, What::OffCpu { since, .. } if since <= until) {
         event.at.time = event.at.time.min(until);
