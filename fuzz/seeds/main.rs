@@ -9,7 +9,7 @@ use asyncscope_trace::{event::{
         At, Change, ChainFrame, Completion, Connection, Event, Message, Moment, SpawnWay, Start, State, TaskId, TaskRef,
         Turn, TurnOf, Value, What,
         encode::encode,
-    }, facts::{Facts, Hook, HookSite, HookState, ImageId, NamedThread, Proof, Sees, TaskType, VtableFunction}, recording::Writer};
+    }, facts::{Facts, Hook, HookSite, HookState, ImageId, NamedThread, NotSeen, Proof, Sees, TaskType, VtableFunction}, recording::Writer};
 use probe_common::record::Source;
 
 const TASK: TaskRef = TaskRef { header: 0x7f00_0000_1000, id: Some(TaskId(7)), vtable: 0x5500_0000_2000 };
@@ -75,7 +75,7 @@ fn recording(repeated: usize, whole: bool) -> Result<Vec<u8>, Box<dyn Error>> {
     for event in std::iter::repeat_n(events(), repeated).flatten() {
         writer.write(&event)?;
     }
-    let losses = [("ring-full".to_owned(), 3)];
+    let losses = [NotSeen::new("ring-full", 3)];
     writer.loss(&losses)?;
     writer.facts(&facts())?;
     let mut bytes = writer.finish(2_000, &losses)?;

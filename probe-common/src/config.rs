@@ -31,7 +31,7 @@ pub struct TransitionCookie {
     pub new: u8,
     /// The place of the outermost hooked function's return address, in bytes above the stack pointer.
     pub caller: Option<u16>,
-    /// True if the function that completes a task here unsets JOIN_WAKER once it has used the waker.
+    /// True if the function that completes a task here unsets `JOIN_WAKER` once it has used the waker.
     pub unsets_waker: bool,
 }
 
@@ -84,7 +84,7 @@ pub enum EntryCookie {
     Complete = 2,
     /// `State::transition_to_notified_and_cancel`.
     Abort = 3,
-    /// As [`Self::Complete`], where JOIN_WAKER is unset once the `JoinHandle`'s waker was used.
+    /// As [`Self::Complete`], where `JOIN_WAKER` is unset once the `JoinHandle`'s waker was used.
     CompleteUnsets = 4,
 }
 

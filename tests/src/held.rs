@@ -36,7 +36,7 @@ impl Held {
         let mut held = Self::default();
         let recording = Reader::new(BufReader::new(File::open(file)?))?.read(&mut |event| held.take(&event));
         ensure!(recording.damage.is_none() && recording.skipped == 0, "{:?}", recording.damage);
-        held.counted = recording.loss.iter().map(|(_, count)| count).sum();
+        held.counted = recording.loss.iter().map(|lost| lost.count).sum();
         Ok(held)
     }
 

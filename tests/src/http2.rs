@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
+use asyncscope_trace::facts::NotSeen;
 use asyncscope_trace::recording::Reader;
 
 /// The lengths that a record keeps of a path, and of a value, in bytes.
@@ -56,7 +57,7 @@ pub struct Recorded {
     uses: BTreeMap<u64, u32>,
     names: Vec<String>,
     /// Losses.
-    pub lost: Vec<(String, u64)>,
+    pub lost: Vec<NotSeen>,
     /// Messages on other connections.
     pub others: usize,
 }

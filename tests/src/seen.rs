@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use asyncscope_trace::facts::NotSeen;
 use serde::Deserialize;
 
 use crate::json_lines;
@@ -38,6 +39,9 @@ pub struct Recording {
     pub from_first_instruction: bool,
     /// Its end.
     pub end_ns: u64,
+    /// Things that were not seen, by reason.
+    #[serde(default)]
+    pub not_seen: Vec<NotSeen>,
     /// Its sums.
     pub totals: Totals,
 }

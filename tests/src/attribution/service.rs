@@ -111,7 +111,7 @@ pub fn watch(role: Role, watch: Watch, options: &[&str], load: impl FnOnce(u16) 
     Ok(Lived { truth, claims: Claims::read(&json)?, ended })
 }
 
-/// The folder in which the agent's lines and recording are to be kept, for whoever wants to know why: `ASYNCSCOPE_KEEP`
+/// The path at which the agent's lines or recording are to be kept, for whoever wants to know why: `ASYNCSCOPE_KEEP`
 /// with this extension.
 fn kept(extension: &str) -> Option<PathBuf> {
     Some(PathBuf::from(std::env::var_os("ASYNCSCOPE_KEEP")?).with_extension(extension))

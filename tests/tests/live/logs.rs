@@ -125,7 +125,7 @@ fn attached(options: &[&str], http: bool) -> Result<()> {
     let scratch = Scratch::new()?;
     let [record, json, logs] = ["logs.ascope", "logs.json", "logs.txt"].map(|name| scratch.file(name));
     let outputs = [&record, &json, &logs].map(|path| path.to_string_lossy());
-    let [to_record, to_json, to_logs] = outputs.each_ref().map(|path| path.as_ref());
+    let [to_record, to_json, to_logs] = outputs.each_ref().map(|path| &**path);
     let mut target = Logs::start(&scratch)?;
     let asked = ["--record", to_record, "--json", to_json, "--logs", to_logs];
     let agent = target.attach(&[&asked, options].concat())?;

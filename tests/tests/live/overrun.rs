@@ -16,6 +16,7 @@ use asyncscope_tests::paths::Scratch;
 use asyncscope_tests::seen::Seen;
 use asyncscope_tests::target::Target;
 use asyncscope_trace::event::{TaskId, What};
+use asyncscope_trace::facts::NotSeen;
 use asyncscope_trace::recording::Reader;
 
 use crate::life::nothing_left;
@@ -48,7 +49,8 @@ fn one_number() -> Result<()> {
     target.go()?;
     target.done()?;
     target.finish()?;
-    let lost = Seen::read(Path::new(&json))?.recording.totals.lost;
+    let recording = Seen::read(Path::new(&json))?.recording;
+    let lost = recording.totals.lost;
     ensure!(lost > 0, "nothing was lost");
     let reported = format!("{lost} events lost");
     ensure!(ended.stderr.iter().any(|line| line.starts_with(&reported)), "{:?}", ended.stderr);
@@ -57,6 +59,7 @@ fn one_number() -> Result<()> {
     let by_kind = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
     let ring_full = by_kind.split(", ").find_map(|kind| kind.strip_prefix("ring-full ")).context("not of the ring")?;
     ensure!(ring_full.parse::<u64>()? == lost, "{lost} in the JSON, but {by_kind}");
+    ensure!(recording.not_seen.contains(&NotSeen::new("ring-full", lost)), "{:?}", recording.not_seen);
     ensure!(summary.iter().any(|line| line.contains(&format!("with {lost} events missing"))), "{summary:?}");
     Ok(())
 }
@@ -97,7 +100,8 @@ fn read(path: &Path) -> Result<Held> {
         }
     });
     ensure!(recording.damage.is_none() && recording.skipped == 0, "{:?}", recording.damage);
-    held.counted = recording.loss.into_iter().filter(|(_, count)| *count > 0).collect();
+    held.counted =
+        recording.loss.into_iter().filter(|lost| lost.count > 0).map(|lost| (lost.why, lost.count)).collect();
     Ok(held)
 }
 

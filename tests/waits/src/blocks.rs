@@ -1,7 +1,7 @@
 //! Tasks that block inside their polls, and how often for at least [`HELD`].
 //!
 //! What a task waits for comes only after its thread was seen asleep, and then at least [`HELD`] later: so the
-//! thread is blocked at least that long, however busy the machine is.
+//! thread is off the CPU at least that long, however busy the machine is.
 
 use std::fs;
 use std::io::{Read as _, Write as _, pipe, stdin};
@@ -21,7 +21,7 @@ const HELD: Duration = Duration::from_millis(20);
 /// How often each task blocks, each time in a poll of its own.
 const TIMES: u32 = 5;
 
-/// Waits for a line, and has tasks block; says of each its name, its id, and how many of its polls are blocked for
+/// Waits for a line, and has tasks block; says of each its name, its id, and how many of its polls are off the CPU for
 /// how many nanoseconds at least.
 pub(crate) async fn run() -> Result<()> {
     say("started")?;
@@ -53,6 +53,7 @@ async fn sleeps() -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of several that are reported alike")]
 fn closure() -> Result<()> {
     thread::sleep(HELD);
     Ok(())

@@ -135,7 +135,7 @@ async fn selected_off(trail: Trail) {
     let here = here!(2);
     let place = trail.at(here, |t| t);
     tokio::select! {
-        _ = three(Trail::default()), if off => {}
+        () = three(Trail::default()), if off => {}
         _ = five(place.clone()) => {}
     }
 }

@@ -35,7 +35,7 @@ mod with {
     /// Spans for a tracing backend.
     #[derive(Args, Clone, Debug)]
     pub(in crate::cli) struct SpanArguments {
-        /// Send spans to this OTLP endpoint, such as http://localhost:4317; `-` prints them as OTLP/JSON. Without
+        /// Send spans to this OTLP endpoint, such as `http://localhost:4317`; `-` prints them as OTLP/JSON. Without
         /// a URL, and for all else, OpenTelemetry's environment variables count
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
         otlp: Option<String>,

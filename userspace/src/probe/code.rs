@@ -19,8 +19,17 @@ pub(super) struct ProgramCode<'a> {
 #[derive(Debug)]
 pub(super) struct Relocated {
     object: aya_obj::Object,
-    /// The object's types, as the kernel took them, once they are asked for; `None` inside: it takes none.
-    types: Option<Option<OwnedFd>>,
+    types: ObjectTypes,
+}
+
+/// The object's types, as the kernel has them.
+#[derive(Debug)]
+enum ObjectTypes {
+    /// Nobody asked for them yet.
+    NotLoaded,
+    /// It takes none.
+    NoneTaken,
+    Loaded(OwnedFd),
 }
 
 impl Relocated {
@@ -33,27 +42,31 @@ impl Relocated {
         let text = object.functions.keys().map(|&(section, _)| section).collect();
         object.relocate_maps(maps.into_iter(), &text).map_err(|error| failed(error.to_string()))?;
         object.relocate_calls(&text).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { object, types: None })
+        Ok(Self { object, types: ObjectTypes::NotLoaded })
     }
 
     pub(super) fn code(&mut self, program: &'static str) -> Result<ProgramCode<'_>, ProbeError> {
         let key = self.object.programs.get(program).ok_or_else(|| absent(program))?.function_key();
         let has_several = |function: &aya_obj::Function| function.func_info.func_info.len() > 1;
-        if self.types.is_none() && self.object.functions.get(&key).is_some_and(has_several) {
-            self.types = Some(types(&mut self.object)?);
+        if matches!(self.types, ObjectTypes::NotLoaded) && self.object.functions.get(&key).is_some_and(has_several) {
+            self.types = types(&mut self.object)?;
         }
         let function = self.object.functions.get(&key).ok_or_else(|| absent(program))?;
-        let types = self.types.iter().flatten().next().filter(|_| has_several(function));
-        let functions = types.map(|types| (function.func_info.func_info.as_slice(), types.as_fd()));
+        let functions = match &self.types {
+            ObjectTypes::Loaded(types) if has_several(function) => {
+                Some((function.func_info.func_info.as_slice(), types.as_fd()))
+            }
+            ObjectTypes::Loaded(_) | ObjectTypes::NotLoaded | ObjectTypes::NoneTaken => None,
+        };
         Ok(ProgramCode { instructions: &function.instructions, functions })
     }
 }
 
-fn types(object: &mut aya_obj::Object) -> Result<Option<OwnedFd>, ProbeError> {
+fn types(object: &mut aya_obj::Object) -> Result<ObjectTypes, ProbeError> {
     const WHAT: &str = "load the eBPF programs' types";
     let failed = |why: String| ProbeError::Kernel { what: WHAT.to_owned(), why };
-    let Some(features) = aya::features().btf() else { return Ok(None) };
+    let Some(features) = aya::features().btf() else { return Ok(ObjectTypes::NoneTaken) };
     let types = object.fixup_and_sanitize_btf(features).map_err(|error| failed(error.to_string()))?;
-    let Some(bytes) = types.map(aya_obj::btf::Btf::to_bytes) else { return Ok(None) };
-    load_types(&bytes).map(Some).map_err(|error| ProbeError::kernel(WHAT, &error))
+    let Some(bytes) = types.map(aya_obj::btf::Btf::to_bytes) else { return Ok(ObjectTypes::NoneTaken) };
+    load_types(&bytes).map(ObjectTypes::Loaded).map_err(|error| ProbeError::kernel(WHAT, &error))
 }

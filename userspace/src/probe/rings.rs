@@ -18,7 +18,7 @@ fn default_bytes(cpus: usize) -> u32 {
 /// The ring buffers.
 #[derive(Debug)]
 pub(super) struct Rings {
-    rings: Vec<Ring>,
+    buffers: Vec<Ring>,
     /// No more records than a full ring holds are taken from one ring at a time, so that a busy CPU
     /// cannot hold up the others.
     at_a_time: u32,
@@ -40,7 +40,7 @@ impl Rings {
         let mut by_cpu: ArrayOfMaps<MapData, MapData> = loaded.take_map("RINGS")?.try_into().map_err(failed)?;
         let cpus = aya::util::online_cpus().map_err(|(what, error)| ProbeError::kernel(what, &error))?;
         let bytes = bytes.unwrap_or_else(|| default_bytes(cpus.len()));
-        let mut rings = Vec::new();
+        let mut buffers = Vec::new();
         for cpu in cpus {
             let definition = aya_obj::Map::new_from_params(
                 aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32,
@@ -51,13 +51,13 @@ impl Rings {
             );
             let map = MapData::create(definition, "asyncscope_ring", None).map_err(failed)?;
             by_cpu.set(cpu, &map, 0).map_err(failed)?;
-            rings.push(Ring(Map::RingBuf(map).try_into().map_err(failed)?));
+            buffers.push(Ring(Map::RingBuf(map).try_into().map_err(failed)?));
         }
-        Ok(Self { rings, at_a_time: bytes / RECORD_MIN, _by_cpu: by_cpu })
+        Ok(Self { buffers, at_a_time: bytes / RECORD_MIN, _by_cpu: by_cpu })
     }
 
     pub(super) fn drain(&mut self, sink: &mut dyn FnMut(&[u8])) {
-        for Ring(ring) in &mut self.rings {
+        for Ring(ring) in &mut self.buffers {
             for _ in 0..self.at_a_time {
                 let Some(record) = ring.next() else { break };
                 sink(&record);

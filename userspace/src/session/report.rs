@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{export::OnFull, outputs::OutputOptions};
+use super::{
+    export::{OnFull, Ready},
+    outputs::OutputOptions,
+};
 use asyncscope_model::{Config, Graph};
 use asyncscope_trace::recording::Reader;
 use asyncscope_view::lost::{self, Lost};
@@ -36,7 +39,7 @@ pub fn report(recording: &Path, wanted: &OutputOptions) -> Result<()> {
     let mut outputs = wanted.open()?;
     outputs.fit(reader.facts())?;
     let export = outputs.otlp.take();
-    let noted = export.as_ref().map(|ready| ready.noted());
+    let noted = export.as_ref().map(Ready::noted);
     let setup = Config::from(reader.facts()).with_detail(outputs.detail(reader.facts())).with_span_detail(noted);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
     let mut graph = Graph::new(&setup.with_log_lines(outputs.need_lines().then_some(LINES_MAX)));

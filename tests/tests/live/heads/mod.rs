@@ -6,6 +6,7 @@ mod reference;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -17,6 +18,7 @@ use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 use asyncscope_trace::event::{Change, Event, Message, Source, Start, What};
+use asyncscope_trace::facts::NotSeen;
 
 use crate::Test;
 use reference::{Connection, Head};
@@ -120,7 +122,7 @@ fn run_with(options: &[&str]) -> Result<()> {
     let record = scratch.file("heads.ascope");
     let heads = paths::heads()?;
     let args = ["run".as_ref(), "--record".as_ref(), record.as_os_str()];
-    let options = options.iter().map(|option| option.as_ref());
+    let options = options.iter().map(OsStr::new);
     let command = ["--".as_ref(), heads.as_os_str()];
     let agent = Agent::start(args.into_iter().chain(options).chain(command))?;
     let mut target = Heads::of(agent.process)?;
@@ -168,7 +170,7 @@ fn encrypted() -> Result<()> {
     agent.interrupt()?;
     let seen = Seen::read(&record)?;
     ensure!(seen.connections.is_empty(), "reported: {:?}", seen.connections);
-    let count = seen.loss.iter().find(|(name, _)| name == "encrypted").map(|(_, count)| *count);
+    let count = seen.loss.iter().find(|lost| lost.why == "encrypted").map(|lost| lost.count);
     ensure!(count == Some(2), "lost: {:?}", seen.loss);
     let said = agent::run(["report", &record.to_string_lossy()])?.stdout.join("\n");
     ensure!(said.contains("no events lost\n2 connections are encrypted"), "{said}");
@@ -178,7 +180,7 @@ fn encrypted() -> Result<()> {
 pub(crate) fn attach(target: &Heads, record: &Path, options: &[&str]) -> Result<Agent> {
     let pid = target.process.pid().to_string();
     let args = ["attach".as_ref(), pid.as_ref(), "--record".as_ref(), record.as_os_str()];
-    let mut agent = Agent::start(args.into_iter().chain(options.iter().map(|option| option.as_ref())))?;
+    let mut agent = Agent::start(args.into_iter().chain(options.iter().map(OsStr::new)))?;
     agent.armed()?;
     Ok(agent)
 }
@@ -188,7 +190,7 @@ pub(crate) fn attach(target: &Heads, record: &Path, options: &[&str]) -> Result<
 pub(crate) struct Seen {
     connections: Vec<Reported>,
     gaps: u64,
-    loss: Vec<(String, u64)>,
+    loss: Vec<NotSeen>,
 }
 
 /// One connection: from its first message until it was closed.
@@ -258,7 +260,7 @@ fn head(message: &Message) -> Head {
 
 /// The server's connections are reported head by head, and the client's wrote exactly what it sent.
 fn judge(seen: &Seen, connections: &[Connection], sent: &BTreeSet<String>) -> Result<()> {
-    if let Some((_, count)) = seen.loss.iter().find(|(name, _)| name == "calls-left-out") {
+    if let Some(NotSeen { count, .. }) = seen.loss.iter().find(|lost| lost.why == "calls-left-out") {
         eprintln!("{count} system calls were left out by the kernel");
         return nothing_made_up(seen, connections);
     }

@@ -53,7 +53,7 @@ pub(super) fn write(
         let of = only.as_ref().map(|only| counted(only.requests.len()));
         (options.title, options.subtitle) = sampled::titles(graph, facts, *by, total, of.as_deref());
         (options.count_name, options.factor) = ("samples".to_owned(), 1.0);
-        options.name_type = "Frame:".to_owned();
+        options.name_type = "Frame:".into();
     }
     if let GraphPart::Of { requests, .. } = part {
         options.title =
@@ -152,7 +152,7 @@ fn options<'a>(graph: &Graph, facts: &Facts, weight: Weight, total: u128) -> Opt
     options.title = format!("{name}: {}, under the tasks that spawned", weight.meaning());
     options.subtitle = Some(subtitle(graph));
     (options.count_name, options.factor) = unit(total);
-    options.name_type = "Task:".to_owned();
+    options.name_type = "Task:".into();
     options.deterministic = true;
     // Keeps the order of the lines but for reversing them. The order that inferno would give them
     // draws a frame twice where another's name begins with its name and a character before `;`.

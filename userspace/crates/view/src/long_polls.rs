@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::awaits::shown;
-use super::names::{DisplayNames, printable};
+use super::names::{self, DisplayNames, printable};
 use super::units::human;
 use asyncscope_model::{Graph, LongPoll, Stack};
 use asyncscope_trace::chain::frame_name;
@@ -231,13 +231,14 @@ fn write_row(key: &LongPollKey, row: &LongPollRow, off_cpu_is_known: bool, out: 
 
 impl std::fmt::Display for OffCpuFunction<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { function: Function { name, file, line }, calls } = self;
-        f.write_str(&printable(name))?;
+        let Self { function, calls } = self;
+        let Function { file, line, .. } = function;
+        f.write_str(&printable(&names::function(function)))?;
         match (file.is_empty(), line) {
             (true, _) => {}
             (false, 0) => write!(f, " {}", printable(file))?,
             (false, line) => write!(f, " {}:{line}", printable(file))?,
         }
-        calls.map_or(Ok(()), |calls| write!(f, ", in {}", printable(&calls.name)))
+        calls.map_or(Ok(()), |calls| write!(f, ", in {}", printable(&names::function(calls))))
     }
 }

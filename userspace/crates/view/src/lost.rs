@@ -3,12 +3,13 @@
 use probe_common::loss::Loss;
 
 use asyncscope_model::{Graph, Totals};
+use asyncscope_trace::facts::NotSeen;
 
 /// Events and samples that did not reach the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// The reason, and the number.
-    pub by_kind: Vec<(String, u64)>,
+    /// Their numbers, by the reason.
+    pub by_kind: Vec<NotSeen>,
     /// Connections under TLS. Nothing of them is lost: it cannot be read.
     pub encrypted: u64,
 }
@@ -22,11 +23,17 @@ impl Lost {
     /// Of what was counted, that which is of the graph's time. Hooks go one kind after the other, and count on after
     /// the end: what is missing in no gap is no loss of the recording's.
     #[must_use]
-    pub fn of(counted: &[(String, u64)], graph: &Graph) -> Self {
-        let is_encrypted = |(kind, _): &(String, u64)| kind == Loss::Encrypted.name();
+    pub fn of(counted: &[NotSeen], graph: &Graph) -> Self {
+        let is_encrypted = |lost: &NotSeen| lost.why == Loss::Encrypted.name();
         let (encrypted, lost): (Vec<_>, Vec<_>) = counted.iter().cloned().partition(is_encrypted);
-        let encrypted = encrypted.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        let encrypted = encrypted.iter().fold(0_u64, |sum, lost| sum.saturating_add(lost.count));
         Self { by_kind: fitted(&lost, graph.totals().lost), encrypted }
+    }
+
+    /// Returns all that was not seen, what cannot be read among it: reasons for which nothing was are left out.
+    pub(super) fn not_seen(&self) -> Vec<NotSeen> {
+        let encrypted = NotSeen::new(Loss::Encrypted.name(), self.encrypted);
+        self.by_kind.iter().cloned().chain([encrypted]).filter(|lost| lost.count > 0).collect()
     }
 
     /// Says what cannot be read, if there is any of it.
@@ -42,10 +49,10 @@ impl Lost {
 
 /// Returns the counts, with those that leave gaps lowered, the largest first, or added to until they sum up to what the
 /// gaps miss.
-fn fitted(counted: &[(String, u64)], in_gaps: u64) -> Vec<(String, u64)> {
+fn fitted(counted: &[NotSeen], in_gaps: u64) -> Vec<NotSeen> {
     let mut by_kind = counted.to_vec();
     let mut leaving: Vec<&mut u64> =
-        by_kind.iter_mut().filter(|(kind, _)| leaves_gap(kind)).map(|(_, count)| count).collect();
+        by_kind.iter_mut().filter(|lost| leaves_gap(&lost.why)).map(|lost| &mut lost.count).collect();
     leaving.sort_unstable_by(|one, other| other.cmp(one));
     let sum = leaving.iter().fold(0_u64, |sum, count| sum.saturating_add(**count));
     let mut beyond = sum.saturating_sub(in_gaps);
@@ -54,7 +61,7 @@ fn fitted(counted: &[(String, u64)], in_gaps: u64) -> Vec<(String, u64)> {
         (*count, beyond) = (*count - less, beyond - less);
     }
     if in_gaps > sum {
-        by_kind.push((OTHERWISE.to_owned(), in_gaps - sum));
+        by_kind.push(NotSeen::new(OTHERWISE, in_gaps - sum));
     }
     by_kind
 }
@@ -65,9 +72,9 @@ fn leaves_gap(kind: &str) -> bool {
 
 /// Returns how many samples were not taken by these counts.
 #[must_use]
-pub fn samples(counted: &[(String, u64)]) -> u64 {
+pub fn samples(counted: &[NotSeen]) -> u64 {
     let kinds = [Loss::RegistersUnreadable, Loss::StackDropped].map(Loss::name);
-    let counts = counted.iter().filter(|(kind, _)| kinds.contains(&kind.as_str())).map(|&(_, count)| count);
+    let counts = counted.iter().filter(|lost| kinds.contains(&lost.why.as_str())).map(|lost| lost.count);
     counts.fold(0, u64::saturating_add)
 }
 
@@ -93,7 +100,8 @@ mod tests {
     use asyncscope_model::testing::script::graph;
 
     fn check(counted: &[(&str, u64)], in_gaps: u64, expected: &[(&str, u64)]) {
-        let named = |kinds: &[(&str, u64)]| kinds.iter().map(|&(kind, n)| (kind.to_owned(), n)).collect::<Vec<_>>();
+        let named =
+            |kinds: &[(&str, u64)]| kinds.iter().map(|&(why, count)| NotSeen::new(why, count)).collect::<Vec<_>>();
         assert_eq!(fitted(&named(counted), in_gaps), named(expected));
     }
 
@@ -107,9 +115,11 @@ mod tests {
 
     #[test]
     fn what_is_encrypted_is_not_lost() {
-        let counted = [("encrypted".to_owned(), 9), ("torn".to_owned(), 1)];
+        let counted = [NotSeen::new("encrypted", 9), NotSeen::new("torn", 1), NotSeen::new("bypassed", 0)];
         let lost = Lost::of(&counted, &graph(""));
-        assert_eq!(lost, Lost { by_kind: vec![("torn".to_owned(), 1)], encrypted: 9 });
+        assert_eq!(lost, Lost { by_kind: vec![NotSeen::new("torn", 1), NotSeen::new("bypassed", 0)], encrypted: 9 });
+        assert_eq!(lost.not_seen(), [NotSeen::new("torn", 1), NotSeen::new("encrypted", 9)]);
+        assert_eq!(Lost::default().not_seen(), []);
         assert_eq!(lost.unreadable().unwrap(), "9 connections are encrypted (TLS): HTTP/1 there cannot be read");
         assert_eq!(Lost::default().unreadable(), None);
     }
@@ -126,7 +136,8 @@ mod tests {
         assert_eq!(warning(&totals(0, 0)), None);
         assert_eq!(warning(&totals(0, 2)).unwrap(), "0 events lost, 2 samples lost");
         assert_eq!(warning(&totals(3, 0)).unwrap(), "3 events lost: what they put in doubt is shown as unknown");
-        let counted = [("stack-dropped".to_owned(), 2), ("registers-unreadable".to_owned(), 3), ("torn".to_owned(), 9)];
+        let counted = [("stack-dropped", 2), ("registers-unreadable", 3), ("torn", 9)]
+            .map(|(why, count)| NotSeen::new(why, count));
         assert_eq!(samples(&counted), 5);
     }
 }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use asyncscope_model::Graph;
-use asyncscope_trace::facts::{Facts, NameSource, TaskType};
+use asyncscope_trace::facts::{Facts, Function, NameSource, TaskType};
+
+/// Stands behind a name that another has as well, where their code is one.
+const ANOTHER: &str = " | another with the same code";
 
 /// The names in one recording.
 #[derive(Debug)]
@@ -58,11 +61,19 @@ fn unnamed(vtable: u64) -> String {
 fn known_task_type(ty: &TaskType) -> Option<Cow<'_, str>> {
     let Some(name) = &ty.name else { return ty.runtime.then_some(Cow::Borrowed("tokio worker")) };
     let spawned = if ty.named_by.source == NameSource::SpawnSymbol { "spawned in " } else { "" };
-    let another = if ty.or_another { " | another with the same code" } else { "" };
+    let another = if ty.or_another { ANOTHER } else { "" };
     Some(match (spawned, another) {
         ("", "") => Cow::Borrowed(name),
         _ => Cow::Owned(format!("{spawned}{name}{another}")),
     })
+}
+
+/// Words a function's name, not escaped.
+pub(super) fn function(function: &Function) -> Cow<'_, str> {
+    match function.or_another {
+        false => Cow::Borrowed(&function.name),
+        true => Cow::Owned(format!("{}{ANOTHER}", function.name)),
+    }
 }
 
 /// Bytes as text: UTF-8 as it is, every other byte as `\\xNN`. To be escaped by whoever shows it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::lost;
-use super::names::{DisplayNames, printable};
+use super::names::{self, DisplayNames, printable};
 use super::samples::{GroupBy, UNKNOWN_REQUEST, Whose, leaf, route, whose};
 use super::units::human;
 use asyncscope_model::Graph;
@@ -52,7 +52,7 @@ impl SampleCounts {
             *counts.types.entry(whose.name(graph, names)).or_default() += count;
             let function = match leaf(graph, &place) {
                 _ if place.in_kernel => "[kernel]".to_owned(),
-                Some(function) => printable(&function.name),
+                Some(function) => printable(&names::function(function)),
                 None => continue,
             };
             *counts.functions.entry(function).or_default() += count;

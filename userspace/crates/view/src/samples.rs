@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::labels::id as id_of;
-use super::names::{DisplayNames, frame, text};
+use super::names::{self, DisplayNames, frame, text};
 use super::tree::{Tree, thread_frame};
 use asyncscope_model::{Graph, MAX_ANCESTRY, Parent, Request, RequestId, SampleKey, Task, TaskIndex};
 use asyncscope_trace::event::{Ended, Running, TaskId};
@@ -205,7 +205,9 @@ fn native<'a>(graph: &'a Graph, place: &SampleKey) -> Vec<Native<'a>> {
         for &address in stack.frames.iter().rev() {
             let functions = graph.samples().code(address);
             let known = functions.iter().rev();
-            all.extend(known.map(|function| Native { name: frame(&function.name), function: Some(function) }));
+            all.extend(
+                known.map(|function| Native { name: frame(&names::function(function)), function: Some(function) }),
+            );
             if functions.is_empty() {
                 all.push(Native::state(&format!("{address:#x}")));
             }

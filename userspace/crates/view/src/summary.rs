@@ -69,8 +69,8 @@ fn write_head(graph: &Graph, facts: &Facts, out: &mut dyn Write) -> io::Result<(
 
 fn write_lost(graph: &Graph, lost: &Lost, out: &mut dyn Write) -> io::Result<()> {
     let totals = graph.totals();
-    let kinds = lost.by_kind.iter().filter(|(_, count)| *count > 0);
-    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{} {count}", printable(kind))).collect();
+    let kinds = lost.by_kind.iter().filter(|lost| lost.count > 0);
+    let kinds: Vec<String> = kinds.map(|lost| format!("{} {}", printable(&lost.why), lost.count)).collect();
     if !kinds.is_empty() {
         writeln!(out, "events lost: {}", kinds.join(", "))?;
     } else if totals.gaps == 0 {

@@ -15,6 +15,7 @@ use asyncscope_trace::event::{
     order::{CpuRound, Order},
     thread_name,
 };
+use asyncscope_trace::facts::NotSeen;
 
 /// A thread's rest is looked for in one round out of this many.
 const REST_EVERY: u32 = 5;
@@ -138,9 +139,9 @@ impl EventPump {
         self.became_another
     }
 
-    /// Returns what was lost, by kind: by the probe, and on the agent's own side.
-    pub(super) fn lost(&self) -> Vec<(String, u64)> {
-        let by_probe = self.sure.1.by_kind().into_iter().map(|(loss, count)| (loss.name().to_owned(), count));
+    /// Returns what was not seen: by the probe, and on the agent's own side.
+    pub(super) fn lost(&self) -> Vec<NotSeen> {
+        let by_probe = self.sure.1.by_kind().into_iter().map(|(loss, count)| NotSeen::new(loss.name(), count));
         by_probe.chain(self.agents_own()).collect()
     }
 
@@ -177,7 +178,7 @@ impl EventPump {
     }
 
     /// Returns what went wrong on the agent's own side, by kind.
-    fn agents_own(&self) -> impl Iterator<Item = (String, u64)> {
+    fn agents_own(&self) -> impl Iterator<Item = NotSeen> {
         let irregular = self.order.irregular();
         let kinds = [
             ("undecoded", self.undecoded),
@@ -186,7 +187,7 @@ impl EventPump {
             ("repeated", irregular.repeated),
             ("forced", irregular.forced),
         ];
-        kinds.into_iter().filter(|&(_, count)| count > 0).map(|(kind, count)| (kind.to_owned(), count))
+        kinds.into_iter().filter(|&(_, count)| count > 0).map(|(kind, count)| NotSeen::new(kind, count))
     }
 
     fn drain(&mut self, attached: &mut Attached) {

@@ -15,16 +15,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::attach::{attached::Attached, other_tokios};
+use asyncscope_trace::facts::NotSeen;
 use event_pump::EventPump;
 use sink::Sink;
 
 /// Hands on what the hooks see, until the time is up, Ctrl-C, or the target's end; then what is true at the end.
-/// Returns what was lost, by kind.
+/// Returns what was not seen.
 pub(crate) fn until_the_end(
     attached: &mut Attached,
     sink: &mut Sink,
     duration: Option<Duration>,
-) -> Result<Vec<(String, u64)>> {
+) -> Result<Vec<NotSeen>> {
     let mut pump = EventPump::new(attached);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a timer")?;
     runtime.block_on(rounds::drain(attached, &mut pump, sink, duration))?;

@@ -8,14 +8,14 @@ use super::find_current_task::CurrentTaskFinder;
 use crate::session::{
     attach::attached::Attached,
     clock,
-    export::{Export, HOLD_NS, OnFull},
+    export::{Export, HOLD_NS, OnFull, Ready},
     outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{process::Process, tokio::plan_cache};
 use asyncscope_model::{Config, Graph, Phase};
 use asyncscope_trace::{
     event::{Event, TaskRef, What},
-    facts::{CurrentTask, Facts},
+    facts::{CurrentTask, Facts, NotSeen},
     recording::Writer,
 };
 use asyncscope_view::lost;
@@ -133,7 +133,7 @@ impl Sink {
     }
 
     /// Takes the end: of the graph, and of the recording.
-    pub(super) fn finish(&mut self, end_ns: u64, lost: &[(String, u64)]) {
+    pub(super) fn finish(&mut self, end_ns: u64, lost: &[NotSeen]) {
         self.graph.lost_samples(lost::samples(lost));
         self.graph.finish(end_ns);
         self.flush();
@@ -159,7 +159,7 @@ impl Sink {
 fn graph(facts: &Facts, outputs: &Outputs) -> Graph {
     let setup = Config::from(facts)
         .with_detail(outputs.detail(facts))
-        .with_span_detail(outputs.otlp.as_ref().map(|ready| ready.noted()))
+        .with_span_detail(outputs.otlp.as_ref().map(Ready::noted))
         .with_eviction(outputs.are_only_recorded())
         .with_long_polls(outputs.long_polls_ns())
         .with_log_lines(outputs.need_lines().then_some(LINES_MAX));

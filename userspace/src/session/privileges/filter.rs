@@ -7,7 +7,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
-/// Nothing here calls these after the attach. `openat2` and io_uring would go around the rules on `open`.
+/// Nothing here calls these after the attach. `openat2` and `io_uring` would go around the rules on `open`.
 const DENIED: [libc::c_long; 24] = [
     libc::SYS_execve,
     libc::SYS_execveat,

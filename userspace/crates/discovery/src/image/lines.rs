@@ -68,10 +68,10 @@ impl Lines {
         let mut found = self.by_debug_info(address);
         // Compiled without debug info, a function has at most a line.
         if found.last().is_none_or(|outermost| outermost.name.is_empty())
-            && let Some(name) = self.by_symbol(address)
+            && let Some((name, or_another)) = self.by_symbol(address)
         {
             let place = found.pop().unwrap_or_default();
-            found.push(Function { name, ..place });
+            found.push(Function { name, or_another, ..place });
         }
         found.retain(|function| !function.name.is_empty());
         found
@@ -90,15 +90,15 @@ impl Lines {
         functions
     }
 
-    fn by_symbol(&self, address: u64) -> Option<String> {
+    /// Returns a name, and whether there are others.
+    fn by_symbol(&self, address: u64) -> Option<(String, bool)> {
         let after = self.symbols.partition_point(|&(start, ..)| start <= address);
         let (start, ..) = *self.symbols.get(after.checked_sub(1)?)?;
         let same = self.symbols[..after].iter().rev().take_while(|symbol| symbol.0 == start);
         let mut names = same.filter(|&&(start, len, _)| address - start < len).map(|(.., name)| name);
         // Code that was folded has all its names.
-        let (name, more) = (names.next()?, names.count());
-        let name = shown(name);
-        Some(if more == 0 { name } else { shortened(&format!("{name} | another with the same code")).to_owned() })
+        let name = shown(names.next()?);
+        Some((name, names.next().is_some()))
     }
 }
 
@@ -132,6 +132,7 @@ fn function(frame: &Frame<'_, DwarfReader>) -> Function {
     let location = frame.location.as_ref();
     Function {
         name: name.map_or_else(String::new, |name| shown(&name)),
+        or_another: false,
         file: location.and_then(|place| place.file).map_or_else(String::new, |file| shortened(file).to_owned()),
         line: location.and_then(|place| place.line).unwrap_or(0),
     }
@@ -146,6 +147,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn folded_code_may_be_another_function() {
+        let symbols =
+            [(10, 5, "a"), (10, 5, "b"), (20, 5, "c")].map(|(start, len, name)| (start, len, name.to_owned()));
+        let mut lines = Lines { bias: 0, code: 0..100, debug: None, symbols: symbols.to_vec() };
+        let function = |name: &str, or_another| Function { name: name.into(), or_another, ..Function::default() };
+        assert_eq!(lines.functions(12), [function("b", true)]);
+        assert_eq!(lines.functions(20), [function("c", false)]);
+        assert_eq!(lines.functions(30), []);
+    }
+
+    #[test]
     fn this_very_function_is_found() {
         let data = std::fs::read("/proc/self/exe").unwrap();
         let elf = Elf::parse(&data).unwrap();
@@ -156,7 +168,7 @@ mod tests {
         let outermost = functions.last().unwrap();
         assert!(outermost.name.contains("this_very_function_is_found"), "{functions:?}");
         assert!(outermost.file.ends_with("lines.rs") && outermost.line > 100, "{functions:?}");
-        assert!(lines.by_symbol(own.wrapping_sub(lines.bias) + 1).unwrap().contains("this_very_function"));
+        assert!(lines.by_symbol(own.wrapping_sub(lines.bias) + 1).unwrap().0.contains("this_very_function"));
         assert_eq!(lines.functions(lines.bias.wrapping_sub(1)), []);
     }
 }

@@ -140,7 +140,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
         }
         let base = self.find.base(at, &ty);
         if let Some(rule) = rules::leaf_rule(&base) {
-            return self.leaf(at, rule);
+            return Some(self.leaf(at, rule));
         }
         if let Some(rule) = rules::list_rule(&base) {
             return self.list(at, rule);
@@ -258,11 +258,11 @@ impl<'a, 'd> Compiler<'a, 'd> {
         Some(variant)
     }
 
-    fn leaf(&mut self, at: DieOffset, rule: LeafRule) -> Option<Layout> {
+    fn leaf(&mut self, at: DieOffset, rule: LeafRule) -> Layout {
         let whole = Part { offset: 0, at };
         let mut name = rule.name.to_owned();
         if rule.ty == "tokio::sync::mpsc::chan::Rx" && !self.is_bounded(at) {
-            name = "mpsc::UnboundedReceiver".to_owned();
+            name = "mpsc::UnboundedReceiver".into();
         }
         let frame = self.frame(AwaitFrame { name, kind: AwaitKind::Leaf, ..AwaitFrame::default() });
         let word = |offset: u64| u32::try_from(offset).ok();
@@ -280,7 +280,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
                 }
             })
         });
-        Some(Layout::of(Variant { frame: Some(frame), leaf, ..Variant::default() }))
+        Layout::of(Variant { frame: Some(frame), leaf, ..Variant::default() })
     }
 
     fn is_bounded(&self, receiver: DieOffset) -> bool {

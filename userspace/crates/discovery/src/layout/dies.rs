@@ -182,10 +182,10 @@ impl<'a> Dies<'a> {
             match (depth, tag) {
                 (1, constants::DW_TAG_member) => found.members.push(self.member(unit, entries, specifications)?),
                 (1, constants::DW_TAG_template_type_parameter) => {
-                    found.parameters.extend(self.type_of(unit, entries, specifications));
+                    found.parameters.extend(Self::type_of(unit, entries, specifications));
                 }
                 (1, constants::DW_TAG_variant_part) => {
-                    discriminant_at = self.reference(unit, entries, specifications, constants::DW_AT_discr)?;
+                    discriminant_at = Self::reference(unit, entries, specifications, constants::DW_AT_discr).ok()?;
                     (in_choice, found.choice) = (true, Some(Choice::default()));
                 }
                 (2, constants::DW_TAG_member) if in_choice => {
@@ -196,7 +196,7 @@ impl<'a> Dies<'a> {
                 }
                 (2, constants::DW_TAG_variant) if in_choice => {
                     in_variant = true;
-                    let value = self.value(entries, specifications)?;
+                    let value = Self::value(entries, specifications)?;
                     let choice = found.choice.as_mut()?;
                     choice.broken |= value.is_err();
                     choice.variants.push(Alternative { value: value.unwrap_or(None), ..Alternative::default() });
@@ -239,7 +239,6 @@ impl<'a> Dies<'a> {
 
     /// A variant's discriminant: `Ok(None)` where it has none, `Err` where it is no number of 64 bits.
     fn value(
-        &self,
         entries: &mut gimli::EntriesRaw<'_, Slice<'a>>,
         specifications: &[gimli::AttributeSpecification],
     ) -> Option<Result<Option<u64>, ()>> {
@@ -258,31 +257,30 @@ impl<'a> Dies<'a> {
         Some(value)
     }
 
+    /// The entry that an attribute refers to, if there is such an attribute.
     fn reference(
-        &self,
         unit: &Unit<'a>,
         entries: &mut gimli::EntriesRaw<'_, Slice<'a>>,
         specifications: &[gimli::AttributeSpecification],
         name: gimli::DwAt,
-    ) -> Option<Option<DieOffset>> {
+    ) -> gimli::Result<Option<DieOffset>> {
         let mut found = None;
         for &specification in specifications {
-            let attribute = entries.read_attribute(specification).ok()?;
+            let attribute = entries.read_attribute(specification)?;
             if attribute.name() == name {
                 found = place(unit, attribute.value());
             }
         }
-        Some(found)
+        Ok(found)
     }
 
     /// The type that an entry refers to.
     pub(super) fn type_of(
-        &self,
         unit: &Unit<'a>,
         entries: &mut gimli::EntriesRaw<'_, Slice<'a>>,
         specifications: &[gimli::AttributeSpecification],
     ) -> Option<DieOffset> {
-        self.reference(unit, entries, specifications, constants::DW_AT_type)?
+        Self::reference(unit, entries, specifications, constants::DW_AT_type).ok()?
     }
 
     /// A string; `None` if it is not UTF-8, which no name of Rust's is.

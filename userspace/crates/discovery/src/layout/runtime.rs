@@ -45,14 +45,25 @@ pub struct Pick {
     pub others: Vec<u64>,
 }
 
-/// Lists of tasks.
+/// Lists of tasks. Offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shards {
-    /// One: the pointer to its first task.
-    One { head: u32 },
-    /// Several in a row: a pointer to them, their number, the length of each, and in each the pointer to its
-    /// first task.
-    Several { first: u32, count: u32, stride: u32, head: u32 },
+    /// One.
+    One {
+        /// The place of the pointer to its first task, in what the runtime shares.
+        head: u32,
+    },
+    /// Several in a row.
+    Several {
+        /// The place of the pointer to the first list, in what the runtime shares.
+        first: u32,
+        /// The place of their number, there as well.
+        count: u32,
+        /// The length of each list.
+        stride: u32,
+        /// The place of the pointer to its first task, in each list.
+        head: u32,
+    },
     /// Not known.
     #[default]
     Unknown,

@@ -137,7 +137,7 @@ impl<'a> Index<'a> {
                     }
                 }
                 constants::DW_TAG_template_type_parameter => {
-                    let at = dies.type_of(unit, &mut entries, specifications);
+                    let at = Dies::type_of(unit, &mut entries, specifications);
                     if let Some((outer, Some(address))) = function
                         && depth == outer + 1
                         && let Some(task) = self.tasks.get_mut(&address).and_then(|tasks| tasks.last_mut())

@@ -102,17 +102,17 @@ impl Loaded {
     /// what version if that is known.
     pub fn tokios(&mut self, process: &Process) -> Vec<(String, Option<String>)> {
         let new = mapped(process).into_iter().filter(|mapping| self.0.insert(mapping.path.clone()));
-        new.filter_map(|mapping| Some((mapping.name(), tokio_in(&open(&mapping, process.pid)?.1)?))).collect()
+        new.filter_map(|mapping| tokio_in(mapping.name(), &open(&mapping, process.pid)?.1)).collect()
     }
 }
 
-/// tokio's version, if a library has one.
-fn tokio_in(data: &[u8]) -> Option<Option<String>> {
+/// The library and its tokio's version, if that is known; `None` where it has no tokio.
+fn tokio_in(name: String, data: &[u8]) -> Option<(String, Option<String>)> {
     const TRACE: &[u8] = b"tokio";
     // Most libraries have nothing to do with it: the search for its vtables takes much longer.
     data.windows(TRACE.len()).any(|bytes| bytes == TRACE).then_some(())?;
     let elf = Elf::parse(data).ok()?;
-    (!vtables::scan(&elf).is_empty()).then(|| version::find(&elf))
+    (!vtables::scan(&elf).is_empty()).then(|| (name, version::find(&elf)))
 }
 
 /// The C library that a program will load, which stands at its first instruction.

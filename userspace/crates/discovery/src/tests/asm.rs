@@ -65,6 +65,7 @@ impl Asm {
     }
 
     /// The next instruction is one to be found.
+    #[expect(clippy::unnecessary_wraps, reason = "an instruction like all others to who writes them")]
     pub(super) fn mark(&mut self) -> Result<(), IcedError> {
         self.marks.push(self.assembler.instructions().len());
         Ok(())

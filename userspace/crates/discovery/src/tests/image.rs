@@ -260,7 +260,7 @@ fn symbol_table(symbols: &[Symbol]) -> (Vec<u8>, Vec<u8>) {
         let name = if symbol.name.is_empty() { 0 } else { names.len() as u32 };
         names.extend(symbol.name.as_bytes());
         names.push(0);
-        let section: u16 = if symbol.defined { 1 } else { 0 };
+        let section = u16::from(symbol.defined);
         table.extend(name.to_le_bytes());
         table.extend([0x12, 0]); // global, a function
         table.extend(section.to_le_bytes());

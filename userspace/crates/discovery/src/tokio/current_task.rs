@@ -115,7 +115,7 @@ mod tests {
         let running = proved.map(|below| RunningTask { below, ..RunningTask::default() });
         let current_task = observed.map(|below| CurrentTask { below, ..CurrentTask::default() });
         let tokio = tokio.map(str::to_owned);
-        Plan { running, current_task, tokio, ..Plan::default() }.running_task().map(|place| place.below)
+        Plan { current_task, running, tokio, ..Plan::default() }.running_task().map(|place| place.below)
     }
 
     #[test]

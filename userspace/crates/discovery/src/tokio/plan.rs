@@ -184,8 +184,9 @@ mod bytes {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
     use zerocopy::{FromBytes as _, IntoBytes as _};
 
+    #[expect(clippy::ref_option, reason = "serde hands a field over so")]
     pub(super) fn serialize<S: Serializer>(layout: &Option<Http2Layout>, to: S) -> Result<S::Ok, S::Error> {
-        layout.as_ref().map(|layout| layout.as_bytes()).serialize(to)
+        layout.as_ref().map(Http2Layout::as_bytes).serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Http2Layout>, D::Error> {

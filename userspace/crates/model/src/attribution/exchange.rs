@@ -269,8 +269,8 @@ impl Graph {
     /// of the channel for its response.
     fn claim_of_stream(&mut self, id: CallId, waker: TaskIndex, link: RequestLink) {
         let now = self.clock.now;
-        let is_other = |call: &&Call| !call.retracted && !self.is_connections_own(waker, call);
-        if self.http.call(id).filter(is_other).is_none() {
+        let is_other = |call: &Call| !call.retracted && !self.is_connections_own(waker, call);
+        if !self.http.call(id).is_some_and(is_other) {
             return;
         }
         let Some(call) = self.http.call_mut(id) else {

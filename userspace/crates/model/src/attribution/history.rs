@@ -35,7 +35,7 @@ impl Graph {
     }
 
     /// Returns the owner that was decided of a task that spawned this one, and has left.
-    pub(crate) fn owner_by_lineage(&self, task: &Task) -> Option<Owner> {
+    pub(crate) fn owner_by_lineage(task: &Task) -> Option<Owner> {
         task.history.as_ref()?.line.up.as_ref()?.settled.get().cloned()
     }
 

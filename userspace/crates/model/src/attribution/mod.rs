@@ -66,7 +66,7 @@ impl Graph {
                 Inherited::Nobody => return None,
                 Inherited::Parent => match self.parent_of(task) {
                     Some(parent) => at = parent,
-                    None => return self.owner_by_lineage(task).map(|owner| (owner, steps)),
+                    None => return Self::owner_by_lineage(task).map(|owner| (owner, steps)),
                 },
             }
         }

@@ -6,6 +6,7 @@
 use crate::Graph;
 use crate::http::request::Request;
 use crate::ids::TaskIndex;
+use crate::task::Task;
 use crate::task::waits::{AwaitChain, Awaited, Waited};
 use asyncscope_trace::event::{ChainFrame, TaskRef};
 
@@ -56,7 +57,7 @@ impl Graph {
         if self.gaps.last().is_some_and(|gap| gap.until_ns >= awaited.start_ns) {
             return;
         }
-        let serves = match self.tasks.get(index).map(|task| task.serves()) {
+        let serves = match self.tasks.get(index).map(Task::serves) {
             Some([id]) => self.http.request_mut(*id),
             _ => None,
         };

@@ -89,7 +89,7 @@ impl Scheduler {
     }
 
     /// Returns the task that completed last on this thread, where the code that calls the waker is that which polls
-    /// tasks of its type, and no other poll on the thread runs that code: before 1.43, JOIN_WAKER stays set.
+    /// tasks of its type, and no other poll on the thread runs that code: before 1.43, `JOIN_WAKER` stays set.
     fn wakes_from_poll(&self, tid: u32, epoch: u64, is_polled_there: impl Fn(TaskIndex) -> bool) -> Option<TaskIndex> {
         let thread = self.known(tid)?;
         let completing = thread.innermost_completion()?;

@@ -66,7 +66,7 @@ impl From<How> for Outcome {
 pub struct Wake {
     /// The task that was woken.
     pub task: TaskId,
-    /// The time at which  in nanoseconds.
+    /// The time, in nanoseconds.
     pub time_ns: u64,
     /// On which thread.
     pub thread: u32,

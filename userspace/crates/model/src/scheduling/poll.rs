@@ -71,7 +71,7 @@ impl Graph {
     }
 
     fn has_ended(&self, task: TaskIndex) -> bool {
-        self.tasks.get(task).is_some_and(|task| task.has_ended())
+        self.tasks.get(task).is_some_and(Task::has_ended)
     }
 
     /// Returns `true` if a frame that no gap puts in doubt holds the task.
@@ -308,6 +308,6 @@ fn how_ended(frame: &Frame, old: State) -> How {
         FrameKind::Cancel | FrameKind::Shutdown | FrameKind::Contested => How::Cancelled,
         _ if frame.panics > 0 => How::Panicked,
         _ if old.has(CANCELLED) => How::AbortedWhileRunning,
-        _ => How::Completed,
+        FrameKind::Poll => How::Completed,
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Askers {
     uncertain: bool,
     /// There is another, of whom nothing is known: naming these would say too much.
     pub(crate) incomplete: bool,
-    /// The gaps when the last of them was span_detail: earlier ones are forgotten.
+    /// The gaps when the last of them was noted: earlier ones are forgotten.
     epoch: u64,
 }
 

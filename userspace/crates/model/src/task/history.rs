@@ -57,17 +57,39 @@ pub struct Root {
     pub first_seen_ns: u64,
 }
 
-/// Something that happened to a task, in nanoseconds and threads.
+/// Something that happened to a task. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// A poll that took long.
-    LongPoll { start_ns: u64, end_ns: u64, thread: u32 },
+    LongPoll {
+        /// The time at which it began.
+        start_ns: u64,
+        /// The time at which it ended.
+        end_ns: u64,
+        /// The thread that polled.
+        thread: u32,
+    },
     /// It was ready for long before a thread took it.
-    Delay { start_ns: u64, end_ns: u64 },
+    Delay {
+        /// The time at which it became ready.
+        start_ns: u64,
+        /// The time at which a thread took it.
+        end_ns: u64,
+    },
     /// A panic began in it.
-    Panic { time_ns: u64, thread: u32 },
+    Panic {
+        /// The time at which it began.
+        time_ns: u64,
+        /// The thread on which it began.
+        thread: u32,
+    },
     /// It was asked to cancel.
-    Abort { time_ns: u64, thread: u32 },
+    Abort {
+        /// The time at which it was asked.
+        time_ns: u64,
+        /// The thread that asked.
+        thread: u32,
+    },
 }
 
 /// A task that woke another one.

@@ -21,13 +21,14 @@ struct PackedIndex([u8; 6]);
 
 impl PackedIndex {
     fn new(index: TaskIndex) -> Self {
-        let [a, b, c, d, e, f, ..] = (index.get() as u64).to_le_bytes();
-        Self([a, b, c, d, e, f])
+        let [bytes @ .., _, _] = (index.get() as u64).to_le_bytes();
+        Self(bytes)
     }
 
     fn get(self) -> TaskIndex {
-        let [a, b, c, d, e, f] = self.0;
-        TaskIndex::new(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) as usize)
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&self.0);
+        TaskIndex::new(u64::from_le_bytes(bytes) as usize)
     }
 }
 

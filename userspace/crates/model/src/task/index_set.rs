@@ -1,10 +1,10 @@
-//! IndexSet of tasks, of which mostly all from one to another are meant.
+//! Sets of tasks, of which mostly all from one to another are meant.
 
 use std::ops::Range;
 
 use crate::ids::TaskIndex;
 
-/// IndexSet in ascending order, kept as runs.
+/// Indices in ascending order, kept as runs.
 #[derive(Debug, Default)]
 pub(crate) struct IndexSet {
     /// None is empty, and no two touch.

@@ -39,16 +39,16 @@ pub enum Why {
 /// A spawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birth {
-    /// The time at which  in nanoseconds.
+    /// The time, in nanoseconds.
     pub time_ns: u64,
-    /// On which thread.
+    /// The thread.
     pub thread: u32,
 }
 
 /// The end of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The time at which  in nanoseconds.
+    /// The time, in nanoseconds.
     pub time_ns: u64,
     /// The kind of end.
     pub how: How,

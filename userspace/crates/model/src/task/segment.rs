@@ -56,7 +56,7 @@ impl SegmentMarks {
 
     /// Those of a poll that begins.
     pub(crate) fn at_entry(now: u64, ready_ns: u64, asked: Option<RequestLink>, askers: Askers) -> Self {
-        Self { ready_ns, askers, ..Self::new(now, asked) }
+        Self { askers, ready_ns, ..Self::new(now, asked) }
     }
 
     /// The call of the stream whose head was written last, of which `child` passes on the response; and the task

@@ -15,15 +15,21 @@ use asyncscope_trace::event::{State, TaskId, TaskRef, Value, What};
 use asyncscope_trace::facts::{
     Driver, DriverCode, Facts, Function, ImageId, NamedThread, PollFunction, TaskType, TypeKey,
 };
-use probe_common::record::state::*;
+use probe_common::record::state::{
+    CANCELLED, COMPLETE, INITIAL, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, REF_ONE, RUNNING,
+};
 
+/// The code of the I/O driver.
 pub const IO: u64 = 0x10;
+/// The code of the timers.
 pub const TIME: u64 = 0x20;
+/// The code that uses wakers that were put off.
 pub const DEFER: u64 = 0x30;
 /// The code of poll functions: of tasks with odd ids.
 pub const POLL: u64 = 0x60;
 const IDLE: u64 = REF_ONE | JOIN_INTEREST;
 
+/// Returns the facts about the target of scripts.
 pub fn facts(attached: bool) -> Facts {
     let code = |start, driver| DriverCode { start, end: start + 0x10, driver };
     let ty = |vtable, name: &str, runtime| {
@@ -47,6 +53,7 @@ pub fn graph(script: &str) -> Graph {
     graph_with(script, Detail::Intervals)
 }
 
+/// The finished graph of a script, with so much detail.
 pub fn graph_with(script: &str, detail: Detail) -> Graph {
     graph_of(&facts(script.starts_with("attached;")), script, detail)
 }
@@ -88,6 +95,7 @@ fn finished(config: &Config, script: &str) -> Graph {
     graph
 }
 
+/// The events of a script, which begins with its first statement.
 pub fn events(script: &str) -> Vec<Event> {
     let statements = script.split(';').map(str::trim).filter(|text| !text.is_empty());
     statements.enumerate().map(|(i, text)| event(10 * (i as u64 + 1), text)).collect()

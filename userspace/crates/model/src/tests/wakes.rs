@@ -1,4 +1,5 @@
 use super::check;
+use crate::Task;
 use crate::testing::script::{ends, graph, parents, times, wakes};
 
 #[test]
@@ -155,7 +156,7 @@ fn a_yield_is_ready_after_its_poll() {
 
 #[test]
 fn aborts() {
-    let aborts = |script: &str| graph(script).tasks().values().map(|task| task.aborts()).sum::<u64>();
+    let aborts = |script: &str| graph(script).tasks().values().map(Task::aborts).sum::<u64>();
     assert_eq!(aborts("5/90 abort 7"), 1);
     assert_eq!(aborts("5/90 abort 7; 5/90 abort 7 cancelled notified"), 1);
     assert_eq!(aborts("5/90 abort 7 complete"), 0);

@@ -76,14 +76,30 @@ pub struct Edge {
 pub enum Step {
     /// It is a part.
     Inside,
-    /// By a pointer; the other starts `add` bytes behind what it points to.
-    Pointer { add: u32 },
+    /// By a pointer.
+    Pointer {
+        /// The other's place, from where the pointer points to.
+        add: u32,
+    },
     /// By a pointer, and one to its vtable, which says the layout.
-    Boxed { vtable: u32 },
+    Boxed {
+        /// The place of the pointer to the vtable, from the value's start.
+        vtable: u32,
+    },
     /// By a pointer to several in a row, and their number.
-    Slice { count: u32, stride: u32 },
+    Slice {
+        /// The place of their number, from the value's start.
+        count: u32,
+        /// The distance from the start of one to that of the next.
+        stride: u32,
+    },
     /// By a pointer to the first link of a list; each link holds one, and a pointer to the next link.
-    Links { item: u32, next: u32 },
+    Links {
+        /// The place of the one that it holds, from the link's start.
+        item: u32,
+        /// The place of the pointer to the next link, from the link's start; the last one's is 0.
+        next: u32,
+    },
 }
 
 /// A bit in a byte that the value points to.

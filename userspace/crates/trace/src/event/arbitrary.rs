@@ -80,6 +80,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
     )
 }
 
+/// Returns any bytes that a target may print.
 pub fn print() -> impl Strategy<Value = Print> {
     let to = prop_oneof![Just(Standard::Output), Just(Standard::Error)];
     let missing = prop::option::of((1u64.., any::<bool>()));
@@ -99,6 +100,7 @@ pub(super) fn way() -> impl Strategy<Value = SpawnWay> {
     prop_oneof![Just(SpawnWay::Owned), Just(SpawnWay::Blocking), Just(SpawnWay::Local)]
 }
 
+/// Returns any knowledge of a completion.
 pub fn completion() -> impl Strategy<Value = Completion> {
     prop_oneof![Just(Completion::Unknown), Just(Completion::GoesOn), Just(Completion::Over)]
 }
@@ -114,12 +116,13 @@ pub(super) fn running() -> impl Strategy<Value = Running> {
 }
 
 pub(super) fn function() -> impl Strategy<Value = Function> {
-    ("[a-zé:]{0,40}", "[a-z/.]{0,40}", any::<u32>()).prop_map(|(name, file, line)| Function { name, file, line })
+    let parts = ("[a-zé:]{0,40}", any::<bool>(), "[a-z/.]{0,40}", any::<u32>());
+    parts.prop_map(|(name, or_another, file, line)| Function { name, or_another, file, line })
 }
 
 macro_rules! any_of {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         fn what() -> impl Strategy<Value = What> {
             prop_oneof![$(kinds::$file::any()),*]
         }

@@ -13,8 +13,8 @@ type Decoder = fn(Head, &[u8]) -> Result<What, DecodeError>;
 
 /// Enters the events' decoders by the kinds that stand for them.
 macro_rules! decoders {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         static DECODERS: [Option<Decoder>; 256] = {
             let mut decoders = [None; 256];
             $(enter(&mut decoders, kinds::$file::KINDS, kinds::$file::decode);)*

@@ -6,8 +6,8 @@ use super::{Event, What, kinds, table::events};
 const _: () = assert!(cfg!(target_endian = "little"));
 
 macro_rules! encoders {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         /// The length of the longest record in bytes.
         pub const MAX_LEN: usize = longest(&[$(kinds::$file::LEN_MAX),*]);
 

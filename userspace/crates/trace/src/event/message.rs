@@ -41,10 +41,20 @@ pub struct Message {
 /// The start of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// A request. The path has no query; `cut`: it was longer.
-    Request { method: Vec<u8>, path: Vec<u8>, cut: bool },
+    /// A request.
+    Request {
+        /// The method.
+        method: Vec<u8>,
+        /// The path, without a query.
+        path: Vec<u8>,
+        /// True if the path was longer.
+        cut: bool,
+    },
     /// A response.
-    Response { status: u16 },
+    Response {
+        /// The status code.
+        status: u16,
+    },
     /// Trailers.
     Trailers,
 }

@@ -9,6 +9,11 @@ pub mod decode;
 pub mod encode;
 mod error;
 mod fields;
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "encoders take fields as a match on a borrowed event has them")]
+#[cfg_attr(
+    all(feature = "testing", not(test)),
+    expect(clippy::wildcard_imports, reason = "strategies are made of strategies")
+)]
 mod kinds;
 pub mod message;
 pub mod order;

@@ -139,13 +139,13 @@ mod tests {
     use super::super::TaskId;
     use super::*;
     use crate::{
-        event::{What, decode::decode, encode::encode},
+        event::{At, Event, What, decode::decode, encode::encode},
         facts::Function,
     };
 
     fn encoded(what: What) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(&crate::event::Event { at: Default::default(), what }, &mut bytes);
+        encode(&Event { at: At::default(), what }, &mut bytes);
         bytes
     }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn records_that_contradict_themselves_are_refused() {
         let stack = encoded(What::Stack { stack: 1, ended: Ended::Poll, frames: vec![5, 6] });
-        let function = Function { name: "svc::work".into(), file: "src/main.rs".into(), line: 7 };
+        let function = Function { name: "svc::work".into(), or_another: true, file: "src/main.rs".into(), line: 7 };
         let code = encoded(What::Code { address: 1, functions: vec![function] });
         for bytes in [stack, code] {
             assert!(decode(&bytes).is_ok());

@@ -7,12 +7,12 @@ use super::{
 use crate::facts::Function;
 
 macro_rules! define {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         /// The kinds of events, with their details.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum What {
-            $($(#[$doc])* $event $({ $($field: $ty),* })? $(($of))?,)*
+            $($(#[$doc])* $event $({ $($(#[$field_doc])* $field: $ty),* })? $(($of))?,)*
         }
 
         impl What {

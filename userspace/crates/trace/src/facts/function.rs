@@ -10,6 +10,8 @@ pub const NAME_MAX: usize = 512;
 pub struct Function {
     /// Its name, as a person would call it. At most [`NAME_MAX`] bytes, as is `file`.
     pub name: String,
+    /// Set if it may also be another function with the same code.
+    pub or_another: bool,
     /// The source file; empty where it is not known.
     pub file: String,
     /// The line; 0 where it is not known.

@@ -8,6 +8,7 @@ mod bounded;
 mod function;
 mod hook;
 mod missing;
+mod not_seen;
 mod running;
 mod system_call;
 mod task_type;
@@ -21,6 +22,7 @@ pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof
 pub use missing::{
     BlockPart, Http2Part, Http2Received, Http2Unknown, MissingReason, ReturnUnproved, TaskQueue, Unreadable,
 };
+pub use not_seen::NotSeen;
 pub use running::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
 pub use system_call::SystemCall;
 pub use task_type::{NameSource, NamedBy, TaskType, TypeKey};
@@ -92,7 +94,7 @@ pub struct Facts {
     /// True if what the target wrote to its standard output and error was captured.
     pub logs: bool,
     /// True if off-CPU threads were watched: where they were not, no event says that none was.
-    #[serde(alias = "blocked")]
+    #[serde(alias = "off-cpu")]
     pub off_cpu: bool,
     /// The connections in an exchange when the hooks were armed; `None` where the kernel did not say, or where
     /// the target was watched from its first instruction on.

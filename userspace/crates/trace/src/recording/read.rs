@@ -8,7 +8,7 @@ use super::error::{Damage, DamageKind, ReadError};
 use super::{HEADER_LEN, MAGIC, VERSION};
 use crate::event::Event;
 use crate::event::decode::{DecodeError, decode};
-use crate::facts::Facts;
+use crate::facts::{Facts, NotSeen};
 
 /// The contents of a recording beside its events, and how much of it could be read.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub struct Recording {
     /// The time at which the recording ended, in nanoseconds of `CLOCK_MONOTONIC`; `None` if its recorder was
     /// stopped before that.
     pub end_ns: Option<u64>,
-    /// The last counts of lost events by [`probe_common::loss::Loss::name`].
-    pub loss: Vec<(String, u64)>,
+    /// The last counts of what was not seen.
+    pub loss: Vec<NotSeen>,
     /// The damage that kept the rest from being read; `None` if all was read.
     pub damage: Option<Damage>,
     /// The number of events read.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::arbitrary;
 use crate::event::{At, Event, State, TaskId, TaskRef, What};
-use crate::facts::{Facts, ProcessFacts, TaskType};
+use crate::facts::{Facts, NotSeen, ProcessFacts, TaskType};
 
 fn facts(name: &str) -> Facts {
     let process = ProcessFacts { pid: 4, name: name.into(), ..ProcessFacts::default() };
@@ -20,8 +20,8 @@ fn event(seq: u64) -> Event {
     Event { at, what: What::PollStart { task, state: State(0xcd) } }
 }
 
-fn loss(count: u64) -> Vec<(String, u64)> {
-    vec![("ring-full".into(), count)]
+fn loss(count: u64) -> Vec<NotSeen> {
+    vec![NotSeen::new("ring-full", count)]
 }
 
 /// A whole recording with three blocks of two events each.
@@ -89,6 +89,17 @@ fn a_whole_recording() {
     assert_eq!(recording.blocks, 6);
     assert_eq!(recording.bytes, small().len() as u64);
     assert_eq!(recording.trouble(), None);
+}
+
+#[test]
+fn losses_are_objects_and_were_pairs() {
+    let as_objects = br#"[{"why":"ring-full","count":3}]"#;
+    let as_pairs = br#"[["ring-full",3]]"#;
+    assert_eq!(serde_json::to_vec(&loss(3)).unwrap(), as_objects);
+    for text in [&as_objects[..], as_pairs] {
+        let (recording, _) = read_ok(&with_block(block::LOSS, 0, text.len() as u32, text));
+        assert_eq!(recording.loss, loss(3));
+    }
 }
 
 #[test]
@@ -230,7 +241,7 @@ fn a_changed_byte_never_makes_an_event() {
 
 #[test]
 fn sizes_and_counts_are_said_for_people() {
-    let said = |blocks, events, bytes| Recording { blocks, events, bytes, ..Recording::default() }.to_string();
+    let said = |blocks, events, bytes| Recording { events, blocks, bytes, ..Recording::default() }.to_string();
     assert_eq!(said(12, 34_567, 1_234_567), "read 12 blocks, 34 567 events, 1.2 MB");
     assert_eq!(said(1, 0, 999), "read 1 block, 0 events, 999 bytes");
     assert_eq!(said(1_000, 1_002_003, 1_000), "read 1 000 blocks, 1 002 003 events, 1.0 kB");

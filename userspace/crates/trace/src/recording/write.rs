@@ -6,7 +6,7 @@ use super::block::{self, END, EVENTS, FACTS, LOSS, RecordingEnd};
 use super::{HEADER_LEN, MAGIC, VERSION};
 use crate::event::Event;
 use crate::event::encode::encode;
-use crate::facts::Facts;
+use crate::facts::{Facts, NotSeen};
 
 /// A block of events is closed when it holds this many bytes, before compression.
 const BLOCK_LEN: usize = 256 << 10;
@@ -78,11 +78,11 @@ impl<W: Write> Writer<W> {
         self.json(FACTS, facts)
     }
 
-    /// Replaces the counts of lost events, each with [`probe_common::loss::Loss::name`].
+    /// Replaces the counts of what was not seen.
     ///
     /// # Errors
     /// If `out` fails, or failed earlier.
-    pub fn loss(&mut self, loss: &[(String, u64)]) -> io::Result<()> {
+    pub fn loss(&mut self, loss: &[NotSeen]) -> io::Result<()> {
         self.json(LOSS, loss)
     }
 
@@ -90,7 +90,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// If `out` fails, or failed earlier.
-    pub fn finish(mut self, end_ns: u64, loss: &[(String, u64)]) -> io::Result<W> {
+    pub fn finish(mut self, end_ns: u64, loss: &[NotSeen]) -> io::Result<W> {
         self.loss(loss)?;
         self.json(END, &RecordingEnd { monotonic_ns: end_ns })?;
         self.out.flush()?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::DumpView;
 use crate::names::DisplayNames;
-use asyncscope_model::Parent;
+use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
         Held, Kept, Seen, TaskSnapshot, frame_name,
@@ -142,7 +142,7 @@ fn task<'a>(
     names: &DisplayNames<'_>,
     task: &'a TaskSnapshot,
 ) -> TaskObject<'a> {
-    let parent = match view.graph.task(task.id).map(|task| task.parent()) {
+    let parent = match view.graph.task(task.id).map(Task::parent) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,
     };

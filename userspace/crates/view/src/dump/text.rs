@@ -10,7 +10,7 @@ use crate::{
     names::{DisplayNames, printable},
     units::human,
 };
-use asyncscope_model::Parent;
+use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
         Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
@@ -55,7 +55,7 @@ fn children(view: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
     let alive: HashSet<TaskId> = view.snapshot.tasks.iter().map(|task| task.id).collect();
     let mut children: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
     for task in &view.snapshot.tasks {
-        if let Some(Parent::Task(parent)) = view.graph.task(task.id).map(|task| task.parent())
+        if let Some(Parent::Task(parent)) = view.graph.task(task.id).map(Task::parent)
             && alive.contains(&parent)
             && parent < task.id
         {
@@ -165,7 +165,7 @@ impl Text<'_> {
     }
 
     fn origin(&self, id: TaskId) -> String {
-        match self.view.graph.task(id).map(|task| task.parent()) {
+        match self.view.graph.task(id).map(Task::parent) {
             Some(Parent::Task(parent)) => format!(", spawned by task {}", parent.0),
             Some(Parent::Root(tid)) => {
                 let name = self.names.thread(tid).map_or_else(|| tid.to_string(), printable);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use asyncscope_model::{Did, Evidence, How, Outcome, Totals, Why};
-use asyncscope_trace::facts::{AwaitKind, ClockPair, Driver, InExchange, ProcessFacts, TaskKind};
+use asyncscope_trace::facts::{AwaitKind, ClockPair, Driver, InExchange, NotSeen, ProcessFacts, TaskKind};
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -32,7 +32,7 @@ pub(super) struct RecordingLine<'a> {
     pub(super) end_ns: u64,
     pub(super) tokio: Option<&'a str>,
     pub(super) in_exchange: Option<InExchange>,
-    pub(super) encrypted_connections: u64,
+    pub(super) not_seen: Vec<NotSeen>,
     pub(super) totals: Totals,
 }
 
@@ -219,6 +219,8 @@ pub(super) struct LongPollLine<'a> {
 #[derive(Serialize)]
 pub(super) struct CodeLine<'a> {
     pub(super) name: &'a str,
+    /// Set if it may also be another function with the same code.
+    pub(super) or_another: bool,
     pub(super) file: Option<&'a str>,
     pub(super) line: Option<u32>,
 }

@@ -203,7 +203,7 @@ fn recording<'a>(graph: &Graph, facts: &'a Facts, lost: &Lost) -> RecordingLine<
         end_ns: graph.end_ns(),
         tokio: facts.tokio.as_deref(),
         in_exchange: facts.in_exchange,
-        encrypted_connections: lost.encrypted,
+        not_seen: lost.not_seen(),
         totals: Totals { tasks: graph.tasks().len() as u64, ..graph.totals() },
     }
 }
@@ -243,6 +243,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
             name,
+            or_another: false,
             file: frame.file.as_deref(),
             line: frame.line.filter(|_| frame.until.is_none()),
         }),
@@ -251,9 +252,9 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
 }
 
 fn code_line(function: &Function) -> CodeLine<'_> {
-    let Function { name, file, line } = function;
+    let Function { name, or_another, file, line } = function;
     let file = Some(file.as_str()).filter(|file| !file.is_empty());
-    CodeLine { name, file, line: Some(*line).filter(|&line| line > 0) }
+    CodeLine { name, or_another: *or_another, file, line: Some(*line).filter(|&line| line > 0) }
 }
 
 fn wake_line(wake: &Wake) -> WakeLine {

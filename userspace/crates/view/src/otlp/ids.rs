@@ -150,8 +150,8 @@ impl Ratio {
     }
 
     pub(super) fn wants(&self, trace: TraceId) -> bool {
-        let [.., a, b, c, d, e, f, g] = trace;
-        u64::from_be_bytes([0, a, b, c, d, e, f, g]) >= self.threshold
+        let [_, _, _, _, _, _, _, _, end @ ..] = trace;
+        u64::from_be_bytes(end) % VALUES >= self.threshold
     }
 
     /// The entry that informs others how many traces one stands for; empty where it stands for itself only.

@@ -1,5 +1,7 @@
 //! Whose spans they are.
 
+use std::borrow::Cow;
+
 use opentelemetry_proto::tonic::{common::v1::KeyValue, resource::v1::Resource};
 use percent_encoding::percent_decode_str;
 
@@ -56,7 +58,7 @@ fn put(attributes: &mut Vec<KeyValue>, key: &str, value: String) {
 /// `key=value`, percent-encoded.
 fn pair(text: &str) -> Option<(String, String)> {
     let (key, value) = text.split_once('=')?;
-    let decoded = |text: &str| percent_decode_str(text.trim()).decode_utf8().ok().map(|text| text.into_owned());
+    let decoded = |text: &str| percent_decode_str(text.trim()).decode_utf8().ok().map(Cow::into_owned);
     let (key, value) = (decoded(key)?, decoded(value)?);
     (!key.is_empty()).then(|| (key, value.chars().take(MAX_VALUE).collect()))
 }

@@ -13,7 +13,7 @@ use super::weight::Weight;
 use super::{flamegraph, folded, json, summary};
 use asyncscope_model::Graph;
 use asyncscope_model::testing::script;
-use asyncscope_trace::facts::Facts;
+use asyncscope_trace::facts::{Facts, NotSeen};
 
 const FAMILY: &str = "1/0 name main; 1/90 spawn 1; 2/90 poll 1; 2/70 spawn 2; 2/80 end 1; 2/90 poll 2; 2/80 end 2 done";
 
@@ -158,7 +158,7 @@ fn flamegraphs_survive_any_time() {
     assert!(svg.contains("svc::handle") && svg.contains("50.00%"), "{svg}");
 }
 
-const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"encrypted_connections":0,"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
+const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"in_exchange":null,"not_seen":[],"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
 {"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
 {"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}
@@ -251,7 +251,7 @@ fn summary(script: &str, name: &str, lost: &Lost) -> String {
 
 #[test]
 fn summaries() {
-    let by_kind = vec![("ring-full".into(), 2), ("no-ring".into(), 0)];
+    let by_kind = vec![NotSeen::new("ring-full", 2), NotSeen::new("no-ring", 0)];
     let script = format!("{FAMILY}; 5/0 gap 75");
     assert_eq!(summary(&script, "svc::handle", &Lost { by_kind, encrypted: 0 }), SUMMARY);
     let quiet = summary(FAMILY, "a\x1bb", &Lost::default());

@@ -41,7 +41,7 @@ pub struct StateExchange {
     /// Set if the new word is made by flipping RUNNING and COMPLETE and nothing else, as only the transition
     /// that completes a task does.
     pub completes: bool,
-    /// Set if it is made by clearing JOIN_WAKER and nothing else, as after the `JoinHandle`'s waker was used.
+    /// Set if it is made by clearing `JOIN_WAKER` and nothing else, as after the `JoinHandle`'s waker was used.
     pub unsets_waker: bool,
 }
 
@@ -220,7 +220,7 @@ fn completes(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::Xor, 3)])
 }
 
-/// Returns `true` if it clears JOIN_WAKER, and does nothing else.
+/// Returns `true` if it clears `JOIN_WAKER`, and does nothing else.
 /// <https://github.com/tokio-rs/tokio/blob/tokio-1.47.1/tokio/src/runtime/task/state.rs#L468-L473>
 fn unsets_waker(body: &Body, index: usize) -> bool {
     made_by(body, index).eq([(Mnemonic::And, !0x10)])

@@ -77,7 +77,7 @@ pub fn leads_to(code: &Code<'_, '_>, function: ElfAddr) -> BTreeSet<ElfAddr> {
 
 /// The register of the only argument.
 fn argument(arguments: u8) -> Option<Register> {
-    (arguments.count_ones() == 1).then(|| ARGUMENTS.get(arguments.trailing_zeros() as usize).copied())?
+    arguments.is_power_of_two().then(|| ARGUMENTS.get(arguments.trailing_zeros() as usize).copied())?
 }
 
 /// A cheap look before decoding: an indirect call, or a jump, through a word at 0x30.
@@ -93,12 +93,12 @@ fn may_shut_down(code: &Code<'_, '_>, function: &ElfFunction) -> bool {
 fn refuses(code: &Code<'_, '_>, body: &Body) -> bool {
     let states = flow::states(code, body, Values::at_entry(SECOND, Some(0)));
     let known: Vec<_> = body.instructions.iter().zip(&states).collect();
-    known.iter().any(|(instruction, values)| holds(values, |values| gives_back(instruction, values)))
+    known.iter().any(|(instruction, values)| holds(values.as_ref(), |values| gives_back(instruction, values)))
         && (0..known.len()).any(|at| shuts_down(&known[at..known.len().min(at + REACH)]))
 }
 
-fn holds(values: &Option<Values>, what: impl Fn(&Values) -> bool) -> bool {
-    values.as_ref().is_some_and(what)
+fn holds(values: Option<&Values>, what: impl Fn(&Values) -> bool) -> bool {
+    values.is_some_and(what)
 }
 
 /// Returns `true` if it takes one reference from the state word.
@@ -126,11 +126,12 @@ fn shuts_down(line: &[(&Instruction, &Option<Values>)]) -> bool {
         && load.op1_kind() == OpKind::Memory
         && load.memory_index() == Register::None
         && load.memory_displacement64() == VTABLE
-        && holds(before, |values| values.holds_header(load.memory_base()));
+        && holds(before.as_ref(), |values| values.holds_header(load.memory_base()));
     let vtable = load.op0_register();
     is_load
         && rest.iter().any(|(call, values)| {
-            calls_through(call, vtable, SHUTDOWN.into()) && holds(values, |values| values.holds_header(Register::RDI))
+            calls_through(call, vtable, SHUTDOWN.into())
+                && holds(values.as_ref(), |values| values.holds_header(Register::RDI))
         })
 }
 

@@ -2,6 +2,7 @@
 //! <https://github.com/rust-lang/rust/blob/1.95.0/library/core/src/panic/location.rs#L43-L56>
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::code::{Body, Code, loaded_address};
 
@@ -20,5 +21,5 @@ fn path<'data>(code: &Code<'_, 'data>, location: crate::addr::ElfAddr) -> Option
     let text = code.elf.pointer(location)?;
     let len = code.elf.word(location.plus(8)).filter(|&len| len <= LEN_MAX)?;
     let text = std::str::from_utf8(code.elf.bytes(text, len)).ok().filter(|text| text.len() as u64 == len)?;
-    text.ends_with(".rs").then_some(text)
+    Path::new(text).extension().is_some_and(|extension| extension == "rs").then_some(text)
 }

@@ -19,17 +19,57 @@ const INSTRUCTIONS_MAX: usize = 40_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceEvent {
     /// Memory is read.
-    Load { address: SymbolicValue, bytes: usize },
+    Load {
+        /// The place.
+        address: SymbolicValue,
+        /// The length, in bytes.
+        bytes: usize,
+    },
     /// A number is written.
-    Store { address: SymbolicValue, bytes: usize, number: i64 },
+    Store {
+        /// The place.
+        address: SymbolicValue,
+        /// The length, in bytes.
+        bytes: usize,
+        /// The number.
+        number: i64,
+    },
     /// A value is kept in the thread's own memory.
-    Keep { address: SymbolicValue, bytes: usize, value: SymbolicValue },
-    /// Two values are compared; the mnemonic of the instruction that follows says for what.
-    Compare { left: Option<SymbolicValue>, right: Option<SymbolicValue>, bytes: usize, then: Mnemonic },
-    /// A multiple of `stride` is added to an address.
-    Index { base: SymbolicValue, stride: i64 },
+    Keep {
+        /// The place.
+        address: SymbolicValue,
+        /// The length, in bytes.
+        bytes: usize,
+        /// The value.
+        value: SymbolicValue,
+    },
+    /// Two values are compared.
+    Compare {
+        /// The first one, where it is known.
+        left: Option<SymbolicValue>,
+        /// The second one, where it is known.
+        right: Option<SymbolicValue>,
+        /// Their length, in bytes.
+        bytes: usize,
+        /// The mnemonic of the instruction that follows, which says for what they are compared.
+        then: Mnemonic,
+    },
+    /// A multiple of a number is added to an address.
+    Index {
+        /// The address.
+        base: SymbolicValue,
+        /// The number, in bytes.
+        stride: i64,
+    },
     /// A function is called, or jumped to at the end.
-    Call { function: Option<ElfAddr>, callee: Option<SymbolicValue>, arguments: [Option<SymbolicValue>; 6] },
+    Call {
+        /// Its address; `None` where it is called through a pointer.
+        function: Option<ElfAddr>,
+        /// That pointer, where it is known.
+        callee: Option<SymbolicValue>,
+        /// What the registers of the first six arguments hold, each where it is known.
+        arguments: [Option<SymbolicValue>; 6],
+    },
 }
 
 /// Traces what the function does, and what those do that it calls, so many levels deep. In the order of one run
@@ -172,10 +212,10 @@ impl Tracer<'_, '_, '_> {
     }
 
     fn index(&mut self, one: Option<SymbolicValue>, other: Option<SymbolicValue>) {
-        let (base, stride) = match (one, other) {
-            (Some(SymbolicValue { root: SymbolicRoot::Product(by), .. }), Some(base))
-            | (Some(base), Some(SymbolicValue { root: SymbolicRoot::Product(by), .. })) => (base, by),
-            _ => return,
+        let ((Some(SymbolicValue { root: SymbolicRoot::Product(stride), .. }), Some(base))
+        | (Some(base), Some(SymbolicValue { root: SymbolicRoot::Product(stride), .. }))) = (one, other)
+        else {
+            return;
         };
         self.events.push(TraceEvent::Index { base, stride });
     }

@@ -122,7 +122,7 @@ impl Values {
     /// Returns `true` if the instruction copies the header to its destination.
     fn moved(&self, instruction: &Instruction) -> bool {
         let holds = |slot: Option<i32>| slot.is_some_and(|slot| self.slots.contains(&slot));
-        let source = if matches!(instruction.mnemonic(), Mnemonic::Push | Mnemonic::Pop) { 0 } else { 1 };
+        let source = u32::from(!matches!(instruction.mnemonic(), Mnemonic::Push | Mnemonic::Pop));
         match (instruction.mnemonic(), instruction.op_kind(source)) {
             (Mnemonic::Mov | Mnemonic::Push, OpKind::Register) => self.holds_header(instruction.op_register(source)),
             (Mnemonic::Mov, OpKind::Memory) => instruction.op0_register().is_gpr64() && holds(self.slot(instruction)),

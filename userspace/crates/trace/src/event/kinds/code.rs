@@ -24,6 +24,9 @@ struct CodeHead {
     count: u64,
 }
 
+/// Set in `name_len` of a function that may also be another one with the same code.
+const OR_ANOTHER: u16 = 1 << 15;
+
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct FunctionHead {
@@ -52,22 +55,24 @@ fn code(bytes: &[u8]) -> Option<What> {
 
 fn function(bytes: &[u8]) -> Option<(Function, &[u8])> {
     let (FunctionHead { line, name_len, file_len }, tail) = FunctionHead::read_from_prefix(bytes).ok()?;
+    let (or_another, name_len) = (name_len & OR_ANOTHER != 0, name_len & !OR_ANOTHER);
     let (name, tail) = tail.split_at_checked(usize::from(name_len).min(NAME_MAX + 1))?;
     let (file, tail) = tail.split_at_checked(usize::from(file_len).min(NAME_MAX + 1))?;
     let text = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).ok()?;
         (text.len() <= NAME_MAX).then(|| text.to_owned())
     };
-    Some((Function { name: text(name)?, file: text(file)?, line }, tail))
+    Some((Function { name: text(name)?, or_another, file: text(file)?, line }, tail))
 }
 
 /// Functions beyond [`INLINED_MAX`], and what of a text is beyond [`NAME_MAX`], have no room.
 pub(in crate::event) fn encode(at: At, &address: &u64, functions: &[Function], out: &mut Vec<u8>) {
     let functions = &functions[..functions.len().min(INLINED_MAX)];
     push(&CodeHead { head: fields::head(at, KIND, 0), address, count: functions.len() as u64 }, out);
-    for Function { name, file, line } in functions {
+    for Function { name, or_another, file, line } in functions {
         let (name, file) = (shortened(name), shortened(file));
-        push(&FunctionHead { line: *line, name_len: name.len() as u16, file_len: file.len() as u16 }, out);
+        let name_len = name.len() as u16 | if *or_another { OR_ANOTHER } else { 0 };
+        push(&FunctionHead { line: *line, name_len, file_len: file.len() as u16 }, out);
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(file.as_bytes());
     }

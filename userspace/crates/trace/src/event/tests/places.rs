@@ -40,8 +40,8 @@ const NAMED: [(&str, usize); 19] = [
 ];
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $event:ident $({ $($field:ident: $ty:ty),* })? $(($inner:ident: $of:ty))?
-        in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
+    ($($(#[$doc:meta])* $event:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty),* })?
+        $(($inner:ident: $of:ty))? in $file:ident, from $origin:ident, shows $reach:ident;)*) => {
         const EVENTS: &[(&str, &str)] = &[$((stringify!($event), stringify!($file))),*];
     };
 }
@@ -59,9 +59,10 @@ fn sources() -> Vec<(PathBuf, String)> {
             let is_of_tests = ["tests", "tests.rs", "testing", "benches", "arbitrary.rs", "target"].contains(&name);
             if is_of_tests {
                 continue;
-            } else if path.is_dir() {
+            }
+            if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
                 let is_code = |line: &&str| !line.trim_start().starts_with("//");
