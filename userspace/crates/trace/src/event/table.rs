@@ -151,7 +151,7 @@ macro_rules! events {
                 /// The frames, each before those inside it.
                 frames: Vec<ChainFrame>
             } in frames, from Probe, shows Nothing;
-            /// The thread was off the CPU, blocked inside a poll, until the event's own time.
+            /// The thread was off the CPU, not runnable, inside a poll, until the event's own time.
             OffCpu {
                 /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
                 since: u64,
