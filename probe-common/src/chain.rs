@@ -3,26 +3,26 @@
 //! A layout has variants, a variant edges; both by the place of the first and their number. All offsets are in
 //! bytes.
 
-/// Where there is none: in [`Variant::frame`] and [`Edge::unless`].
+/// The value for none, in [`Variant::frame`] and [`Edge::unless`].
 pub const NONE: u32 = u32::MAX;
-/// How many variants of a layout that is not [`Layout::direct`] are looked at.
+/// The number of variants that are looked at of a layout that is not [`Layout::direct`].
 pub const VARIANTS_MAX: u32 = 8;
-/// How many bits of a frame's word are its number; its depth is in the rest.
+/// The bits of a frame's word that are its number; its depth is in the rest.
 pub const FRAME_BITS: u32 = 24;
-/// What a chain's hash starts with.
+/// The start value of a chain's hash.
 pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// One type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Layout {
-    /// Where the discriminant is.
+    /// The discriminant's place.
     pub discriminant: u32,
     /// Its length: 1, 2, 4 or 8; 0 if there is none.
     pub size: u32,
     /// The place of the first variant.
     pub first: u32,
-    /// How many there are.
+    /// Their number.
     pub count: u32,
     /// 1 if the discriminant is the variant's place among them.
     pub direct: u32,
@@ -40,7 +40,7 @@ pub struct Variant {
     pub frame: u32,
     /// The place of the first edge.
     pub first: u32,
-    /// How many there are.
+    /// Their number.
     pub count: u32,
 }
 
@@ -48,21 +48,21 @@ pub struct Variant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Edge {
-    /// Where it starts.
+    /// The start.
     pub offset: u32,
     /// A [`Step`].
     pub step: u32,
-    /// What is added behind a pointer; or where the pointer to the vtable is.
+    /// The bytes to add behind a pointer; or the place of the pointer to the vtable.
     pub add: u32,
     /// The other's layout.
     pub to: u32,
-    /// Where a pointer is to bits that tell whether the branch is off, or [`NONE`].
+    /// The place of a pointer to bits that say whether the branch is off, or [`NONE`].
     pub unless: u32,
-    /// Which of these bits.
+    /// The one of these bits.
     pub bit: u32,
 }
 
-/// How one value holds another.
+/// The way in which one value holds another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Step {

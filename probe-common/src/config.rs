@@ -2,10 +2,10 @@
 //!
 //! A cookie says what one hook's instruction means, so that one program serves all hooks of its kind.
 
-/// What is to be seen at a hook on a state transition.
+/// The event to see at a hook on a state transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Watch {
+pub enum TransitionEvent {
     /// Transitions out of RUNNING: the ends of polls.
     PollEnd = 0,
     /// Every use of a waker.
@@ -23,15 +23,15 @@ pub enum Watch {
 /// header's address and the new word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransitionCookie {
-    /// What is to be seen.
-    pub watch: Watch,
+    /// The event to see.
+    pub watch: TransitionEvent,
     /// The register with the header: its place in the kernel's `pt_regs`, in words.
     pub header: u8,
     /// The register with the new state word, numbered alike.
     pub new: u8,
-    /// Where the return address of the outermost hooked function is, in bytes above the stack pointer.
+    /// The place of the outermost hooked function's return address, in bytes above the stack pointer.
     pub caller: Option<u16>,
-    /// Whether the function that completes a task here unsets `JOIN_WAKER` once it has used the waker.
+    /// True if the function that completes a task here unsets `JOIN_WAKER` once it has used the waker.
     pub unsets_waker: bool,
 }
 
@@ -52,16 +52,16 @@ impl TransitionCookie {
             | ((caller as u64) << 32)
     }
 
-    /// Unpacks the cookie; an unknown `watch` reads as [`Watch::PollEnd`].
+    /// Unpacks the cookie; an unknown `watch` reads as [`TransitionEvent::PollEnd`].
     #[must_use]
     pub const fn unpack(cookie: u64) -> Self {
         let caller = (cookie >> 32) as u16;
         Self {
             watch: match cookie as u8 {
-                1 => Watch::Wake,
-                2 => Watch::Abort,
-                3 => Watch::TaskEnd,
-                _ => Watch::PollEnd,
+                1 => TransitionEvent::Wake,
+                2 => TransitionEvent::Abort,
+                3 => TransitionEvent::TaskEnd,
+                _ => TransitionEvent::PollEnd,
             },
             header: (cookie >> 8) as u8 & 31,
             new: (cookie >> 16) as u8 & 31,
@@ -72,7 +72,7 @@ impl TransitionCookie {
 }
 
 /// The cookie of a hook at the entry of a function that makes a transition, where the state before is
-/// read and the state after foretold: for builds in which no exchange instruction can be proved.
+/// read and the state after predicted: for builds in which no exchange instruction can be proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum EntryCookie {
@@ -148,7 +148,7 @@ pub struct SpawnCookie {
     pub way: SpawnWay,
     /// The register with the header: its place in the kernel's `pt_regs`, in words.
     pub header: u8,
-    /// Whether the stack pointer points to the return address, as at a function's entry.
+    /// True if the stack pointer points to the return address, as at a function's entry.
     pub at_entry: bool,
 }
 
@@ -174,7 +174,7 @@ impl SpawnCookie {
     }
 }
 
-/// What a system call does with its descriptors; the cookie of a hook right after the call, where the
+/// A system call, by what it does with its descriptors; the cookie of a hook right after the call, where the
 /// registers with its arguments still hold them, or, for [`Call::Close`], before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
@@ -214,7 +214,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What the x86-64 system call with this number does, if it matters.
+    /// Returns the x86-64 system call with this number, if it matters.
     /// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl>
     #[must_use]
     pub const fn of(number: u64) -> Option<Self> {
@@ -239,13 +239,13 @@ impl Call {
         })
     }
 
-    /// Whether it moves bytes between memory and a descriptor.
+    /// Returns `true` if it moves bytes between memory and a descriptor.
     #[must_use]
     pub const fn moves_bytes(self) -> bool {
         (self as u64) < Self::SendFile as u64
     }
 
-    /// What this cookie says; an unknown one reads as [`Call::Several`], after which nothing is known.
+    /// Returns the call of this cookie; an unknown one reads as [`Call::Several`], after which nothing is known.
     #[must_use]
     pub const fn unpack(cookie: u64) -> Self {
         match cookie {
@@ -269,11 +269,11 @@ impl Call {
     }
 }
 
-/// Whose system calls count: uprobes also fire in a child that shares the target's memory until it
+/// The process whose system calls count: uprobes also fire in a child that shares the target's memory until it
 /// executes another program, and that child's descriptors are not the target's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Watched {
+pub struct WatchedProcess {
     /// The device and the inode of the target's pid namespace.
     pub device: u64,
     /// See `device`.
@@ -282,23 +282,23 @@ pub struct Watched {
     pub pid: u64,
 }
 
-/// Where the id of the task that a thread runs is found, and how much of a stack is taken.
+/// The place of the id of the task that a thread runs, and the most that is taken of a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sampling {
-    /// Where the kernel's `task_struct` holds what `%fs` points to in user space, in bytes from its start.
+    /// The place in the kernel's `task_struct` of what `%fs` points to in user space, in bytes from its start.
     pub thread_pointer: u64,
-    /// The id stands so many bytes below that address.
+    /// The id stands this many bytes below that address.
     pub below: u64,
-    /// 1 where the word before the id tells whether there is one: 1 then, and the id is left over otherwise.
+    /// 1 where the word before the id says whether there is one: 1 then, and the id is left over otherwise.
     pub tagged: u64,
-    /// How many pages of a stack are taken at most, the one with the stack pointer not counted.
+    /// The most pages that are taken of a stack, the one with the stack pointer not counted.
     pub stack_pages: u64,
-    /// 1 where polls are traced: the id is looked at only where their hooks do not tell who acts.
+    /// 1 where polls are traced: the id is looked at only where their hooks do not say who acts.
     pub traced: u64,
 }
 
-/// How an HTTP/2 header block lies in the target's memory: offsets in bytes from the start of a frame
+/// The layout of an HTTP/2 header block in the target's memory: offsets in bytes from the start of a frame
 /// (`h2::frame::headers::Headers`), unless they say otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable))]
@@ -320,7 +320,7 @@ pub struct Http2Layout {
     pub entries: u16,
     /// The number of the header entries.
     pub entries_length: u16,
-    /// How far apart header entries lie.
+    /// The distance between header entries.
     pub entry_size: u16,
     /// In an entry, from its start: the name's vtable; 0 where the name is one that `http` knows.
     pub name_vtable: u16,
@@ -361,11 +361,11 @@ pub struct Http2Cookie {
     pub frame: u8,
     /// The register with the address of the `store::Ptr`, numbered alike.
     pub stream: u8,
-    /// Whether the target sends the block; then the register is that of an enum around the frame.
+    /// True if the target sends the block; then the register is that of an enum around the frame.
     pub written: bool,
-    /// Where the frame lies in the enum, in bytes.
+    /// The frame's place in the enum, in bytes.
     pub offset: u8,
-    /// Where the enum's tag of 1 byte lies, in bytes.
+    /// The place of the enum's tag of 1 byte, in bytes.
     pub tag_at: u16,
     /// The tag that says that there is such a frame.
     pub tag: u8,

@@ -12,8 +12,8 @@
 
 pub mod chain;
 pub mod config;
-pub mod draft;
 pub mod http;
 pub mod loss;
+pub mod message_builder;
 pub mod record;
 pub mod vtables;

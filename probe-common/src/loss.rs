@@ -3,7 +3,7 @@
 /// Declares the ways: for each its number, a name for machines, a line for people, and `leaves_gap` where it does.
 macro_rules! losses {
     ($($(#[$doc:meta])* $loss:ident = $number:literal, $name:literal, $meaning:literal $(, $gap:ident)?;)*) => {
-        /// Why an event was not written, each counted per CPU.
+        /// The reasons why an event was not written, each counted per CPU.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Loss {
@@ -107,13 +107,13 @@ losses! {
     /// A connection that was seen from its beginning is encrypted.
     Encrypted = 18, "encrypted",
         "a connection is encrypted (TLS): no HTTP/1 is seen on it";
-    /// More threads were inside of polls, or blocked there, at once than are kept.
-    TooManyBlocked = 19, "too-many-blocked",
-        "too many threads were inside of polls at once: what some were blocked counts as running";
+    /// More threads were inside of polls, or off the CPU there, at once than are kept.
+    TooManyOffCpu = 19, "too-many-off-cpu",
+        "too many threads were inside of polls at once: the time that some were off the CPU counts as running";
     /// A call wrote more to standard output or error than is copied of one.
     PrintTooLong = 20, "print-too-long",
         "so much was written to standard output or error at once that its end is missing";
-    /// What was written to standard output or error could not be read.
+    /// Bytes that were written to standard output or error could not be read.
     PrintUnreadable = 21, "print-unreadable",
         "what was written to standard output or error could not be read";
     /// A thread's own memory, where the id of the task that it runs stands, could not be read.
@@ -125,13 +125,13 @@ losses! {
     /// Nothing of a sampled thread's stack could be read.
     StackUnreadable = 24, "stack-unreadable",
         "a thread's stack could not be read, and is not known for one sample";
-    /// The CPU's ring buffer was so full that a sample, or a blocked thread's stack, would have taken the room of other events.
+    /// The CPU's ring buffer was so full that a sample, or an off-CPU thread's stack, would have taken the room of other events.
     StackDropped = 25, "stack-dropped",
-        "the ring buffer was too full for a sample, or for where a thread blocked: raise --buffer";
-    /// More threads blocked inside of polls than stacks are kept of.
+        "the ring buffer was too full for a sample, or for where a thread left the CPU: raise --buffer";
+    /// More threads off the CPU inside of polls than stacks are kept of.
     TooManyStacks = 26, "too-many-stacks",
-        "too many threads blocked inside of polls: where one did is not known";
-    /// More threads than are kept were in the middle of something that only they can tell of.
+        "too many threads off the CPU inside of polls: where one left it is not known";
+    /// More threads than are kept were in the middle of something that only they can report.
     TooManyThreads = 27, "too-many-threads",
         "too many threads at once: who woke or spawned some task is not known";
 }

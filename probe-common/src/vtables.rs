@@ -1,7 +1,7 @@
 //! Task vtables by their addresses: pairs of words, of which a number made of the address chooses one, so that the
 //! programs look at one pair, without a call. What finds no room there is in a map besides.
 
-/// As many as [`place`] tells.
+/// As many as [`place`] says.
 pub const PAIRS: usize = 1 << BITS;
 const BITS: u32 = 12;
 /// Addresses of user space have no more bits.
@@ -26,7 +26,7 @@ fn pack(vtable: u64, id_offset: u32) -> Option<u64> {
     fits.then_some(vtable | u64::from(id_offset) << ADDRESS_BITS)
 }
 
-/// Where the id of a task with this vtable is, if the pair has it.
+/// Returns the place of the id of a task with this vtable, if the pair has it.
 #[inline(always)]
 #[must_use]
 pub const fn id_offset(pair: Pair, vtable: u64) -> Option<u32> {

@@ -38,9 +38,9 @@ static TASKS: HashMap<u64, u32, 4096> = HashMap::new();
 /// The layout of a boxed future, by its vtable.
 #[btf_map]
 static BOXED: HashMap<u64, u32, 65536> = HashMap::new();
-/// The chains whose frames were told.
+/// The chains whose frames were reported.
 #[btf_map]
-static TOLD: HashMap<u64, u8, 65536> = HashMap::new();
+static REPORTED: HashMap<u64, u8, 65536> = HashMap::new();
 /// Each CPU's walk.
 #[btf_map]
 static WALK: PerCpuArray<Walk, 1> = PerCpuArray::new();
@@ -72,7 +72,7 @@ struct Walk {
     frames: [u32; 64],
 }
 
-/// What a step says: go on, or not.
+/// The verdict of a step: go on, or not.
 const ON: u32 = 0;
 const STOP: u32 = 1;
 
@@ -80,7 +80,7 @@ const FINE: u32 = 0;
 const UNREADABLE: u32 = 1;
 const TOO_LONG: u32 = 2;
 
-/// Tells what a task awaited that is about to be polled with this state word.
+/// Reports what a task awaited that is about to be polled with this state word.
 #[inline(always)]
 pub fn awaited(ctx: &ProbeContext, task: Task, state: u64) {
     // SAFETY: the value is copied at once, and the agent never changes the map while hooks are armed.
@@ -93,7 +93,7 @@ pub fn awaited(ctx: &ProbeContext, task: Task, state: u64) {
     let users = unsafe { &raw mut (*walk).users };
     if add(users) == 0 {
         // SAFETY: this CPU's only user.
-        tell(ctx, task, layout, unsafe { &mut *walk });
+        report(ctx, task, layout, unsafe { &mut *walk });
     } else {
         lost(Loss::ChainTorn);
     }
@@ -105,7 +105,7 @@ fn is_at_rest(state: u64) -> bool {
 }
 
 #[inline(always)]
-fn tell(ctx: &ProbeContext, task: Task, layout: u32, walk: &mut Walk) {
+fn report(ctx: &ProbeContext, task: Task, layout: u32, walk: &mut Walk) {
     (walk.hash, walk.failed, walk.partial) = (HASH_START, FINE, 0);
     (walk.nested, walk.count) = (0, 0);
     enter(walk, layout, task.header, 0);
@@ -125,15 +125,15 @@ fn tell(ctx: &ProbeContext, task: Task, layout: u32, walk: &mut Walk) {
     }
     let chain = walk.hash;
     // SAFETY: the value is not looked at.
-    if unsafe { TOLD.get(&chain) }.is_none() && tell_frames(ctx, walk) {
-        // Where there is no room, the frames are told again.
-        let _ = TOLD.insert(&chain, 1, 0);
+    if unsafe { REPORTED.get(&chain) }.is_none() && report_frames(ctx, walk) {
+        // Where there is no room, the frames are reported again.
+        let _ = REPORTED.insert(&chain, 1, 0);
     }
     emit(ctx, Kind::Awaited, 0, |head| Awaited { head, task, chain });
 }
 
 #[inline(always)]
-fn tell_frames(ctx: &ProbeContext, walk: &Walk) -> bool {
+fn report_frames(ctx: &ProbeContext, walk: &Walk) -> bool {
     emit_in_place(ctx, Kind::Frames, |head, to: *mut Frames| {
         // SAFETY: `to` points to room for the record, of which each field is written.
         unsafe {

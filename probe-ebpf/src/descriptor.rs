@@ -9,10 +9,10 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use probe_common::{
-    config::{Call, Watched},
-    draft::Draft,
-    http::{Connection, Direction, Told},
+    config::{Call, WatchedProcess},
+    http::{Connection, Direction, Reported},
     loss::Loss,
+    message_builder::MessageBuilder,
     record::{Change, Source},
 };
 
@@ -23,17 +23,17 @@ use crate::{
     stack,
 };
 
-/// What goes through each descriptor, by its number. The agent sets how many.
+/// The connection behind each descriptor, by its number. The agent sets how many.
 #[btf_map]
 static CONNECTIONS: Array<Connection, 16384> = Array::new();
 
-/// Drafts of heads of which only a part came yet; see [`piece_key`]. Those that nobody asks for any more
+/// Messages under construction of which only a part came yet; see [`piece_key`]. Those that nobody asks for any more
 /// make room for others.
 #[btf_map]
-pub static PIECES: LruHashMap<u32, Draft, 1024> = LruHashMap::new();
+pub static PIECES: LruHashMap<u32, MessageBuilder, 1024> = LruHashMap::new();
 
 #[btf_map]
-static WATCHED: Array<Watched, 1> = Array::new();
+static WATCHED: Array<WatchedProcess, 1> = Array::new();
 
 /// One piece for each direction of a descriptor.
 #[inline(always)]
@@ -41,7 +41,7 @@ pub fn piece_key(descriptor: u32, direction: u32) -> u32 {
     descriptor << 1 | direction
 }
 
-/// What goes through this descriptor. `None` for the standard ones, too: they are no connections.
+/// Returns the connection behind this descriptor. `None` for the standard ones, too: they are no connections.
 #[inline(always)]
 pub fn connection(descriptor: u64) -> Option<&'static mut Connection> {
     const STANDARD: u32 = 2;
@@ -54,12 +54,12 @@ pub fn connection(descriptor: u64) -> Option<&'static mut Connection> {
     CONNECTIONS.get_ptr_mut(descriptor).map(|connection| unsafe { &mut *connection })
 }
 
-/// Whether this thread is the target's.
+/// Returns `true` if this thread is the target's.
 #[inline(always)]
 pub fn is_targets() -> bool {
     let Some(watched) = WATCHED.get(0) else { return false };
     let mut ids = bpf_pidns_info { pid: 0, tgid: 0 };
-    // SAFETY: the helper writes as much as it is told.
+    // SAFETY: the helper writes as much as is asked for.
     let failed = unsafe {
         bpf_get_ns_current_pid_tgid(watched.device, watched.inode, &mut ids, size_of::<bpf_pidns_info>() as u32)
     };
@@ -78,7 +78,7 @@ pub fn descriptor(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// What a call does to descriptors of the target's: right before a `close`, behind all others.
+/// Follows what a call does to descriptors of the target's: right before a `close`, behind all others.
 #[inline(always)]
 pub fn changed(thread: &impl Interrupted, call: Call, arguments: [u64; 4], returned: i64) {
     const IN_PROGRESS: i64 = -115;
@@ -109,14 +109,14 @@ fn is_duplication(command: u64) -> bool {
 #[inline(always)]
 fn open(thread: &impl Interrupted, descriptor: u64) {
     if let Some(connection) = connection(descriptor) {
-        tell_change(thread, descriptor, connection.open());
+        report_change(thread, descriptor, connection.open());
     }
 }
 
 #[inline(always)]
 fn connect(thread: &impl Interrupted, descriptor: u64) {
     if let Some(connection) = connection(descriptor) {
-        tell_change(thread, descriptor, connection.connect());
+        report_change(thread, descriptor, connection.connect());
     }
 }
 
@@ -128,7 +128,7 @@ fn close(thread: &impl Interrupted, descriptor: u64) {
             let _ = PIECES.remove(piece_key(descriptor as u32, direction as u32));
         }
     }
-    tell_change(thread, descriptor, connection.close());
+    report_change(thread, descriptor, connection.close());
 }
 
 /// Both descriptors are one connection from now on, of which each sees a part.
@@ -152,26 +152,26 @@ pub fn bypassed(thread: &impl Interrupted, descriptor: u64) {
 /// Gives the connection up, for this reason.
 #[inline(always)]
 pub fn lose(thread: &impl Interrupted, descriptor: u64, connection: &mut Connection, why: Loss) {
-    let told = connection.lose();
-    tell_lost(thread, descriptor, told, why);
+    let reported = connection.lose();
+    report_lost(thread, descriptor, reported, why);
 }
 
-/// Tells, and counts, that a connection was given up, if it was.
+/// Reports, and counts, that a connection was given up, if it was.
 #[inline(always)]
-pub fn tell_lost(thread: &impl Interrupted, descriptor: u64, told: Told, why: Loss) {
-    if matches!(told, Told::Lost | Told::LostUntold) {
+pub fn report_lost(thread: &impl Interrupted, descriptor: u64, reported: Reported, why: Loss) {
+    if matches!(reported, Reported::Lost | Reported::LostUnreported) {
         lost(why);
     }
-    tell_change(thread, descriptor, told);
+    report_change(thread, descriptor, reported);
 }
 
-/// Tells how a connection changed, if it did.
+/// Reports how a connection changed, if it did.
 #[inline(always)]
-pub fn tell_change(thread: &impl Interrupted, descriptor: u64, told: Told) {
-    let change = match told {
-        Told::Closed => Change::Closed,
-        Told::Lost => Change::Lost,
-        Told::Left | Told::MessageAndLeft => Change::Left,
+pub fn report_change(thread: &impl Interrupted, descriptor: u64, reported: Reported) {
+    let change = match reported {
+        Reported::Closed => Change::Closed,
+        Reported::Lost => Change::Lost,
+        Reported::Left | Reported::MessageAndLeft => Change::Left,
         _ => return,
     };
     message::change(thread, Source::Descriptor, descriptor & 0xffff_ffff, change);

@@ -20,11 +20,11 @@ use crate::regs::{self, Interrupted};
 #[btf_map]
 static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 
-/// How many records each CPU has tried to write.
+/// The number of records that each CPU has tried to write.
 #[btf_map]
 static ATTEMPTS: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-/// How often each [`Loss`] happened.
+/// The number of times that each [`Loss`] happened.
 #[btf_map]
 static LOST: PerCpuArray<u64, { Loss::ALL.len() }> = PerCpuArray::new();
 
@@ -59,7 +59,7 @@ fn head(thread: &impl Interrupted, kind: Kind, flags: u8) -> Option<Head> {
     head_of(kind, flags, (bpf_get_current_pid_tgid() as u32, thread.stack_pointer()))
 }
 
-/// The same, of this thread with this stack pointer.
+/// Writes a record of this thread with this stack pointer.
 #[inline(always)]
 fn head_of(kind: Kind, flags: u8, (tid, sp): (u32, u64)) -> Option<Head> {
     let seq = add(ATTEMPTS.get_ptr_mut(0)?);
@@ -83,7 +83,7 @@ pub fn emit<R: 'static>(thread: &impl Interrupted, kind: Kind, flags: u8, fill: 
     write(head, fill);
 }
 
-/// The same about another thread than the current one: its number and its stack pointer.
+/// Writes one about another thread than the current one: its number and its stack pointer.
 #[inline(always)]
 pub fn emit_of<R: 'static>(thread: (u32, u64), kind: Kind, fill: impl FnOnce(Head) -> R) {
     let Some(head) = head_of(kind, 0, thread) else { return };
@@ -102,7 +102,7 @@ fn write<R: 'static>(head: Head, fill: impl FnOnce(Head) -> R) {
     }
 }
 
-/// The same for a large record, which `fill` writes where it will be. Whether it was written.
+/// Writes a large record, which `fill` writes where it will be; returns `true` if it was written.
 #[inline(always)]
 pub fn emit_in_place<R: 'static>(thread: &impl Interrupted, kind: Kind, fill: impl FnOnce(Head, *mut R)) -> bool {
     let Some(head) = head(thread, kind, 0) else { return false };
@@ -130,7 +130,7 @@ pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce
     write_bytes(head, len, fill);
 }
 
-/// The same about another thread than the current one: its number and its stack pointer.
+/// Writes one about another thread than the current one: its number and its stack pointer.
 #[inline(always)]
 pub fn output_of(thread: (u32, u64), kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     let Some(head) = head_of(kind, 0, thread) else { return };
@@ -150,8 +150,8 @@ fn write_bytes(head: Head, len: u32, fill: impl FnOnce(Head) -> *const u8) {
     }
 }
 
-/// Whether less than half of the CPU's ring is taken. What holds a stack is large and stops there, so that it
-/// never takes the room of the events that tell who spawned whom.
+/// Returns `true` if less than half of the CPU's ring is taken. What holds a stack is large and stops there, so that it
+/// never takes the room of the events that say who spawned whom.
 #[inline(always)]
 pub fn has_room_for_stacks(cpu: u32) -> bool {
     // What `BPF_RB_AVAIL_DATA` and `BPF_RB_RING_SIZE` ask for.

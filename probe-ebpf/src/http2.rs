@@ -13,9 +13,9 @@ use aya_ebpf::{
 };
 use probe_common::{
     config::{HTTP2_GRPC_STATUS, HTTP2_NAME_PADDED, Http2Cookie, Http2Layout},
-    draft::Draft,
     http::NAME_MAX,
     loss::Loss,
+    message_builder::MessageBuilder,
     record::{Change, NO_GRPC_STATUS, PATH_MAX, Source, VALUES_MAX, message as flags},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     regs, stack,
 };
 
-/// How blocks lie.
+/// The layouts of blocks.
 #[btf_map]
 static HTTP2_LAYOUT: Array<Http2Layout, 1> = Array::new();
 
@@ -100,7 +100,7 @@ fn opened(ctx: &ProbeContext, store: u64, stream: u32) {
 
 /// Fills the draft from the frame; `false` where it cannot be read, or is none.
 #[inline(always)]
-fn fill(layout: &Http2Layout, draft: &mut Draft, frame: u64, stream: u32) -> bool {
+fn fill(layout: &Http2Layout, draft: &mut MessageBuilder, frame: u64, stream: u32) -> bool {
     if read::<u32>(frame + u64::from(layout.stream)) != Some(stream) {
         return false;
     }
@@ -124,7 +124,7 @@ fn fill(layout: &Http2Layout, draft: &mut Draft, frame: u64, stream: u32) -> boo
 }
 
 #[inline(always)]
-fn request(layout: &Http2Layout, draft: &mut Draft, frame: u64, method: u8) -> bool {
+fn request(layout: &Http2Layout, draft: &mut MessageBuilder, frame: u64, method: u8) -> bool {
     let name = layout.method_names[usize::from(method & 15)];
     let len = (8 - name.leading_zeros() / 8) as u8;
     let to = draft.room(u32::from(len));
@@ -145,8 +145,8 @@ fn request(layout: &Http2Layout, draft: &mut Draft, frame: u64, method: u8) -> b
 
 /// Copies the path up to its query.
 #[inline(always)]
-fn path(draft: &mut Draft, address: u64, len: u64) -> bool {
-    // One byte more than is kept tells whether it goes on.
+fn path(draft: &mut MessageBuilder, address: u64, len: u64) -> bool {
+    // One byte more than is kept says whether it goes on.
     let copied = if len > PATH_MAX as u64 { PATH_MAX as u64 + 1 } else { len } as u32;
     let to = draft.room(0);
     if !copy(to, copied, address) {
@@ -171,7 +171,7 @@ fn path(draft: &mut Draft, address: u64, len: u64) -> bool {
 }
 
 #[inline(always)]
-fn fields(layout: &Http2Layout, draft: &mut Draft, frame: u64) -> bool {
+fn fields(layout: &Http2Layout, draft: &mut MessageBuilder, frame: u64) -> bool {
     let entries = read::<u64>(frame + u64::from(layout.entries));
     let len = read::<u64>(frame + u64::from(layout.entries_length));
     let (Some(entries), Some(len)) = (entries, len) else { return false };
@@ -190,7 +190,7 @@ fn fields(layout: &Http2Layout, draft: &mut Draft, frame: u64) -> bool {
 
 /// Takes note of a field that is looked for; `false` where it cannot be read.
 #[inline(always)]
-fn field(layout: &Http2Layout, draft: &mut Draft, entry: u64) -> bool {
+fn field(layout: &Http2Layout, draft: &mut MessageBuilder, entry: u64) -> bool {
     let Some(vtable) = read::<u64>(entry + u64::from(layout.name_vtable)) else { return false };
     let Some(len) = read::<u64>(entry + u64::from(layout.name_length)) else { return false };
     if vtable == 0 || len > NAME_MAX as u64 || layout.name_lengths >> (len & 31) & 1 == 0 {
@@ -214,7 +214,7 @@ fn field(layout: &Http2Layout, draft: &mut Draft, entry: u64) -> bool {
 
 /// A number of at most two digits; gRPC has none above 16. Another is none.
 #[inline(always)]
-fn grpc_status(draft: &mut Draft, address: u64, len: u64) -> bool {
+fn grpc_status(draft: &mut MessageBuilder, address: u64, len: u64) -> bool {
     let Some(first) = (if len == 1 || len == 2 { read::<u8>(address) } else { Some(0) }) else { return false };
     let Some(second) = (if len == 2 { read::<u8>(address + 1) } else { Some(b'0') }) else { return false };
     let (tens, ones) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));

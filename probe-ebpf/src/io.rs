@@ -17,9 +17,9 @@ use aya_ebpf::{
 };
 use probe_common::{
     config::Call,
-    draft::Draft,
-    http::{Connection, Direction, Event, Names, Side, Step, Told, WIDE, is_rest_of_line, step},
+    http::{Connection, Direction, Event, Names, Reported, Side, Step, WIDE, is_rest_of_line, step},
     loss::Loss,
+    message_builder::MessageBuilder,
     record::Source,
 };
 
@@ -38,11 +38,11 @@ pub const VECTORS_MAX: u64 = 64;
 /// The most steps for one call: enough for a head of 64 KiB.
 const STEPS_MAX: u32 = 1 << 17;
 
-/// Where a call's bytes are, and which of them are looked at.
+/// The place of a call's bytes, and the part of them that is looked at.
 #[repr(C)]
 pub struct Work {
     descriptor: u64,
-    /// How many bytes of the call are still to be looked at, those in the window not counted.
+    /// The number of bytes of the call that are still to be looked at, those in the window not counted.
     left: u64,
     /// The next of them, and how many of them this buffer has.
     address: u64,
@@ -54,11 +54,11 @@ pub struct Work {
     /// The next byte's place in the window, and how many bytes the window holds.
     at: u32,
     filled: u32,
-    /// How many bytes of the window have been written to.
+    /// The number of bytes of the window that have been written to.
     used: u32,
-    /// Why the rest cannot be looked at, if some is left.
+    /// The reason why the rest cannot be looked at, if some is left.
     failed: Loss,
-    /// Not 0: the connection is not followed any further, which was told.
+    /// Not 0: the connection is not followed any further, which was reported.
     stopped: u32,
     zero: u32,
     window: [u8; WINDOW as usize + WIDE],
@@ -71,13 +71,13 @@ static WORK: PerCpuArray<Work, SLOTS> = PerCpuArray::new();
 #[btf_map]
 static NAMES: Array<Names, 1> = Array::new();
 
-/// What a step works on. It lies on the program's stack, where the verifier keeps track of each pointer.
+/// The work of a step. It lies on the program's stack, where the verifier keeps track of each pointer.
 #[repr(C)]
 struct Context {
     stack_pointer: u64,
     work: *mut Work,
     connection: *mut Connection,
-    draft: *mut Draft,
+    draft: *mut MessageBuilder,
     names: *const Names,
 }
 
@@ -91,7 +91,7 @@ pub fn transfer(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// What a call moved. Whether the thread is the target's is asked late, where that is not known yet.
+/// Looks at what a call moved. Whether the thread is the target's is asked late, where that is not known yet.
 #[inline(always)]
 pub fn transferred(
     thread: &impl Interrupted,
@@ -141,7 +141,7 @@ const PEEK: u64 = 2;
 const TRUNCATE: u64 = 0x20;
 const ERROR_QUEUE: u64 = 0x2000;
 
-/// Where a call's bytes are: at an address, or in this many buffers that `iovec`s tell.
+/// The place of a call's bytes: at an address, or in this many buffers that `iovec`s describe.
 struct Bytes {
     address: u64,
     vectors: u64,
@@ -216,7 +216,7 @@ fn direction_of(work: &Work) -> Direction {
     if work.direction == 0 { Direction::Read } else { Direction::Written }
 }
 
-/// Whether all was looked at, or need not be; else [`Work::failed`] says why not.
+/// Returns `true` if all was looked at, or need not be; else [`Work::failed`] says why not.
 #[inline(always)]
 fn follow(
     thread: &impl Interrupted,
@@ -251,12 +251,12 @@ fn follow(
 
 /// Takes up the draft of a head that began before.
 #[inline(always)]
-fn resume(draft: &mut Draft, work: &Work) -> bool {
+fn resume(draft: &mut MessageBuilder, work: &Work) -> bool {
     let key = piece_key(work.descriptor as u32, work.direction as u32);
     let Some(piece) = PIECES.get_ptr(&key) else { return false };
-    let to: *mut Draft = draft;
+    let to: *mut MessageBuilder = draft;
     // SAFETY: both are whole drafts in maps' values.
-    let failed = unsafe { bpf_probe_read_kernel(to.cast(), size_of::<Draft>() as u32, piece.cast()) };
+    let failed = unsafe { bpf_probe_read_kernel(to.cast(), size_of::<MessageBuilder>() as u32, piece.cast()) };
     let _ = PIECES.remove(key);
     // Another connection's, if the descriptor was closed meanwhile.
     failed == 0 && draft.record.stream == u64::from(key)
@@ -264,7 +264,7 @@ fn resume(draft: &mut Draft, work: &Work) -> bool {
 
 /// Keeps the draft until the head goes on.
 #[inline(always)]
-fn keep(draft: &mut Draft, work: &Work) -> bool {
+fn keep(draft: &mut MessageBuilder, work: &Work) -> bool {
     let key = piece_key(work.descriptor as u32, work.direction as u32);
     draft.record.stream = u64::from(key);
     PIECES.insert(key, &*draft, 0).is_ok()
@@ -278,7 +278,7 @@ fn wipe(work: &mut Work) {
     if used > WINDOW {
         return; // never: but the verifier must see it
     }
-    // SAFETY: the helper writes as much as it is told, which is not more than the window has.
+    // SAFETY: the helper writes as much as is asked for, which is not more than the window has.
     unsafe { bpf_probe_read_user(work.window.as_mut_ptr().cast(), used, NOWHERE as *const c_void) };
 }
 
@@ -361,9 +361,9 @@ fn fill(work: &mut Work) -> bool {
 }
 
 #[inline(always)]
-fn read(side: &mut Side, draft: &mut Draft, names: &Names, work: &mut Work) -> Event {
+fn read(side: &mut Side, draft: &mut MessageBuilder, names: &Names, work: &mut Work) -> Event {
     let at = work.at & (WINDOW - 1);
-    // SAFETY: so many bytes follow each place of the window.
+    // SAFETY: this many bytes follow each place of the window.
     let bytes = unsafe { work.window.as_ptr().add(at as usize) };
     let there = work.filled.wrapping_sub(work.at);
     // SAFETY: as above.
@@ -378,17 +378,17 @@ fn read(side: &mut Side, draft: &mut Draft, names: &Names, work: &mut Work) -> E
     event
 }
 
-/// Tells what was noticed. 1 ends the loop.
+/// Reports what was noticed. 1 ends the loop.
 #[inline(always)]
 fn noticed(
     thread: &impl Interrupted,
     connection: &mut Connection,
-    draft: &mut Draft,
+    draft: &mut MessageBuilder,
     work: &mut Work,
     event: Event,
 ) -> u64 {
     let direction = direction_of(work);
-    let told = match event {
+    let reported = match event {
         Event::Head => connection.head(direction, draft),
         Event::Http2 => connection.http2(),
         _ => connection.malformed(direction),
@@ -397,12 +397,12 @@ fn noticed(
     if matches!(event, Event::Encrypted) && !connection.is_followed() {
         lost(Loss::Encrypted);
     }
-    let is_message = matches!(told, Told::Message | Told::MessageAndLeft);
+    let is_message = matches!(reported, Reported::Message | Reported::MessageAndLeft);
     if is_message {
         message::message(thread, draft, Source::Descriptor, work.descriptor);
     }
-    descriptor::tell_lost(thread, work.descriptor, told, Loss::Malformed);
-    let goes_on = matches!(event, Event::Head) && matches!(told, Told::Message | Told::Nothing);
+    descriptor::report_lost(thread, work.descriptor, reported, Loss::Malformed);
+    let goes_on = matches!(event, Event::Head) && matches!(reported, Reported::Message | Reported::Nothing);
     if goes_on {
         return 0;
     }

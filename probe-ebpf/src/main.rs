@@ -8,7 +8,6 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "the target offers atomic additions only as an intrinsic")]
 
-mod blocked;
 mod call;
 mod chain;
 mod descriptor;
@@ -17,6 +16,7 @@ mod http2;
 mod io;
 mod message;
 mod moment;
+mod off_cpu;
 mod poll;
 mod print;
 mod regs;

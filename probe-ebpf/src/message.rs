@@ -2,8 +2,8 @@
 
 use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated, macros::btf_map};
 use probe_common::{
-    draft::Draft,
     loss::Loss,
+    message_builder::MessageBuilder,
     record::{Change, Kind, MESSAGE_MAX, Message, Source, Stream, VALUE_MAX},
 };
 
@@ -23,7 +23,7 @@ pub struct Slot {
     held: u64,
     /// Its number on its CPU.
     pub index: u64,
-    pub draft: Draft,
+    pub draft: MessageBuilder,
 }
 
 #[btf_map]
@@ -60,7 +60,7 @@ pub fn give_back(slot: &mut Slot) {
 /// names, at most [`VALUE_MAX`] bytes of it. `false` if there is no room for another value, or the memory
 /// cannot be read; then the draft must not be used further.
 #[inline(always)]
-pub fn value_from_target(draft: &mut Draft, name: u8, address: u64, len: u64) -> bool {
+pub fn value_from_target(draft: &mut MessageBuilder, name: u8, address: u64, len: u64) -> bool {
     if !draft.begin_value(name) {
         return false;
     }
@@ -79,7 +79,7 @@ pub fn copy(to: *mut u8, len: u32, from: u64) -> bool {
 
 /// Writes the draft's record.
 #[inline(always)]
-pub fn message(thread: &impl Interrupted, draft: &mut Draft, source: Source, key: u64) {
+pub fn message(thread: &impl Interrupted, draft: &mut MessageBuilder, source: Source, key: u64) {
     draft.record.stream = key;
     draft.record.source = source as u8;
     if running::is_wanted() {

@@ -1,4 +1,4 @@
-//! What a thread is in the middle of that no frame tells: a driver's turn, and what follows the completion of a task.
+//! What a thread is in the middle of that no frame says: a driver's turn, and what follows the completion of a task.
 //!
 //! A task that completes leaves RUNNING first; then, still inside `raw::poll`, an output that nobody is to read is
 //! dropped, or the waker of its `JoinHandle` is used:
@@ -21,29 +21,29 @@ use crate::{emit::lost, running, target};
 #[btf_map]
 static MOMENTS: LruHashMap<u32, Moment, 16384> = LruHashMap::new();
 
-/// What a thread is in the middle of.
+/// The work that a thread is in the middle of.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Moment {
-    /// How the completion goes on that began last, or [`NOTHING`].
+    /// The way in which the completion goes on that began last, or [`NOTHING`].
     stage: u64,
     /// The task that completed.
     task: Task,
-    /// The task that the thread ran around that one, by tokio's own word; 0: none.
+    /// The task that the thread ran around that one, as tokio's `CONTEXT` reports; 0: none.
     outer: u64,
-    /// Whether one that began before may go on around it.
+    /// True if one that began before may go on around it.
     nested: u64,
     /// The stack pointer at the entry of a driver's turn; 0: there is none.
     turn: u64,
     /// The return address there.
     back: u64,
-    /// Whose turn.
+    /// The driver whose turn it is.
     driver: u64,
 }
 
 /// No completion is under way.
 const NOTHING: u64 = 0;
-/// The output is dropped, with the task's id as tokio's own word.
+/// The output is dropped, with the task's id in tokio's `CONTEXT`.
 const DROPS: u64 = 1;
 /// The `JoinHandle`'s waker is used; JOIN_WAKER is unset right after.
 const WAKES: u64 = 2;
@@ -65,7 +65,7 @@ const NONE: Moment = Moment {
 pub struct Turn {
     /// The stack pointer at its entry.
     pub sp: u64,
-    /// Whose: a [`Driver`].
+    /// Its [`Driver`].
     pub driver: u64,
 }
 
@@ -133,7 +133,7 @@ pub fn now(sp: u64) -> (u8, Option<Turn>) {
     (flags, turn)
 }
 
-/// Whether what follows the completion that began last goes on; `None`: that cannot be told.
+/// Returns `true` if what follows the completion that began last goes on; `None`: that cannot be known.
 #[inline(always)]
 fn goes_on(moment: &Moment) -> Option<bool> {
     match moment.stage {

@@ -4,9 +4,9 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use probe_common::record::{Kind, Panic, PollExit, PollStart, Shutdown};
 
 use crate::{
-    blocked, chain,
+    chain,
     emit::{emit, missed},
-    moment,
+    moment, off_cpu,
     regs::{self, Interrupted as _},
     stack, target,
 };
@@ -18,7 +18,7 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
-            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            off_cpu::entered(header, task.vtable, state, ctx.stack_pointer());
             emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
         }
         Err(loss) => missed(&ctx, header, loss),
@@ -26,7 +26,7 @@ pub fn poll_start(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The same, and what the task awaited until now.
+/// Notes the start of a poll, and what the task awaited until now.
 ///
 /// Here the future stands as it waited, and this thread has the only right to run it.
 #[uprobe]
@@ -35,7 +35,7 @@ pub fn poll_start_chain(ctx: ProbeContext) -> u32 {
     let header = regs::first_argument(&ctx);
     match target::task(header) {
         Ok((task, state)) => {
-            blocked::entered(header, task.vtable, state, ctx.stack_pointer());
+            off_cpu::entered(header, task.vtable, state, ctx.stack_pointer());
             emit(&ctx, Kind::PollStart, 0, |head| PollStart { head, task, state });
             chain::awaited(&ctx, task, state);
         }
@@ -56,7 +56,7 @@ pub fn shutdown(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Where a panic starts to unwind.
+/// Runs where a panic starts to unwind.
 #[uprobe]
 pub fn panic_start(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
@@ -65,11 +65,11 @@ pub fn panic_start(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Where `raw::poll` returns.
+/// Runs where `raw::poll` returns.
 #[uprobe]
 pub fn poll_exit(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
-    blocked::returned(ctx.stack_pointer());
+    off_cpu::returned(ctx.stack_pointer());
     emit(&ctx, Kind::PollExit, 0, |head| PollExit { head });
     0
 }

@@ -29,7 +29,7 @@ const RECORDS_MAX: u32 = 32;
 /// Each buffer takes a step, and each record.
 const STEPS_MAX: u32 = RECORDS_MAX + VECTORS_MAX as u32;
 
-/// What a program works on, and holds while it does. Record and bytes lie side by side, as they are written.
+/// The work of a program, which it holds meanwhile. Record and bytes lie side by side, as they are written.
 #[repr(C)]
 pub struct Print {
     held: u64,
@@ -39,7 +39,7 @@ pub struct Print {
     /// The next buffer's `iovec`, and how many there are.
     vectors: u64,
     vectors_left: u64,
-    /// How many bytes of the call are still to be told.
+    /// The number of bytes of the call that are still to be reported.
     left: u64,
     records: u32,
     unreadable: u32,
@@ -50,7 +50,7 @@ pub struct Print {
 #[btf_map]
 static PRINTS: PerCpuArray<Print, SLOTS> = PerCpuArray::new();
 
-/// Which descriptors are looked at: bit 1 for standard output, bit 2 for standard error.
+/// The descriptors that are looked at: bit 1 for standard output, bit 2 for standard error.
 #[btf_map]
 static PRINTED: Array<u64, 1> = Array::new();
 
@@ -80,7 +80,7 @@ fn is_looked_at(descriptor: u64) -> bool {
     matches!(descriptor, 1 | 2) && PRINTED.get(0).is_some_and(|looked_at| looked_at >> descriptor & 1 != 0)
 }
 
-/// Tells what a call of the target's wrote, if that is looked at.
+/// Reports what a call of the target's wrote, if that is looked at.
 #[inline(always)]
 pub fn printed(thread: &impl Interrupted, call: Call, arguments: [u64; 4], wrote: i64) {
     let [descriptor, second, third, _] = arguments;
@@ -114,7 +114,7 @@ pub fn printed(thread: &impl Interrupted, call: Call, arguments: [u64; 4], wrote
     give_back(print);
 }
 
-/// Tells of bytes that no record holds.
+/// Reports bytes that no record holds.
 #[inline(always)]
 fn cut(thread: &impl Interrupted, descriptor: u64, missing: u64, ends_line: bool) {
     emit(thread, Kind::Print, 0, |head| record::Print {
@@ -207,7 +207,7 @@ fn take() -> Option<&'static mut Print> {
 #[inline(always)]
 fn give_back(print: &mut Print) {
     const NOWHERE: u64 = 1 << 63;
-    // SAFETY: the helper writes as much as it is told.
+    // SAFETY: the helper writes as much as is asked for.
     unsafe {
         generated::bpf_probe_read_user(print.bytes.as_mut_ptr().cast(), PRINT_MAX as u32, NOWHERE as *const c_void)
     };

@@ -80,7 +80,7 @@ pub fn first_argument(ctx: &ProbeContext) -> u64 {
     regs(ctx).rdi
 }
 
-/// What a system call returned, right after it.
+/// Returns the result of a system call, right after it.
 #[inline(always)]
 pub fn returned(ctx: &ProbeContext) -> i64 {
     regs(ctx).rax as i64
@@ -99,7 +99,7 @@ pub fn exchanged_old(ctx: &ProbeContext) -> u64 {
     regs(ctx).rax
 }
 
-/// Whether a compare-and-exchange took place, right after it.
+/// Returns `true` if a compare-and-exchange took place, right after it.
 #[inline(always)]
 pub fn exchanged(ctx: &ProbeContext) -> bool {
     regs(ctx).eflags & ZERO_FLAG != 0
@@ -139,7 +139,7 @@ pub fn in_user_space() -> Option<pt_regs> {
     unsafe { bpf_probe_read_kernel(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs) }.ok()
 }
 
-/// Where a thread left user space.
+/// The registers with which a thread left user space.
 #[derive(Clone, Copy)]
 pub struct Left {
     /// Its stack pointer.
@@ -148,7 +148,7 @@ pub struct Left {
     pub outside: u64,
 }
 
-/// Where this thread left user space.
+/// Returns the registers with which this thread left user space.
 #[inline(always)]
 pub fn left_user_space() -> Option<Left> {
     // SAFETY: helpers without preconditions; the copy fails instead of faulting, and the five registers stand in
@@ -169,7 +169,7 @@ fn outside(orig_rax: u64, rip: u64) -> u64 {
     if (orig_rax as i64) < 0 { rip } else { 0 }
 }
 
-/// Whether the event interrupted the kernel.
+/// Returns `true` if the event interrupted the kernel.
 #[inline(always)]
 pub fn is_in_kernel(ctx: &PerfEventContext) -> bool {
     const USER: u64 = 3;

@@ -12,19 +12,19 @@ use crate::target::read;
 #[btf_map]
 static SAMPLING: Array<Sampling, 1> = Array::new();
 
-/// What the agent handed down.
+/// The values that the agent handed down.
 #[inline(always)]
 pub fn sampling() -> Option<&'static Sampling> {
     SAMPLING.get(0)
 }
 
-/// Whether records are to say which task the thread runs: where polls, which would tell, have no hooks.
+/// Returns `true` if records are to say which task the thread runs: where polls, which would show that, have no hooks.
 #[inline(always)]
 pub fn is_wanted() -> bool {
     sampling().is_some_and(|sampling| sampling.below != 0 && sampling.traced == 0)
 }
 
-/// Whether it is known where to look.
+/// Returns `true` if it is known where to look.
 #[inline(always)]
 pub fn is_known() -> bool {
     sampling().is_some_and(|sampling| sampling.below != 0)

@@ -1,4 +1,4 @@
-//! Samples: what a thread of the target does when the clock strikes. No instruction of the target is hooked.
+//! Samples: what a thread of the target does when a sampling event fires. No instruction of the target is hooked.
 
 use aya_ebpf::{
     bindings::pt_regs,
@@ -21,18 +21,18 @@ use crate::{
 
 const PAGE: usize = 4096;
 
-/// Where a CPU puts a sample together: the clock's interrupt does not interrupt itself.
+/// The buffer in which a CPU puts a sample together: the clock's interrupt does not interrupt itself.
 #[repr(C)]
-struct Draft {
+struct ScratchBuffer {
     sample: Sample,
     stack: [u8; STACK_MAX],
 }
 
 /// By CPU. The agent sets how many.
 #[btf_map]
-static SAMPLE_DRAFTS: Array<Draft, 1> = Array::new();
+static SAMPLE_DRAFTS: Array<ScratchBuffer, 1> = Array::new();
 
-/// When the clock strikes on a CPU.
+/// Runs when a sampling event fires on a CPU.
 #[perf_event]
 pub fn sample(ctx: PerfEventContext) -> u32 {
     if is_targets() {

@@ -14,7 +14,7 @@ use crate::{
     running, stack, target,
 };
 
-/// Where a new task is bound to its runtime, or goes into a queue.
+/// Runs where a new task is bound to its runtime, or goes into a queue.
 #[uprobe]
 pub fn spawn(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);
@@ -25,7 +25,7 @@ pub fn spawn(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The same, and which task the thread runs by tokio's own word: where polls have no hooks.
+/// Notes a spawn, and which task the thread runs as tokio's `CONTEXT` reports: where polls have no hooks.
 #[uprobe]
 pub fn spawn_by(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);

@@ -56,7 +56,7 @@ pub fn task(header: u64) -> Result<(Task, u64), Loss> {
     Ok((Task { header, id, vtable }, state))
 }
 
-/// Where the id of a task with this vtable is, if there is one. The agent never changes the maps while hooks are armed.
+/// Returns the place of the id of a task with this vtable, if there is one. The agent never changes the maps while hooks are armed.
 #[inline(always)]
 fn id_offset(vtable: u64) -> Option<u32> {
     let pair = *VTABLES.get(vtables::place(vtable))?;

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext};
 use probe_common::{
-    config::{EntryCookie, TransitionCookie, Watch},
+    config::{EntryCookie, TransitionCookie, TransitionEvent},
     record::{
         Abort, Kind, PollEnd, Task, Wake, WakeInTurn, flags,
         state::{CANCELLED, COMPLETE, JOIN_WAKER, NOTIFIED, RUNNING},
@@ -13,9 +13,9 @@ use probe_common::{
 };
 
 use crate::{
-    blocked,
     emit::{emit, missed},
     moment::{self, Turn},
+    off_cpu,
     regs::{self, Interrupted as _},
     stack, target,
 };
@@ -32,15 +32,15 @@ pub fn transition(ctx: ProbeContext) -> u32 {
     let header = regs::word(&ctx, cookie.header);
     let (old, new) = (regs::exchanged_old(&ctx), regs::word(&ctx, cookie.new));
     match cookie.watch {
-        Watch::PollEnd | Watch::TaskEnd => poll_end(&ctx, header, old, new, cookie.unsets_waker),
-        Watch::Wake => {
+        TransitionEvent::PollEnd | TransitionEvent::TaskEnd => poll_end(&ctx, header, old, new, cookie.unsets_waker),
+        TransitionEvent::Wake => {
             let caller = match cookie.caller {
                 Some(offset) => target::read(ctx.stack_pointer() + u64::from(offset)).unwrap_or(0),
                 None => 0,
             };
             wake(&ctx, header, old, new, caller, 0);
         }
-        Watch::Abort => abort(&ctx, header, old, new, 0),
+        TransitionEvent::Abort => abort(&ctx, header, old, new, 0),
     }
     0
 }
@@ -82,7 +82,7 @@ fn poll_end(ctx: &ProbeContext, header: u64, old: u64, new: u64, unsets_waker: b
     if old & RUNNING == 0 || new & RUNNING != 0 {
         return;
     }
-    blocked::left(header);
+    off_cpu::left(header);
     // Once idle, the task may be polled or freed by another thread at any moment. The agent knows
     // it by its header, from the poll's start on this thread.
     let task = if new & COMPLETE != 0 { target::task(header).ok() } else { None };

@@ -5,7 +5,7 @@ use probe_common::config::TurnCookie;
 
 use crate::{moment, regs::Interrupted as _, stack};
 
-/// At the entry of a driver's turn, or behind its call; see [`TurnCookie`]. It makes no record: a wake tells.
+/// At the entry of a driver's turn, or behind its call; see [`TurnCookie`]. It makes no record: a wake says.
 #[uprobe]
 pub fn turn(ctx: ProbeContext) -> u32 {
     stack::of_the_thread(&ctx);

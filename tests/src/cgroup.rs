@@ -59,7 +59,7 @@ impl Cgroup {
         Ok(fs::read_to_string(self.path.join(used))?.trim().parse::<u64>()?.saturating_sub(files))
     }
 
-    /// Limits it to so many bytes.
+    /// Limits it to this many bytes.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // One that still has members is left; there is nobody to tell.
+        // One that still has members is left; there is nobody to report to.
         let _removed = fs::remove_dir(&self.path);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-/// A task as it tells of itself.
+/// A task as it describes itself.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Told {
+pub struct Reported {
     /// Its name.
     pub name: String,
     /// tokio's id.
@@ -118,20 +118,20 @@ pub struct Share {
     pub count: Option<u64>,
 }
 
-/// Reads what the target tells.
+/// Reads what the target says.
 ///
 /// # Errors
 ///
 /// A line that is not as it should be.
-pub fn told(lines: &[String]) -> Result<Vec<Told>> {
+pub fn reported(lines: &[String]) -> Result<Vec<Reported>> {
     let own = lines.iter().filter(|line| line.starts_with('{'));
-    own.map(|line| serde_json::from_str(line).with_context(|| format!("not told well: {line}"))).collect()
+    own.map(|line| serde_json::from_str(line).with_context(|| format!("not understood: {line}"))).collect()
 }
 
 /// One way from a task to a leaf: functions with lines, and the leaf.
 pub type Way = (Vec<(String, u32)>, Option<String>);
 
-impl Told {
+impl Reported {
     /// Its id as a number.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ impl Task {
     pub fn is_among(&self, source: &str, allowed: &BTreeSet<Way>) -> Result<()> {
         for seen in self.ways(source) {
             ensure!(
-                allowed.iter().any(|told| is_same(told, &seen)),
+                allowed.iter().any(|reported| is_same(reported, &seen)),
                 "task {} is at {seen:?}; {:?}",
                 self.task,
                 self.chain
@@ -250,9 +250,9 @@ impl Task {
     }
 }
 
-fn is_same((told, leaf): &Way, (seen, name): &SeenWay) -> bool {
-    let places = told.len() == seen.len()
-        && told
+fn is_same((reported, leaf): &Way, (seen, name): &SeenWay) -> bool {
+    let places = reported.len() == seen.len()
+        && reported
             .iter()
             .zip(seen)
             .all(|((function, line), (seen, first, last))| function == seen && (first..=last).contains(&line));
@@ -264,10 +264,10 @@ fn is_same((told, leaf): &Way, (seen, name): &SeenWay) -> bool {
 /// # Errors
 ///
 /// A task that is missing, or is not where it says it is.
-pub fn compare(told: &[Told], dump: &Dump, source: &str) -> Result<usize> {
+pub fn compare(reported: &[Reported], dump: &Dump, source: &str) -> Result<usize> {
     let by_id: BTreeMap<u64, &Task> = dump.tasks.iter().map(|task| (task.task, task)).collect();
     let mut wrong = Vec::new();
-    for one in told {
+    for one in reported {
         let Some(task) = by_id.get(&one.id()?) else {
             wrong.push(format!("{} (task {}) is not in the dump", one.name, one.task));
             continue;
@@ -276,13 +276,16 @@ pub fn compare(told: &[Told], dump: &Dump, source: &str) -> Result<usize> {
         let all = expected.iter().all(|way| seen.iter().any(|seen| is_same(way, seen)));
         let only = task.is_among(source, &expected);
         if !all || only.is_err() || task.cut.is_some() {
-            wrong.push(format!("{}: told {expected:?}, seen {seen:?} ({:?}, {:?})", one.name, task.unread, task.cut));
+            wrong.push(format!(
+                "{}: reported {expected:?}, seen {seen:?} ({:?}, {:?})",
+                one.name, task.unread, task.cut
+            ));
         }
     }
     if wrong.is_empty() {
-        Ok(told.len())
+        Ok(reported.len())
     } else {
-        bail!("{} of {} differ:\n{}", wrong.len(), told.len(), wrong.join("\n"))
+        bail!("{} of {} differ:\n{}", wrong.len(), reported.len(), wrong.join("\n"))
     }
 }
 
@@ -291,7 +294,7 @@ pub fn compare(told: &[Told], dump: &Dump, source: &str) -> Result<usize> {
 pub struct Known {
     /// Tasks that were polled.
     pub tasks: usize,
-    /// Waits that were told.
+    /// Waits that were reported.
     pub waits: u64,
     /// Nanoseconds that tasks waited, and those of them that belong to an await.
     pub ns: (u64, u64),
@@ -335,24 +338,24 @@ struct SeenFrame {
     until_line: Option<u32>,
 }
 
-/// Compares the awaits of a recording's JSON lines with what the tasks tell, one by one.
+/// Compares the awaits of a recording's JSON lines with what the tasks say, one by one.
 ///
 /// # Errors
 ///
 /// A wait at another place than the task says, or more waiting than there was.
-pub fn compare_waits<'l>(told: &[Told], lines: impl Iterator<Item = &'l str>, source: &str) -> Result<Known> {
-    let told: BTreeMap<u64, BTreeSet<Way>> =
-        told.iter().map(|told| Ok((told.id()?, told.ways()))).collect::<Result<_>>()?;
+pub fn compare_waits<'l>(reported: &[Reported], lines: impl Iterator<Item = &'l str>, source: &str) -> Result<Known> {
+    let reported: BTreeMap<u64, BTreeSet<Way>> =
+        reported.iter().map(|reported| Ok((reported.id()?, reported.ways()))).collect::<Result<_>>()?;
     let mut known = Known::default();
     let (mut waited, mut awaited): (BTreeMap<u64, u64>, BTreeMap<u64, u64>) = Default::default();
     for line in lines {
         match serde_json::from_str(line).with_context(|| format!("not a line: {line}"))? {
-            Line::Task(task) if told.contains_key(&task.task) => {
+            Line::Task(task) if reported.contains_key(&task.task) => {
                 known.tasks += usize::from(task.polls > 0);
                 waited.insert(task.task, task.ready_ns + task.waiting_ns);
             }
             Line::Await(line) => {
-                let Some(ways) = told.get(&line.task) else { continue };
+                let Some(ways) = reported.get(&line.task) else { continue };
                 *awaited.entry(line.task).or_default() += line.wait_ns;
                 (known.waits, known.partial) = (known.waits + line.times, known.partial + usize::from(line.partial));
                 let partial = line.partial;

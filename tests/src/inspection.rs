@@ -29,7 +29,7 @@ pub struct Inspection {
     pub images: Vec<PathBuf>,
     /// Its hooks, and those that are missing.
     pub hooks: Vec<Hook>,
-    /// Everything that can, or cannot, be told of it.
+    /// Everything that can, or cannot, be seen of it.
     #[serde(default)]
     pub abilities: Vec<Ability>,
     /// The place in which tokio keeps the running task's id, once that was observed.
@@ -97,7 +97,7 @@ struct Missing {
     why: String,
 }
 
-/// Something that can, or cannot, be told of a program.
+/// Something that can, or cannot, be seen of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ability {
     /// A word for it.
@@ -153,13 +153,13 @@ impl Inspection {
         self.types.iter().filter(|ty| ty.called().is_none()).count()
     }
 
-    /// Tells whether it is known where tokio keeps the running task's id.
+    /// Says whether it is known where tokio keeps the running task's id.
     #[must_use]
     pub fn running_known(&self) -> bool {
         self.running.contains_key("Ok")
     }
 
-    /// Tells whether a hook of this kind is missing.
+    /// Says whether a hook of this kind is missing.
     #[must_use]
     pub fn misses(&self, sees: &str) -> bool {
         self.missing().any(|hook| hook.sees == sees)

@@ -91,7 +91,7 @@ pub fn heads() -> Result<PathBuf> {
     built("heads")
 }
 
-/// The target whose lines tell who wrote them.
+/// The target whose lines say who wrote them.
 ///
 /// # Errors
 ///

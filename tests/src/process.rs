@@ -253,7 +253,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // An error means that it has exited already; there is nobody left to tell.
+        // An error means that it has exited already; there is nobody left to report to.
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
     }

@@ -48,12 +48,12 @@ pub fn differences(spans: &ById, seen: &Seen) -> Vec<String> {
         spans.values().filter_map(|span| Some((number(&span.attributes, "asyncscope.task.id")?, span))).collect();
     let mut sides = Sides { spans, by_task, seen, wrong: Vec::new() };
     let tasks: BTreeSet<u64> = seen.tasks.values().filter(|task| !task.runtime).map(|task| task.task).collect();
-    let told: BTreeSet<u64> = sides.by_task.keys().copied().collect();
-    if tasks != told || told.len() != spans.len() {
-        let differ: Vec<_> = tasks.symmetric_difference(&told).take(20).collect();
+    let reported: BTreeSet<u64> = sides.by_task.keys().copied().collect();
+    if tasks != reported || reported.len() != spans.len() {
+        let differ: Vec<_> = tasks.symmetric_difference(&reported).take(20).collect();
         sides.wrong.push(format!("{} tasks, {} spans, different: {differ:?}", tasks.len(), spans.len()));
     }
-    for task in tasks.intersection(&told) {
+    for task in tasks.intersection(&reported) {
         sides.task(&seen.tasks[task]);
     }
     sides.wrong
@@ -69,13 +69,14 @@ struct Sides<'a> {
 impl Sides<'_> {
     fn task(&mut self, task: &SeenTask) {
         let span = self.by_task[&task.task];
-        let told = (text(&span.attributes, "asyncscope.end"), span.name.as_str(), span.kind);
+        let reported = (text(&span.attributes, "asyncscope.end"), span.name.as_str(), span.kind);
         let how = task.end.as_ref().map_or("open", |end| end.how.as_str());
-        self.equal(task, "end, name and kind", told, (Some(how), task.name.as_str(), 1));
+        self.equal(task, "end, name and kind", reported, (Some(how), task.name.as_str(), 1));
         let attribute = |key| number(&span.attributes, key).unwrap_or(u64::MAX);
-        let told = ["asyncscope.polls", "asyncscope.wakes", "busy_ns", "idle_ns", "asyncscope.ready_ns"].map(attribute);
+        let reported =
+            ["asyncscope.polls", "asyncscope.wakes", "busy_ns", "idle_ns", "asyncscope.ready_ns"].map(attribute);
         let idle = task.ready_ns + task.waiting_ns;
-        self.equal(task, "sums", told, [task.polls, task.wakes, task.busy_ns, idle, task.ready_ns]);
+        self.equal(task, "sums", reported, [task.polls, task.wakes, task.busy_ns, idle, task.ready_ns]);
         let end = task.end.as_ref().map_or(self.seen.recording.end_ns, |end| end.time_ns);
         let times = (span.start_time_unix_nano, span.end_time_unix_nano);
         self.equal(task, "times", times, (self.unix(task.first_seen_ns), self.unix(end)));
@@ -86,9 +87,9 @@ impl Sides<'_> {
         self.links(task, span);
     }
 
-    fn equal<T: PartialEq + std::fmt::Debug>(&mut self, task: &SeenTask, what: &str, told: T, is: T) {
-        if told != is {
-            self.wrong.push(format!("the {what} of task {}: {told:?} told, {is:?} seen", task.task));
+    fn equal<T: PartialEq + std::fmt::Debug>(&mut self, task: &SeenTask, what: &str, reported: T, is: T) {
+        if reported != is {
+            self.wrong.push(format!("the {what} of task {}: {reported:?} reported, {is:?} seen", task.task));
         }
     }
 
@@ -99,9 +100,9 @@ impl Sides<'_> {
 
     fn parent(&mut self, task: &SeenTask, span: &Span) {
         let parent = self.spans.get(&span.parent_span_id);
-        let told = parent.and_then(|parent| number(&parent.attributes, "asyncscope.task.id"));
+        let reported = parent.and_then(|parent| number(&parent.attributes, "asyncscope.task.id"));
         let is = if let Actor::Task(parent) = task.parent { Some(parent) } else { None };
-        self.equal(task, "parent", told, is);
+        self.equal(task, "parent", reported, is);
         self.equal(task, "trace", parent.map(|parent| &parent.trace_id), is.map(|_| &span.trace_id));
         let why = if let Actor::Unknown(why) = &task.parent { Some(why.as_str()) } else { None };
         self.equal(task, "unknown parent", text(&span.attributes, "asyncscope.parent_unknown"), why);
@@ -117,14 +118,14 @@ impl Sides<'_> {
                 *is.entry(by).or_default() += 1;
             }
         }
-        let mut told = BTreeMap::new();
+        let mut reported = BTreeMap::new();
         for link in &span.links {
             let by = self.spans.get(&link.span_id).filter(|by| by.trace_id == link.trace_id);
             let by = by.and_then(|by| number(&by.attributes, "asyncscope.task.id")).unwrap_or(u64::MAX);
-            told.insert(by, number(&link.attributes, "asyncscope.wakes").unwrap_or(0));
+            reported.insert(by, number(&link.attributes, "asyncscope.wakes").unwrap_or(0));
         }
         if span.dropped_links_count == 0 {
-            self.equal(task, "wakers", told, is);
+            self.equal(task, "wakers", reported, is);
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum TrueWaker {
 pub struct Tally {
     /// Tasks spawned.
     pub tasks: u64,
-    /// Of these, those that tokio tells as panicked.
+    /// Of these, those that tokio reports as panicked.
     pub panicked: u64,
     /// Those that were cancelled, without a panic.
     pub cancelled: u64,

@@ -1,5 +1,5 @@
 //! One step of the agent's work, done once in a process of its own, for what watches a process from outside:
-//! callgrind counts the instructions of [`measured`], and `live N` tells the memory that N live tasks take.
+//! callgrind counts the instructions of [`measured`], and `live N` prints the memory that N live tasks take.
 //!
 //! `steps decode|order|apply|fold|live COUNT`
 #![expect(clippy::print_stdout, reason = "a measurement's answer goes to standard output")]
@@ -120,7 +120,7 @@ fn live(count: u64) {
     drop(black_box(graph));
 }
 
-/// This process's resident memory in bytes; 0 if the kernel does not tell.
+/// This process's resident memory in bytes; 0 if the kernel does not say.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096)

@@ -58,7 +58,7 @@ enum Word {
     KeepUp(bench::keep_up::Options),
     /// Boot other kernels in virtual machines, and run live tests under each. Needs Debian's apt.
     Vm(vm::Options),
-    /// Watch a steady load for long, and tell whether anything grows. Needs root.
+    /// Watch a steady load for long, and say whether anything grows. Needs root.
     Soak(soak::Options),
     /// Measure what discovery costs, beside readelf.
     Discovery(discovery::Options),

@@ -2,7 +2,7 @@
 //!
 //! A connection that was seen from its beginning is followed from there. One that was not is believed
 //! after a trial: a whole exchange, a request and its response, each message beginning and ending with a
-//! system call, and nothing in the other direction meanwhile. Nothing of the trial is told.
+//! system call, and nothing in the other direction meanwhile. Nothing of the trial is reported.
 
 use super::{
     Side,
@@ -10,7 +10,7 @@ use super::{
     side::{mark, phase},
 };
 use crate::{
-    draft::{Draft, clear},
+    message_builder::{MessageBuilder, clear},
     record::message,
 };
 
@@ -34,10 +34,10 @@ impl Direction {
     }
 }
 
-/// What is to be told of a connection.
+/// A report about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Told {
+pub enum Reported {
     /// Nothing.
     Nothing = 0,
     /// The message.
@@ -48,8 +48,8 @@ pub enum Told {
     Left = 3,
     /// It cannot be followed any more.
     Lost = 4,
-    /// The same, but no message of it was told.
-    LostUntold = 5,
+    /// It was given up likewise, but no message of it was reported.
+    LostUnreported = 5,
     /// It was closed.
     Closed = 6,
 }
@@ -58,22 +58,22 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Connection {
-    /// Whether a program is at work on one direction.
+    /// Set while a program is at work on one direction.
     pub busy: [u64; 2],
-    /// What is read, and what is written.
+    /// The bytes read, and those written.
     pub sides: [Side; 2],
     /// Requests that were HEAD or CONNECT: a bit each, by number modulo 64.
     heads: u64,
     connects: u64,
-    /// How many requests, and how many final responses to them, were seen.
+    /// The number of requests, and of final responses to them, that were seen.
     asked: u32,
     answered: u32,
     mode: u8,
     /// The direction of requests, plus one. 0: not known.
     requests: u8,
     trial: u8,
-    /// See [`told`].
-    told: u8,
+    /// See [`reported`].
+    reported: u8,
     /// Set by whoever finds a direction busy.
     pub torn: u32,
 }
@@ -94,8 +94,8 @@ mod trial {
     pub(super) const RESPONSE: u8 = 3;
 }
 
-/// Values of [`Connection::told`]: what was told of it since it began.
-mod told {
+/// Values of [`Connection::reported`]: what was reported of it since it began.
+mod reported {
     pub(super) const NOTHING: u8 = 0;
     /// Messages.
     pub(super) const MESSAGES: u8 = 1;
@@ -109,52 +109,52 @@ const OUTSTANDING_MAX: u32 = 64;
 impl Connection {
     /// It begins now.
     #[inline(always)]
-    pub fn open(&mut self) -> Told {
-        let told = self.close();
+    pub fn open(&mut self) -> Reported {
+        let reported = self.close();
         self.mode = mode::KNOWN;
-        told
+        reported
     }
 
-    /// It begins now, unless it did before and nothing came through yet: a connection may be told to
+    /// It begins now, unless it did before and nothing came through yet: a connection may be asked to
     /// connect more than once.
     #[inline(always)]
-    pub fn connect(&mut self) -> Told {
+    pub fn connect(&mut self) -> Reported {
         let nothing_yet = self.mode == mode::KNOWN && self.requests == 0;
-        if nothing_yet { Told::Nothing } else { self.open() }
+        if nothing_yet { Reported::Nothing } else { self.open() }
     }
 
     /// It is gone.
     #[inline(always)]
-    pub fn close(&mut self) -> Told {
-        let told = self.told != told::NOTHING;
+    pub fn close(&mut self) -> Reported {
+        let reported = self.reported != reported::NOTHING;
         self.forget(mode::UNKNOWN);
-        self.told = told::NOTHING;
-        if told { Told::Closed } else { Told::Nothing }
+        self.reported = reported::NOTHING;
+        if reported { Reported::Closed } else { Reported::Nothing }
     }
 
-    /// Where its messages begin is not known any more.
+    /// Gives it up: it is not known any more at which bytes its messages begin.
     #[inline(always)]
-    pub fn lose(&mut self) -> Told {
-        let (told, mode) = (self.told, self.mode);
+    pub fn lose(&mut self) -> Reported {
+        let (reported, mode) = (self.reported, self.mode);
         self.forget(mode::UNKNOWN);
-        match (told, mode) {
-            (told::MESSAGES, _) => {
-                self.told = told::END;
-                Told::Lost
+        match (reported, mode) {
+            (reported::MESSAGES, _) => {
+                self.reported = reported::END;
+                Reported::Lost
             }
-            (_, mode::KNOWN) => Told::LostUntold,
-            _ => Told::Nothing,
+            (_, mode::KNOWN) => Reported::LostUnreported,
+            _ => Reported::Nothing,
         }
     }
 
-    /// Whether it is to be looked at.
+    /// Returns `true` if it is to be looked at.
     #[inline(always)]
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.mode != mode::LEFT
     }
 
-    /// Whether a head in this direction goes on with the next bytes: its draft must be kept.
+    /// Returns `true` if a head in this direction goes on with the next bytes: its draft must be kept.
     #[inline(always)]
     #[must_use]
     pub fn is_inside_head(&self, direction: Direction) -> bool {
@@ -205,31 +205,31 @@ impl Connection {
 
     /// This is not what HTTP/1 looks like.
     #[inline(always)]
-    pub fn malformed(&mut self, direction: Direction) -> Told {
+    pub fn malformed(&mut self, direction: Direction) -> Reported {
         let never_was = self.requests == 0 && !self.side(direction).is_past_start_line();
         if self.mode == mode::KNOWN && never_was {
             self.forget(mode::LEFT);
-            return Told::Nothing;
+            return Reported::Nothing;
         }
         self.lose()
     }
 
     /// HTTP/2 begins.
     #[inline(always)]
-    pub fn http2(&mut self) -> Told {
+    pub fn http2(&mut self) -> Reported {
         let known = self.mode == mode::KNOWN;
         self.forget(if known { mode::LEFT } else { mode::UNKNOWN });
         if known {
-            self.told = told::END;
-            Told::Left
+            self.reported = reported::END;
+            Reported::Left
         } else {
-            Told::Nothing
+            Reported::Nothing
         }
     }
 
-    /// The draft is of a whole head: what is to be told of it. What follows it is passed over or read then.
+    /// The draft is of a whole head: what is to be reported of it. What follows it is passed over or read then.
     #[inline(always)]
-    pub fn head(&mut self, direction: Direction, draft: &mut Draft) -> Told {
+    pub fn head(&mut self, direction: Direction, draft: &mut MessageBuilder) -> Reported {
         let is_request = draft.record.flags & message::REQUEST != 0;
         let requests = if is_request { direction } else { direction.other() } as u8 + 1;
         if self.requests != 0 && self.requests != requests {
@@ -248,26 +248,26 @@ impl Connection {
             if left {
                 self.forget(mode::UNKNOWN);
             }
-            return Told::Nothing;
+            return Reported::Nothing;
         }
-        self.told = told::MESSAGES;
+        self.reported = reported::MESSAGES;
         if left {
             self.forget(mode::LEFT);
-            self.told = told::END;
-            return Told::MessageAndLeft;
+            self.reported = reported::END;
+            return Reported::MessageAndLeft;
         }
-        Told::Message
+        Reported::Message
     }
 
-    /// Whether a request in this direction comes before the response to the one before has gone through whole.
+    /// Returns `true` if a request in this direction comes before the response to the one before has gone through whole.
     #[inline(always)]
     fn is_early(&mut self, direction: Direction) -> bool {
         self.asked != self.answered || !self.side(direction.other()).is_between_messages()
     }
 
-    /// Notes the request and what follows its head; `None` if that cannot be told.
+    /// Notes the request and what follows its head; `None` if that cannot be known.
     #[inline(always)]
-    fn request(&mut self, direction: Direction, draft: &Draft) -> Option<bool> {
+    fn request(&mut self, direction: Direction, draft: &MessageBuilder) -> Option<bool> {
         let (is_head, is_connect) = (is_method(draft, *b"HEAD\0\0\0"), is_method(draft, *b"CONNECT"));
         if self.asked.wrapping_sub(self.answered) >= OUTSTANDING_MAX {
             return None;
@@ -293,9 +293,9 @@ impl Connection {
     }
 
     /// Notes the response and what follows its head; whether HTTP/1 ends with it. `None` if what follows
-    /// cannot be told.
+    /// cannot be known.
     #[inline(always)]
-    fn response(&mut self, direction: Direction, draft: &mut Draft) -> Option<bool> {
+    fn response(&mut self, direction: Direction, draft: &mut MessageBuilder) -> Option<bool> {
         let side = self.side(direction);
         let (marks, length, status) = (side.marks, side.length, side.status);
         let has = |mark| marks & mark != 0;

@@ -6,11 +6,11 @@ use super::{
     side::{mark, phase},
     words,
 };
-use crate::{draft::Draft, record::message};
+use crate::{message_builder::MessageBuilder, record::message};
 
 const CR: u8 = b'\r';
 const LF: u8 = b'\n';
-/// How a TLS connection begins: a record of the type handshake (22), and the major version 3.
+/// The first bytes of a TLS connection: a record of the type handshake (22), and the major version 3.
 /// <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>
 const HANDSHAKE: u16 = 0x0316;
 const NOTHING: Event = Event::Nothing;
@@ -19,7 +19,7 @@ const MALFORMED: Event = Event::Malformed;
 /// Takes some of the next bytes, of which `next` holds up to eight, the first in its lowest bits, and of
 /// which `available` are there: at least one.
 #[inline(always)]
-pub fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64, available: u32) -> Step {
+pub fn step(side: &mut Side, draft: &mut MessageBuilder, names: &Names, next: u64, available: u32) -> Step {
     if side.phase == phase::START && available >= 2 && next as u16 == HANDSHAKE {
         return Step { taken: 1, event: Event::Encrypted };
     }
@@ -38,7 +38,7 @@ pub fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64, availa
 }
 
 #[inline(always)]
-fn start_line(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn start_line(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     match side.phase {
         phase::START => start(side, draft, byte),
         phase::METHOD => method(side, draft, byte),
@@ -53,7 +53,7 @@ fn start_line(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
 }
 
 #[inline(always)]
-fn start(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn start(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     if byte == CR || byte == LF {
         return NOTHING;
     }
@@ -64,7 +64,7 @@ fn start(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
 }
 
 #[inline(always)]
-fn method(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn method(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     if byte == b' ' && draft.record.method_len > 0 {
         side.phase = phase::TARGET;
         draft.record.flags |= message::REQUEST;
@@ -79,9 +79,9 @@ fn method(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
     if is_token(byte) && draft.push_method(byte) { NOTHING } else { MALFORMED }
 }
 
-/// Whether the method is this one, which is padded with NUL.
+/// Returns `true` if the method is this one, which is padded with NUL.
 #[inline(always)]
-pub(super) fn is_method(draft: &Draft, method: [u8; 7]) -> bool {
+pub(super) fn is_method(draft: &MessageBuilder, method: [u8; 7]) -> bool {
     let len = draft.record.method_len;
     let mut same = true;
     let mut place = 0;
@@ -95,7 +95,7 @@ pub(super) fn is_method(draft: &Draft, method: [u8; 7]) -> bool {
 
 /// Of a target in absolute form only the path is kept: what stands before it may hold a password.
 #[inline(always)]
-fn target(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn target(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     let keep = byte == b'/' || byte == b'*' || is_method(draft, *b"CONNECT");
     if keep {
         side.phase = phase::PATH;
@@ -110,7 +110,7 @@ fn target(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
 
 /// The third slash begins the path.
 #[inline(always)]
-fn absolute(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn absolute(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     if byte == b'/' {
         side.at += 1;
         if side.at < 3 {
@@ -127,7 +127,7 @@ fn absolute(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
 }
 
 #[inline(always)]
-fn path(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn path(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     if byte == b' ' && draft.record.path_len > 0 {
         (side.phase, side.at) = (phase::REQUEST_VERSION, 0);
     } else if byte <= b' ' || byte == 0x7f {
@@ -143,7 +143,7 @@ fn path(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
 }
 
 #[inline(always)]
-fn request_version(side: &mut Side, draft: &Draft, byte: u8) -> Event {
+fn request_version(side: &mut Side, draft: &MessageBuilder, byte: u8) -> Event {
     let expected = match side.at {
         0 => b'H',
         1 | 2 => b'T',
@@ -220,7 +220,7 @@ fn line_end(side: &mut Side, byte: u8) -> Event {
 }
 
 #[inline(always)]
-fn headers(side: &mut Side, draft: &mut Draft, names: &Names, byte: u8) -> Event {
+fn headers(side: &mut Side, draft: &mut MessageBuilder, names: &Names, byte: u8) -> Event {
     match side.phase {
         phase::LINE_FEED if byte == LF => side.phase = phase::LINE,
         phase::LINE => return line(side, names, byte),
@@ -292,7 +292,7 @@ fn begin_special(side: &mut Side) -> Event {
 }
 
 #[inline(always)]
-fn value(side: &mut Side, draft: &mut Draft, byte: u8) -> Event {
+fn value(side: &mut Side, draft: &mut MessageBuilder, byte: u8) -> Event {
     if side.phase == phase::BLANKS {
         if byte == b' ' || byte == b'\t' {
             return NOTHING;

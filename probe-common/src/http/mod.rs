@@ -13,13 +13,13 @@ mod names;
 mod side;
 mod words;
 
-pub use connection::{Connection, Direction, Told};
+pub use connection::{Connection, Direction, Reported};
 pub use head::step;
 pub use names::{NAME_MAX, NAMES_MAX, Names};
 pub use side::Side;
 pub use words::{WIDE, is_rest_of_line};
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Event {
@@ -35,11 +35,11 @@ pub enum Event {
     Encrypted = 4,
 }
 
-/// How far a step went.
+/// The progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// How many bytes it took: at least 1, at most 8.
+    /// The number of bytes it took: at least 1, at most 8.
     pub taken: u32,
-    /// What it came to.
+    /// Its outcome.
     pub event: Event,
 }

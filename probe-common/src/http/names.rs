@@ -19,7 +19,7 @@ pub struct Names {
     by_length: [u32; 64],
 }
 
-/// The bits of the names that tell what follows a head. Bits below [`NAMES_MAX`] are those of the list.
+/// The bits of the names that say what follows a head. Bits below [`NAMES_MAX`] are those of the list.
 pub(super) const UPGRADE: u32 = 1 << 29;
 pub(super) const CONTENT_LENGTH: u32 = 1 << 30;
 pub(super) const TRANSFER_ENCODING: u32 = 1 << 31;
@@ -83,7 +83,7 @@ pub(super) fn place(mut set: u32) -> u8 {
     if set & 1 == 0 { place + 1 } else { place }
 }
 
-/// Tells that a byte may stand in a method or in a header's name.
+/// Returns `true` if a byte may stand in a method or in a header's name.
 #[inline(always)]
 pub(super) fn is_token(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')

@@ -1,19 +1,19 @@
 //! One direction of a connection: how far into which message it is.
 
-use crate::draft::clear;
+use crate::message_builder::clear;
 
-/// How far one direction is.
+/// The progress of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Side {
     /// Bytes of the body or chunk that are still to come.
     pub(super) left: u64,
-    /// What Content-Length says, as far as it was read.
+    /// The value of Content-Length, as far as it was read.
     pub(super) length: u64,
     /// The names that the header being read may still have; see [`super::Names`].
     pub(super) candidates: u32,
     pub(super) phase: u8,
-    /// How far into a name, a number or a fixed text.
+    /// The position in a name, a number or a fixed text.
     pub(super) at: u8,
     pub(super) marks: u8,
     pub(super) zero: u8,
@@ -33,7 +33,7 @@ pub(super) mod phase {
     /// In the scheme and the authority of a target in absolute form.
     pub(crate) const ABSOLUTE: u8 = 3;
     pub(crate) const PATH: u8 = 4;
-    /// What follows the path, and is never kept.
+    /// The rest behind the path, which is never kept.
     pub(crate) const QUERY: u8 = 5;
     pub(crate) const REQUEST_VERSION: u8 = 6;
     /// Behind the `HTTP/` of a status line.
@@ -107,14 +107,14 @@ impl Side {
         clear(&mut self.status);
     }
 
-    /// Whether a head has begun and is not whole: its draft must be kept.
+    /// Returns `true` if a head has begun and is not whole: its draft must be kept.
     #[inline(always)]
     #[must_use]
     pub fn is_inside_head(&self) -> bool {
         self.phase != phase::START && self.phase < phase::BODY
     }
 
-    /// Whether the start line of a head was read, so that this is HTTP.
+    /// Returns `true` if the start line of a head was read, so that this is HTTP.
     #[inline(always)]
     #[must_use]
     pub fn is_past_start_line(&self) -> bool {

@@ -6,7 +6,7 @@ use super::{
     Event, Names, Side, Step,
     side::{mark, phase},
 };
-use crate::{draft::Draft, record::message};
+use crate::{message_builder::MessageBuilder, record::message};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -18,7 +18,7 @@ const VISIBLE: u8 = SPACE + 1;
 
 /// Takes some of the next bytes, or none; as for [`super::step`].
 #[inline(always)]
-pub(super) fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64, available: u32) -> Step {
+pub(super) fn step(side: &mut Side, draft: &mut MessageBuilder, names: &Names, next: u64, available: u32) -> Step {
     let taken = match side.phase {
         phase::START => start(side, draft, next, available),
         phase::TARGET | phase::PATH => path(side, draft, next, available),
@@ -36,10 +36,10 @@ pub(super) fn step(side: &mut Side, draft: &mut Draft, names: &Names, next: u64,
     Step { taken, event: Event::Nothing }
 }
 
-/// How many bytes [`is_rest_of_line`] looks at.
+/// The number of bytes that [`is_rest_of_line`] looks at.
 pub const WIDE: usize = 32;
 
-/// Whether all of these bytes belong to a line that says nothing, and can be passed over: then nothing changes.
+/// Returns `true` if all of these bytes belong to a line that says nothing, and can be passed over: nothing changes.
 #[inline(always)]
 #[must_use]
 pub fn is_rest_of_line(side: &Side, bytes: [u64; WIDE / 8]) -> bool {
@@ -64,13 +64,13 @@ const fn below(word: u64, least: u8) -> u64 {
     word.wrapping_sub(ONES * least as u64) & !word & HIGH
 }
 
-/// The same of each byte that is this one.
+/// Sets that bit of each byte that is this one.
 #[inline(always)]
 const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * byte as u64), 1)
 }
 
-/// How many of the bytes stand before the lowest of these bits.
+/// Returns the number of bytes before the lowest of these bits.
 #[inline(always)]
 fn before(found: u64, available: u32) -> u32 {
     // The lowest bit alone, moved to the lowest bit of its byte, brings the byte's number to the top.
@@ -86,9 +86,9 @@ fn byte(word: u64, place: u32) -> u8 {
     (word >> ((place & 7) * 8)) as u8
 }
 
-/// How the usual messages begin.
+/// The beginnings of the usual messages.
 #[inline(always)]
-fn start(side: &mut Side, draft: &mut Draft, next: u64, available: u32) -> u32 {
+fn start(side: &mut Side, draft: &mut MessageBuilder, next: u64, available: u32) -> u32 {
     const RESPONSE: u64 = u64::from_le_bytes(*b"HTTP/1.1");
     const GET: u32 = u32::from_le_bytes(*b"GET ");
     const POST: u64 = u64::from_le_bytes(*b"POST \0\0\0");
@@ -116,7 +116,7 @@ fn start(side: &mut Side, draft: &mut Draft, next: u64, available: u32) -> u32 {
 
 /// A path, and the blank behind it.
 #[inline(always)]
-fn path(side: &mut Side, draft: &mut Draft, next: u64, available: u32) -> u32 {
+fn path(side: &mut Side, draft: &mut MessageBuilder, next: u64, available: u32) -> u32 {
     if side.phase == phase::TARGET && byte(next, 0) != b'/' {
         return 0;
     }
@@ -192,9 +192,9 @@ fn name(side: &mut Side, names: &Names, next: u64, available: u32) -> u32 {
     4
 }
 
-/// What is visible of a value.
+/// The visible part of a value.
 #[inline(always)]
-fn value(side: &mut Side, draft: &mut Draft, next: u64, available: u32) -> u32 {
+fn value(side: &mut Side, draft: &mut MessageBuilder, next: u64, available: u32) -> u32 {
     let count = before(below(next, VISIBLE) | equal(next, DELETE), available);
     if count == 0 || !draft.push_value_bytes(next, count) {
         return 0;

@@ -12,10 +12,10 @@ pub const UNOWNED: u8 = 8;
 pub const ID_UNREADABLE: u8 = 16;
 /// The thread was in the kernel: in a system call, a fault or an interrupt.
 pub const IN_KERNEL: u8 = 32;
-/// What follows the completion that came last on this thread was going on: the task's output was dropped, or
+/// The work that follows the last completion on this thread was going on: the task's output was dropped, or
 /// its `JoinHandle`'s waker used.
 pub const COMPLETING: u8 = 64;
-/// Nothing of the kind was going on. With neither, that could not be told.
+/// Nothing of the kind was going on. With neither, that is not known.
 pub const COMPLETED: u8 = 128;
-/// Of a blocked record, where [`PREDICTED`] means nothing: the thread was in the trap of one of asyncscope's hooks.
+/// Of an off-CPU record, where [`PREDICTED`] means nothing: the thread was in the trap of one of asyncscope's hooks.
 pub const IN_TRAP: u8 = 1;

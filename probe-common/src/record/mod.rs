@@ -51,7 +51,7 @@ macro_rules! records {
 records! {
     /// The start of every record.
     Head = 32 {
-        /// When, in nanoseconds of `CLOCK_MONOTONIC`, read after `seq` was taken.
+        /// The time, in nanoseconds of `CLOCK_MONOTONIC`, read after `seq` was taken.
         time: u64,
         /// The number of this record among all that this CPU tried to write; a jump is a loss.
         seq: u64,
@@ -87,7 +87,7 @@ records! {
         state: u64,
     }
 
-    /// The task left RUNNING: the poll is over. COMPLETE in `new` tells whether the task is.
+    /// The task left RUNNING: the poll is over. COMPLETE in `new` says whether the task is.
     PollEnd: 2 = 72 {
         /// Every record's start.
         head: Head,
@@ -113,7 +113,7 @@ records! {
         caller: u64,
     }
 
-    /// The same, while the thread was in a driver's turn.
+    /// A wake while the thread was in a driver's turn.
     WakeInTurn: 12 = 96 {
         /// Every record's start.
         head: Head,
@@ -127,7 +127,7 @@ records! {
         caller: u64,
         /// The thread's stack pointer at the entry of the turn.
         turn: u64,
-        /// Whose turn: a [`Driver`].
+        /// The [`Driver`] whose turn it was.
         ///
         /// [`Driver`]: crate::config::Driver
         driver: u64,
@@ -157,7 +157,7 @@ records! {
         caller: u64,
     }
 
-    /// The same, where polls have no hooks: the task that the thread runs is told by tokio's own word.
+    /// A spawn where polls have no hooks: with the task that the thread runs as tokio's `CONTEXT` reports.
     SpawnedBy: 25 = 80 {
         /// Every record's start.
         head: Head,
@@ -186,7 +186,7 @@ records! {
         bx: u64,
         /// R12 to R15
         r: [u64; 4],
-        /// How many bytes of the stack follow, at most [`STACK_MAX`].
+        /// The number of bytes of the stack that follow, at most [`STACK_MAX`].
         stack_len: u64,
         /// 0.
         zero: u64,
@@ -208,7 +208,7 @@ records! {
         head: Head,
     }
 
-    /// What a task awaited until this poll of it began: on the same thread, the record before is the
+    /// The await chain of a task until this poll of it began: on the same thread, the record before is the
     /// [`PollStart`].
     Awaited: 16 = 64 {
         /// Every record's start.
@@ -219,13 +219,13 @@ records! {
         chain: u64,
     }
 
-    /// The frames of a chain, told once.
+    /// The frames of a chain, reported once.
     Frames: 17 = 240 {
         /// Every record's start.
         head: Head,
         /// The chain's hash.
         chain: u64,
-        /// How many of the frames count.
+        /// The number of frames that count.
         count: u32,
         /// 1 if the chain goes on in a way that was not followed.
         partial: u32,
@@ -239,20 +239,20 @@ records! {
     /// The head's thread is on a CPU again after it was switched out, not runnable, inside a poll. Its waits for
     /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back, `sp`
     /// is the thread's own, in user space, while it was out; 0 if that could not be read.
-    Blocked: 18 = 40 {
+    OffCpu: 18 = 40 {
         /// Every record's start.
         head: Head,
-        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
         since: u64,
     }
 
-    /// The same, where that took at least [`LONG_NS`] and the thread's stack was taken when it was switched out.
+    /// Off-CPU time of at least [`LONG_NS`], where the thread's stack was taken when it was switched out.
     /// Followed by `stack_len` bytes of it, from the stack pointer on; the record ends there. Never kept as it is:
     /// it holds the target's memory.
-    BlockedStack: 19 = 112 {
-        /// Every record's start, as in [`Blocked`].
+    OffCpuStack: 19 = 112 {
+        /// Every record's start, as in [`OffCpu`].
         head: Head,
-        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
         since: u64,
         /// The thread's registers in user space: RIP.
         ip: u64,
@@ -262,18 +262,18 @@ records! {
         bx: u64,
         /// R12 to R15
         r: [u64; 4],
-        /// How many bytes of the stack follow, at most [`BLOCKED_STACK_MAX`].
+        /// The number of bytes of the stack that follow, at most [`OFF_CPU_STACK_MAX`].
         stack_len: u64,
-        /// As in [`BlockedOutside`]; else 0.
+        /// As in [`OffCpuOutside`]; else 0.
         outside: u64,
     }
 
-    /// The same, without a stack, where the thread left user space by no system call, and waited for something in
+    /// Off-CPU time without a stack, where the thread left user space by no system call, and waited for something in
     /// the kernel that no signal ends. Never kept as it is: the agent knows whether a hook is there.
-    BlockedOutside: 20 = 48 {
-        /// Every record's start, as in [`Blocked`].
+    OffCpuOutside: 20 = 48 {
+        /// Every record's start, as in [`OffCpu`].
         head: Head,
-        /// When it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
+        /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
         since: u64,
         /// The thread's registers in user space: RIP. Not 0.
         outside: u64,
@@ -305,7 +305,7 @@ records! {
         method_len: u8,
         /// The length of the path in bytes, at most [`PATH_MAX`]. It has no query.
         path_len: u8,
-        /// How many values follow, at most [`VALUES_MAX`].
+        /// The number of values that follow, at most [`VALUES_MAX`].
         values: u8,
         /// The gRPC status; [`NO_GRPC_STATUS`] where there is none.
         grpc_status: u8,
@@ -332,9 +332,9 @@ records! {
     Print: 11 = 48 {
         /// Every record's start.
         head: Head,
-        /// How many bytes the same call wrote after these that no record holds.
+        /// The number of bytes that the same call wrote after these and that no record holds.
         missing: u64,
-        /// How many bytes follow, at most [`PRINT_MAX`].
+        /// The number of bytes that follow, at most [`PRINT_MAX`].
         len: u16,
         /// The descriptor: 1 or 2.
         descriptor: u8,
@@ -364,7 +364,7 @@ pub const MESSAGE_MAX: usize =
 /// [`Message::grpc_status`] where there is none.
 pub const NO_GRPC_STATUS: u8 = u8::MAX;
 
-/// What stands before each value that follows a [`Message`].
+/// The head of each value that follows a [`Message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "user",
@@ -382,7 +382,7 @@ pub struct ValueHead {
 /// The bit of [`ValueHead::name`] that says that the value was longer.
 pub const VALUE_CUT: u8 = 0x80;
 
-/// Where a connection was observed, and so what its key is.
+/// The place at which a connection was observed, which says what its key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
 #[repr(u8)]
@@ -395,7 +395,7 @@ pub enum Source {
     Http2 = 2,
 }
 
-/// How a connection changed; the value of [`Stream::change`].
+/// A change of a connection; the value of [`Stream::change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(zerocopy::TryFromBytes))]
 #[repr(u8)]
@@ -410,9 +410,9 @@ pub enum Change {
 
 /// The most bytes of a stack in a [`Sample`].
 pub const STACK_MAX: usize = 32 << 10;
-/// The most bytes that are taken of a blocked thread's stack.
-pub const BLOCKED_STACK_MAX: usize = 16 << 10;
-/// From how many nanoseconds on the stack of a blocked thread is told.
+/// The most bytes that are taken of an off-CPU thread's stack.
+pub const OFF_CPU_STACK_MAX: usize = 16 << 10;
+/// From how many nanoseconds on the stack of an off-CPU thread is reported.
 pub const LONG_NS: u64 = 1_000_000;
 
 /// The most frames of a chain in a record.

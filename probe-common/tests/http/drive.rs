@@ -1,8 +1,8 @@
 //! What a program does with the bytes of system calls, without a kernel.
 
 use probe_common::{
-    draft::Draft,
-    http::{Connection, Direction, Event, Names, Told, WIDE, is_rest_of_line, step},
+    http::{Connection, Direction, Event, Names, Reported, WIDE, is_rest_of_line, step},
+    message_builder::MessageBuilder,
     record::{Head, Message, ValueHead, message},
 };
 
@@ -11,18 +11,18 @@ pub(crate) use Direction::{Read, Written};
 /// The headers whose values are wanted.
 pub(crate) const HEADERS: [&str; 3] = ["traceparent", "x-request-id", "b3"];
 
-/// What was told of a connection.
+/// What was reported of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Request { written: bool, method: String, path: Vec<u8>, cut: bool, values: Vec<(u8, Vec<u8>)> },
     Response { written: bool, status: u16, values: Vec<(u8, Vec<u8>)> },
-    Changed(Told),
+    Changed(Reported),
 }
 
-/// A connection, its drafts, and what was told of it.
+/// A connection, its drafts, and what was reported of it.
 pub(crate) struct Driven {
     pub(crate) connection: Connection,
-    drafts: [Draft; 2],
+    drafts: [MessageBuilder; 2],
     names: Box<Names>,
     pub(crate) seen: Vec<Seen>,
     /// The most steps that one system call took.
@@ -44,7 +44,7 @@ impl Driven {
     /// A new connection.
     pub(crate) fn new() -> Self {
         let mut driven = Self::attached();
-        assert_eq!(driven.connection.open(), Told::Nothing);
+        assert_eq!(driven.connection.open(), Reported::Nothing);
         driven
     }
 
@@ -76,14 +76,14 @@ impl Driven {
                 step(self.connection.side(direction), draft, &self.names, u64::from_le_bytes(next), there as u32);
             assert!((1..=there as u32).contains(&taken.taken), "{taken:?} of {there}");
             bytes = &bytes[taken.taken as usize..];
-            let told = match taken.event {
+            let reported = match taken.event {
                 Event::Nothing => continue,
                 Event::Head => self.connection.head(direction, draft),
                 Event::Http2 => self.connection.http2(),
                 Event::Malformed | Event::Encrypted => self.connection.malformed(direction),
             };
-            self.seen.extend(seen(told, draft));
-            if taken.event != Event::Head || !matches!(told, Told::Message | Told::Nothing) {
+            self.seen.extend(seen(reported, draft));
+            if taken.event != Event::Head || !matches!(reported, Reported::Message | Reported::Nothing) {
                 return;
             }
         }
@@ -116,11 +116,11 @@ fn words(bytes: &[u8; WIDE]) -> [u64; WIDE / 8] {
 }
 
 fn until_lost(seen: &[Seen]) -> &[Seen] {
-    let is_lost = |seen: &Seen| matches!(seen, Seen::Changed(Told::Lost | Told::LostUntold));
+    let is_lost = |seen: &Seen| matches!(seen, Seen::Changed(Reported::Lost | Reported::LostUnreported));
     seen.iter().position(is_lost).map_or(seen, |at| &seen[..=at])
 }
 
-fn draft() -> Draft {
+fn draft() -> MessageBuilder {
     let head = Head { time: 0, seq: 0, sp: 0, tid: 0, cpu: 0, kind: 0, flags: 0 };
     let record = Message {
         head,
@@ -135,21 +135,21 @@ fn draft() -> Draft {
         grpc_status: 0,
         zero: 0,
     };
-    let mut draft = Draft::of(record);
+    let mut draft = MessageBuilder::of(record);
     draft.clear();
     draft
 }
 
-fn seen(told: Told, draft: &Draft) -> Vec<Seen> {
-    match told {
-        Told::Nothing => Vec::new(),
-        Told::Message => vec![of_draft(draft)],
-        Told::MessageAndLeft => vec![of_draft(draft), Seen::Changed(Told::Left)],
-        told => vec![Seen::Changed(told)],
+fn seen(reported: Reported, draft: &MessageBuilder) -> Vec<Seen> {
+    match reported {
+        Reported::Nothing => Vec::new(),
+        Reported::Message => vec![of_draft(draft)],
+        Reported::MessageAndLeft => vec![of_draft(draft), Seen::Changed(Reported::Left)],
+        reported => vec![Seen::Changed(reported)],
     }
 }
 
-fn of_draft(draft: &Draft) -> Seen {
+fn of_draft(draft: &MessageBuilder) -> Seen {
     let record = draft.record;
     let has = |flag| record.flags & flag != 0;
     let (method, rest) = draft.tail().split_at(usize::from(record.method_len));

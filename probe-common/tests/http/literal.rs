@@ -1,6 +1,6 @@
 //! One head, or one exchange, at a time.
 
-use probe_common::http::Told;
+use probe_common::http::Reported;
 
 use crate::drive::{Driven, Read, Seen, Written};
 
@@ -36,12 +36,12 @@ fn check_bytes(read: &[u8], written: &[u8], expected: &[Seen]) {
 fn lost(read: &str) {
     let mut server = Driven::new();
     server.call(Read, read.as_bytes());
-    assert!(matches!(server.seen.as_slice(), [] | [Seen::Changed(Told::LostUntold)]), "{read:?}");
+    assert!(matches!(server.seen.as_slice(), [] | [Seen::Changed(Reported::LostUnreported)]), "{read:?}");
     let mut server = Driven::new();
     server.call(Read, b"GET / HTTP/1.1\r\n\r\n");
     server.call(Written, OK.as_bytes());
     server.call(Read, read.as_bytes());
-    assert_eq!(server.seen, [get("/"), response(200), Seen::Changed(Told::Lost)], "{read:?}");
+    assert_eq!(server.seen, [get("/"), response(200), Seen::Changed(Reported::Lost)], "{read:?}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_body_up_to_the_end_hides_what_looks_like_a_head() {
 
 #[test]
 fn upgrades_and_tunnels_leave() {
-    let left = Seen::Changed(Told::Left);
+    let left = Seen::Changed(Reported::Left);
     check(
         "GET /a HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\nGET /no HTTP/1.1\r\n\r\n",
@@ -133,14 +133,18 @@ fn upgrades_and_tunnels_leave() {
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
         &[get("/a"), response(101), left.clone()],
     );
-    check("GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\nGET /b HTTP/1.1\r\n\r\n", OK, &[get("/a"), Seen::Changed(Told::Lost)]);
+    check(
+        "GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+        OK,
+        &[get("/a"), Seen::Changed(Reported::Lost)],
+    );
     let mut refused = Driven::new();
     refused.call(Read, b"GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\n");
     refused.call(Written, OK.as_bytes());
     refused.call(Read, b"GET /b HTTP/1.1\r\n\r\n");
     assert_eq!(refused.seen, [get("/a"), response(200), get("/b")]);
-    assert_eq!(refused.connection.lose(), Told::Lost);
-    assert_eq!((refused.connection.lose(), refused.connection.close()), (Told::Nothing, Told::Closed));
+    assert_eq!(refused.connection.lose(), Reported::Lost);
+    assert_eq!((refused.connection.lose(), refused.connection.close()), (Reported::Nothing, Reported::Closed));
     let connect = request("CONNECT", "host:443", false);
     check(
         "CONNECT host:443 HTTP/1.1\r\n\r\n",
@@ -184,7 +188,7 @@ fn a_chunk_that_is_none_is_lost() {
         let mut server = Driven::new();
         server.call(Read, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
         server.call(Read, chunk.as_bytes());
-        assert_eq!(server.seen.last(), Some(&Seen::Changed(Told::Lost)), "{chunk:?}");
+        assert_eq!(server.seen.last(), Some(&Seen::Changed(Reported::Lost)), "{chunk:?}");
     };
     ["\r\n", "x\r\n", "1\nx", "10000000000000000\r\n", "1\r\nxx\r\n", "1;a\nb\r\n", "0\r\nA: b\rC", "0\r\n A: b\r\n"]
         .into_iter()
@@ -192,7 +196,7 @@ fn a_chunk_that_is_none_is_lost() {
 }
 
 #[test]
-fn other_protocols_are_left_alone_and_not_told() {
+fn other_protocols_are_left_alone_and_not_reported() {
     for bytes in [&b"\x16\x03\x01\x02"[..], b"*1\r\n$4\r\nPING\r\n", b"220 mail\r\n", b"\0\0\0\x08", b"get foo\r\n"] {
         let mut server = Driven::new();
         server.call(Read, bytes);
@@ -265,8 +269,8 @@ fn clients_see_the_same_from_the_other_side() {
             Seen::Response { written: false, status: 200, values: vec![(2, b"2".to_vec())] },
         ]
     );
-    assert_eq!(client.connection.close(), Told::Closed);
-    assert_eq!(client.connection.close(), Told::Nothing);
+    assert_eq!(client.connection.close(), Reported::Closed);
+    assert_eq!(client.connection.close(), Reported::Nothing);
 }
 
 #[test]
@@ -274,7 +278,7 @@ fn a_response_where_requests_come_is_lost() {
     let mut server = Driven::new();
     server.call(Read, b"GET / HTTP/1.1\r\n\r\n");
     server.call(Read, OK.as_bytes());
-    assert_eq!(server.seen, [get("/"), Seen::Changed(Told::Lost)]);
+    assert_eq!(server.seen, [get("/"), Seen::Changed(Reported::Lost)]);
 }
 
 #[test]
@@ -282,5 +286,5 @@ fn more_requests_than_are_kept_are_lost() {
     let mut server = Driven::new();
     server.call(Read, "GET /a HTTP/1.1\r\n\r\n".repeat(65).as_bytes());
     assert_eq!(server.seen.len(), 65);
-    assert_eq!(server.seen.last(), Some(&Seen::Changed(Told::Lost)));
+    assert_eq!(server.seen.last(), Some(&Seen::Changed(Reported::Lost)));
 }

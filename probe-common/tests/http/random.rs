@@ -32,7 +32,7 @@ fn header() -> impl Strategy<Value = String> {
         Just("traceparent".to_owned()),
         Just("X-Request-ID".to_owned()),
         Just("B3".to_owned()),
-        "[a-zA-Z0-9-]{1,40}".prop_filter("tells how long the body is", |name| {
+        "[a-zA-Z0-9-]{1,40}".prop_filter("says how long the body is", |name| {
             !["content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str())
         }),
     ];
@@ -153,7 +153,7 @@ proptest! {
         let (mut whole, mut cut) = (Driven::new(), Driven::new());
         whole.call(Read, &bytes);
         pieces(&bytes, &cuts).into_iter().for_each(|piece| cut.call(Read, piece));
-        // A message is told before what follows it is looked at, in whatever pieces it comes.
+        // A message is reported before what follows it is looked at, in whatever pieces it comes.
         prop_assert_eq!(whole.seen, cut.seen);
     }
 }

@@ -5,7 +5,7 @@ use crate::drive::{Driven, Read, Seen, Written};
 const GET: &[u8] = b"GET /a HTTP/1.1\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// How many messages are told of these calls, of which the first are before the attach.
+/// How many messages are reported of these calls, of which the first are before the attach.
 fn check(calls: &[(probe_common::http::Direction, &[u8])], expected: usize) {
     let mut driven = Driven::attached();
     calls.iter().for_each(|&(direction, bytes)| driven.call(direction, bytes));

@@ -1,4 +1,4 @@
-//! 100 000 tasks that mostly sleep. `/idle/{ms}` waits for so long, and tells what they did meanwhile.
+//! 100 000 tasks that mostly sleep. `/idle/{ms}` waits for so long, and says what they did meanwhile.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 const TASKS: u32 = 100_000;
 /// Between two wake-ups of a task, in milliseconds.
 const SLEEP_MS: std::ops::Range<u64> = 1_000..3_000;
-/// One wake-up out of so many has its lateness noted.
+/// One wake-up out of this many has its lateness noted.
 const NOTED: u64 = 16;
 
 static WAKE_UPS: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! `/storm/{count}`: spawns so many tasks that have next to nothing to do, and waits for them.
+//! `/storm/{count}`: spawns this many tasks that have next to nothing to do, and waits for them.
 
 use std::hint::black_box;
 

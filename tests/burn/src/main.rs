@@ -52,7 +52,7 @@ async fn light(accounts: Arc<Accounts>) {
     }
 }
 
-/// Spawned before anyone attaches: only its stack tells its type.
+/// Spawned before anyone attaches: only its stack says its type.
 async fn old(accounts: Arc<Accounts>, mut go: broadcast::Receiver<()>) {
     // An error is the end of the program, at which nothing is to be done.
     drop(go.recv().await);
@@ -101,7 +101,7 @@ async fn run() {
     let all =
         [("heavy", &accounts.heavy), ("middle", &accounts.middle), ("light", &accounts.light), ("old", &accounts.old)];
     for (task, account) in all {
-        let [mix, sort, sieve, _] = account.told();
+        let [mix, sort, sieve, _] = account.reported();
         say(&json!({ "task": task, "mix": mix, "sort": sort, "sieve": sieve }).to_string());
     }
     say("done");

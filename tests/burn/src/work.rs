@@ -54,7 +54,7 @@ impl Account {
     }
 
     /// By function, in its order.
-    pub(crate) fn told(&self) -> [u64; 4] {
+    pub(crate) fn reported(&self) -> [u64; 4] {
         std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
     }
 }

@@ -61,7 +61,7 @@ pub(crate) enum Row {
     /// An outgoing call made for a request.
     Call(Called),
     /// From when the actor had taken a message to when it was done with it, just before its reply.
-    Stretch { task: Option<u64>, request: u64, begin_ns: u64, end_ns: u64, replied: bool },
+    Segment { task: Option<u64>, request: u64, begin_ns: u64, end_ns: u64, replied: bool },
     /// The process contradicts itself.
     Wrong { wrong: String },
 }

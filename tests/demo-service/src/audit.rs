@@ -36,7 +36,7 @@ impl AuditLog {
     }
 }
 
-/// Lives as long as the service, so there is no truth about it: that is told of finished tasks only.
+/// Lives as long as the service, so there is no truth about it: that is reported of finished tasks only.
 async fn audit_log(mut entries: mpsc::Receiver<Entry>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut number = 0;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// After so many pages a client opens a new connection, as clients come and go.
+/// After this many pages a client opens a new connection, as clients come and go.
 const PAGES_A_CONNECTION: u64 = 16;
 
-/// One of so many requests is for a summary.
+/// One of this many requests is for a summary.
 const SUMMARIES: u64 = 4;
 
 /// Options of `load`.

@@ -29,7 +29,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tell(options.truth.as_deref())
+    report(options.truth.as_deref())
 }
 
 async fn start() -> anyhow::Result<()> {
@@ -54,7 +54,7 @@ async fn serve_orders(listener: TcpListener, router: Router) -> io::Result<()> {
     axum::serve(listener, instrument::requests(router)).await
 }
 
-fn tell(file: Option<&Path>) -> anyhow::Result<()> {
+fn report(file: Option<&Path>) -> anyhow::Result<()> {
     truth::write_sums(&mut io::stdout().lock())?;
     let Some(path) = file else { return Ok(()) };
     let write = || {

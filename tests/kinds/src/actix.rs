@@ -17,7 +17,7 @@ struct Upstream {
     client: Client,
 }
 
-/// Serves until a line comes on standard input, then tells.
+/// Serves until a line comes on standard input, then says.
 pub(crate) fn run(port: u16) -> Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let own = listener.local_addr()?.port();
@@ -34,7 +34,7 @@ pub(crate) fn run(port: u16) -> Result<()> {
         crate::first_line().await;
         pause(100).await;
         handle.stop(false).await;
-        crate::tell()
+        crate::report()
     })
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How long a client that goes away stays.
 const STAY: Duration = Duration::from_millis(12);
 
-/// Asks for each kind, so many clients at a time, so many times each.
+/// Asks for each kind, this many clients at a time, this many times each.
 pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let mut number = || args.next().context("say PORT CLIENTS TIMES").and_then(|arg| Ok(arg.parse::<u16>()?));
     let (port, clients, times) = (number()?, number()?, number()?);

@@ -64,16 +64,16 @@ fn first_line() -> impl Future<Output = ()> {
     std::thread::spawn(move || {
         let _line = std::io::stdin().lines().next();
         // Nobody waits any longer where the service failed.
-        let _told = sender.send(());
+        let _reported = sender.send(());
     });
     async move {
         // The thread cannot end before it has sent.
-        let _told = line.await;
+        let _reported = line.await;
     }
 }
 
 /// Prints the truth, and stays until standard input ends, so that whoever watches sees the end of nothing else.
-fn tell() -> Result<()> {
+fn report() -> Result<()> {
     log::print();
     done();
     std::io::stdin().read_to_end(&mut Vec::new())?;

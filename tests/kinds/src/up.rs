@@ -71,7 +71,7 @@ fn parts(count: u32, text: &'static str) -> impl Stream<Item = Result<Bytes, Inf
     })
 }
 
-/// So many empty messages, and then trailers that say that all is well.
+/// This many empty messages, and then trailers that say that all is well.
 async fn grpc(count: u32) -> Response {
     let frames = stream::unfold(0, move |sent| async move {
         pause(4).await;

@@ -59,8 +59,8 @@ extern "C" fn again(header: *const Header) {
     }
 }
 
-/// Tells of polls for ever.
-pub(crate) fn tell() {
+/// Reports polls for ever.
+pub(crate) fn report() {
     let forged = |state, id| Header { state, queue_next: 0, vtable: &raw const VTABLE, owner: 0, id, rest: [id; 8] };
     let headers: Vec<Header> = (0..64).map(|n: u64| forged(n.wrapping_mul(0x0123_4567_89ab_cdef), n / 8)).collect();
     let nowhere = [0, 8, 0x1000, usize::MAX & !7, 0xffff_8880_0000_0000].map(|address: usize| address as *const Header);

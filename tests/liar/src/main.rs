@@ -1,6 +1,6 @@
 //! A program whose memory lies about its tasks. One runtime is honest, and proves that the program lives on. What
 //! another one holds, which runs nothing any more, is overwritten all the time with what misleads most; and polls
-//! of tasks are told that there never were, by a task vtable that is none.
+//! are reports of tasks that there never were, by a task vtable that is none.
 
 mod forged;
 mod victims;
@@ -41,7 +41,7 @@ fn main() -> std::io::Result<ExitCode> {
     // The runtime is left as it is: it could not even be dropped.
     std::mem::forget(lying);
     std::thread::spawn(move || victims.lie());
-    std::thread::spawn(forged::tell);
+    std::thread::spawn(forged::report);
     while let Some(Ok(_)) = lines.next() {
         say(&format!("answers {}", ANSWERS.load(Ordering::Relaxed)))?;
     }

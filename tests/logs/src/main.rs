@@ -1,4 +1,4 @@
-//! A service that writes lines to standard output and error in every way, each of which tells who wrote it.
+//! A service that writes lines to standard output and error in every way, each of which says who wrote it.
 //!
 //! Says `ready` and its address; on the first line of its input it writes `begin` to both streams, then odd
 //! lines while nothing else goes on, and `alone`; from then on it serves; on the second line it writes `end` to

@@ -41,7 +41,7 @@ async fn by_a_task() -> Result<()> {
     vectored()
 }
 
-/// A line of so many bytes.
+/// A line of this many bytes.
 fn long(to: Stream, len: usize) {
     let truth = truth("-");
     say(to, &format!("{truth} {}", "x".repeat(len.saturating_sub(truth.len() + 1))));

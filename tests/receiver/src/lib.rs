@@ -95,14 +95,14 @@ impl Receiver {
         self.store.received()
     }
 
-    /// Waits until so many spans were accepted, or for as long as a slow machine may take; returns all
+    /// Waits until this many spans were accepted, or for as long as a slow machine may take; returns all
     /// that were.
     #[must_use]
     pub fn spans(&self, at_least: usize) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
         self.store.spans(at_least)
     }
 
-    /// Waits until so many requests came, whatever they were answered, or for as long as a slow machine
+    /// Waits until this many requests came, whatever they were answered, or for as long as a slow machine
     /// may take.
     pub fn requests(&self, at_least: usize) -> usize {
         self.store.requests(at_least)

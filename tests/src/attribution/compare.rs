@@ -120,19 +120,19 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// A stretch that is claimed holds no head of another's call.
-    fn stretches(&self, kinds: &mut Kinds) {
-        for stretch in &self.claims.stretches {
-            let Some(claimed) = stretch.request.and_then(|number| self.names.get(&number)) else { continue };
+    /// A segment that is claimed holds no head of another's call.
+    fn segments(&self, kinds: &mut Kinds) {
+        for segment in &self.claims.segments {
+            let Some(claimed) = segment.request.and_then(|number| self.names.get(&number)) else { continue };
             let within = |call: &&Call| {
-                call.task == Some(stretch.task) && (stretch.from_ns..=stretch.to_ns).contains(&call.opened_ns)
+                call.task == Some(segment.task) && (segment.from_ns..=segment.to_ns).contains(&call.opened_ns)
             };
             let mut names = self.claims.calls.iter().filter(within).filter_map(name_of);
             let Some(other) = names.find(|name| owner(name) != *claimed) else { continue };
             let kind = self.truth.kind(claimed).unwrap_or("?");
-            let marks = &mut kinds.entry(kind.to_owned()).or_default().stretches;
+            let marks = &mut kinds.entry(kind.to_owned()).or_default().segments;
             marks.add(Verdict::Wrong, || {
-                format!("a stretch of task {} of {claimed} holds the head of {other}", stretch.task)
+                format!("a segment of task {} of {claimed} holds the head of {other}", segment.task)
             });
         }
     }
@@ -147,6 +147,6 @@ pub fn compare(truth: &Truth, claims: &Claims) -> Kinds {
     sides.children(&mut kinds);
     sides.calls(&mut kinds);
     sides.drivers(&mut kinds);
-    sides.stretches(&mut kinds);
+    sides.segments(&mut kinds);
     kinds
 }

@@ -177,7 +177,7 @@ fn line(connection: &mut BufReader<TcpStream>) -> Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// Asks for each of these kinds by so many clients at a time, `times` times each; then for all of them in a mixture.
+/// Asks for each of these kinds by this many clients at a time, `times` times each; then for all of them in a mixture.
 ///
 /// # Errors
 ///

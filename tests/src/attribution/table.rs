@@ -19,8 +19,8 @@ pub struct Tally {
     pub calls: Marks,
     /// Tasks that serve several and are said to be one's: only wrong ones are counted.
     pub drivers: Marks,
-    /// Stretches of such tasks that are said to be one's and hold the head of another's call: only these are counted.
-    pub stretches: Marks,
+    /// Segments of such tasks that are said to be one's and hold the head of another's call: only these are counted.
+    pub segments: Marks,
 }
 
 /// Numbers of claims by verdict.
@@ -78,13 +78,13 @@ impl Marks {
 pub struct Floor {
     /// The kind.
     pub kind: &'static str,
-    /// Of a hundred calls, so many are claimed for their request or for one of several with it among them.
-    pub told: usize,
-    /// Of a hundred calls, so many are claimed for their request.
+    /// Of a hundred calls, this many are claimed for their request or for one of several with it among them.
+    pub reported: usize,
+    /// Of a hundred calls, this many are claimed for their request.
     pub right: usize,
-    /// Of a hundred tasks that were spawned for it, so many are claimed for their request.
+    /// Of a hundred tasks that were spawned for it, this many are claimed for their request.
     pub children: usize,
-    /// Of a hundred calls, at most so many have likely ones alone that are not theirs.
+    /// Of a hundred calls, at most this many have likely ones alone that are not theirs.
     pub unlikely: usize,
 }
 
@@ -102,7 +102,7 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
     let calls = &tally.calls;
     let mut mistakes = false_claims(kind, tally);
     let reached = [
-        ("calls told", calls.percent(calls.right + calls.candidate), floor.told),
+        ("calls reported", calls.percent(calls.right + calls.candidate), floor.reported),
         ("calls right", calls.percent(calls.right), floor.right),
         ("children right", tally.children.percent(tally.children.right), floor.children),
     ];
@@ -117,7 +117,7 @@ fn mistakes_of(kind: &str, tally: &Tally, floors: &[Floor]) -> Vec<String> {
 
 /// The false claims of a kind.
 fn false_claims(kind: &str, tally: &Tally) -> Vec<String> {
-    let marks = [&tally.requests, &tally.children, &tally.calls, &tally.drivers, &tally.stretches];
+    let marks = [&tally.requests, &tally.children, &tally.calls, &tally.drivers, &tally.segments];
     marks.into_iter().flat_map(Marks::false_claims).map(|claim| format!("{kind}: {claim}")).collect()
 }
 
@@ -131,7 +131,7 @@ pub fn all_false(kinds: &Kinds) -> Vec<String> {
 #[must_use]
 pub fn shown(kinds: &Kinds) -> String {
     let mut text = "| kind | requests | children | right | candidates | none | wrong | calls | right | candidates | \
-                    others only | none | wrong | not seen | stretches wrong | by |\n"
+                    others only | none | wrong | not seen | segments wrong | by |\n"
         .to_owned();
     text += &format!("|{}\n", " --- |".repeat(16));
     for (kind, tally) in kinds {
@@ -140,7 +140,7 @@ pub fn shown(kinds: &Kinds) -> String {
     text
 }
 
-fn row(kind: &str, Tally { requests, children, calls, drivers, stretches }: &Tally) -> String {
+fn row(kind: &str, Tally { requests, children, calls, drivers, segments }: &Tally) -> String {
     let mut row = format!("| {kind} | {} |", requests.lived());
     let others = requests.wrong.len() + drivers.wrong.len();
     let wrong = |marks: &Marks| marks.wrong.len() + marks.without.len();
@@ -165,5 +165,5 @@ fn row(kind: &str, Tally { requests, children, calls, drivers, stretches }: &Tal
         wrong(calls)
     );
     let evidence: Vec<String> = calls.evidence.iter().map(|(what, count)| format!("{what} {count}")).collect();
-    row + &format!(" {} | {} | {} |\n", calls.missing, stretches.wrong.len(), evidence.join(", "))
+    row + &format!(" {} | {} | {} |\n", calls.missing, segments.wrong.len(), evidence.join(", "))
 }

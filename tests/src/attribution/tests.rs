@@ -89,13 +89,13 @@ fn who_serves_several_is_nobodys() {
 }
 
 #[test]
-fn a_stretch_with_anothers_head_is_wrong() {
-    let stretch = r#"{"kind":"stretch","task":40,"request":1,"from_ns":4,"to_ns":6}"#.to_owned();
-    let kinds = compared(&[call("a.0", r#""request":1"#), stretch.clone()]);
-    assert!(kinds["call"].stretches.wrong.is_empty());
-    let kinds = compared(&[call("b.0", r#""request":2"#), stretch]);
-    assert_eq!(kinds["call"].stretches.wrong.len(), 1);
-    let floor = [Floor { kind: "call", told: 0, right: 0, children: 0, unlikely: 0 }];
+fn a_segment_with_anothers_head_is_wrong() {
+    let segment = r#"{"kind":"segment","task":40,"request":1,"from_ns":4,"to_ns":6}"#.to_owned();
+    let kinds = compared(&[call("a.0", r#""request":1"#), segment.clone()]);
+    assert!(kinds["call"].segments.wrong.is_empty());
+    let kinds = compared(&[call("b.0", r#""request":2"#), segment]);
+    assert_eq!(kinds["call"].segments.wrong.len(), 1);
+    let floor = [Floor { kind: "call", reported: 0, right: 0, children: 0, unlikely: 0 }];
     assert_eq!(mistakes_of_call(&kinds, &floor), 1);
 }
 
@@ -105,7 +105,7 @@ fn mistakes_of_call(kinds: &Kinds, floors: &[Floor]) -> usize {
 
 #[test]
 fn floors_are_held() {
-    let floor = |kind, told, right| Floor { kind, told, right, children: 0, unlikely: 0 };
+    let floor = |kind, reported, right| Floor { kind, reported, right, children: 0, unlikely: 0 };
     let kinds = compared(&[
         call("a.0", r#""request":1"#),
         call("b.0", r#""request":null,"candidates":[1,2]"#),
@@ -122,7 +122,7 @@ fn floors_are_held() {
 #[test]
 fn false_claims_are_mistakes_whatever_the_floor() {
     let kinds = compared(&[call("a.0", r#""request":2"#)]);
-    let floor = |kind| Floor { kind, told: 0, right: 0, children: 0, unlikely: 100 };
+    let floor = |kind| Floor { kind, reported: 0, right: 0, children: 0, unlikely: 100 };
     assert_eq!(mistakes(&kinds, &[floor("call"), floor("actor")]).len(), 1);
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 
-/// Stands in the place of a request in the names of calls that are made for no request.
+/// Stands for a request in the names of calls that are made for no request.
 pub const NOBODY: &str = "nobody";
 
 /// A request that the service served.

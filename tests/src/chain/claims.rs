@@ -1,4 +1,4 @@
-//! What an agent claims about a service: the lines of its JSON that tell of requests.
+//! What an agent claims about a service: the lines of its JSON that report requests.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -22,8 +22,8 @@ pub struct Claims {
     pub calls: Vec<Call>,
     /// All tasks, by id, also those that are claimed for nobody.
     pub tasks: BTreeMap<u64, Task>,
-    /// Stretches of tasks that serve many requests.
-    pub stretches: Vec<Stretch>,
+    /// Segments of tasks that serve many requests.
+    pub segments: Vec<Segment>,
     /// Every gap.
     pub gaps: Vec<SeenGap>,
 }
@@ -112,10 +112,10 @@ pub struct Task {
 
 /// A part of one poll of a task.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Stretch {
+pub struct Segment {
     /// The task.
     pub task: u64,
-    /// The request that it serves in this stretch.
+    /// The request that it serves in this segment.
     pub request: Option<u64>,
     /// Its begin.
     pub from_ns: u64,
@@ -130,7 +130,7 @@ enum Line {
     Request(Request),
     Call(Call),
     Task(Task),
-    Stretch(Stretch),
+    Segment(Segment),
     Gap(SeenGap),
     #[serde(other)]
     Other,
@@ -177,7 +177,7 @@ impl Claims {
                 ensure!(self.tasks.insert(id, task).is_none(), "task {id} has two lines");
             }
             Line::Call(call) => self.calls.push(call),
-            Line::Stretch(stretch) => self.stretches.push(stretch),
+            Line::Segment(segment) => self.segments.push(segment),
             Line::Gap(gap) => self.gaps.push(gap),
             Line::Other => {}
         }

@@ -113,7 +113,7 @@ pub fn run(chain: &Path, load: &[u64], options: &[&str]) -> Result<BTreeMap<Serv
     let front = next.context("no front")?;
     let load: Vec<String> = load.iter().map(u64::to_string).collect();
     let left = ask(chain, &front, &load)?;
-    // Each tells its truth only when all it began has ended, while its agent still watches.
+    // Each says its truth only when all it began has ended, while its agent still watches.
     let finished = watched.into_iter().rev().map(|watched| Ok((watched.service, finish(watched)?)));
     let mut sides: BTreeMap<Service, Lived> = finished.collect::<Result<_>>()?;
     let (mut left, mut next) = (Some(left), None::<Truth>);

@@ -16,7 +16,7 @@ pub struct Truth {
     /// In the order in which they ended.
     pub calls: Vec<Call>,
     /// In the order in which they ended.
-    pub stretches: Vec<Stretch>,
+    pub segments: Vec<Segment>,
     /// Requests of clients that left at once, and no handler was polled for: whether it was read is only
     /// known to the library.
     pub unserved: Vec<Left>,
@@ -160,7 +160,7 @@ pub struct Call {
 
 /// From when an actor had taken a message to when it was done with it, just before its reply.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Stretch {
+pub struct Segment {
     /// The actor.
     pub task: u64,
     /// The request that the message was of.
@@ -187,7 +187,7 @@ enum Line {
     Request(Request),
     Task(Task),
     Call(Call),
-    Stretch(Stretch),
+    Segment(Segment),
     Wrong { wrong: String },
 }
 
@@ -209,7 +209,7 @@ impl Truth {
         Ok(truth)
     }
 
-    /// Adds what the load tells of clients that left.
+    /// Adds what the load reports of clients that left.
     pub fn add_left(&mut self, left: Vec<Left>) {
         let served: BTreeSet<&str> = self.requests.values().map(|request| request.path.as_str()).collect();
         self.unserved = left.into_iter().filter(|left| !served.contains(left.path.as_str())).collect();
@@ -232,7 +232,7 @@ impl Truth {
             }
             Line::Task(task) => ensure!(self.tasks.insert(task.task, task).is_none(), "a second time"),
             Line::Call(call) => self.calls.push(call),
-            Line::Stretch(stretch) => self.stretches.push(stretch),
+            Line::Segment(segment) => self.segments.push(segment),
             Line::Wrong { wrong } => bail!("the service says: {wrong}"),
         }
         Ok(())
@@ -241,8 +241,8 @@ impl Truth {
     fn check(&self) -> Result<()> {
         let of_tasks = self.tasks.values().filter_map(|task| task.request);
         let of_calls = self.calls.iter().map(|call| call.request);
-        let of_stretches = self.stretches.iter().map(|stretch| stretch.request);
-        let mut named = of_tasks.chain(of_calls).chain(of_stretches);
+        let of_segments = self.segments.iter().map(|segment| segment.request);
+        let mut named = of_tasks.chain(of_calls).chain(of_segments);
         match named.find(|number| !self.requests.contains_key(number)) {
             Some(number) => bail!("there is no request {number}"),
             None => Ok(()),

@@ -1,5 +1,5 @@
 //! The comparison of what the agent saw with what the target lived: exact, but for what no observer
-//! of this kind can tell apart, which is allowed only where the truth shows such a moment, and counted.
+//! of this kind can distinguish, which is allowed only where the truth shows such a moment, and counted.
 //!
 //! - A poll that starts while another thread aborts or shuts down the task looks the same whether it
 //!   polls the future or only cancels it ([`Comparison::racing_polls`]).
@@ -32,7 +32,7 @@ pub struct Rules {
     pub unknown_parents: bool,
     /// It is not known where tokio keeps the running task's id: after a completion nobody reads the output of, it may
     /// not be seen who spawns, as long as its poll may go on.
-    pub untold_completions: bool,
+    pub unknown_completions: bool,
     /// The target has no symbols: names and kinds may be missing.
     pub unnamed: bool,
     /// A panic may look like a completion: the target has no symbol of where panics start.

@@ -65,7 +65,7 @@ impl Sides<'_> {
         let in_early_poll = truth.spawn.poll_began.is_some_and(|began| began < self.armed());
         match why {
             _ if self.rules.unknown_parents => true,
-            "unseen" => self.rules.untold_completions || self.gaps,
+            "unseen" => self.rules.unknown_completions || self.gaps,
             "before-attach" => self.spawned_before_armed(truth) || in_early_poll,
             _ => self.gaps,
         }

@@ -27,7 +27,7 @@ const STRICT: Rules = Rules {
     losses: false,
     threads: true,
     unknown_parents: false,
-    untold_completions: false,
+    unknown_completions: false,
     unnamed: false,
     unseen_panics: false,
 };
@@ -35,7 +35,7 @@ const LOSSES: Rules = Rules {
     losses: true,
     threads: true,
     unknown_parents: false,
-    untold_completions: false,
+    unknown_completions: false,
     unnamed: false,
     unseen_panics: false,
 };

@@ -1,4 +1,4 @@
-//! Spans as the collector's debug exporter prints them, to hold what it printed against what was told.
+//! Spans as the collector's debug exporter prints them, to hold what it printed against what was sent.
 //!
 //! The format is that of [`otlptext`]. It says everything of a span but its flags.
 //!
@@ -104,7 +104,7 @@ impl Printed {
     /// # Errors
     ///
     /// If they differ, with the first spans that do.
-    pub fn equal(&self, told: &Self) -> Result<()> {
+    pub fn equal(&self, reported: &Self) -> Result<()> {
         let differing = |a: &Self, b: &Self| -> Vec<String> {
             a.spans
                 .iter()
@@ -112,22 +112,22 @@ impl Printed {
                 .map(|(span, _)| span.clone())
                 .collect()
         };
-        let (only_got, only_told) = (differing(self, told), differing(told, self));
+        let (only_got, only_reported) = (differing(self, reported), differing(reported, self));
         let shown = |spans: &[String]| spans.iter().take(2).cloned().collect::<Vec<_>>().join("\n");
         ensure!(
-            only_got.is_empty() && only_told.is_empty(),
-            "{self} printed, {told} told; {} spans only printed:\n{}\n{} only told:\n{}",
+            only_got.is_empty() && only_reported.is_empty(),
+            "{self} printed, {reported} reported; {} spans only printed:\n{}\n{} only reported:\n{}",
             only_got.len(),
             shown(&only_got),
-            only_told.len(),
-            shown(&only_told)
+            only_reported.len(),
+            shown(&only_reported)
         );
         ensure!(self.spans() > 0, "no spans");
         ensure!(
-            self.envelopes == told.envelopes,
-            "resources: {:#?} printed, {:#?} told",
+            self.envelopes == reported.envelopes,
+            "resources: {:#?} printed, {:#?} reported",
             self.envelopes,
-            told.envelopes
+            reported.envelopes
         );
         Ok(())
     }

@@ -74,9 +74,9 @@ fn printed(lines: &str) -> Printed {
 
 #[test]
 fn what_is_printed_is_what_would_be() {
-    let told = Printed::of(&[serde_json::from_str(JSON).unwrap()]).unwrap();
-    printed(LINES).equal(&told).unwrap();
-    assert_eq!(told.to_string(), "2 spans, 1 links, 1 events");
+    let reported = Printed::of(&[serde_json::from_str(JSON).unwrap()]).unwrap();
+    printed(LINES).equal(&reported).unwrap();
+    assert_eq!(reported.to_string(), "2 spans, 1 links, 1 events");
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn one_letter_makes_a_difference() {
     for (was, is) in
         [(" 0101010101010102\n", " 0101010101010103\n"), ("Int(5)", "Int(6)"), (".000000001", ".000000002")]
     {
-        let told = printed(LINES);
-        assert!(printed(&LINES.replace(was, is)).equal(&told).is_err(), "{was:?}");
-        assert!(told.equal(&printed(&LINES.replace(was, is))).is_err(), "{was:?}");
+        let reported = printed(LINES);
+        assert!(printed(&LINES.replace(was, is)).equal(&reported).is_err(), "{was:?}");
+        assert!(reported.equal(&printed(&LINES.replace(was, is))).is_err(), "{was:?}");
     }
     let fewer = LINES.split("Span #1").next().unwrap();
     assert!(printed(fewer).equal(&printed(LINES)).is_err());

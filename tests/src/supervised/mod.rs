@@ -66,7 +66,7 @@ impl Supervised {
         Ok(Self { agent, supervisor })
     }
 
-    /// Waits for its end, and tells what it asked for.
+    /// Waits for its end, and says what it asked for.
     ///
     /// # Errors
     ///

@@ -14,9 +14,9 @@ use asyncscope_tests::kernel;
 use asyncscope_tests::paths::{self, Build};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// So many clients with an ID, so many without, and so many tries of each fault.
+/// This many clients with an ID, this many without, and so many tries of each fault.
 const LOAD: [u64; 3] = [1800, 100, 10];
-/// So many requests at least have to be trees without a fault through several services.
+/// This many requests at least have to be trees without a fault through several services.
 const PASSED_ON: usize = 1000;
 
 fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         [Build::Release, Build::FatLto, Build::Stripped].map(|build| Arc::new(Run::of(build)));
     let trials = vec![
         trial("chain::release", agrees, &release),
-        trial("chain::release_spans", is_told, &release),
+        trial("chain::release_spans", is_reported, &release),
         trial("chain::shipped", agrees, &shipped),
         trial("chain::stripped", agrees, &stripped),
     ];
@@ -86,7 +86,7 @@ impl Run {
 }
 
 /// Whether the agent says that it will see HTTP/2 in the program. Where not, it may miss what only HTTP/2
-/// tells.
+/// says.
 fn sees_http2(program: &Path) -> Result<bool> {
     let abilities = Inspection::of(program, &[])?.abilities;
     let http2 = abilities.iter().find(|ability| ability.what == "http2");
@@ -109,14 +109,22 @@ fn agrees(run: &Run) -> Result<()> {
     none_of(mistakes)
 }
 
-/// Agents that share nothing tell of one tree for each request that was passed on with a `traceparent`.
-fn is_told(run: &Run) -> Result<()> {
+/// Agents that share nothing report one tree for each request that was passed on with a `traceparent`.
+fn is_reported(run: &Run) -> Result<()> {
     let (_, lived) = run.lived()?;
-    let told = spans::compare(lived);
-    eprintln!("{:?}, spans of all three:\n{told}", run.build);
-    ensure!(told.passed_on >= PASSED_ON && told.traced.0 + told.named.0 >= usize::try_from(LOAD[0])?, "only {told}");
-    ensure!(told.missed.len() * 100 <= told.spans[2], "{} tasks are missing: {:?}", told.missed.len(), told.missed);
-    none_of(told.wrong)
+    let reported = spans::compare(lived);
+    eprintln!("{:?}, spans of all three:\n{reported}", run.build);
+    ensure!(
+        reported.passed_on >= PASSED_ON && reported.traced.0 + reported.named.0 >= usize::try_from(LOAD[0])?,
+        "only {reported}"
+    );
+    ensure!(
+        reported.missed.len() * 100 <= reported.spans[2],
+        "{} tasks are missing: {:?}",
+        reported.missed.len(),
+        reported.missed
+    );
+    none_of(reported.wrong)
 }
 
 fn none_of(mut mistakes: Vec<String>) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use asyncscope_tests::agent::Agent;
-use asyncscope_tests::chains::{Told, function};
+use asyncscope_tests::chains::{Reported, function};
 use asyncscope_tests::paths::Scratch;
 use asyncscope_tests::seen::Seen;
 use asyncscope_tests::spans::{number, text};
@@ -30,15 +30,16 @@ fn awaits() -> Result<()> {
     let args = ["attach", &pid, "--duration", "1s", "--traces", "tasks", "--json", &path, "--otlp", &backend];
     Agent::start(args)?.succeed()?;
     let (seen, spans) = (Seen::read(&json)?, receiver.spans(0));
-    let told: BTreeMap<u64, &Told> = target.told.iter().map(|told| Ok((told.id()?, told))).collect::<Result<_>>()?;
+    let reported: BTreeMap<u64, &Reported> =
+        target.reported.iter().map(|reported| Ok((reported.id()?, reported))).collect::<Result<_>>()?;
     let by_id: BTreeMap<&[u8], &Span> = spans.iter().map(|span| (span.span_id.as_slice(), span)).collect();
     let mut count = Count::default();
     let mut waits = between_polls(&seen);
-    for wait in spans.iter().filter(|span| text(&span.attributes, "asyncscope.stretch") == Some("await")) {
+    for wait in spans.iter().filter(|span| text(&span.attributes, "asyncscope.segment") == Some("await")) {
         let above = by_id.get(wait.parent_span_id.as_slice()).with_context(|| format!("no parent: {wait:?}"))?;
         let task = number(&above.attributes, "asyncscope.task.id").with_context(|| format!("below {above:?}"))?;
-        let Some(told) = told.get(&task) else { continue };
-        count.judge(wait, told)?;
+        let Some(reported) = reported.get(&task) else { continue };
+        count.judge(wait, reported)?;
         if !wait.attributes.iter().any(|attribute| attribute.key == "asyncscope.open") {
             let lived = waits.get_mut(&task).and_then(|all| all.remove(&wait.start_time_unix_nano));
             ensure!(lived == Some(wait.end_time_unix_nano), "not between two polls: {wait:?}");
@@ -47,11 +48,14 @@ fn awaits() -> Result<()> {
     }
     let dropped = |span: &Span| number(&span.attributes, "asyncscope.dropped_awaits").unwrap_or(0);
     let dropped: u64 = spans.iter().map(dropped).sum();
-    let untold: usize = told.keys().filter_map(|task| waits.get(task)).map(BTreeMap::len).sum();
-    eprintln!("spans::awaits: {count:?}, {dropped} dropped, {untold} waits without a span");
+    let unreported: usize = reported.keys().filter_map(|task| waits.get(task)).map(BTreeMap::len).sum();
+    eprintln!("spans::awaits: {count:?}, {dropped} dropped, {unreported} waits without a span");
     ensure!(count.spans >= 15 * 10 && count.with_line >= 15 * 5, "too few: {count:?}");
     ensure!(seen.recording.totals.lost == 0, "events were lost");
-    ensure!(untold as u64 <= dropped + count.spans / 10, "{untold} waits have no span, and {dropped} were dropped");
+    ensure!(
+        unreported as u64 <= dropped + count.spans / 10,
+        "{unreported} waits have no span, and {dropped} were dropped"
+    );
     Ok(())
 }
 
@@ -63,14 +67,14 @@ struct Count {
 
 impl Count {
     /// It is at the innermost place that is sure; with the line if that is no macro's.
-    fn judge(&mut self, wait: &Span, told: &Told) -> Result<()> {
-        let (name, line) = told.trunk().with_context(|| format!("{} waits nowhere", told.name))?;
+    fn judge(&mut self, wait: &Span, reported: &Reported) -> Result<()> {
+        let (name, line) = reported.trunk().with_context(|| format!("{} waits nowhere", reported.name))?;
         let said = text(&wait.attributes, "code.function.name").map(function);
-        ensure!(said.as_deref() == Some(&name), "{name} said of {}, and {wait:?}", told.name);
+        ensure!(said.as_deref() == Some(&name), "{name} said of {}, and {wait:?}", reported.name);
         let file = text(&wait.attributes, "code.file.path").unwrap_or_default();
         ensure!(file.starts_with(SOURCE), "in another file: {wait:?}");
         if let Some(said) = number(&wait.attributes, "code.line.number") {
-            ensure!(said == u64::from(line), "{name}:{line} said of {}, and {wait:?}", told.name);
+            ensure!(said == u64::from(line), "{name}:{line} said of {}, and {wait:?}", reported.name);
             self.with_line += 1;
         }
         Ok(())

@@ -68,7 +68,7 @@ fn each_ends_as_documented() -> Result<()> {
     target.done()?;
     agent.interrupt()?;
     target.finish()?;
-    let spans = ids_told(&record)?.len();
+    let spans = ids_emitted(&record)?.len();
     for Case { protocol, answers, none_because } in cases() {
         let shown = format!("{protocol} {:?} {none_because:?}", answers.first());
         let receiver = Receiver::answering(answers)?;
@@ -110,10 +110,10 @@ fn back_after_a_while() -> Result<()> {
     let ended = agent.interrupt()?;
     target.finish()?;
     let (_, came) = gathered(kept.into_iter().chain(second.received()).map(|received| received.request))?;
-    let told = ids_told(&record)?;
-    ensure!(came.keys().eq(&told), "{} came, {} told", came.len(), told.len());
+    let emitted = ids_emitted(&record)?;
+    ensure!(came.keys().eq(&emitted), "{} came, {} emitted", came.len(), emitted.len());
     let said = last(&ended)?;
-    ensure!(said.starts_with(&format!("sent {} spans to ", told.len())), "said: {said}");
+    ensure!(said.starts_with(&format!("sent {} spans to ", emitted.len())), "said: {said}");
     Ok(())
 }
 
@@ -153,7 +153,7 @@ fn memory_is_bounded_behind_a_slow_one() -> Result<()> {
     let came = receiver.received().into_iter().flat_map(|received| received.request.resource_spans);
     let came = came.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
     let came = came.map(|span| span.span_id).collect::<BTreeSet<_>>().len();
-    ensure!(came + lost == all, "{came} came, {lost} lost, {all} told");
+    ensure!(came + lost == all, "{came} came, {lost} lost, {all} emitted");
     // The queue was full when it was looked at first.
     ensure!(all as u64 * FULL / recorded(&record, 0)? > QUEUE, "{all} spans are too few");
     Ok(())
@@ -169,8 +169,8 @@ fn attach(target: &Target, more: &[&str], otlp: &str) -> Result<Agent> {
     Agent::start(args)
 }
 
-/// The ids of the spans that a recording tells.
-fn ids_told(record: &Path) -> Result<BTreeSet<Vec<u8>>> {
+/// The ids of the spans of a recording.
+fn ids_emitted(record: &Path) -> Result<BTreeSet<Vec<u8>>> {
     let record = record.display().to_string();
     let report = agent::run(["report", &record, "--traces", "tasks", "--otlp", "-"])?;
     ensure!(report.code == Some(0), "the report ended with {report:?}");
@@ -181,7 +181,7 @@ fn last(ended: &Ended) -> Result<&str> {
     ended.stderr.last().map(String::as_str).context("nothing said")
 }
 
-/// Waits until the recording has so many bytes, and tells how many it has.
+/// Waits until the recording has so many bytes, and says how many it has.
 fn recorded(record: &Path, bytes: u64) -> Result<u64> {
     let end = Instant::now() + PATIENCE;
     loop {

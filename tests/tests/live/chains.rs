@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use asyncscope_tests::agent::{self, Agent};
-use asyncscope_tests::chains::{Dump, Told, Way, compare, compare_waits, told};
+use asyncscope_tests::chains::{Dump, Reported, Way, compare, compare_waits, reported};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::process::Running;
 
@@ -32,16 +32,16 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
 /// A target whose tasks have said where they are.
 pub(crate) struct Waits {
     pub(crate) process: Running,
-    pub(crate) told: Vec<Told>,
+    pub(crate) reported: Vec<Reported>,
 }
 
 impl Waits {
     pub(crate) fn start(scenario: &str) -> Result<Self> {
         let mut process = Running::start(Command::new(paths::waits()?).arg(scenario))?;
         process.stdout.until(|line| line.starts_with("ready "), PATIENCE).context("the target does not get ready")?;
-        let told = told(process.stdout.read())?;
-        ensure!(!told.is_empty(), "the target has no tasks");
-        Ok(Self { process, told })
+        let reported = reported(process.stdout.read())?;
+        ensure!(!reported.is_empty(), "the target has no tasks");
+        Ok(Self { process, reported })
     }
 
     fn dumps(&self, times: u32) -> Result<Vec<Dump>> {
@@ -60,7 +60,7 @@ impl Waits {
 fn no_time() -> Result<()> {
     let target = Waits::start("chains")?;
     let pid = target.process.pid().to_string();
-    let ended = agent::run(["dump", &pid, "--json", "--within", "0s"])?;
+    let ended = agent::run(["dump", &pid, "--json", "--read-timeout", "0s"])?;
     ensure!(ended.code == Some(0), "the dump failed: {:?}", ended.stderr);
     let dump: Dump = serde_json::from_str(ended.stdout.first().context("no dump")?)?;
     ensure!(dump.tasks.is_empty() && dump.search.listed > 0, "{} tasks: {:?}", dump.tasks.len(), dump.search);
@@ -72,7 +72,7 @@ fn no_time() -> Result<()> {
 fn dump() -> Result<()> {
     let target = Waits::start("chains")?;
     let dump = target.dump()?;
-    let compared = compare(&target.told, &dump, SOURCE)?;
+    let compared = compare(&target.reported, &dump, SOURCE)?;
     ensure!(dump.deadlocks.iter().all(|ring| ring.iter().all(|link| link.keeps.is_some())), "{:?}", dump.deadlocks);
     // Older tokios, which a build from elsewhere may be with, do not count their tasks.
     let may_count_none = std::env::var_os("ASYNCSCOPE_WAITS").is_some() && dump.search.stated.is_none();
@@ -87,7 +87,7 @@ fn dump() -> Result<()> {
 fn deadlocks() -> Result<()> {
     let target = Waits::start("deadlocks")?;
     let dump = target.dump()?;
-    compare(&target.told, &dump, SOURCE)?;
+    compare(&target.reported, &dump, SOURCE)?;
     let names = names(&target)?;
     let expected = [vec!["left", "right"], vec!["to_itself"], vec!["first", "second", "third"]];
     ensure!(rings(&dump, &names) == BTreeSet::from(expected), "other deadlocks: {:?}", rings(&dump, &names));
@@ -103,7 +103,7 @@ fn deadlocks() -> Result<()> {
 fn shares() -> Result<()> {
     let target = Waits::start("shares")?;
     let dump = target.dump()?;
-    compare(&target.told, &dump, SOURCE)?;
+    compare(&target.reported, &dump, SOURCE)?;
     let names = names(&target)?;
     let expected =
         [vec!["first_writer", "second_writer"], vec!["reader", "writer"], vec!["reader_twice", "writer_between"]];
@@ -127,7 +127,7 @@ fn shares() -> Result<()> {
 }
 
 fn names(target: &Waits) -> Result<BTreeMap<u64, &str>> {
-    target.told.iter().map(|told| Ok((told.id()?, told.name.as_str()))).collect()
+    target.reported.iter().map(|reported| Ok((reported.id()?, reported.name.as_str()))).collect()
 }
 
 /// The names of the tasks in each ring, in order.
@@ -144,7 +144,7 @@ fn rings<'a>(dump: &Dump, names: &BTreeMap<u64, &'a str>) -> BTreeSet<Vec<&'a st
 fn under_load() -> Result<()> {
     let times = std::env::var("ASYNCSCOPE_DUMPS").map_or(Ok(DUMPS), |times| times.parse())?;
     let mut target = Waits::start("busy")?;
-    let allowed: BTreeSet<Way> = target.told.iter().flat_map(Told::ways).collect();
+    let allowed: BTreeSet<Way> = target.reported.iter().flat_map(Reported::ways).collect();
     let (mut chains, mut torn, mut running, mut thrown_away, mut kinds) = (0, 0, 0, 0, BTreeSet::new());
     for dump in target.dumps(times)? {
         thrown_away += dump.thrown_away;
@@ -167,7 +167,7 @@ fn under_load() -> Result<()> {
     Ok(())
 }
 
-/// What the probes tell at each poll: each task's waits, all of them, at the awaits it says it is at, live and
+/// What the probes say at each poll: each task's waits, all of them, at the awaits it says it is at, live and
 /// from a recording.
 fn waits() -> Result<()> {
     let target = Waits::start("rounds")?;
@@ -178,7 +178,7 @@ fn waits() -> Result<()> {
     Agent::start(["attach", &pid, "--duration", "1500ms", "--record", &record].into_iter().chain(outputs))?
         .succeed()?;
     let lines = std::fs::read_to_string(&json)?;
-    let known = compare_waits(&target.told, lines.lines(), SOURCE)?;
+    let known = compare_waits(&target.reported, lines.lines(), SOURCE)?;
     eprintln!("chains::waits: {known:?}");
     ensure!(known.tasks >= 15 && known.waits >= 15 * 10, "too little was seen: {known:?}");
     let stacks = std::fs::read_to_string(&folded)?;
@@ -188,7 +188,7 @@ fn waits() -> Result<()> {
     let again = [file("json2"), file("folded2")];
     let outputs = ["report", &record, "--weight", "wait", "--json", &again[0], "--folded", &again[1]];
     Agent::start(outputs)?.succeed()?;
-    ensure!(std::fs::read_to_string(&again[0])? == lines, "the recording tells it otherwise");
+    ensure!(std::fs::read_to_string(&again[0])? == lines, "the recording says otherwise");
     ensure!(std::fs::read_to_string(&again[1])? == stacks, "the recording folds otherwise");
     Ok(())
 }

@@ -39,7 +39,7 @@ fn step(seconds: i64) -> Result<()> {
     Ok(())
 }
 
-/// Live, and from the recording, all is told as it was, and the recording is from the time at which it began.
+/// Live, and from the recording, all is reported as it was, and the recording is from the time at which it began.
 fn steps() -> Result<()> {
     let scratch = Scratch::new()?;
     let (json, record) = (scratch.file("events.json"), scratch.file("events.ascope"));

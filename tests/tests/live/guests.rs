@@ -1,4 +1,4 @@
-//! Two tokios in one process, whose tasks have the same ids: those of the executable's are told as they were, the
+//! Two tokios in one process, whose tasks have the same ids: those of the executable's are reported as they were, the
 //! other ones' are not, and it is said that they are there.
 
 use std::process::Command;
@@ -87,14 +87,14 @@ fn watched(name: &str, mut target: Target) -> Result<String> {
     Ok(sentence.to_owned())
 }
 
-/// It tells of both kinds without an attach.
+/// It reports both kinds without an attach.
 fn inspect() -> Result<()> {
     let target = loads("guest_early")?;
     let pid = target.process.pid().to_string();
-    let told = agent::run(["inspect", &pid])?;
-    of_the_library(&told.stdout.join("\n"))?;
-    let told = agent::run(["inspect".as_ref(), guests::two_tokios()?.as_os_str()])?;
-    let told = told.stdout.join("\n");
-    ensure!(told.contains("more than one tokio") && told.contains(OTHER_VERSION), "{told}");
+    let reported = agent::run(["inspect", &pid])?;
+    of_the_library(&reported.stdout.join("\n"))?;
+    let reported = agent::run(["inspect".as_ref(), guests::two_tokios()?.as_os_str()])?;
+    let reported = reported.stdout.join("\n");
+    ensure!(reported.contains("more than one tokio") && reported.contains(OTHER_VERSION), "{reported}");
     Ok(())
 }

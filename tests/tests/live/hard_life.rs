@@ -89,7 +89,7 @@ fn no_memory() -> Result<()> {
     Ok(())
 }
 
-/// The letter that tells what a process does: `T` while it is stopped by a signal.
+/// The letter that says what a process does: `T` while it is stopped by a signal.
 fn state(pid: u32) -> Result<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).context("no state")
@@ -155,7 +155,7 @@ fn ended_by_exec(ended: &Ended) -> bool {
     ended.code == Some(0) && ended.stderr.iter().any(|line| line.contains("became another program by exec"))
 }
 
-/// What it did as the first program is told to a moment before the end, and nothing of what it did as the other.
+/// What it did as the first program is reported up to a moment before the end, and nothing of what it did as the other.
 /// Tried again where a busy machine made that moment so long that the work was not over.
 fn becomes_another_program() -> Result<()> {
     for _ in 0..5 {

@@ -18,9 +18,9 @@ impl Held {
     /// All threads that the process has now, but for the first.
     pub(crate) fn others_of(pid: u32) -> Result<Self> {
         let (release, released) = channel::<()>();
-        let (told, heard) = channel();
+        let (reported, heard) = channel();
         let tracer = thread::spawn(move || {
-            let _nobody_hears = told.send(seize_others(pid));
+            let _nobody_hears = reported.send(seize_others(pid));
             let _all_let_go = released.recv();
         });
         let held = Self { release: Some(release), tracer: Some(tracer) };

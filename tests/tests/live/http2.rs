@@ -26,15 +26,15 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     vec![
         test("release", Build::Release),
         test("fat_lto", Build::FatLto),
-        ("http2::stripped_is_told".to_owned(), stripped),
+        ("http2::stripped_is_reported".to_owned(), stripped),
     ]
 }
 
 /// Without symbols nothing is seen, and `inspect` says so.
 fn stripped() -> Result<()> {
     let inspected = agent::run(["inspect".as_ref(), paths::http2(Build::Stripped)?.as_os_str()])?;
-    let told = |line: &String| line.contains("no symbols of h2: HTTP/2 heads are not seen");
-    ensure!(inspected.stdout.iter().any(told), "{:?}", inspected.stdout);
+    let reported = |line: &String| line.contains("no symbols of h2: HTTP/2 heads are not seen");
+    ensure!(inspected.stdout.iter().any(reported), "{:?}", inspected.stdout);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("attach", || without_each(&[])),
         ("one_by_one", || without_each(&["--one-by-one"])),
         ("tracepoints", || without_each(&["--http-by", "tracepoints"])),
-        ("blocked", || without_each(&["--blocked"])),
+        ("off_cpu", || without_each(&["--off-cpu"])),
         ("samples", || without_each(&["--mode", "sample"])),
         ("forbidden", forbidden),
         ("no_locked_memory", no_locked_memory),
@@ -181,12 +181,16 @@ fn doctor() -> Result<()> {
     for feature in asked {
         let name = name(&feature);
         let (ended, _) = run(Some(feature.clone()))?;
-        let told = ended.stdout.join("\n");
+        let reported = ended.stdout.join("\n");
         eprintln!("doctor without {feature:?}: {:?}: {}", ended.code, ended.stdout.last().map_or("", String::as_str));
         // Where hooks are attached together, nothing takes these.
         let is_unused = name.is_none() || matches!(feature, Feature::PerfLink | Feature::Program(5));
-        let is_told = name.is_some_and(|name| told.contains(name)) || (is_unused && ended.code == Some(0));
-        ensure!(ended.code.is_some_and(|code| code <= 1) && is_told, "without {feature:?}: {:?}: {told}", ended.code);
+        let is_reported = name.is_some_and(|name| reported.contains(name)) || (is_unused && ended.code == Some(0));
+        ensure!(
+            ended.code.is_some_and(|code| code <= 1) && is_reported,
+            "without {feature:?}: {:?}: {reported}",
+            ended.code
+        );
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ impl Liar {
     }
 }
 
-/// It ended well, and nothing that it said moves a terminal's cursor, turns text around, or tells of a panic.
+/// It ended well, and nothing that it said moves a terminal's cursor, turns text around, or reports a panic.
 fn said_plainly(ended: &Ended) -> Result<()> {
     let said = [ended.stdout.as_slice(), ended.stderr.as_slice()].concat().join("\n");
     ensure!(ended.code == Some(0), "exit code {:?}: {said:?}", ended.code);
@@ -128,7 +128,7 @@ fn is_named() -> Result<()> {
     let liar = Liar::start()?;
     said_plainly(&agent::run(["inspect", &liar.pid(), "--verbose"])?)?;
     said_plainly(&agent::run(["inspect".as_ref(), liar.path.as_os_str()])?)?;
-    // One of its name without tokio is refused, and told of as plainly.
+    // One of its name without tokio is refused, and reported as plainly.
     let other = liar.scratch.file(&format!("{NAME}2"));
     fs::copy("/bin/sleep", &other)?;
     let refused = agent::run(["inspect".as_ref(), other.as_os_str()])?;

@@ -137,12 +137,17 @@ fn attached(options: &[&str], http: bool) -> Result<()> {
     for (stream, written) in ["stdout", "stderr"].into_iter().zip(&written) {
         let of_stream = lines.iter().filter(|line| line.stream == stream);
         let between = of_stream.skip_while(|line| line.text != "begin").skip(1).take_while(|line| line.text != "end");
-        let told: Vec<&Line> = between.collect();
-        ensure!(told.len() == written.len(), "{stream}: {} lines were written, {} told", written.len(), told.len());
-        for (told, written) in told.into_iter().zip(written) {
+        let reported: Vec<&Line> = between.collect();
+        ensure!(
+            reported.len() == written.len(),
+            "{stream}: {} lines were written, {} reported",
+            written.len(),
+            reported.len()
+        );
+        for (reported, written) in reported.into_iter().zip(written) {
             score
-                .judge(told, written, http)
-                .with_context(|| format!("{written:?}, told {told:?}").escape_debug().to_string())?;
+                .judge(reported, written, http)
+                .with_context(|| format!("{written:?}, reported {reported:?}").escape_debug().to_string())?;
         }
     }
     eprintln!("logs {options:?}: {score:?}");
@@ -168,47 +173,47 @@ struct Score {
     lines: usize,
     of_tasks: usize,
     of_requests: usize,
-    requests_not_told: usize,
+    requests_not_reported: usize,
     of_actor: usize,
-    of_actor_told: usize,
+    of_actor_reported: usize,
     outside: usize,
     cut: usize,
 }
 
 impl Score {
-    fn judge(&mut self, told: &Line, written: &[u8], http: bool) -> Result<()> {
+    fn judge(&mut self, reported: &Line, written: &[u8], http: bool) -> Result<()> {
         let whole = written.get(..LINE_MAX).unwrap_or(written);
-        ensure!(told.text == escaped(whole), "the text is another");
+        ensure!(reported.text == escaped(whole), "the text is another");
         let cut = (written.len() > LINE_MAX).then_some("long");
-        ensure!(told.cut.as_deref() == cut, "cut");
-        ensure!(told.request.is_some() == told.id.is_some(), "a request without its ID");
+        ensure!(reported.cut.as_deref() == cut, "cut");
+        ensure!(reported.request.is_some() == reported.id.is_some(), "a request without its ID");
         self.lines += 1;
         self.cut += usize::from(cut.is_some());
         match truth(written) {
-            Some((task, request)) => self.judge_task(told, task, request, http),
+            Some((task, request)) => self.judge_task(reported, task, request, http),
             None if written.is_empty() => Ok(()),
             None => {
                 self.outside += 1;
-                ensure!((told.task, told.request) == (None, None), "claimed, and is nobody's");
+                ensure!((reported.task, reported.request) == (None, None), "claimed, and is nobody's");
                 Ok(())
             }
         }
     }
 
-    fn judge_task(&mut self, told: &Line, task: u64, request: Option<&str>, http: bool) -> Result<()> {
+    fn judge_task(&mut self, reported: &Line, task: u64, request: Option<&str>, http: bool) -> Result<()> {
         self.of_tasks += 1;
-        ensure!(told.task == Some(task) && told.unknown.is_none(), "not task {task}'s");
+        ensure!(reported.task == Some(task) && reported.unknown.is_none(), "not task {task}'s");
         let request = request.filter(|_| http);
-        ensure!(told.id.is_none() || told.id.as_deref() == request, "not of request {request:?}");
+        ensure!(reported.id.is_none() || reported.id.as_deref() == request, "not of request {request:?}");
         match request {
             None => {}
-            Some(_) if told.text.ends_with(" actor") => {
+            Some(_) if reported.text.ends_with(" actor") => {
                 self.of_actor += 1;
-                self.of_actor_told += usize::from(told.id.is_some());
+                self.of_actor_reported += usize::from(reported.id.is_some());
             }
             Some(_) => {
                 self.of_requests += 1;
-                self.requests_not_told += usize::from(told.id.is_none());
+                self.requests_not_reported += usize::from(reported.id.is_none());
             }
         }
         Ok(())
@@ -219,7 +224,7 @@ impl Score {
         ensure!(self.of_tasks > ALL * 9 && self.outside > ALL && self.cut == 6, "too few: {self:?}");
         if http {
             ensure!(self.of_requests == ALL * 8 && self.of_actor == ALL, "too few of requests: {self:?}");
-            ensure!(self.requests_not_told * 100 <= self.of_requests, "less than 99 % are told of: {self:?}");
+            ensure!(self.requests_not_reported * 100 <= self.of_requests, "less than 99 % are reported: {self:?}");
         }
         Ok(())
     }
@@ -252,12 +257,12 @@ fn shown(logs: &Path, lines: &[Line]) -> Result<()> {
     ensure!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "a control character is shown");
     let shown: Vec<&str> = text.lines().collect();
     ensure!(shown.len() == lines.len(), "{} lines are shown, of {}", shown.len(), lines.len());
-    let mut told: Vec<String> = lines.iter().map(front).collect();
+    let mut reported: Vec<String> = lines.iter().map(front).collect();
     let mut shown: Vec<String> =
         shown.into_iter().filter_map(|line| Some(line.split_once(' ')?.1.split_once(" | ")?.0.to_owned())).collect();
-    told.sort();
+    reported.sort();
     shown.sort();
-    ensure!(told == shown, "shown otherwise than told");
+    ensure!(reported == shown, "shown otherwise than reported");
     Ok(())
 }
 
@@ -286,8 +291,8 @@ fn only_if_asked_for() -> Result<()> {
     for output in [fs::read(&record)?, fs::read(&json)?] {
         ensure!(!output.windows(12).any(|window| window == b"grandchild a"), "a line is in an output");
     }
-    let told = agent::run(["report", &record.to_string_lossy(), "--logs", "-"])?.stdout;
-    ensure!(told == ["no lines: they were not captured (--logs)"], "told: {told:?}");
+    let reported = agent::run(["report", &record.to_string_lossy(), "--logs", "-"])?.stdout;
+    ensure!(reported == ["no lines: they were not captured (--logs)"], "reported: {reported:?}");
     let ended = agent::run(["attach", "1", "--redact", "--logs", "-"])?;
     ensure!(ended.code == Some(2), "--redact and --logs go together: {ended:?}");
     Ok(())

@@ -4,8 +4,6 @@ mod attribution;
 mod awaits;
 mod backends;
 mod bad_input;
-mod blocked;
-mod blocking;
 mod chains;
 mod clock;
 mod company;
@@ -20,8 +18,10 @@ mod lacking;
 mod liar;
 mod life;
 mod logs;
+mod long_polls;
 mod namespaces;
 mod odd_names;
+mod off_cpu;
 mod overrun;
 mod panic_storm;
 mod privileges;
@@ -71,8 +71,8 @@ fn main() -> ExitCode {
         bad_input::tests(),
         chains::tests(),
         clock::tests(),
-        blocked::tests(),
-        blocking::tests(),
+        off_cpu::tests(),
+        long_polls::tests(),
         current_task::tests(),
         stripped::tests(),
         heads::tests(),

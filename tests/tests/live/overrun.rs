@@ -1,8 +1,8 @@
-//! Buffers that are overrun many times over: each event that was made is told or counted as lost, never both and
+//! Buffers that are overrun many times over: each event that was made is reported or counted as lost, never both and
 //! never neither, and nothing is made up in the gaps.
 //!
-//! How many events the same work makes is told by a second asyncscope beside the first, whose buffers hold all of it,
-//! and whose tasks, polls and wakes are in turn held against the target's own.
+//! How many events the same work makes is reported by a second asyncscope beside the first, whose buffers hold all of
+//! it, and whose tasks, polls and wakes are in turn held against the target's own.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -35,7 +35,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     named("overrun", tests)
 }
 
-/// Losses that go on beyond the end, while hooks are taken away, are told as the same number everywhere.
+/// Losses that go on beyond the end, while hooks are taken away, are reported as the same number everywhere.
 fn one_number() -> Result<()> {
     let scratch = Scratch::new()?;
     let file = |name: &str| scratch.file(name).display().to_string();
@@ -52,9 +52,9 @@ fn one_number() -> Result<()> {
     let recording = Seen::read(Path::new(&json))?.recording;
     let lost = recording.totals.lost;
     ensure!(lost > 0, "nothing was lost");
-    let told = format!("{lost} events lost");
-    ensure!(ended.stderr.iter().any(|line| line.starts_with(&told)), "{:?}", ended.stderr);
-    ensure!(std::fs::read_to_string(&svg)?.contains(&format!("({told}")), "the picture does not tell it");
+    let reported = format!("{lost} events lost");
+    ensure!(ended.stderr.iter().any(|line| line.starts_with(&reported)), "{:?}", ended.stderr);
+    ensure!(std::fs::read_to_string(&svg)?.contains(&format!("({reported}")), "the picture does not say it");
     let summary = agent::run(["report", &record])?.stdout;
     let by_kind = summary.iter().find_map(|line| line.strip_prefix("events lost: ")).context("no line on losses")?;
     let ring_full = by_kind.split(", ").find_map(|kind| kind.strip_prefix("ring-full ")).context("not of the ring")?;
@@ -127,10 +127,10 @@ fn all_is_counted() -> Result<()> {
     let truth = target.finish()?;
     let (all, some) = (read(&file("large.ascope"))?, read(&file("small.ascope"))?);
     eprintln!(
-        "overrun::all_is_counted: {} events made; {} told and {} lost in {} gaps, counted as {:?}",
+        "overrun::all_is_counted: {} events made; {} reported and {} lost in {} gaps, counted as {:?}",
         all.events, some.events, some.lost_in_gaps, some.gaps, some.counted
     );
-    // What the larger one told is all that there was: as many tasks, polls and spawns as the target made.
+    // What the larger one reported is all that there was: as many tasks, polls and spawns as the target made.
     ensure!(all.gaps == 0 && all.counted.is_empty(), "the large buffers were overrun: {:?}", all.counted);
     scenarios::judge("overrun::the_larger_one", &truth, &Seen::read(&file("large.json"))?)?;
     let cpus = std::thread::available_parallelism()?.get() as u64;
@@ -140,7 +140,7 @@ fn all_is_counted() -> Result<()> {
     // Each event has a number of its own, and numbers that are missing are gaps; the kernel counts beside that.
     ensure!(
         some.events + some.lost_in_gaps == all.events,
-        "{} events are neither told nor counted, or both",
+        "{} events are neither reported nor counted, or both",
         all.events.abs_diff(some.events + some.lost_in_gaps)
     );
     let full = some.counted.get("ring-full").copied().unwrap_or(0);

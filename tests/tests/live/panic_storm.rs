@@ -66,12 +66,12 @@ fn same(name: &str, unwatched: &Truth, (watched, seen): (Truth, Seen)) -> Result
         let alone = unwatched.storm.get(kind).map_or(0, per_second);
         eprintln!("{name}: {kind}: {} panics caught, {} a second, {alone} unwatched", tally.caught, per_second(tally));
     }
-    told_rightly(name, &watched, &seen)?;
+    reported_rightly(name, &watched, &seen)?;
     nothing_left(&objects)
 }
 
 /// Every task, and how it ended. One that was aborted counts as cancelled, whatever the drop of its future did.
-fn told_rightly(name: &str, watched: &Truth, seen: &Seen) -> Result<()> {
+fn reported_rightly(name: &str, watched: &Truth, seen: &Seen) -> Result<()> {
     let sum = |count: fn(&Tally) -> u64| watched.storm.values().map(count).sum::<u64>();
     let own = || seen.tasks.values().filter(|task| !task.runtime);
     let ended = |how: &[&str]| {
@@ -85,7 +85,7 @@ fn told_rightly(name: &str, watched: &Truth, seen: &Seen) -> Result<()> {
     let not_completed = true_panicked + sum(|tally| tally.cancelled);
     let aborted = watched.storm.get(ABORTED).map_or(0, |tally| tally.panicked);
     ensure!(tasks <= true_tasks && panicked <= true_panicked, "of {true_tasks} tasks {true_panicked} panicked");
-    // What is lost is told, and is all that may be missing.
+    // What is lost is reported, and is all that may be missing.
     let all = tasks == true_tasks && panicked + cancelled == not_completed && panicked >= true_panicked - aborted;
     ensure!(lost > 0 || all, "of {true_tasks} tasks {true_panicked} panicked, of these {aborted} in an abort");
     Ok(())

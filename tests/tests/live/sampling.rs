@@ -21,7 +21,7 @@ const SIGMAS: f64 = 4.0;
 pub(crate) const FREQUENCY: &str = "997";
 const FUNCTIONS: [&str; 3] = ["mix", "sort", "sieve"];
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// Of the samples in tasks, so many hundredths have a stack that reaches the poll function.
+/// Of the samples in tasks, this many hundredths have a stack that reaches the poll function.
 const REACHED_PERCENT: u64 = 99;
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
@@ -70,7 +70,7 @@ fn run() -> Result<()> {
 fn check(build: Build, folded: &Path, recording: &Path, said: &Shares) -> Result<()> {
     let again = agent::run(["report".as_ref(), recording.as_os_str(), "--folded".as_ref(), "-".as_ref()])?;
     let live = std::fs::read_to_string(folded)?;
-    ensure!(again.stdout.join("\n") == live.trim_end(), "a recording tells something else: {:?}", again.stdout);
+    ensure!(again.stdout.join("\n") == live.trim_end(), "a recording says something else: {:?}", again.stdout);
     let summary = agent::run(["report".as_ref(), recording.as_os_str()])?.stdout;
     check_reached(&summary)?;
     match build {

@@ -83,8 +83,11 @@ fn of_requests(build: Build, ask: Ask) -> Result<()> {
         Ok(agent::run(args)?.stdout.join("\n"))
     };
     let (folded, json) = (std::fs::read_to_string(folded)?, std::fs::read_to_string(json)?);
-    ensure!(again(&["--by", "route", "--folded", "-"])? == folded.trim_end(), "a recording folds to something else");
-    ensure!(again(&["--json", "-"])? == json.trim_end(), "a recording tells something else");
+    ensure!(
+        again(&["--group-by", "route", "--folded", "-"])? == folded.trim_end(),
+        "a recording folds to something else"
+    );
+    ensure!(again(&["--json", "-"])? == json.trim_end(), "a recording says something else");
     let seen = seen(&json)?;
     ensure!(no_claim_is_wrong(&seen, &burned)? > 100, "hardly anything is claimed");
     shares_are_right(&seen, &burned)?;
@@ -105,18 +108,18 @@ fn losses() -> Result<()> {
         agent.process.signal(libc::SIGCONT)?;
         ask_by(port, CONNECTIONS..2 * CONNECTIONS)
     };
-    // All that is told of the first half does not fit.
+    // All that is reported the first half does not fit.
     let burned = watched(&paths::burn(Build::Release)?, ask, &["--buffer", "64"], &folded, &json, &recording)?;
     let (folded, json) = (std::fs::read_to_string(folded)?, std::fs::read_to_string(json)?);
-    let told: Value = serde_json::from_str(json.lines().next().context("no line")?)?;
-    let gaps = told["totals"]["gaps"].as_u64().context("no gaps")?;
+    let reported: Value = serde_json::from_str(json.lines().next().context("no line")?)?;
+    let gaps = reported["totals"]["gaps"].as_u64().context("no gaps")?;
     eprintln!("shares: {gaps} gaps");
     ensure!(gaps > 0, "nothing was lost");
     no_claim_is_wrong(&seen(&json)?, &burned)?;
     stacks(&folded)?.iter().try_for_each(|(stack, _)| nobodys_is_under_no_route(stack))
 }
 
-/// Runs the service under the agent, asks for all routes, and tells what burned.
+/// Runs the service under the agent, asks for all routes, and says what burned.
 fn watched(
     binary: &Path,
     ask: Ask,
@@ -129,7 +132,7 @@ fn watched(
     let ready = target.stdout.until(|line| line.starts_with("ready "), PATIENCE)?;
     let port = ready.trim_start_matches("ready ").parse()?;
     let pid = target.pid().to_string();
-    let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY, "--requests", "--by", "route"];
+    let args = ["attach", &pid, "--mode", "sample", "--frequency", FREQUENCY, "--requests", "--group-by", "route"];
     let outputs = [("--folded", folded), ("--json", json), ("--record", recording)];
     let outputs = outputs.iter().flat_map(|(option, path)| [option.as_ref(), path.as_os_str()]);
     let mut agent = Agent::start(args.iter().chain(options).map(AsRef::as_ref).chain(outputs))?;

@@ -86,16 +86,16 @@ fn through_a_collector(scenario: &str, protocol: &str) -> Result<()> {
     ensure!(report.code == Some(0), "the report ended with {report:?}");
     let seen = Seen::read(&json)?;
     scenarios::judge(&format!("spans::{scenario}"), &truth, &seen)?;
-    let (envelopes, told) = gathered(parse(&report.stdout)?)?;
-    let sent = ended.stderr.iter().any(|line| line.starts_with(&format!("sent {} spans to ", told.len())));
-    ensure!(sent, "not said that {} spans were sent: {:?}", told.len(), ended.stderr);
+    let (envelopes, emitted) = gathered(parse(&report.stdout)?)?;
+    let sent = ended.stderr.iter().any(|line| line.starts_with(&format!("sent {} spans to ", emitted.len())));
+    ensure!(sent, "not said that {} spans were sent: {:?}", emitted.len(), ended.stderr);
     // The collector answers before it passes on.
-    ensure!(receiver.spans(told.len()).len() == told.len(), "not all came through the collector");
+    ensure!(receiver.spans(emitted.len()).len() == emitted.len(), "not all came through the collector");
     let (got_envelopes, got) = gathered(receiver.received().into_iter().map(|received| received.request))?;
-    for (id, span) in &told {
+    for (id, span) in &emitted {
         ensure!(got.get(id) == Some(span), "changed on the way:\n{span:?}\n{:?}", got.get(id));
     }
-    ensure!(got.len() == told.len() && got_envelopes == envelopes, "{got_envelopes:?}\n{envelopes:?}");
+    ensure!(got.len() == emitted.len() && got_envelopes == envelopes, "{got_envelopes:?}\n{envelopes:?}");
     let wrong = differences(&got, &seen);
     ensure!(wrong.is_empty(), "{} differences: {:?}", wrong.len(), &wrong[..wrong.len().min(20)]);
     let count = |of: fn(&opentelemetry_proto::tonic::trace::v1::Span) -> usize| got.values().map(of).sum::<usize>();
@@ -108,7 +108,7 @@ fn through_a_collector(scenario: &str, protocol: &str) -> Result<()> {
     Ok(())
 }
 
-/// What has ended is told before the run does.
+/// What has ended is reported before the run does.
 fn leave_while_the_target_runs() -> Result<()> {
     let (scratch, receiver) = (Scratch::new()?, Receiver::start()?);
     let mut target = Target::start("multi_thread")?;
@@ -142,7 +142,7 @@ fn backend_down() -> Result<()> {
     scenarios::judge("spans::backend_down", &truth, &Seen::read(&json)?)
 }
 
-/// What has been told is forgotten, so that a run can go on for ever.
+/// What has been reported is forgotten, so that a run can go on for ever.
 fn memory_is_flat() -> Result<()> {
     const FEW: usize = 20_000;
     const MANY: usize = 120_000;

@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
     tests.into_iter().map(|(name, test)| (format!("stripped::{name}"), Box::new(test) as Test)).collect()
 }
 
-/// All but those on panics and on drivers' turns, which only symbols tell.
+/// All but those on panics and on drivers' turns, which only symbols say.
 fn hooks() -> Result<()> {
     let scratch = Scratch::new()?;
     let (with, without) = both(&scratch, &paths::truth()?)?;

@@ -8,7 +8,7 @@ use asyncscope_tests::trial;
 use crate::Test;
 use crate::scenarios::judge;
 
-/// The truth program's scenarios that tell who wakes whom.
+/// The truth program's scenarios that say who wakes whom.
 const SCENARIOS: [&str; 2] = ["outputs", "drivers"];
 
 pub(crate) fn tests() -> Vec<(String, Test)> {

@@ -11,7 +11,7 @@ pub(crate) fn of(handle: &AbortHandle) -> u64 {
     number.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
 }
 
-/// Whether the running task is, in tokio's own words, the one with this id.
+/// Whether the running task is the one, as tokio's `CONTEXT` reports, with this id.
 #[cfg(feature = "since-1-41")]
 pub(crate) fn tokio_agrees(id: Option<u64>) -> bool {
     tokio::task::try_id().map(|id| id.to_string()) == id.map(|id| id.to_string())

@@ -113,7 +113,7 @@ where
     track(Kind::Blocking, type_name::<F>(), true, |task| runtime.spawn_blocking(counted_closure(task, f)))
 }
 
-/// Spawns the future itself, not wrapped, so that its type is `name` alone. It is told which task it
+/// Spawns the future itself, not wrapped, so that its type is `name` alone. It is reported which task it
 /// is, and has to say so before it spawns.
 pub(crate) fn spawn_bare<F>(name: &str, future: impl FnOnce(Arc<Task>) -> F) -> Spawned<F::Output>
 where

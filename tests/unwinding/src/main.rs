@@ -49,12 +49,12 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [pid, samples] = &arguments[..] else { return Err(anyhow!("a process id and a number of samples are wanted")) };
     let counts = look(&Process::by_pid(pid.parse()?)?, samples.parse()?)?;
-    tell(&serde_json::to_string(&counts)?);
+    report(&serde_json::to_string(&counts)?);
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the chore reads it")]
-fn tell(line: &str) {
+fn report(line: &str) {
     println!("{line}");
 }
 

@@ -1,7 +1,7 @@
 //! Tasks that block inside their polls, and how often for at least [`HELD`].
 //!
 //! What a task waits for comes only after its thread was seen asleep, and then at least [`HELD`] later: so the
-//! thread is blocked at least that long, however busy the machine is.
+//! thread is off the CPU at least that long, however busy the machine is.
 
 use std::fs;
 use std::io::{Read as _, Write as _, pipe, stdin};
@@ -21,21 +21,21 @@ const HELD: Duration = Duration::from_millis(20);
 /// How often each task blocks, each time in a poll of its own.
 const TIMES: u32 = 5;
 
-/// Waits for a line, and has tasks block; says of each its name, its id, and how many of its polls are blocked for
+/// Waits for a line, and has tasks block; says of each its name, its id, and how many of its polls are off the CPU for
 /// how many nanoseconds at least.
 pub(crate) async fn run() -> Result<()> {
     say("started")?;
     stdin().read_line(&mut String::new())?;
-    tell("sleeps", TIMES, tokio::spawn(sleeps())).await?;
-    tell("locks", TIMES, tokio::spawn(locks())).await?;
-    tell("reads", TIMES, tokio::spawn(reads())).await?;
-    tell("closure", 1, spawn_blocking(closure)).await?;
-    tell("yields", 0, tokio::spawn(yields())).await?;
-    tell("waits", 0, tokio::spawn(waits())).await?;
+    report("sleeps", TIMES, tokio::spawn(sleeps())).await?;
+    report("locks", TIMES, tokio::spawn(locks())).await?;
+    report("reads", TIMES, tokio::spawn(reads())).await?;
+    report("closure", 1, spawn_blocking(closure)).await?;
+    report("yields", 0, tokio::spawn(yields())).await?;
+    report("waits", 0, tokio::spawn(waits())).await?;
     stuck()
 }
 
-async fn tell(name: &str, times: u32, task: JoinHandle<Result<()>>) -> Result<()> {
+async fn report(name: &str, times: u32, task: JoinHandle<Result<()>>) -> Result<()> {
     let id = id(&task.abort_handle());
     task.await??;
     said(name, &id, times)
@@ -53,7 +53,7 @@ async fn sleeps() -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one of several that are told alike")]
+#[expect(clippy::unnecessary_wraps, reason = "one of several that are reported alike")]
 fn closure() -> Result<()> {
     thread::sleep(HELD);
     Ok(())

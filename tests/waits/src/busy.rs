@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::log::spawn;
 use crate::trail::{Trail, here};
 
-/// Tells every place there is, and then keeps going through them all.
+/// Reports every place there is, and then keeps going through them all.
 pub(crate) fn start() {
     for name in ["busy_1", "busy_2", "busy_3", "busy_4"] {
         let (sender, receiver) = mpsc::channel(4);

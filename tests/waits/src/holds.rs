@@ -19,7 +19,7 @@ use crate::say;
 const HELD: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 5;
 
-/// A task that tells the thread of its poll.
+/// A task that says the thread of its poll.
 type Tells = JoinHandle<u64>;
 
 async fn behind() -> u64 {
@@ -40,7 +40,7 @@ async fn handler(wake: oneshot::Sender<()>) -> (u64, u32, Vec<Tells>) {
     (tid(), line, behind)
 }
 
-/// Waits for a line, then has handlers block, some of them in a runtime of one thread. Of each it tells its id, the
+/// Waits for a line, then has handlers block, some of them in a runtime of one thread. Of each it says its id, the
 /// line, and the tasks that it delayed.
 pub(crate) async fn run() -> Result<()> {
     say("started")?;

@@ -1,4 +1,4 @@
-//! Tasks that are told about, and their telling.
+//! Tasks that are reported about, and their telling.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::trail::Trail;
 
-/// How often the same has to be seen before it is told, and the time between.
+/// How often the same has to be seen before it is reported, and the time between.
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
-struct Told {
+struct Reported {
     name: &'static str,
     id: String,
     parent: Option<Trail>,
     trail: Trail,
 }
 
-static TOLD: Mutex<Vec<Told>> = Mutex::new(Vec::new());
+static REPORTED: Mutex<Vec<Reported>> = Mutex::new(Vec::new());
 
 /// Spawns what `make` makes, under a name, from no task.
 pub(crate) fn spawn<F>(name: &'static str, make: impl FnOnce(Trail) -> F) -> JoinHandle<F::Output>
@@ -43,7 +43,7 @@ where
 {
     let trail = Trail::default();
     let handle = tokio::spawn(make(trail.clone()));
-    lock().push(Told { name, id: id(&handle.abort_handle()), parent, trail });
+    lock().push(Reported { name, id: id(&handle.abort_handle()), parent, trail });
     handle
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn id(handle: &AbortHandle) -> String {
 
 /// Waits until no task has come to a new place for a while, and prints a line for each.
 #[expect(clippy::print_stdout, reason = "the tests read it")]
-pub(crate) async fn tell() {
+pub(crate) async fn report() {
     let (mut lines, mut same) = (lines(), 0);
     while same < LOOKS {
         tokio::time::sleep(PAUSE).await;
@@ -66,20 +66,20 @@ pub(crate) async fn tell() {
         lines = now;
     }
     lines.iter().for_each(|line| println!("{line}"));
-    println!("told");
+    println!("reported");
 }
 
 fn lines() -> Vec<String> {
-    let told = lock();
-    let id_of = |trail: &Trail| told.iter().find(|other| other.trail.is(trail)).map(|other| other.id.as_str());
-    let line = |told: &Told| {
-        let Told { name, id, parent, trail } = told;
+    let reported = lock();
+    let id_of = |trail: &Trail| reported.iter().find(|other| other.trail.is(trail)).map(|other| other.id.as_str());
+    let line = |reported: &Reported| {
+        let Reported { name, id, parent, trail } = reported;
         let parent = parent.as_ref().and_then(id_of);
-        json!({ "name": name, "task": id, "parent": parent, "waits": trail.tell() }).to_string()
+        json!({ "name": name, "task": id, "parent": parent, "waits": trail.report() }).to_string()
     };
-    told.iter().map(line).collect()
+    reported.iter().map(line).collect()
 }
 
-fn lock() -> MutexGuard<'static, Vec<Told>> {
-    TOLD.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, Vec<Reported>> {
+    REPORTED.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -52,7 +52,7 @@ fn main() -> Result<()> {
             "maps" => maps::run().await?,
             other => bail!("no scenario {other:?}: chains, rounds, deadlocks, shares, busy, blocks, holds, maps"),
         }
-        log::tell().await;
+        log::report().await;
         Ok(())
     })?;
     say(&format!("ready {}", std::process::id()))?;

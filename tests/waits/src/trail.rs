@@ -14,7 +14,7 @@ pub(crate) struct Here {
 
 /// The function and line of this expression, which has to stand on the line of its `.await`.
 ///
-/// With a number: so many lines further down.
+/// With a number: this many lines further down.
 macro_rules! here {
     () => {
         here!(0)
@@ -71,8 +71,8 @@ impl Trail {
     }
 
     /// As the tests read it.
-    pub(crate) fn tell(&self) -> Value {
-        let inside: Vec<Value> = lock(&self.0.inside).iter().map(|node| Trail(Arc::clone(node)).tell()).collect();
+    pub(crate) fn report(&self) -> Value {
+        let inside: Vec<Value> = lock(&self.0.inside).iter().map(|node| Trail(Arc::clone(node)).report()).collect();
         match self.0.here {
             None => json!(inside),
             Some(Here { function, file, line }) => {

@@ -98,7 +98,7 @@ impl Load {
         sink(self.event(thread, What::PollEnd { task, old: State(IDLE | RUNNING), new: State(new) }));
     }
 
-    /// So many tasks that each live through nine events; never more than a hundred are alive.
+    /// This many tasks that each live through nine events; never more than a hundred are alive.
     pub(crate) fn requests(tasks: u64) -> Vec<Event> {
         const ALIVE: u64 = 100;
         let mut events = Vec::new();

@@ -7,7 +7,7 @@ use probe_common::http::{NAME_MAX, NAMES_MAX};
 
 use super::{formats::recording, outputs::OutputArguments};
 use crate::{
-    probe::{self, Way},
+    probe::{self, AttachMode},
     session::{AttachOptions, AwaitChains, HttpOptions, LivePlan, OutputOptions, SyscallSource},
 };
 use asyncscope_discovery::image::debug;
@@ -50,7 +50,7 @@ pub(super) enum Command {
         #[command(flatten)]
         outputs: OutputArguments,
     },
-    /// Tell what can be seen in a process or an executable, how it was found, and what is missing
+    /// Show what can be seen in a process or an executable, how it was found, and what is missing
     Inspect {
         /// A process id or name, or a path
         #[arg(value_name = "PID|NAME|PATH")]
@@ -79,12 +79,12 @@ pub(super) enum Command {
         watch: Duration,
         /// Longest time to read tasks; those that are left then are counted
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
-        within: Duration,
+        read_timeout: Duration,
         /// Dump so often in a row
         #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
         times: u32,
     },
-    /// Tell what this kernel and these privileges allow, and what to do about the rest
+    /// Show what this kernel and these privileges allow, and what to do about the rest
     Doctor,
 }
 
@@ -123,10 +123,10 @@ pub(super) struct LiveArguments {
     /// Do not look at what tasks await, which costs the target some time at each poll
     #[arg(long)]
     no_awaits: bool,
-    /// Tell the time that threads are blocked inside polls. Its hook is on every switch between threads, which
-    /// taxes all processes of this host a little
+    /// Report the time that threads are off the CPU inside polls, not runnable. Its hook is on every switch between
+    /// threads, which taxes all processes of this host a little
     #[arg(long)]
-    blocked: bool,
+    off_cpu: bool,
     /// Trace every poll, or sample CPU time, which costs the target next to nothing
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
@@ -241,7 +241,7 @@ impl LiveArguments {
         let HttpArguments { correlation_header, redact, http_by, .. } = &self.http;
         let of_lines = self.outputs.asked(Extra::LogLines).map(|option| (format!("--{option}"), Need::Polls));
         let others = [
-            ("--blocked", self.blocked, Need::Polls),
+            ("--off-cpu", self.off_cpu, Need::Polls),
             ("--frequency", self.frequency.is_some(), Need::Samples),
             ("--correlation-header", !correlation_header.is_empty(), Need::Requests),
             ("--redact", *redact, Need::Requests),
@@ -253,11 +253,11 @@ impl LiveArguments {
     }
 
     pub(super) fn into_plan(self, target: Vec<String>) -> LivePlan {
-        let Self { duration, record, outputs, names, buffer, http, no_awaits, blocked, probe_log, one_by_one, .. } =
+        let Self { duration, record, outputs, names, buffer, http, no_awaits, off_cpu, probe_log, one_by_one, .. } =
             self;
         let (mode, frequency) = (self.mode, self.frequency.unwrap_or(FREQUENCY));
         let sampled = mode == Mode::Sample;
-        let way = if one_by_one { Way::Single } else { Way::Auto };
+        let way = if one_by_one { AttachMode::Single } else { AttachMode::Auto };
         let empty = self.empty_programs;
         let asked = |extra| outputs.asked(extra).next().is_some();
         let (logs, by_request) = (asked(Extra::LogLines), asked(Extra::Requests));
@@ -267,7 +267,7 @@ impl LiveArguments {
             probe,
             names: names.decided(),
             awaits: if no_awaits || sampled { AwaitChains::No } else { AwaitChains::Followed },
-            blocked,
+            off_cpu,
             http: http.filter(|_| !sampled || by_request),
             logs,
             syscalls,
@@ -278,7 +278,7 @@ impl LiveArguments {
     }
 }
 
-/// A name as HTTP has them, but none that holds a secret by its meaning, or tells how long a body is.
+/// A name as HTTP has them, but none that holds a secret by its meaning, or says how long a body is.
 fn header_name(text: &str) -> Result<String, String> {
     const REFUSED: [&str; 6] =
         ["authorization", "proxy-authorization", "cookie", "set-cookie", "content-length", "transfer-encoding"];

@@ -59,8 +59,8 @@ fn carry_out(command: Command) -> Result<()> {
             let format = if json { InspectFormat::Json } else { InspectFormat::Text { each_hook: verbose } };
             session::inspect(&target, format, &names.decided())
         }
-        Command::Dump { target, names, json, watch, within, times } => {
-            session::dump(&session::DumpPlan { target, json, watch, within, times, names: names.decided() })
+        Command::Dump { target, names, json, watch, read_timeout, times } => {
+            session::dump(&session::DumpPlan { target, json, watch, read_timeout, times, names: names.decided() })
         }
         Command::Doctor => session::doctor(),
     }

@@ -27,10 +27,10 @@ pub(super) struct OutputArguments {
     weight: Option<WeightArgument>,
     /// Group samples of CPU time by this first [default: task]
     #[arg(long, value_enum)]
-    by: Option<GroupArgument>,
-    /// From which length on a poll counts for --blocking
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1ms", requires = "blocking")]
-    min_blocking: Duration,
+    group_by: Option<GroupArgument>,
+    /// From which length on a poll counts for --long-polls
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1ms", requires = "long-polls")]
+    long_poll_min: Duration,
     /// One request, by its correlation ID, its trace id, the beginning of either, or the number `--requests` shows:
     /// its story as text, or what --flamegraph, --folded and --pprof are about
     #[arg(long, value_name = "ID")]
@@ -43,20 +43,20 @@ pub(super) struct OutputArguments {
     slower_than: Option<Duration>,
     /// Have the flamegraph compare these slow requests with the faster ones: red is what they spend more on
     #[arg(long, requires = "slower_than", requires = comparing(), conflicts_with = "request", conflicts_with_all = not_comparing())]
-    versus: bool,
+    diff: bool,
     #[command(flatten)]
     spans: SpanArguments,
 }
 
 /// The option of the output that draws comparisons.
 fn comparing() -> &'static str {
-    let drawn = FORMATS.iter().find(|format| format.versus == Comparison::Drawn);
+    let drawn = FORMATS.iter().find(|format| format.diff == Comparison::Drawn);
     drawn.map_or("", |format| format.option)
 }
 
 /// The options of outputs that cannot draw them.
 fn not_comparing() -> impl Iterator<Item = &'static str> {
-    FORMATS.iter().filter(|format| format.versus == Comparison::Refused).map(|format| format.option)
+    FORMATS.iter().filter(|format| format.diff == Comparison::Refused).map(|format| format.option)
 }
 
 impl OutputArguments {
@@ -67,14 +67,14 @@ impl OutputArguments {
 
     /// `is_recorded`: whether all events are kept as well.
     pub(super) fn into_options(self, is_recorded: bool) -> OutputOptions {
-        let Self { formats, weight, by, min_blocking, request, route, slower_than, versus, spans } = self;
+        let Self { formats, weight, group_by, long_poll_min, request, route, slower_than, diff, spans } = self;
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let view = ViewOptions {
             weight: weight.map(Into::into),
-            by: by.map(Into::into),
+            group_by: group_by.map(Into::into),
             selection: Selection { id: request, route, slower_than_ns: slower_than.map(ns) },
-            versus,
-            long_poll_ns: ns(min_blocking),
+            diff,
+            long_poll_ns: ns(long_poll_min),
         };
         OutputOptions { record: None, formats: formats.into_wanted(is_recorded), otlp: spans.into_options(), view }
     }

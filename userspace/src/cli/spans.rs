@@ -42,7 +42,7 @@ mod with {
         /// Things that become spans
         #[arg(long, value_enum, default_value_t, requires = "otlp")]
         traces: TracesArgument,
-        /// Waits, polls, and delays before these, that are long enough to be told
+        /// Waits, polls, and delays before these, that are long enough to be reported
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1ms", requires = "otlp")]
         min_span: Duration,
         /// The part of all traces that is sent, from 0 to 1, chosen by trace id

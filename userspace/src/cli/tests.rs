@@ -21,10 +21,10 @@ fn contradiction(line: &str) -> String {
 
 #[test]
 fn outputs_take_what_they_are_made_of() {
-    assert_eq!(contradiction("--json f --blocking --logs g --weight wall --blocked"), "");
+    assert_eq!(contradiction("--json f --long-polls --logs g --weight wall --off-cpu"), "");
     assert_eq!(contradiction("--weight cpu"), "--weight cpu takes --mode sample");
-    assert_eq!(contradiction("--by thread"), "--by takes --mode sample");
-    assert_eq!(contradiction("--mode sample --blocking --json f"), "--blocking cannot be used with --mode sample");
+    assert_eq!(contradiction("--group-by thread"), "--group-by takes --mode sample");
+    assert_eq!(contradiction("--mode sample --long-polls --json f"), "--long-polls cannot be used with --mode sample");
     assert_eq!(contradiction("--mode sample --logs"), "--logs cannot be used with --mode sample");
     assert_eq!(
         contradiction("--mode sample --weight busy"),
@@ -32,8 +32,8 @@ fn outputs_take_what_they_are_made_of() {
     );
     assert_eq!(contradiction("--mode sample --json f"), "--json takes --requests");
     assert_eq!(contradiction("--mode sample --route /a"), "--route takes --requests");
-    assert_eq!(contradiction("--mode sample --by route"), "--by request and route takes --requests");
-    assert_eq!(contradiction("--mode sample --requests --by route --json f"), "");
+    assert_eq!(contradiction("--mode sample --group-by route"), "--group-by request and route takes --requests");
+    assert_eq!(contradiction("--mode sample --requests --group-by route --json f"), "");
     assert_eq!(contradiction("--mode sample --requests --no-http"), "--requests takes HTTP");
 }
 
@@ -41,10 +41,10 @@ fn outputs_take_what_they_are_made_of() {
 fn options_about_the_same_are_refused() {
     let refused = |line: &str| Arguments::try_parse_from(format!("asyncscope {line}").split_whitespace()).is_err();
     assert!(refused("attach 1 --redact --logs f"));
-    assert!(refused("report f --versus --slower-than 1s"));
-    assert!(refused("report f --versus --slower-than 1s --flamegraph a --folded b"));
-    assert!(!refused("report f --versus --slower-than 1s --flamegraph a --json b"));
-    assert!(refused("report f --min-blocking 1s"));
+    assert!(refused("report f --diff --slower-than 1s"));
+    assert!(refused("report f --diff --slower-than 1s --flamegraph a --folded b"));
+    assert!(!refused("report f --diff --slower-than 1s --flamegraph a --json b"));
+    assert!(refused("report f --long-poll-min 1s"));
 }
 
 /// The outputs to be made, by option and path.
@@ -169,7 +169,7 @@ fn an_output_is_a_file_and_a_row() {
     const VIEW: &str = "crates/view/src";
     for format in &FORMATS {
         // Options that are about one output name it: how long a long poll takes.
-        let about: &[&str] = if format.option == "blocking" { &["src/cli/outputs.rs"] } else { &[] };
+        let about: &[&str] = if format.option == "long-polls" { &["src/cli/outputs.rs"] } else { &[] };
         let named = [format!("\"{}\"", format.option), format!("\"--{}\"", format.option)];
         assert_eq!(places(&["src/cli", "src/session"], &named), about, "--{}", format.option);
         assert_eq!(places(&[VIEW], &[format!("option: \"{}\"", format.option)]), [format!("{VIEW}/formats.rs")]);

@@ -28,7 +28,7 @@ impl From<WeightArgument> for Weight {
     }
 }
 
-/// A value of `--by`.
+/// A value of `--group-by`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum GroupArgument {
     /// The tasks, under those that spawned them.

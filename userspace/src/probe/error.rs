@@ -30,7 +30,7 @@ pub enum ProbeError {
         log: String,
     },
     /// The kernel lacks something, or a resource ran out.
-    #[error("cannot {what}: {why}; `asyncscope doctor` tells what this kernel lacks")]
+    #[error("cannot {what}: {why}; `asyncscope doctor` says what this kernel lacks")]
     Kernel {
         /// The action that was tried.
         what: String,

@@ -18,18 +18,18 @@ use asyncscope_discovery::tokio::plan::Program;
 
 /// The purpose of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum FeaturePurpose {
     /// For all that is seen of tasks.
     Tasks,
     /// For HTTP, and standard output and error.
     Bytes,
-    /// For threads blocked inside of polls.
-    Blocked,
+    /// For threads off the CPU inside of polls.
+    OffCpu,
     /// For samples.
     Samples,
 }
 
-impl For {
+impl FeaturePurpose {
     pub(super) fn of(program: Program) -> Self {
         if program.is_needed() { Self::Tasks } else { Self::Bytes }
     }
@@ -42,7 +42,7 @@ pub(super) struct Feature {
     /// The first Linux that has it.
     since: Since,
     kind: FeatureKind,
-    wanted: &'static [For],
+    wanted: &'static [FeaturePurpose],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ enum FeatureKind {
     /// A type of maps.
     Map(MapType),
     /// A function that programs of these types call, for these ends.
-    Helper(BpfHelper, &'static [(ProgramType, For)]),
+    Helper(BpfHelper, &'static [(ProgramType, FeaturePurpose)]),
     /// A type of programs.
     Programs(ProgramType),
     /// Types of programs.
@@ -59,15 +59,15 @@ enum FeatureKind {
     PerfLink,
 }
 
-use For::{Blocked, Bytes, Samples, Tasks};
+use FeaturePurpose::{Bytes, OffCpu, Samples, Tasks};
 use ProgramType::{KProbe, PerfEvent, RawTracePoint};
 
-const ALL: [For; 4] = [Tasks, Bytes, Blocked, Samples];
+const ALL: [FeaturePurpose; 4] = [Tasks, Bytes, OffCpu, Samples];
 /// The purposes of programs of each type.
-const EACH: [(ProgramType, For); 5] =
-    [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, Blocked), (PerfEvent, Samples)];
+const EACH: [(ProgramType, FeaturePurpose); 5] =
+    [(KProbe, Tasks), (KProbe, Bytes), (RawTracePoint, Bytes), (RawTracePoint, OffCpu), (PerfEvent, Samples)];
 
-const fn of(name: &'static str, kind: FeatureKind, since: Since, wanted: &'static [For]) -> Feature {
+const fn of(name: &'static str, kind: FeatureKind, since: Since, wanted: &'static [FeaturePurpose]) -> Feature {
     Feature { name, since, kind, wanted }
 }
 
@@ -80,7 +80,7 @@ const fn helper(
     name: &'static str,
     helper: BpfHelper,
     since: Since,
-    callers: &'static [(ProgramType, For)],
+    callers: &'static [(ProgramType, FeaturePurpose)],
 ) -> Feature {
     of(name, FeatureKind::Helper(helper, callers), since, &[])
 }
@@ -104,7 +104,7 @@ static FEATURES: &[Feature] = &[
     of("socket filters", FeatureKind::Programs(ProgramType::SocketFilter), (3, 19), &ALL),
     of("programs on tracepoints", FeatureKind::Programs(ProgramType::TracePoint), (4, 7), &[Tasks]),
     of("uprobe programs", FeatureKind::Programs(KProbe), (4, 1), &ALL),
-    of("raw tracepoints", FeatureKind::Programs(RawTracePoint), (4, 17), &[Bytes, Blocked]),
+    of("raw tracepoints", FeatureKind::Programs(RawTracePoint), (4, 17), &[Bytes, OffCpu]),
     of("programs on perf events", FeatureKind::Programs(PerfEvent), (4, 9), &[Samples]),
     of("links to perf events", FeatureKind::PerfLink, (5, 15), &[Tasks]),
     helper("bpf_map_lookup_elem", BpfHelper::BPF_FUNC_map_lookup_elem, (3, 19), &EACH),
@@ -131,13 +131,13 @@ static FEATURES: &[Feature] = &[
         "bpf_ringbuf_query",
         BpfHelper::BPF_FUNC_ringbuf_query,
         (5, 8),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper(
         "bpf_get_current_task_btf",
         BpfHelper::BPF_FUNC_get_current_task_btf,
         (5, 11),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper(
         "bpf_get_attach_cookie",
@@ -149,7 +149,7 @@ static FEATURES: &[Feature] = &[
         "bpf_task_pt_regs",
         BpfHelper::BPF_FUNC_task_pt_regs,
         (5, 15),
-        &[(RawTracePoint, Blocked), (PerfEvent, Samples)],
+        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper("bpf_loop", BpfHelper::BPF_FUNC_loop, (5, 17), &[(KProbe, Bytes), (RawTracePoint, Bytes)]),
 ];
@@ -163,7 +163,7 @@ impl fmt::Display for Feature {
 }
 
 /// An error that names what the kernel lacks, where it lacks something that this takes.
-pub(super) fn explain(error: ProbeError, wanted: For) -> ProbeError {
+pub(super) fn explain(error: ProbeError, wanted: FeaturePurpose) -> ProbeError {
     let what = match &error {
         ProbeError::Kernel { what, .. } => what.clone(),
         ProbeError::Verifier { program, .. } => format!("load the eBPF program {program}"),
@@ -183,7 +183,7 @@ pub(super) fn explain(error: ProbeError, wanted: For) -> ProbeError {
 impl Feature {
     /// Returns `true` if it is wanted for this, and the kernel says that it does not know it. One that is forbidden is
     /// not missing.
-    fn is_missing(&self, wanted: For) -> bool {
+    fn is_missing(&self, wanted: FeaturePurpose) -> bool {
         match self.kind {
             FeatureKind::Helper(helper, callers) => {
                 let mut callers = callers.iter().filter(|(_, end)| *end == wanted);
@@ -234,7 +234,7 @@ mod tests {
     fn an_error_stays_what_it_is_where_nothing_is_missing() {
         let error = explain(ProbeError::TooOld { what: "x".to_owned(), kernel: "5.10.1".to_owned() }, Tasks);
         assert!(matches!(error, ProbeError::TooOld { .. }));
-        let told = FEATURES.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert!(told.contains(&"bpf_loop (Linux 5.17)".to_owned()));
+        let reported = FEATURES.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(reported.contains(&"bpf_loop (Linux 5.17)".to_owned()));
     }
 }

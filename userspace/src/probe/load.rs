@@ -22,10 +22,10 @@ use probe_common::{
 };
 
 use super::{
-    HttpHooks, ProbeError, SamplingOptions, Watched, btf,
+    AttachRequest, HttpHooks, ProbeError, SamplingOptions, btf,
     code::{ProgramCode, Relocated},
     error::{absent, privileges_are_lent},
-    features::{For, explain},
+    features::{FeaturePurpose, explain},
     maps::{self, chains::Tables},
     syscall,
 };
@@ -59,7 +59,7 @@ fn other_object() -> Option<OsString> {
 }
 
 impl LoadedObject {
-    pub(super) fn new(watched: &Watched, logs: bool) -> Result<Self, ProbeError> {
+    pub(super) fn new(watched: &AttachRequest, logs: bool) -> Result<Self, ProbeError> {
         let object = match other_object() {
             Some(path) => Cow::Owned(
                 fs::read(&path).map_err(|error| ProbeError::kernel(&format!("read {}", path.display()), &error))?,
@@ -76,20 +76,20 @@ impl LoadedObject {
             .map_max_entries("CONNECTIONS", descriptors)
             .map_max_entries("PIECES", pieces)
             .map_max_entries("SAMPLE_DRAFTS", drafts(watched)?);
-        for (map, size) in tables.sizes().into_iter().chain(maps::blocked::sizes(watched.blocked.as_ref())) {
+        for (map, size) in tables.sizes().into_iter().chain(maps::off_cpu::sizes(watched.off_cpu.as_ref())) {
             loader.map_max_entries(map, size);
         }
         // Where the kernel takes no programs, aya takes it for an old one, and fails over what that means.
         let refused = |error| {
             let refusal = syscall::refusal().unwrap_or_else(|| ProbeError::aya("create the eBPF maps", &error));
-            explain(refusal, For::Tasks)
+            explain(refusal, FeaturePurpose::Tasks)
         };
         let ebpf = loader.load(&object).map_err(refused)?;
         let mut loaded = Self { ebpf, object, taken: Vec::new(), relocated: None };
         loaded.set_vtables(&watched.vtables)?;
         tables.fill(&mut loaded.ebpf)?;
-        if let Some(tasks) = &watched.blocked {
-            maps::blocked::note(&mut loaded.ebpf, tasks)?;
+        if let Some(tasks) = &watched.off_cpu {
+            maps::off_cpu::note(&mut loaded.ebpf, tasks)?;
         }
         if let Some(http) = &watched.http {
             loaded.set_http(http)?;
@@ -102,9 +102,9 @@ impl LoadedObject {
             (None, Some(running)) => loaded.set_running(running)?,
             (None, None) => {}
         }
-        let has_host_hooks = watched.blocked.is_some() || watched.sampling.is_some();
+        let has_host_hooks = watched.off_cpu.is_some() || watched.sampling.is_some();
         if watched.http.is_some() || watched.prints.is_some() || has_host_hooks {
-            loaded.set("WATCHED", WatchedProcess(watched_process(watched.pid)?))?;
+            loaded.set("WATCHED", WatchedProcessValue(watched_process(watched.pid)?))?;
         }
         Ok(loaded)
     }
@@ -140,7 +140,7 @@ impl LoadedObject {
         self.set("SAMPLING", SamplingSettings(settings))
     }
 
-    /// Has the running task's id looked at, if the kernel tells where its own structures have their fields.
+    /// Has the running task's id looked at, if the kernel says where its own structures have their fields.
     fn set_running(&mut self, running: &RunningTask) -> Result<(), ProbeError> {
         let Ok(thread_pointer) = btf::thread_pointer() else { return Ok(()) };
         let (below, tagged) = (running.below.into(), running.tagged.into());
@@ -196,9 +196,9 @@ unsafe impl aya::Pod for NameTables {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct WatchedProcess(config::Watched);
+struct WatchedProcessValue(config::WatchedProcess);
 // SAFETY: integers without padding between them.
-unsafe impl aya::Pod for WatchedProcess {}
+unsafe impl aya::Pod for WatchedProcessValue {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -207,7 +207,7 @@ struct SamplingSettings(config::Sampling);
 unsafe impl aya::Pod for SamplingSettings {}
 
 /// One for each CPU that may strike.
-fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
+fn drafts(watched: &AttachRequest) -> Result<u32, ProbeError> {
     if watched.sampling.is_none() {
         return Ok(1);
     }
@@ -216,11 +216,11 @@ fn drafts(watched: &Watched) -> Result<u32, ProbeError> {
 }
 
 /// The process as its own pid namespace numbers it, which is how the programs know its threads.
-fn watched_process(pid: u32) -> Result<config::Watched, ProbeError> {
+fn watched_process(pid: u32) -> Result<config::WatchedProcess, ProbeError> {
     let failed = |error: std::io::Error| ProbeError::kernel("look at the target's pid namespace", &error);
     let namespace = fs::metadata(asyncscope_discovery::process::procfs::namespace_file(pid, "pid")).map_err(failed)?;
     let own = asyncscope_discovery::process::procfs::status(pid, pid).map_err(failed)?.innermost_id.unwrap_or(pid);
-    Ok(config::Watched { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
+    Ok(config::WatchedProcess { device: namespace.dev(), inode: namespace.ino(), pid: u64::from(own) })
 }
 
 /// The programs' own diagnostics, down to the finest.

@@ -2,7 +2,6 @@
 //!
 //! It moves bytes and interprets none. Dropping a [`Probe`] removes every hook from the target.
 
-mod blocked;
 mod btf;
 mod clock;
 mod code;
@@ -13,6 +12,7 @@ pub(crate) mod kernel;
 mod load;
 mod maps;
 mod multi;
+mod off_cpu;
 mod rings;
 mod single;
 mod syscall;
@@ -27,32 +27,32 @@ use std::{
 use aya_log::EbpfLogger;
 use probe_common::config::Http2Layout;
 
-pub use blocked::StillBlocked;
 pub use counters::Losses;
 pub use error::ProbeError;
 pub(crate) use error::{SINCE, lacking_capabilities, missing_capabilities, privileges_are_lent};
 pub use load::is_fresh_object;
-pub use maps::blocked::BlockedTasks;
+pub use maps::off_cpu::OffCpuTasks;
+pub use off_cpu::StillOffCpu;
 
 use asyncscope_discovery::tokio::plan::{Placement, Program};
 use asyncscope_trace::{chain, facts::RunningTask};
-use features::{For, explain};
+use features::{FeaturePurpose, explain};
 
 /// The process to watch, and what is to be seen of it.
 #[derive(Clone, Debug)]
-pub struct Watched {
+pub struct AttachRequest {
     /// The process.
     pub pid: u32,
     /// The address of each task vtable in its memory, and the offset of a task's id from its header.
     pub vtables: Vec<(u64, u32)>,
-    /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not told.
+    /// The layouts of its tasks' futures, by addresses in its memory; `None`: what tasks await is not reported.
     pub layouts: Option<chain::Program>,
     /// The part of HTTP that is to be seen, if any is.
     pub http: Option<HttpHooks>,
     /// The part of standard output and error that is to be seen, if any is.
-    pub prints: Option<Prints>,
-    /// Set if threads are to be seen that are blocked inside of polls.
-    pub blocked: Option<BlockedTasks>,
+    pub prints: Option<LogOptions>,
+    /// Set if threads are to be seen that are off the CPU inside of polls.
+    pub off_cpu: Option<OffCpuTasks>,
     /// The way CPU time is sampled, if it is.
     pub sampling: Option<SamplingOptions>,
     /// The place of the id of the task that a thread runs, if that is known.
@@ -62,11 +62,11 @@ pub struct Watched {
 /// The way CPU time is sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SamplingOptions {
-    /// The number of times in a second that the clock strikes on each CPU.
+    /// The number of times in a second that a sampling event fires on each CPU.
     pub frequency_hz: u32,
-    /// The id of the task that a thread runs stands so many bytes below where `%fs` points.
+    /// The id of the task that a thread runs stands this many bytes below where `%fs` points.
     pub below: u32,
-    /// True if the word before it tells whether there is one.
+    /// True if the word before it says whether there is one.
     pub tagged: bool,
     /// The most pages of a stack that are taken, the one with the stack pointer not counted.
     pub stack_pages: u32,
@@ -74,7 +74,7 @@ pub struct SamplingOptions {
 
 /// The part of standard output and error that is to be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prints {
+pub struct LogOptions {
     /// The descriptors: bit 1 for standard output, bit 2 for standard error.
     pub descriptors: u64,
     /// True if they are seen by the kernel's tracepoint, which all processes of the machine pass.
@@ -107,7 +107,7 @@ pub struct Image {
 
 /// A way to attach hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
+pub enum AttachMode {
     /// By one link for each program where the kernel can.
     #[default]
     Auto,
@@ -124,28 +124,28 @@ pub struct ProbeOptions {
     /// divided by the CPUs, from 512 KiB to 8 MiB.
     pub ring_bytes: Option<u32>,
     /// The way to attach hooks.
-    pub way: Way,
+    pub way: AttachMode,
     /// True if the programs' own diagnostics are logged, through the `log` facade.
     pub logs: bool,
-    /// True if programs that do nothing are attached in the place of those that see something, at the same
-    /// instructions: then nothing is told, and what the target still pays is the kernel's share. It takes
-    /// [`Way::Multi`].
+    /// True if programs that do nothing are attached instead of those that see something, at the same
+    /// instructions: then nothing is reported, and what the target still pays is the kernel's share. It takes
+    /// [`AttachMode::Multi`].
     pub empty: bool,
 }
 
 /// Armed hooks and their buffers. Fields are dropped in order: hooks first.
 #[derive(Debug)]
 pub struct Probe {
-    blocked: Option<blocked::Blocked>,
+    off_cpu: Option<off_cpu::OffCpuHook>,
     links: Option<Vec<Link>>,
     rings: rings::Rings,
     counters: counters::Counters,
     logger: Option<Logger>,
     loaded: load::LoadedObject,
-    way: Way,
+    way: AttachMode,
     without_http: Option<ProbeError>,
     without_prints: Option<ProbeError>,
-    without_blocked: Option<ProbeError>,
+    without_off_cpu: Option<ProbeError>,
 }
 
 /// Takes the programs' own diagnostics.
@@ -177,12 +177,12 @@ struct Group<'a> {
     empty: bool,
 }
 
-fn arm(loaded: &mut load::LoadedObject, way: Way, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
+fn arm(loaded: &mut load::LoadedObject, way: AttachMode, group: &Group<'_>) -> Result<Vec<Link>, ProbeError> {
     let armed = match way {
-        Way::Multi => multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]),
+        AttachMode::Multi => multi::attach(loaded, group).map(|attached| vec![Link::Multi(attached)]),
         _ => single::attach(loaded, group).map(|links| links.into_iter().map(Link::Single).collect()),
     };
-    armed.map_err(|error| explain(error, For::of(group.program)))
+    armed.map_err(|error| explain(error, FeaturePurpose::of(group.program)))
 }
 
 impl Probe {
@@ -192,17 +192,17 @@ impl Probe {
     /// # Errors
     ///
     /// What the kernel refused, and what to do. Nothing stays armed then.
-    pub fn attach(watched: &Watched, images: &[Image], options: &ProbeOptions) -> Result<Self, ProbeError> {
+    pub fn attach(watched: &AttachRequest, images: &[Image], options: &ProbeOptions) -> Result<Self, ProbeError> {
         let mut loaded = load::LoadedObject::new(watched, options.logs)?;
         let rings = rings::Rings::create(&mut loaded, options.ring_bytes)?;
         let counters = counters::Counters::new(&mut loaded)?;
         let logger = if options.logs { Some(Logger(loaded.logger()?)) } else { None };
         let way = match options.way {
-            Way::Auto if multi::is_supported() => Way::Multi,
-            Way::Auto => Way::Single,
+            AttachMode::Auto if multi::is_supported() => AttachMode::Multi,
+            AttachMode::Auto => AttachMode::Single,
             way => way,
         };
-        if options.empty && way != Way::Multi {
+        if options.empty && way != AttachMode::Multi {
             return Err(ProbeError::Kernel {
                 what: "attach empty programs".to_owned(),
                 why: "it takes hooks that are attached together, and Linux 6.10 or newer".to_owned(),
@@ -234,29 +234,29 @@ impl Probe {
         if without_http.is_none() && watched.http.as_ref().is_some_and(|http| http.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::HTTP) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_http = Some(explain(error, For::Bytes)),
+                Err(error) => without_http = Some(explain(error, FeaturePurpose::Bytes)),
             }
         }
         if watched.prints.is_some_and(|prints| prints.tracepoints) {
             match tracepoint::attach(&mut loaded, &tracepoint::PRINTS) {
                 Ok(armed) => links.extend(armed.into_iter().map(Link::Tracepoint)),
-                Err(error) => without_prints = Some(explain(error, For::Bytes)),
+                Err(error) => without_prints = Some(explain(error, FeaturePurpose::Bytes)),
             }
         }
         if let Some(sampling) = watched.sampling {
             let clocks = clock::start(&mut loaded, sampling.frequency_hz);
-            let clocks = clocks.map_err(|error| explain(error, For::Samples))?;
+            let clocks = clocks.map_err(|error| explain(error, FeaturePurpose::Samples))?;
             links.extend(clocks.into_iter().map(Link::Clock));
         }
-        // Last: what it tells is about polls that were seen to begin.
-        let (blocked, without_blocked) = match watched.blocked.as_ref().map(|_| blocked::Blocked::arm(&mut loaded)) {
-            Some(Ok(blocked)) => (Some(blocked), None),
+        // Last: what it says is about polls that were seen to begin.
+        let (off_cpu, without_off_cpu) = match watched.off_cpu.as_ref().map(|_| off_cpu::OffCpuHook::arm(&mut loaded)) {
+            Some(Ok(off_cpu)) => (Some(off_cpu), None),
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
         loaded.forget_code();
         Ok(Self {
-            blocked,
+            off_cpu,
             links: Some(links),
             rings,
             counters,
@@ -265,7 +265,7 @@ impl Probe {
             way,
             without_http,
             without_prints,
-            without_blocked,
+            without_off_cpu,
         })
     }
 
@@ -281,29 +281,29 @@ impl Probe {
         self.without_prints.as_ref()
     }
 
-    /// The reason that blocked threads are not seen, where they were wanted and the kernel refused that.
+    /// The reason that off-CPU threads are not seen, where they were wanted and the kernel refused that.
     #[must_use]
-    pub fn without_blocked(&self) -> Option<&ProbeError> {
-        self.without_blocked.as_ref()
+    pub fn without_off_cpu(&self) -> Option<&ProbeError> {
+        self.without_off_cpu.as_ref()
     }
 
-    /// The threads that are blocked inside of polls now.
+    /// The threads that are off the CPU inside of polls now.
     #[must_use]
-    pub fn still_blocked(&self) -> Vec<StillBlocked> {
-        self.blocked.as_ref().map(blocked::Blocked::still).unwrap_or_default()
+    pub fn still_off_cpu(&self) -> Vec<StillOffCpu> {
+        self.off_cpu.as_ref().map(off_cpu::OffCpuHook::still).unwrap_or_default()
     }
 
     /// Removes every hook. What the ring buffers hold can still be drained.
     pub fn disarm(&mut self) {
-        if let Some(blocked) = &mut self.blocked {
-            blocked.disarm();
+        if let Some(off_cpu) = &mut self.off_cpu {
+            off_cpu.disarm();
         }
         self.links = None;
     }
 
     /// The way hooks were attached.
     #[must_use]
-    pub fn way(&self) -> Way {
+    pub fn way(&self) -> AttachMode {
         self.way
     }
 
@@ -328,7 +328,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// The kernel does not tell.
+    /// The kernel does not say.
     pub fn calls_left_out(&self) -> Result<u64, ProbeError> {
         tracepoint::calls_left_out(&self.loaded)
     }
@@ -347,11 +347,11 @@ impl Probe {
 #[derive(Debug)]
 pub struct Tested {
     /// The way hooks are attached here.
-    pub way: Way,
+    pub way: AttachMode,
     /// The programs that see HTTP, and standard output and error.
     pub http: Result<(), ProbeError>,
-    /// The program that sees blocked threads.
-    pub blocked: Result<(), ProbeError>,
+    /// The program that sees off-CPU threads.
+    pub off_cpu: Result<(), ProbeError>,
     /// The program that takes samples.
     pub sampling: Result<(), ProbeError>,
 }
@@ -363,33 +363,33 @@ pub struct Tested {
 ///
 /// What the kernel refused, and what to do.
 pub fn self_test() -> Result<Tested, ProbeError> {
-    let watched = Watched {
+    let watched = AttachRequest {
         pid: std::process::id(),
         vtables: Vec::new(),
         layouts: None,
         http: Some(HttpHooks::default()),
         prints: None,
-        blocked: Some(BlockedTasks::default()),
+        off_cpu: Some(OffCpuTasks::default()),
         sampling: None,
         running: None,
     };
     let mut loaded = load::LoadedObject::new(&watched, false)?;
-    let way = if multi::is_supported() { Way::Multi } else { Way::Single };
+    let way = if multi::is_supported() { AttachMode::Multi } else { AttachMode::Single };
     let load = |loaded: &mut load::LoadedObject, program: &Program| {
         match way {
-            Way::Multi => multi::load(loaded, *program).map(drop),
+            AttachMode::Multi => multi::load(loaded, *program).map(drop),
             _ => single::load(loaded, *program),
         }
-        .map_err(|error| explain(error, For::of(*program)))
+        .map_err(|error| explain(error, FeaturePurpose::of(*program)))
     };
     let (needed, others): (Vec<Program>, Vec<Program>) = Program::ALL.iter().partition(|program| program.is_needed());
     needed.iter().try_for_each(|program| load(&mut loaded, program))?;
     let all = [tracepoint::HTTP.as_slice(), &tracepoint::PRINTS].concat();
     let others = others.iter().try_for_each(|program| load(&mut loaded, program));
-    let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, For::Bytes));
+    let traced = |()| tracepoint::load(&mut loaded, &all).map_err(|error| explain(error, FeaturePurpose::Bytes));
     let others = others.and_then(traced);
-    let blocked = blocked::load(&mut loaded).map(drop);
-    let sampling = clock::load(&mut loaded).map_err(|error| explain(error, For::Samples));
+    let off_cpu = off_cpu::load(&mut loaded).map(drop);
+    let sampling = clock::load(&mut loaded).map_err(|error| explain(error, FeaturePurpose::Samples));
     let sampling = sampling.and_then(|()| btf::thread_pointer().map(drop));
-    Ok(Tested { way, http: others, blocked, sampling })
+    Ok(Tested { way, http: others, off_cpu, sampling })
 }

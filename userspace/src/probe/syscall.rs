@@ -96,7 +96,7 @@ pub(super) fn link_uprobes(
     unsafe { descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes) }
 }
 
-/// A link to an event that is none: the kernel's answer tells whether it knows such links.
+/// A link to an event that is none: the kernel's answer says whether it knows such links.
 pub(super) fn link_to_no_event(program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attributes = link_to(program, bpf_attach_type::BPF_PERF_EVENT);
     attributes.link_create.__bindgen_anon_2.target_fd = u32::MAX;
@@ -150,7 +150,7 @@ unsafe fn descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<
 ///
 /// Every address in the command's part of `attributes` must be valid for what the command reads and writes.
 unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<i32> {
-    // SAFETY: as the caller promises; the kernel reads no more than the size it is told.
+    // SAFETY: as the caller promises; the kernel reads no more than the given size.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(attributes), size_of::<bpf_attr>()) };
     i32::try_from(result).ok().filter(|&result| result >= 0).ok_or_else(io::Error::last_os_error)

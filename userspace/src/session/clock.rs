@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_told_from_the_passing_of_time() {
+    fn a_step_is_distinguished_from_the_passing_of_time() {
         let at = |monotonic_ns, unix_ns| ClockPair { monotonic_ns, unix_ns };
         let last = at(1_000, 5_000_000_000);
         assert!(!is_step(last, at(9_000_001_000, 14_000_000_000)));

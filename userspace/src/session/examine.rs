@@ -13,7 +13,7 @@ use super::{
     plan::SyscallSource,
     privileges,
 };
-use crate::probe::{self, SINCE, Tested, Way, kernel, lacking_capabilities, missing_capabilities};
+use crate::probe::{self, AttachMode, SINCE, Tested, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
     discover,
     error::DiscoverError,
@@ -104,7 +104,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
 ///
 /// # Errors
 ///
-/// Something is missing; all of it has been told.
+/// Something is missing; all of it has been reported.
 pub fn doctor() -> Result<()> {
     let mut out = io::stdout();
     let checks = [architecture(), kernel(), uprobes(), capabilities(), programs()];
@@ -159,16 +159,18 @@ fn capabilities() -> Check {
 }
 
 fn programs() -> Check {
-    let Tested { way, http, blocked, sampling } =
+    let Tested { way, http, off_cpu, sampling } =
         probe::self_test().map_err(|error| format!("eBPF programs: {error}"))?;
     if let Err(error) = http {
         return Err(format!("eBPF programs for HTTP and log lines (the others load; bpf_loop needs 5.17): {error}"));
     }
     let how = match way {
-        Way::Single => "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower",
+        AttachMode::Single => {
+            "this kernel attaches hooks one by one (uprobe_multi needs 6.10), which makes attaching slower"
+        }
         _ => "hooks attach by uprobe_multi",
     };
-    let without = [("--blocked", blocked), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
+    let without = [("--off-cpu", off_cpu), ("--mode sample", sampling)].into_iter().filter_map(|(option, loaded)| {
         let error = loaded.err()?;
         Some(format!("; but not that of {option}: {error}"))
     });

@@ -231,7 +231,7 @@ impl Outputs {
 
     /// Returns `true` if an output holds the lines that the target wrote.
     #[must_use]
-    pub fn tell_lines(&self) -> bool {
+    pub fn need_lines(&self) -> bool {
         self.formats.iter().any(|(format, _)| format.keeps.log_lines)
     }
 

@@ -28,8 +28,8 @@ pub struct AttachOptions {
     pub names: debug::Options,
     /// Await chains.
     pub awaits: AwaitChains,
-    /// Time blocked inside polls is to be reported.
-    pub blocked: bool,
+    /// Time off the CPU inside polls, not runnable, is to be reported.
+    pub off_cpu: bool,
     /// HTTP, if it is recorded.
     pub http: Option<HttpOptions>,
     /// Standard output and error of the target are captured.
@@ -44,7 +44,7 @@ impl AttachOptions {
     /// Returns `true` if stacks are taken, which have to be unwound and named.
     #[must_use]
     pub fn take_stacks(&self) -> bool {
-        self.sampling.is_some() || self.blocked
+        self.sampling.is_some() || self.off_cpu
     }
 }
 
@@ -91,7 +91,7 @@ pub struct DumpPlan {
     /// The time to watch before.
     pub watch: Duration,
     /// The time for reading tasks, at most.
-    pub within: Duration,
+    pub read_timeout: Duration,
     /// The number of dumps in a row; each is printed.
     pub times: u32,
     /// The sources of names.

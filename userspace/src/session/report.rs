@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    export::{Full, Ready},
+    export::{OnFull, Ready},
     outputs::OutputOptions,
 };
 use asyncscope_model::{Config, Graph};
@@ -17,7 +17,7 @@ use asyncscope_trace::recording::Reader;
 use asyncscope_view::lost::{self, Lost};
 
 /// Spans are made once for so much time of the recording, as in a live run.
-const TELL_EVERY_NS: u64 = 100_000_000;
+const EMIT_EVERY_NS: u64 = 100_000_000;
 
 /// As much is kept of the target's lines, in bytes: a recording can unfold to more than there is memory.
 const LINES_MAX: u64 = 4 << 30;
@@ -42,21 +42,21 @@ pub fn report(recording: &Path, wanted: &OutputOptions) -> Result<()> {
     let noted = export.as_ref().map(Ready::noted);
     let setup = Config::from(reader.facts()).with_detail(outputs.detail(reader.facts())).with_span_detail(noted);
     let setup = setup.with_long_polls(outputs.long_polls_ns());
-    let mut graph = Graph::new(&setup.with_log_lines(outputs.tell_lines().then_some(LINES_MAX)));
+    let mut graph = Graph::new(&setup.with_log_lines(outputs.need_lines().then_some(LINES_MAX)));
     let mut last_ns = reader.facts().armed.monotonic_ns;
     let mut export = export.map(|ready| ready.start(reader.facts())).transpose()?;
     if let Some(export) = &export {
         export.hurry();
     }
-    let (forget, mut told_ns) = (!outputs.need_tasks(), last_ns);
+    let (forget, mut emitted_ns) = (!outputs.need_tasks(), last_ns);
     let read = reader.read_known(&mut |facts, event| {
         last_ns = last_ns.max(event.at.time);
         graph.apply(&event);
         if let Some(export) = &mut export
-            && last_ns.saturating_sub(told_ns) >= TELL_EVERY_NS
+            && last_ns.saturating_sub(emitted_ns) >= EMIT_EVERY_NS
         {
-            export.round(&mut graph, facts, last_ns, forget, Full::Wait);
-            told_ns = last_ns;
+            export.round(&mut graph, facts, last_ns, forget, OnFull::Wait);
+            emitted_ns = last_ns;
         }
     });
     graph.lost_samples(lost::samples(&read.loss));

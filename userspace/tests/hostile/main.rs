@@ -18,7 +18,7 @@ static ALLOCATOR: allocated::Counting = allocated::Counting;
 const MUTATIONS: u64 = 2_000;
 /// Whatever the input's length. A block of a recording may be as long as that when decompressed.
 const ALLOCATED_MAX: usize = 64 << 20;
-/// And so many times the input's length: a decoded instruction is 40 bytes, and may stand for one.
+/// And this many times the input's length: a decoded instruction is 40 bytes, and may stand for one.
 const ALLOCATED_PER_BYTE: usize = 40;
 
 fn check(target: &str, run: fn(&[u8])) {

@@ -17,8 +17,9 @@ pub(super) fn bars(plan: &Plan, measured: &Measured) -> String {
     plan.services.iter().for_each(|service| text += &format!(" {} |", service.title()));
     text += &format!("\n| --- |{}\n", " --- |".repeat(plan.services.len()));
     let mut line = |what: &str, most: f64, of: &dyn Fn(Service) -> Option<f64>| {
-        let told = plan.services.iter().map(|&service| of(service).map_or_else(String::new, |value| held(value, most)));
-        text += &format!("| {what} | {} |\n", told.collect::<Vec<_>>().join(" | "));
+        let reported =
+            plan.services.iter().map(|&service| of(service).map_or_else(String::new, |value| held(value, most)));
+        text += &format!("| {what} | {} |\n", reported.collect::<Vec<_>>().join(" | "));
     };
     line("trace adds at most 1.15 × what the floor adds", TRACE_OVER_FLOOR, &|service| {
         Some(over_floor(measured, Whose::Target(service), Variant::Trace)?.median)
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_by_how_much() {
+    fn reports_by_how_much() {
         assert_eq!(held(1.1, 1.15), "1.100");
         assert_eq!(held(1.4, 1.15), "**1.400**, over by 0.250");
     }

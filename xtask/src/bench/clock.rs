@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 /// The CPU time of all threads that the process has or had, in user space and in the kernel, to the nanosecond: what
-/// the scheduler accounts. `/proc/PID/stat` tells the same in hundredths of a second.
+/// the scheduler accounts. `/proc/PID/stat` says the same in hundredths of a second.
 ///
 /// <https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html>
 ///

@@ -42,7 +42,7 @@ impl Sink {
 
 /// The outcome of a stretch.
 #[derive(Debug, Deserialize)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) requests: u64,
     pub(super) seconds: f64,
     pub(super) p50_us: f64,
@@ -60,7 +60,7 @@ impl Load {
     }
 
     /// Has all connections ask for so long.
-    pub(super) fn stretch(&mut self, time: Duration) -> Result<Told> {
+    pub(super) fn stretch(&mut self, time: Duration) -> Result<Reported> {
         let line = self.0.ask(&time.as_millis().to_string(), time + ANSWER_MAX).context("the load")?;
         json_lines::line_of(&line).context("the load")
     }

@@ -30,12 +30,12 @@ pub(super) fn described(rounds: usize, stretch: Duration, minutes: f64) -> Resul
 }
 
 fn processor() -> String {
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let reported = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = reported.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.to_owned())
 }
 
 fn is_virtual() -> bool {
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    told.lines().any(|line| line.starts_with("flags") && line.split(' ').any(|flag| flag == "hypervisor"))
+    let reported = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    reported.lines().any(|line| line.starts_with("flags") && line.split(' ').any(|flag| flag == "hypervisor"))
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::clock::cpu_time;
 use super::cpus::Half;
-use super::load::{Load, Told};
+use super::load::{Load, Reported};
 
 const START_MAX: Duration = Duration::from_mins(1);
 /// Tasks in each request of the storm.
@@ -121,14 +121,14 @@ impl Service {
     }
 
     /// Returns how many units of work there were, and the latencies' median and 99th percentile, in microseconds.
-    fn work(self, told: &Told) -> Result<(f64, f64, f64)> {
-        let requests = told.requests as f64;
+    fn work(self, reported: &Reported) -> Result<(f64, f64, f64)> {
+        let requests = reported.requests as f64;
         match self {
-            Self::Hello | Self::Demo => Ok((requests, told.p50_us, told.p99_us)),
-            Self::Storm => Ok((requests * f64::from(STORM), told.p50_us, told.p99_us)),
+            Self::Hello | Self::Demo => Ok((requests, reported.p50_us, reported.p99_us)),
+            Self::Storm => Ok((requests * f64::from(STORM), reported.p50_us, reported.p99_us)),
             Self::Idle => {
-                let mut words = told.last.split(' ').map(str::parse::<f64>);
-                let mut word = || words.next().context("the idle service tells something else");
+                let mut words = reported.last.split(' ').map(str::parse::<f64>);
+                let mut word = || words.next().context("the idle service says something else");
                 Ok((word()??, word()??, word()??))
             }
         }
@@ -139,13 +139,13 @@ impl Loaded {
     /// Starts the service from its file in the folder, and connects its load.
     pub(super) fn start(service: Service, folder: &Path, around: &Around) -> Result<Self> {
         let (program, arguments) = service.arguments();
-        let told = around.scratch.join("service.txt");
+        let reported = around.scratch.join("service.txt");
         let mut command = Half::Measured.command(folder.join(program));
         command.args(arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", &around.spans_to);
-        let mut running = Running::start_unread(command.stdout(File::create(&told)?))?;
+        let mut running = Running::start_unread(command.stdout(File::create(&reported)?))?;
         let listening = || {
-            let told = fs::read_to_string(&told).ok()?;
-            let line = told.lines().next().filter(|_| told.ends_with('\n'))?;
+            let reported = fs::read_to_string(&reported).ok()?;
+            let line = reported.lines().next().filter(|_| reported.ends_with('\n'))?;
             serde_json::from_str(line.strip_prefix("listening ")?).ok()
         };
         let Listening { pages } = running.until("it listened", START_MAX, listening)?;
@@ -164,10 +164,16 @@ impl Loaded {
         // The idle service's one request takes as long as it says.
         let time = if self.service == Service::Idle { Duration::from_millis(1) } else { time };
         let before = cpu_time(self.pid())?;
-        let told = self.load.stretch(time)?;
+        let reported = self.load.stretch(time)?;
         let cpu = cpu_time(self.pid())?.saturating_sub(before);
-        let (units, p50_us, p99_us) = self.service.work(&told)?;
+        let (units, p50_us, p99_us) = self.service.work(&reported)?;
         anyhow::ensure!(units > 0.0, "the {} did nothing in {time:?}", self.service.title());
-        Ok(Stretch { cpu_us: cpu.as_secs_f64() * 1e6 / units, per_second: units / told.seconds, p50_us, p99_us, units })
+        Ok(Stretch {
+            cpu_us: cpu.as_secs_f64() * 1e6 / units,
+            per_second: units / reported.seconds,
+            p50_us,
+            p99_us,
+            units,
+        })
     }
 }

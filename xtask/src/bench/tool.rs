@@ -28,7 +28,7 @@ const PERF_STARTS: Duration = Duration::from_millis(500);
 pub(super) struct Tool {
     running: Running,
     /// The file in which it says what went wrong.
-    told: PathBuf,
+    reported: PathBuf,
 }
 
 impl Tool {
@@ -58,19 +58,19 @@ impl Tool {
 
     /// Starts it, and waits until it says that it is ready, if it does.
     fn start(command: &mut Command, ready: Option<&str>, scratch: &Path) -> Result<Self> {
-        let told = scratch.join("tool.txt");
-        let file = File::create(&told)?;
+        let reported = scratch.join("tool.txt");
+        let file = File::create(&reported)?;
         // bpftrace says there that it is ready.
         let out = if ready == Some(READY) { file.try_clone()?.into() } else { Stdio::null() };
         let mut running = Running::start_unread(command.stdout(out).stderr(file))?;
         let Some(ready) = ready else {
             thread::sleep(PERF_STARTS);
-            return Ok(Self { running, told });
+            return Ok(Self { running, reported });
         };
-        let look = || fs::read_to_string(&told).ok().filter(|told| told.contains(ready));
+        let look = || fs::read_to_string(&reported).ok().filter(|reported| reported.contains(ready));
         let attached = running.until("it was attached", ATTACH_MAX, look);
-        attached.with_context(|| fs::read_to_string(&told).unwrap_or_default())?;
-        Ok(Self { running, told })
+        attached.with_context(|| fs::read_to_string(&reported).unwrap_or_default())?;
+        Ok(Self { running, reported })
     }
 
     /// Its process id.
@@ -86,9 +86,9 @@ impl Tool {
     /// Ends it as Ctrl-C does, and waits until its hooks are gone.
     pub(super) fn detach(self) -> Result<()> {
         let status = self.running.interrupt(DETACH_MAX)?;
-        let told = fs::read_to_string(&self.told).unwrap_or_default();
+        let reported = fs::read_to_string(&self.reported).unwrap_or_default();
         // perf ends by the signal that it was sent.
-        ensure!(status.code().is_none_or(|code| code == 0), "the tool failed: {status}: {told}");
+        ensure!(status.code().is_none_or(|code| code == 0), "the tool failed: {status}: {reported}");
         Ok(())
     }
 }

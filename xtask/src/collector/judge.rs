@@ -23,25 +23,28 @@ const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 /// Sends spans of each program over both protocols.
 ///
 /// # Errors
-/// Where a part fails, or what arrives is not what was told.
+/// Where a part fails, or what arrives is not what was sent.
 pub(super) fn run(program: &Path) -> Result<()> {
     refuses_what_is_no_protobuf(program)?;
     for scenario in SCENARIOS {
         let scratch = Scratch::new()?;
         let record = scratch.file("events.ascope");
         let live = live(program, scenario, &record).with_context(|| scenario.to_owned())?;
-        let told = lines(&record, "tasks")?;
-        live.equal(&told).with_context(|| format!("{scenario}, live over gRPC"))?;
-        reports(program, scenario, &record, "tasks", &told)?;
+        let reported = lines(&record, "tasks")?;
+        live.equal(&reported).with_context(|| format!("{scenario}, live over gRPC"))?;
+        reports(program, scenario, &record, "tasks", &reported)?;
     }
     let scratch = Scratch::new()?;
     let record = scratch.file("events.ascope");
     demo(&scratch, &record)?;
-    let told = lines(&record, "requests")?;
+    let reported = lines(&record, "requests")?;
     for kind in ["Server", "Client", "Internal"] {
-        ensure!(told.spans_with(&format!("    Kind           : {kind}\n")) > 0, "the demo service has no {kind} spans");
+        ensure!(
+            reported.spans_with(&format!("    Kind           : {kind}\n")) > 0,
+            "the demo service has no {kind} spans"
+        );
     }
-    reports(program, "demo service", &record, "requests", &told)
+    reports(program, "demo service", &record, "requests", &reported)
 }
 
 /// Checks that it looks at what it gets: only then does it mean something what it accepts.
@@ -82,7 +85,7 @@ fn attach(pid: u32, record: &Path, to: Option<(&Otelcol, &str)>) -> Result<Agent
     Agent::start_with(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)], args)
 }
 
-/// Returns what the recording tells as OTLP/JSON, as the collector would print it.
+/// Returns what the recording says as OTLP/JSON, as the collector would print it.
 fn lines(record: &Path, traces: &str) -> Result<Printed> {
     let record = record.display().to_string();
     let report = agent::run(["report", &record, "--traces", traces, "--otlp", "-"])?;
@@ -90,15 +93,15 @@ fn lines(record: &Path, traces: &str) -> Result<Printed> {
     Printed::of(&parse(&report.stdout)?)
 }
 
-fn reports(program: &Path, name: &str, record: &Path, traces: &str, told: &Printed) -> Result<()> {
+fn reports(program: &Path, name: &str, record: &Path, traces: &str, reported: &Printed) -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = Otelcol::start(program)?;
         let args = ["report", &record.display().to_string(), "--traces", traces, "--otlp", &collector.url(protocol)];
         let ended = Agent::start_with(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)], args)?.succeed()?;
-        let sent = format!("sent {} spans to ", told.spans());
+        let sent = format!("sent {} spans to ", reported.spans());
         ensure!(ended.stderr.iter().any(|line| line.starts_with(&sent)), "not said: {sent:?}: {:?}", ended.stderr);
-        collector.printed()?.equal(told).with_context(|| format!("{name}, report over {protocol}"))?;
+        collector.printed()?.equal(reported).with_context(|| format!("{name}, report over {protocol}"))?;
     }
-    println!("{name}: {told}, as told over gRPC and over HTTP");
+    println!("{name}: {reported}, as sent over gRPC and over HTTP");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! OpenTelemetry collectors that are not ours.
 //!
 //! `setup-collector` installs the one that the live tests of spans send through. `collector` builds the OpenTelemetry
-//! Collector itself, and holds what it prints of what it got against what asyncscope told.
+//! Collector itself, and holds what it prints of what it got against what asyncscope sent.
 
 mod judge;
 
@@ -45,7 +45,7 @@ pub(crate) fn setup() -> Result<()> {
 /// Builds the OpenTelemetry Collector where it is not there yet, and sends spans of running programs through it.
 ///
 /// # Errors
-/// Where this is not root, a part fails, or what arrives is not what was told.
+/// Where this is not root, a part fails, or what arrives is not what was sent.
 pub(crate) fn run() -> Result<()> {
     ensure!(is_root(), "it attaches eBPF probes: run it as root");
     execute(cargo().args(["build", "--profile", "typed", "-p", "demo-service"]))?;

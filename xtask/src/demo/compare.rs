@@ -69,7 +69,7 @@ pub(super) fn whole(seen: &Seen, id: u64) -> Option<&SeenTask> {
     seen.tasks.get(&id).filter(|task| task.born_ns.is_some() && task.end.is_some())
 }
 
-/// Tells whether the task lived wholly while asyncscope watched.
+/// Says whether the task lived wholly while asyncscope watched.
 fn spans(seen: &Seen, lived: &Lived) -> bool {
     let (armed_ns, end_ns) = seen.recording.watched().into_inner();
     lived.spawned_ns >= armed_ns + EDGE_NS && lived.end_ns + EDGE_NS <= end_ns

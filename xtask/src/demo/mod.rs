@@ -42,11 +42,11 @@ pub(crate) fn run() -> Result<()> {
     thread::sleep(BEFORE_ATTACH);
     agent::attach(service.pid(), WATCHED, &files)?;
     let load = load.end()?;
-    let told = service.stop()?;
+    let reported = service.stop()?;
 
     agent::report(&files)?;
     println!("\nthe load: {load}\nwhat the service says of its whole life:");
-    told.iter().for_each(|line| println!("  {line}"));
+    reported.iter().for_each(|line| println!("  {line}"));
     let seen = Seen::read(&files.json)?;
     let lived = truth::read(&truth)?;
     let comparison = compare::compare(&lived, &seen);

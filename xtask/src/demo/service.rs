@@ -60,7 +60,7 @@ impl Service {
         Ok(Load { process: Running::start(demo_service(self.profile).args(load))?, time })
     }
 
-    /// Ends it by SIGTERM; the truth it tells.
+    /// Ends it by SIGTERM; the truth it says.
     pub(crate) fn stop(mut self) -> Result<Vec<String>> {
         self.process.signal(libc::SIGTERM)?;
         finish(self.process, "the demo service", PATIENCE)

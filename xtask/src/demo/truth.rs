@@ -1,4 +1,4 @@
-//! What the demo service tells of its own tasks.
+//! What the demo service reports its own tasks.
 
 use std::path::Path;
 

@@ -31,7 +31,7 @@ pub(crate) fn build(cell: &Cell) -> Result<Built> {
     // Held until the program is copied: another cell's goes to the same place.
     let lock = fs::File::create(matrix.join("lock"))?;
     lock.lock().context("cannot lock target/matrix")?;
-    // Cells share what they can: cargo tells builds with other flags apart, but for the program's path.
+    // Cells share what they can: cargo distinguishes builds with other flags, but for the program's path.
     let target = matrix.join("build");
     let mut command = cargo_of(cell);
     command.args(["build", "--quiet", "--target", cell.build.target, "--profile", cell.build.profile]);

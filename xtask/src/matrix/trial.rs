@@ -67,7 +67,7 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
         losses: false,
         threads: kernel::in_initial_pid_namespace(),
         unknown_parents: inspection.misses("spawn"),
-        untold_completions: !inspection.running_known(),
+        unknown_completions: !inspection.running_known(),
         unnamed: inspection.symbols == 0,
         unseen_panics: inspection.misses("panic"),
     };
@@ -101,7 +101,7 @@ pub(crate) fn watch(cell: &Cell, built: &Built) -> Result<Outcome> {
 }
 
 /// Lists what differs between the names of a program, given the file with its symbols, and that file's own. Where
-/// only symbols tell, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
+/// only symbols say, some types stay without a name: all of their functions are tokio's, and the optimiser has put the
 /// future's own into these.
 fn names(program: &Path, unstripped: &Path) -> Result<Vec<String>> {
     let (given, own) = (Inspection::with_debug_file(program, Some(unstripped))?, Inspection::of(unstripped, &[])?);

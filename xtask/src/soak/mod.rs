@@ -50,7 +50,7 @@ pub(super) struct Look {
 /// Builds, watches and judges.
 ///
 /// # Errors
-/// Where this is not root, a part fails, or something grows; the document tells all the same.
+/// Where this is not root, a part fails, or something grows; the document says all the same.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(is_root(), "it attaches eBPF probes: run it as root");
     execute(cargo().args(PLAIN_RELEASE).args(["-p", "truth", "-p", "heads", "-p", "logs"]))?;
@@ -78,10 +78,10 @@ fn watch(options: &Options) -> Result<Verdict> {
     let recorded = fs::metadata(&record)?.len();
     target.close_input();
     ensure!(target.wait(PATIENCE)?.success(), "the target failed");
-    let told = scratch.file("told.json");
-    let report = Agent::start(["report".as_ref(), record.as_os_str(), "--json".as_ref(), told.as_os_str()])?;
+    let reported = scratch.file("reported.json");
+    let report = Agent::start(["report".as_ref(), record.as_os_str(), "--json".as_ref(), reported.as_os_str()])?;
     report.succeed()?;
-    Verdict::of(options.minutes, options.rate, &looks, asked, recorded, &told)
+    Verdict::of(options.minutes, options.rate, &looks, asked, recorded, &reported)
 }
 
 /// Looks until the time is over.

@@ -43,7 +43,7 @@ pub(super) struct Verdict {
     first: Part,
     last: Part,
     asked: u64,
-    told: u64,
+    reported: u64,
     lost: u64,
     recorded: u64,
 }
@@ -87,7 +87,7 @@ impl Part {
 }
 
 impl Verdict {
-    /// Judges what was seen, and the requests that the recording's JSON tells of.
+    /// Judges what was seen, and the requests that the recording's JSON reports.
     ///
     /// # Errors
     /// Where there was too little time, or the JSON cannot be read.
@@ -96,14 +96,14 @@ impl Verdict {
         ensure!(part > 0, "only {} looks", looks.len());
         let first = Part::of(&looks[part..2 * part]).context("no first part")?;
         let last = Part::of(&looks[looks.len() - part..]).context("no last part")?;
-        let (mut told, mut lost) = (0, None);
+        let (mut reported, mut lost) = (0, None);
         for line in json_lines::read::<Line>(json)? {
             let line = line?;
-            told += u64::from(line.kind == "request" && line.end.is_some_and(|end| end.status == Some(200)));
+            reported += u64::from(line.kind == "request" && line.end.is_some_and(|end| end.status == Some(200)));
             lost = line.totals.map(|totals| totals.lost).or(lost);
         }
         let lost = lost.context("the JSON has no totals")?;
-        Ok(Self { minutes, rate, first, last, asked, told, lost, recorded })
+        Ok(Self { minutes, rate, first, last, asked, reported, lost, recorded })
     }
 
     /// Returns what is not as it should be.
@@ -121,8 +121,8 @@ impl Verdict {
         if last.quiet > first.quiet * LATENCY_TIMES + LATENCY_SLACK {
             mistakes.push(format!("requests took {:?} at best, and {:?} in the end", first.quiet, last.quiet));
         }
-        if self.lost > 0 || self.told != self.asked {
-            mistakes.push(format!("{} of {} requests told, {} events lost", self.told, self.asked, self.lost));
+        if self.lost > 0 || self.reported != self.asked {
+            mistakes.push(format!("{} of {} requests reported, {} events lost", self.reported, self.asked, self.lost));
         }
         mistakes
     }
@@ -130,11 +130,11 @@ impl Verdict {
     /// For the document.
     pub(super) fn table(&self) -> String {
         let mut table = format!(
-            "{} minutes at {} requests a second: {} of {} requests told with their status, {} events lost, {} MiB \
+            "{} minutes at {} requests a second: {} of {} requests reported with their status, {} events lost, {} MiB \
              recorded. The second sixth of the time beside the last, each with its highest value:\n\n| | second sixth | last sixth |\n| --- | --- | --- |\n",
             self.minutes,
             self.rate,
-            self.told,
+            self.reported,
             self.asked,
             self.lost,
             self.recorded >> 20
@@ -178,16 +178,16 @@ mod tests {
         Part::of(&millis.iter().map(look).collect::<Vec<_>>()).unwrap()
     }
 
-    fn check(last: Part, told: u64, lost: u64, words: &[&str]) {
+    fn check(last: Part, reported: u64, lost: u64, words: &[&str]) {
         let first = part(&[1, 30, 2], 50_000, 20);
-        let verdict = Verdict { minutes: 1, rate: 1, first, last, asked: 10, told, lost, recorded: 0 };
+        let verdict = Verdict { minutes: 1, rate: 1, first, last, asked: 10, reported, lost, recorded: 0 };
         let mistakes = verdict.mistakes();
         assert_eq!(mistakes.len(), words.len(), "{mistakes:?}");
         assert!(mistakes.iter().zip(words).all(|(mistake, words)| mistake.contains(words)), "{mistakes:?}");
     }
 
     #[test]
-    fn what_grows_is_told() {
+    fn what_grows_is_reported() {
         let flat = || part(&[40, 2, 50], 58_000, 20);
         check(flat(), 10, 0, &[]);
         check(part(&[40, 3, 50], 58_000, 20), 10, 0, &["in the end"]);

@@ -108,7 +108,7 @@ fn folder_of_children(path: &str) -> String {
     }
 }
 
-/// Tells whether an item is compiled for tests only.
+/// Says whether an item is compiled for tests only.
 pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),

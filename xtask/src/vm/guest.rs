@@ -21,7 +21,7 @@ const TEST_WITHIN: u32 = 900;
 const PATIENCE: u32 = 10;
 /// Lets a test set the clock.
 const MAY_SET_CLOCK: &str = "ASYNCSCOPE_MAY_SET_CLOCK";
-/// Begins the lines that tell what became of a test.
+/// Begins the lines that say what became of a test.
 pub(super) const MARK: &str = "@vm ";
 
 /// The names of the live tests that are wanted.
@@ -92,12 +92,12 @@ fn init(tests: &[String]) -> String {
 
 /// The libraries that a program is linked with, and its loader.
 fn needed(program: &Path) -> Result<Vec<String>> {
-    let told = output(Command::new("ldd").arg(program))?;
+    let reported = output(Command::new("ldd").arg(program))?;
     let path = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(str::to_owned);
-    Ok(told.lines().filter_map(path).collect())
+    Ok(reported.lines().filter_map(path).collect())
 }
 
-/// The live tests' program, as cargo tells where it is.
+/// The live tests' program, as cargo reports where it is.
 fn live() -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["test", "--no-run", "--quiet", "--message-format=json", "-p", "asyncscope-tests", "--test", "live"]);

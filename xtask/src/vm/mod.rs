@@ -2,7 +2,7 @@
 //! tests. The table goes into `docs/compatibility.md`.
 //!
 //! Nothing is installed, root is not needed, and no hardware help is used: qemu translates every instruction, so
-//! nothing is told of time.
+//! no times are given.
 
 mod archive;
 mod guest;

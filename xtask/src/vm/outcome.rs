@@ -1,4 +1,4 @@
-//! What a machine's console tells of its tests, and the table of all.
+//! What a machine's console reports its tests, and the table of all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,7 +80,7 @@ impl Outcome {
         format!("| {} | {attach} | {passed} | {} |", self.version, failed.join("; ").replace('|', "\\|"))
     }
 
-    /// Puts its row into the document's table, in the place of another of the same kernels.
+    /// Puts its row into the document's table, instead of another of the same kernels.
     ///
     /// # Errors
     /// Where the document has no table, or cannot be written.
@@ -135,7 +135,7 @@ mod tests {
         let outcome = Outcome::read("6.1.0-50", console.as_bytes()).map(|outcome| outcome.mistake());
         match (outcome, mistake) {
             (Ok(None), None) => {}
-            (Ok(Some(told)), Some(part)) if told.contains(part) => {}
+            (Ok(Some(reported)), Some(part)) if reported.contains(part) => {}
             (Err(error), Some(part)) if error.to_string().contains(part) => {}
             (other, _) => panic!("{other:?} instead of {mistake:?}"),
         }

@@ -1,4 +1,4 @@
-//! The independent count: bpftrace tells every entry into the same poll functions, with the task's id
+//! The independent count: bpftrace says every entry into the same poll functions, with the task's id
 //! and state as they stand in its header.
 
 use std::fs::{self, File};
@@ -36,37 +36,38 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Counting {
     running: Running,
-    told: PathBuf,
+    reported: PathBuf,
     errors: PathBuf,
 }
 
 impl Counting {
     /// Attaches; returns once it has counted polls of the server's.
     pub(super) fn start(executable: &Path, found: &Inspection, folder: &Path, server: &Server) -> Result<Self> {
-        let (script, told, errors) = (folder.join("polls.bt"), folder.join("polls.txt"), folder.join("bpftrace.txt"));
+        let (script, reported, errors) =
+            (folder.join("polls.bt"), folder.join("polls.txt"), folder.join("bpftrace.txt"));
         fs::write(&script, program(executable, &places(executable, found)?, server.pid()))?;
         let mut bpftrace = Command::new("bpftrace");
         // Without --unsafe it refuses addresses for which the file has no symbol.
         bpftrace.args(["--unsafe", "-B", "line"]).arg(&script);
         bpftrace.env("BPFTRACE_PERF_RB_PAGES", PAGES).env("BPFTRACE_MAX_PROBES", "4096");
-        bpftrace.stdout(File::create(&told)?).stderr(File::create(&errors)?);
+        bpftrace.stdout(File::create(&reported)?).stderr(File::create(&errors)?);
         let mut running = Running::start_unread(&mut bpftrace)?;
         let counts = || {
             server.ask().ok()?;
-            read(&told).ok().filter(|entries| !entries.is_empty())
+            read(&reported).ok().filter(|entries| !entries.is_empty())
         };
         let counts = running.until("bpftrace counted a poll", ATTACH_MAX, counts);
         counts.with_context(|| fs::read_to_string(&errors).unwrap_or_default())?;
-        Ok(Self { running, told, errors })
+        Ok(Self { running, reported, errors })
     }
 
     /// Ends it; all entries that it saw.
     pub(super) fn stop(self) -> Result<Vec<Entry>> {
         self.running.interrupt(DETACH_MAX)?;
         let errors = fs::read_to_string(&self.errors)?;
-        let told = fs::read_to_string(&self.told)?;
-        ensure!(!errors.contains("Lost") && !told.contains("Lost"), "bpftrace lost events: {}", errors.trim());
-        read(&self.told)
+        let reported = fs::read_to_string(&self.reported)?;
+        ensure!(!errors.contains("Lost") && !reported.contains("Lost"), "bpftrace lost events: {}", errors.trim());
+        read(&self.reported)
     }
 }
 
@@ -92,10 +93,10 @@ fn program(executable: &Path, polls: &[u64], pid: u32) -> String {
            printf(\"poll %llu %llu %llu\\n\", nsecs, $id, *(uint64 *)arg0);\n}\n"
 }
 
-fn read(told: &Path) -> Result<Vec<Entry>> {
-    let told = fs::read_to_string(told)?;
+fn read(reported: &Path) -> Result<Vec<Entry>> {
+    let reported = fs::read_to_string(reported)?;
     // The last line may be half written.
-    let whole = told.rfind('\n').map_or("", |end| &told[..end]);
+    let whole = reported.rfind('\n').map_or("", |end| &reported[..end]);
     Ok(whole.lines().filter_map(entry).collect())
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Comparison {
     pub(super) tasks: usize,
     pub(super) seen: u64,
     pub(super) counted: u64,
-    /// Entries that bpftrace saw near the edges: the counts may differ by so many.
+    /// Entries that bpftrace saw near the edges: the counts may differ by this many.
     pub(super) at_the_edges: u64,
     /// Entries that did not poll, as the task was over or cancelled.
     pub(super) no_polls: u64,
@@ -73,7 +73,7 @@ impl Comparison {
         }
     }
 
-    /// Checks that both tell of as many polls.
+    /// Checks that both report as many polls.
     ///
     /// # Errors
     /// Where they do not, with the first task of which they differ.

@@ -1,4 +1,4 @@
-//! The work: so many requests, each on a connection of its own.
+//! The work: this many requests, each on a connection of its own.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -90,9 +90,9 @@ fn of_wild(program: &Program) -> Result<Counts> {
 
 fn compare(pid: u32, keep: &Path) -> Result<Counts> {
     let program = root().join("target/release/unwinding");
-    let told = output(Command::new(program).args([pid.to_string(), SAMPLES.to_string()]))?;
-    fs::write(keep, &told)?;
-    Ok(serde_json::from_str(&told)?)
+    let reported = output(Command::new(program).args([pid.to_string(), SAMPLES.to_string()]))?;
+    fs::write(keep, &reported)?;
+    Ok(serde_json::from_str(&reported)?)
 }
 
 impl Counts {
@@ -132,11 +132,11 @@ mod tests {
     use super::*;
 
     fn counts(reached: u64, different: u64) -> Counts {
-        let told = format!(
+        let reported = format!(
             r#"{{"samples":1000,"reached":{reached},"ended":{{}},"frames":1,"equal":1,"framehop_shorter":0,
             "different":{different},"framehop_longer":0,"examples":[]}}"#
         );
-        serde_json::from_str(&told).unwrap()
+        serde_json::from_str(&reported).unwrap()
     }
 
     #[test]

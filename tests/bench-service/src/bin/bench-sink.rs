@@ -1,4 +1,4 @@
-//! A backend for spans that takes everything and keeps nothing. It tells where it listens, and for each line on
+//! A backend for spans that takes everything and keeps nothing. It says where it listens, and for each line on
 //! standard input how many bytes of spans have come so far.
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};

@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Lines of JSON. All work is over then.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(super) fn reported(&self) -> Vec<String> {
         self.open.store(false, Ordering::Relaxed);
         let all = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |((whose, task, function), ns): (&(Whose, u64, &'static str), &u64)| {

@@ -107,7 +107,7 @@ pub(crate) async fn run() -> std::io::Result<()> {
     say(&format!("ready {port}"));
     let next = || tokio::task::spawn_blocking(|| stdin().lock().lines().next());
     drop(next().await);
-    ledger.told().iter().for_each(|line| say(line));
+    ledger.reported().iter().for_each(|line| say(line));
     say("done");
     drop(next().await);
     Ok(())

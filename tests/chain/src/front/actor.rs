@@ -69,7 +69,7 @@ async fn handle(message: Message, count: u64) {
     }
     let end_ns = now();
     let replied = message.reply.is_some_and(|reply| reply.send(count).is_ok());
-    log::add(Row::Stretch { task: log::current_task(), request, begin_ns, end_ns, replied });
+    log::add(Row::Segment { task: log::current_task(), request, begin_ns, end_ns, replied });
 }
 
 async fn flush() {

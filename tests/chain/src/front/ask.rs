@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use crate::call::Calling;
 use crate::request::Request;
 
-/// So many calls at a time: then connections are used again and again, by other requests.
+/// This many calls at a time: then connections are used again and again, by other requests.
 const AT_A_TIME: usize = 64;
 
 /// A client of `middle`.

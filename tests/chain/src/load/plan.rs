@@ -40,7 +40,7 @@ const FAULTS: [(&str, Ending); 12] = [
     ("/pass/quiet", Ending::Statuses(200)),
 ];
 
-/// So many clients with an ID each, so many without, so many for each fault. No two paths are equal.
+/// This many clients with an ID each, this many without, this many for each fault. No two paths are equal.
 pub(super) fn visits(with_id: u64, without: u64, faults: u64) -> Vec<Visit> {
     let mut next = 0;
     let mut number = || {

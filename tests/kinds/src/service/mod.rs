@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 
 use request::{Request, Shared};
 
-/// Serves until a line comes on standard input, then tells.
+/// Serves until a line comes on standard input, then says.
 pub(crate) async fn run(port: u16, limited: u16) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let shared = Arc::new(Shared::new(port, limited)?);
@@ -43,7 +43,7 @@ pub(crate) async fn run(port: u16, limited: u16) -> Result<()> {
     }
     // What the last requests left behind goes on meanwhile.
     crate::pause(100).await;
-    crate::tell()
+    crate::report()
 }
 
 async fn handle(

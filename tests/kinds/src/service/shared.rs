@@ -14,7 +14,7 @@ use crate::log;
 
 /// The call that all who come meanwhile wait for. Whoever polls it, it is of the request that began it.
 pub(crate) type Flight = Shared<BoxFuture<'static, bool>>;
-/// Asks for the next state of a cache, and is told of it.
+/// Asks for the next state of a cache, and is answered.
 pub(crate) type Cache = (mpsc::UnboundedSender<()>, watch::Receiver<u64>);
 
 /// Answers a request of one of these kinds. Returns whether it was of one.

@@ -45,7 +45,7 @@ fn is_unserved(claimed: &claims::Request, truth: &Truth) -> bool {
     cancelled && left.any(|left| same_id(&claimed.ids, Some((&left.header, &left.id))))
 }
 
-/// The lived requests that the tasks claimed for a claimed request served, as far as the truth tells.
+/// The lived requests that the tasks claimed for a claimed request served, as far as the truth says.
 fn witnesses(truth: &Truth, claims: &Claims) -> BTreeMap<u64, BTreeSet<u64>> {
     let mut served: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for request in truth.requests.values() {

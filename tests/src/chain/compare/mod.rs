@@ -47,10 +47,10 @@ pub struct Comparison {
     pub calls_without_id: Score,
     /// The statuses of claimed calls.
     pub call_ends: Score,
-    /// Stretches of the actor with a reply.
-    pub stretches: Score,
+    /// Segments of the actor with a reply.
+    pub segments: Score,
     /// Those without one.
-    pub stretches_without_reply: Score,
+    pub segments_without_reply: Score,
     /// Claims about tasks that the service itself does not know the request of, by type.
     pub not_judged: BTreeMap<String, usize>,
     /// Mistakes of the recording as a whole.
@@ -70,7 +70,7 @@ pub fn compare(truth: &Truth, claims: &Claims, bars: Bars) -> Comparison {
     sides.ends(&mut result);
     sides.tasks(&mut result);
     sides.calls(&mut result);
-    sides.stretches(&mut result);
+    sides.segments(&mut result);
     result
 }
 
@@ -124,8 +124,8 @@ impl Comparison {
             ("calls with an ID", &self.calls, BAR),
             ("calls without an ID", &self.calls_without_id, 0),
             ("statuses of calls", &self.call_ends, BAR),
-            ("stretches of the actor with a reply", &self.stretches, 0),
-            ("stretches of the actor without a reply", &self.stretches_without_reply, 0),
+            ("segments of the actor with a reply", &self.segments, 0),
+            ("segments of the actor without a reply", &self.segments_without_reply, 0),
         ]
     }
 }

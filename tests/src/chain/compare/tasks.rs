@@ -1,10 +1,10 @@
-//! Claims about tasks, as a whole and in stretches.
+//! Claims about tasks, as a whole and in segments.
 
 use std::collections::BTreeMap;
 
 use super::{Comparison, Score, Sides, calls};
 use crate::chain::claims;
-use crate::chain::truth::{Request, Role, Stretch, Task};
+use crate::chain::truth::{Request, Role, Segment, Task};
 
 impl Sides<'_> {
     /// Every task that is claimed for a request served that one, and no other.
@@ -100,40 +100,40 @@ impl Sides<'_> {
         self.bars.http2 || self.truth.requests.get(&request).is_some_and(|request| !request.is_grpc())
     }
 
-    /// Every stretch that is claimed for a request was lived for that one, and nothing of another one lies
+    /// Every segment that is claimed for a request was lived for that one, and nothing of another one lies
     /// in it.
-    pub(super) fn stretches(&self, result: &mut Comparison) {
-        let mut lived: BTreeMap<u64, Vec<&Stretch>> = BTreeMap::new();
-        for stretch in &self.truth.stretches {
-            lived.entry(stretch.task).or_default().push(stretch);
+    pub(super) fn segments(&self, result: &mut Comparison) {
+        let mut lived: BTreeMap<u64, Vec<&Segment>> = BTreeMap::new();
+        for segment in &self.truth.segments {
+            lived.entry(segment.task).or_default().push(segment);
         }
         let mut found = vec![];
-        for claimed in &self.claims.stretches {
+        for claimed in &self.claims.segments {
             let (Some(request), Some(lived)) = (claimed.request, lived.get(&claimed.task)) else { continue };
             let judgement = self.meant(request).and_then(|meant| within(claimed, lived, meant));
-            if let Ok(stretches) = &judgement {
-                found.extend(stretches.iter().map(|stretch| (stretch.task, stretch.begin_ns)));
+            if let Ok(segments) = &judgement {
+                found.extend(segments.iter().map(|segment| (segment.task, segment.begin_ns)));
             }
-            let replied = judgement.as_ref().map_or(true, |stretches| stretches.iter().all(|stretch| stretch.replied));
-            let score = if replied { &mut result.stretches } else { &mut result.stretches_without_reply };
+            let replied = judgement.as_ref().map_or(true, |segments| segments.iter().all(|segment| segment.replied));
+            let score = if replied { &mut result.segments } else { &mut result.segments_without_reply };
             score.judge(judgement.map(drop).map_err(|why| format!("{claimed:?} {why}")));
         }
-        for stretch in &self.truth.stretches {
+        for segment in &self.truth.segments {
             let score: &mut Score =
-                if stretch.replied { &mut result.stretches } else { &mut result.stretches_without_reply };
+                if segment.replied { &mut result.segments } else { &mut result.segments_without_reply };
             score.lived += 1;
-            if !found.contains(&(stretch.task, stretch.begin_ns)) {
-                score.missed.push(format!("{stretch:?}"));
+            if !found.contains(&(segment.task, segment.begin_ns)) {
+                score.missed.push(format!("{segment:?}"));
             }
         }
     }
 }
 
-/// The lived stretches in a claimed one, all of which have to be of this request.
-fn within<'a>(claimed: &claims::Stretch, lived: &[&'a Stretch], meant: u64) -> Result<Vec<&'a Stretch>, String> {
-    let overlaps = |stretch: &&&Stretch| stretch.begin_ns < claimed.to_ns && claimed.from_ns < stretch.end_ns;
-    let in_it: Vec<&Stretch> = lived.iter().filter(overlaps).copied().collect();
-    match in_it.iter().find(|stretch| stretch.request != meant) {
+/// The lived segments in a claimed one, all of which have to be of this request.
+fn within<'a>(claimed: &claims::Segment, lived: &[&'a Segment], meant: u64) -> Result<Vec<&'a Segment>, String> {
+    let overlaps = |segment: &&&Segment| segment.begin_ns < claimed.to_ns && claimed.from_ns < segment.end_ns;
+    let in_it: Vec<&Segment> = lived.iter().filter(overlaps).copied().collect();
+    match in_it.iter().find(|segment| segment.request != meant) {
         Some(other) => Err(format!("holds {other:?}")),
         None if in_it.is_empty() => Err("holds nothing of that request".to_owned()),
         None => Ok(in_it),

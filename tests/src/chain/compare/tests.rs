@@ -9,8 +9,8 @@ const TRUTH: &str = r#"
 {"kind":"task","task":13,"request":null,"role":"background"}
 {"kind":"task","task":14,"request":null,"role":"actor"}
 {"kind":"task","task":15,"request":null,"role":"library"}
-{"kind":"stretch","task":14,"request":1,"begin_ns":130,"end_ns":140,"replied":true}
-{"kind":"stretch","task":14,"request":2,"begin_ns":150,"end_ns":160,"replied":false}
+{"kind":"segment","task":14,"request":1,"begin_ns":130,"end_ns":140,"replied":true}
+{"kind":"segment","task":14,"request":2,"begin_ns":150,"end_ns":160,"replied":false}
 {"kind":"call","request":1,"header":"x-request-id","id":"a","method":"GET","path":"/next","begin_ns":120,"end_ns":170,"how":"answered","status":503,"grpc":null}
 {"kind":"call","request":2,"header":null,"id":null,"method":"POST","path":"/quiet","begin_ns":120,"end_ns":170,"how":"failed","status":null,"grpc":null}
 {"kind":"request","request":1,"header":"x-request-id","id":"a","made":null,"method":"GET","path":"/1","task":21,"begin_ns":110,"end_ns":180,"how":"answered","status":200,"grpc":null}
@@ -35,7 +35,7 @@ const CLAIMS: &str = r#"
 {"kind":"request","request":10,"task":21,"ids":[{"header":"x-request-id","value":"own"}],"method":"GET","path":"/4","opened_ns":200,"end":{"time_ns":290,"how":"answered","status":200},"grpc_status":null}
 {"kind":"call","request":7,"task":15,"ids":[{"header":"x-request-id","value":"a"}],"method":"GET","path":"/next","opened_ns":125,"end":{"time_ns":160,"how":"answered","status":503},"grpc_status":null}
 {"kind":"call","request":9,"task":16,"ids":[],"method":"POST","path":"/quiet","opened_ns":125,"end":null,"grpc_status":null}
-{"kind":"stretch","task":14,"request":7,"from_ns":129,"to_ns":145}"#;
+{"kind":"segment","task":14,"request":7,"from_ns":129,"to_ns":145}"#;
 
 const ALL: Bars = Bars { http2: true };
 
@@ -79,8 +79,8 @@ fn right() {
     assert_eq!(counts(&result.by_actor), (1, 1));
     assert_eq!(counts(&result.calls), (1, 1));
     assert_eq!(counts(&result.calls_without_id), (1, 1));
-    assert_eq!(counts(&result.stretches), (1, 1));
-    assert_eq!(result.stretches_without_reply.missed.len(), 1);
+    assert_eq!(counts(&result.segments), (1, 1));
+    assert_eq!(result.segments_without_reply.missed.len(), 1);
     assert_eq!(result.not_judged, [("fifteen".to_owned(), 1)].into());
 }
 
@@ -177,11 +177,11 @@ fn calls() {
 }
 
 #[test]
-fn stretches() {
-    let of = line(CLAIMS, r#"{"kind":"stretch""#);
+fn segments() {
+    let of = line(CLAIMS, r#"{"kind":"segment""#);
     check_claim(of, "", &[]);
-    check_claim(of, &of.replace(":7,", ":10,"), &["holds Stretch { task: 14, request: 1"]);
-    check_claim(of, &of.replace(":145}", ":151}"), &["holds Stretch { task: 14, request: 2"]);
+    check_claim(of, &of.replace(":7,", ":10,"), &["holds Segment { task: 14, request: 1"]);
+    check_claim(of, &of.replace(":145}", ":151}"), &["holds Segment { task: 14, request: 2"]);
     check_claim(of, &of.replace(":129,", ":141,"), &["holds nothing"]);
 }
 

@@ -1,4 +1,4 @@
-//! Two requests that were told rightly, one with a `traceparent` and one with an ID, and every way to tell
+//! Two requests that were reported rightly, one with a `traceparent` and one with an ID, and every way to say
 //! them otherwise.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};

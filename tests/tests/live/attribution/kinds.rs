@@ -3,16 +3,16 @@
 use asyncscope_tests::attribution::table::Floor;
 use asyncscope_tests::attribution::truth::NOBODY;
 
-/// Who woke a connection's task need not have asked: of a hundred calls so many may have likely ones that are none.
+/// Who woke a connection's task need not have asked: of a hundred calls this many may have likely ones that are none.
 const UNLIKELY: usize = 10;
 
 /// The least that is asked of a kind. Where it depends on the scheduler whether a wake shows who asked (an answer may be
 /// there before anybody waits for it), this lies well below the usual share: there are sixteen calls a run.
 ///
-/// Of a hundred calls so many are told (claimed for their request, or for one of several with it among them), so many
-/// are claimed for their request; and of a hundred children so many are.
-const fn asked(kind: &'static str, told: usize, right: usize, children: usize) -> Floor {
-    Floor { kind, told, right, children, unlikely: UNLIKELY }
+/// Of a hundred calls this many are reported (claimed for their request, or for one of several with it among them), this
+/// many are claimed for their request; and of a hundred children this many are.
+const fn asked(kind: &'static str, reported: usize, right: usize, children: usize) -> Floor {
+    Floor { kind, reported, right, children, unlikely: UNLIKELY }
 }
 
 /// Kinds of the service on hyper, on both runtimes.

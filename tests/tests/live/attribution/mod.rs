@@ -1,5 +1,5 @@
 //! Whose is each task and each call, in services that call in every way that people do: no claim may be wrong, and of
-//! each kind of request so many calls have to be told as the [`kinds`] ask.
+//! each kind of request this many calls have to be reported as the [`kinds`] ask.
 
 mod kinds;
 mod open;

@@ -1,4 +1,4 @@
-//! A request that hangs on its upstream: its call is open, and told so.
+//! A request that hangs on its upstream: its call is open, and reported so.
 
 use std::process::Command;
 use std::thread;
@@ -98,7 +98,7 @@ fn calls_of(table: &[String], path: &str) -> Result<u64> {
     counts.sum()
 }
 
-/// One that hung before the attach cannot be told, but that there was something is.
+/// One that hung before the attach cannot be known, but that there was something is.
 pub(super) fn hang_from_before() -> Result<()> {
     let (stuck, scratch) = (Stuck::start()?, Scratch::new()?);
     stuck.ask();

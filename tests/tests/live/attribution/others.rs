@@ -38,8 +38,13 @@ fn lossy(buffer: &str) -> Result<Vec<String>> {
     let kinds = compare(&lived.truth, &lived.claims);
     eprintln!("attribution::losses, {buffer} KiB: {lost} events lost\n{}", table::shown(&kinds));
     ensure!(lost > 0, "nothing was lost");
-    let nothing_asked =
-        floors.iter().chain([&NOBODYS]).map(|floor| Floor { told: 0, right: 0, children: 0, unlikely: 100, ..*floor });
+    let nothing_asked = floors.iter().chain([&NOBODYS]).map(|floor| Floor {
+        reported: 0,
+        right: 0,
+        children: 0,
+        unlikely: 100,
+        ..*floor
+    });
     Ok(table::mistakes(&kinds, &nothing_asked.collect::<Vec<_>>()))
 }
 

@@ -55,7 +55,7 @@ fn many_ids() -> Result<()> {
     Ok(())
 }
 
-/// Asks until so many requests were answered, each with the next number as its ID. Returns the task that each
+/// Asks until this many requests were answered, each with the next number as its ID. Returns the task that each
 /// ID's handler spawned.
 fn ask(address: &str, next: &AtomicUsize, until: usize) -> Result<Vec<(String, u64)>> {
     std::thread::scope(|scope| {
@@ -105,7 +105,7 @@ fn answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
     Ok(std::str::from_utf8(&body)?.parse()?)
 }
 
-/// Each request that was told of has its own ID and its own task, and was answered; none is missing.
+/// Each request that was reported has its own ID and its own task, and was answered; none is missing.
 fn judge(record: &Path, tasks: &HashMap<String, u64>) -> Result<()> {
     let reader = Reader::new(BufReader::new(File::open(record)?))?;
     let mut graph = Graph::new(&Config::from(reader.facts()).with_detail(Detail::Requests));

@@ -132,7 +132,7 @@ fn run_with(options: &[&str]) -> Result<()> {
     judge(&Seen::read(&record)?, &connections, &sent)
 }
 
-/// Connections that were there before the attach are believed after one exchange that is not told.
+/// Connections that were there before the attach are believed after one exchange that is not reported.
 fn from_before() -> Result<()> {
     let scratch = Scratch::new()?;
     let record = scratch.file("heads.ascope");
@@ -149,15 +149,16 @@ fn from_before() -> Result<()> {
     let (connections, _) = target.finish()?;
     let seen = Seen::read(&record)?;
     let of_client = connections.first().context("no connection")?;
-    let told = seen.connections.iter().find(|told| told.descriptor == of_client.descriptor).context("not told of")?;
+    let reported =
+        seen.connections.iter().find(|reported| reported.descriptor == of_client.descriptor).context("not reported")?;
     let (read, written) = (&of_client.read[2..], &of_client.written[2..]);
-    ensure!(told.read == read, "read {read:?}, told {:?}", told.read);
-    let certain = told.written.len() + 1 >= written.len() && written.starts_with(&told.written);
-    ensure!(certain, "written {written:?}, told {:?}", told.written);
+    ensure!(reported.read == read, "read {read:?}, reported {:?}", reported.read);
+    let certain = reported.written.len() + 1 >= written.len() && written.starts_with(&reported.written);
+    ensure!(certain, "written {written:?}, reported {:?}", reported.written);
     Ok(())
 }
 
-/// A connection that begins as TLS does is counted, and nothing is told of it.
+/// A connection that begins as TLS does is counted, and nothing is reported of it.
 fn encrypted() -> Result<()> {
     const HELLO: &[u8] = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03\r\n\r\n";
     let scratch = Scratch::new()?;
@@ -168,7 +169,7 @@ fn encrypted() -> Result<()> {
     client::converse(&target.address, &[HELLO])?;
     agent.interrupt()?;
     let seen = Seen::read(&record)?;
-    ensure!(seen.connections.is_empty(), "told: {:?}", seen.connections);
+    ensure!(seen.connections.is_empty(), "reported: {:?}", seen.connections);
     let count = seen.loss.iter().find(|lost| lost.why == "encrypted").map(|lost| lost.count);
     ensure!(count == Some(2), "lost: {:?}", seen.loss);
     let said = agent::run(["report", &record.to_string_lossy()])?.stdout.join("\n");
@@ -184,17 +185,17 @@ pub(crate) fn attach(target: &Heads, record: &Path, options: &[&str]) -> Result<
     Ok(agent)
 }
 
-/// What a recording tells of connections.
+/// What a recording reports of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    connections: Vec<Told>,
+    connections: Vec<Reported>,
     gaps: u64,
     loss: Vec<NotSeen>,
 }
 
 /// One connection: from its first message until it was closed.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     descriptor: u64,
     read: Vec<Head>,
     written: Vec<Head>,
@@ -202,7 +203,7 @@ struct Told {
     left: bool,
 }
 
-impl Told {
+impl Reported {
     fn is_servers(&self) -> bool {
         matches!(self.read.first(), Some(Head::Request { .. }))
     }
@@ -226,17 +227,17 @@ impl Seen {
                 let next = self.connections.len();
                 let at = *open.entry(descriptor).or_insert(next);
                 if at == next {
-                    self.connections.push(Told { descriptor, ..Told::default() });
+                    self.connections.push(Reported { descriptor, ..Reported::default() });
                 }
-                let Some(told) = self.connections.get_mut(at) else { return };
-                if message.written { &mut told.written } else { &mut told.read }.push(head(message));
+                let Some(reported) = self.connections.get_mut(at) else { return };
+                if message.written { &mut reported.written } else { &mut reported.read }.push(head(message));
             }
             What::Gap { .. } => self.gaps += 1,
             What::Stream { connection, change } if connection.source == Source::Descriptor => {
-                let told = open.get(&connection.key).and_then(|&at| self.connections.get_mut(at));
-                match (told, change) {
-                    (Some(told), Change::Lost) => told.lost = true,
-                    (Some(told), Change::Left) => told.left = true,
+                let reported = open.get(&connection.key).and_then(|&at| self.connections.get_mut(at));
+                match (reported, change) {
+                    (Some(reported), Change::Lost) => reported.lost = true,
+                    (Some(reported), Change::Left) => reported.left = true,
                     (_, Change::Closed) => drop(open.remove(&connection.key)),
                     _ => {}
                 }
@@ -257,49 +258,54 @@ fn head(message: &Message) -> Head {
     }
 }
 
-/// The server's connections are told of head by head, and the client's wrote exactly what it sent.
+/// The server's connections are reported head by head, and the client's wrote exactly what it sent.
 fn judge(seen: &Seen, connections: &[Connection], sent: &BTreeSet<String>) -> Result<()> {
     if let Some(NotSeen { count, .. }) = seen.loss.iter().find(|lost| lost.why == "calls-left-out") {
         eprintln!("{count} system calls were left out by the kernel");
         return nothing_made_up(seen, connections);
     }
     let expected: Vec<&Connection> = connections.iter().filter(|connection| !connection.read.is_empty()).collect();
-    let mut told: Vec<&Told> = seen.connections.iter().filter(|told| told.is_servers()).collect();
+    let mut reported: Vec<&Reported> = seen.connections.iter().filter(|reported| reported.is_servers()).collect();
     let heads: usize = expected.iter().map(|connection| connection.read.len() + connection.written.len()).sum();
     for connection in &expected {
-        let Some(at) = told.iter().position(|told| told.descriptor == connection.descriptor) else {
-            bail!("nothing is told of a connection: {connection:?}");
+        let Some(at) = reported.iter().position(|reported| reported.descriptor == connection.descriptor) else {
+            bail!("nothing is reported of a connection: {connection:?}");
         };
-        let told = told.remove(at);
-        ensure!(told.read == connection.read, "read {:#?}, told {told:#?}", connection.read);
+        let reported = reported.remove(at);
+        ensure!(reported.read == connection.read, "read {:#?}, reported {reported:#?}", connection.read);
         // What is written after something malformed was read is not seen.
         let same = if connection.malformed {
-            connection.written.starts_with(&told.written)
+            connection.written.starts_with(&reported.written)
         } else {
-            told.written == connection.written
+            reported.written == connection.written
         };
-        ensure!(same, "written {:#?}, told {told:#?}", connection.written);
-        ensure!(told.lost == connection.malformed, "malformed: {}, lost: {}", connection.malformed, told.lost);
-        ensure!(told.left == connection.left, "left: {}, told {}", connection.left, told.left);
+        ensure!(same, "written {:#?}, reported {reported:#?}", connection.written);
+        ensure!(reported.lost == connection.malformed, "malformed: {}, lost: {}", connection.malformed, reported.lost);
+        ensure!(reported.left == connection.left, "left: {}, reported {}", connection.left, reported.left);
     }
-    ensure!(told.is_empty(), "made up: {told:?}");
-    let client: Vec<String> =
-        seen.connections.iter().filter(|told| !told.is_servers()).flat_map(|told| ids(&told.written)).collect();
+    ensure!(reported.is_empty(), "made up: {reported:?}");
+    let client: Vec<String> = seen
+        .connections
+        .iter()
+        .filter(|reported| !reported.is_servers())
+        .flat_map(|reported| ids(&reported.written))
+        .collect();
     ensure!(client.len() == sent.len() && sent.iter().eq(&BTreeSet::from_iter(client)), "the client sent {sent:?}");
     ensure!(heads > 2 * sent.len() && sent.len() >= 200, "only {heads} heads");
     eprintln!("{} connections, {heads} heads, {} requests sent; lost: {:?}", expected.len(), sent.len(), seen.loss);
     Ok(())
 }
 
-/// Where the kernel did not show all system calls, that is told as a gap, and what is told was there.
+/// Where the kernel did not show all system calls, that is reported as a gap, and what is reported was there.
 fn nothing_made_up(seen: &Seen, connections: &[Connection]) -> Result<()> {
-    ensure!(seen.gaps > 0, "no gap is told of what is missing");
-    let told: Vec<&Told> = seen.connections.iter().filter(|told| told.is_servers()).collect();
-    ensure!(!told.is_empty(), "nothing is told at all");
-    for told in told {
-        let true_ones = || connections.iter().filter(|connection| connection.descriptor == told.descriptor);
-        let read = told.read.iter().find(|head| !true_ones().any(|connection| connection.read.contains(head)));
-        let written = told.written.iter().find(|head| !true_ones().any(|connection| connection.written.contains(head)));
+    ensure!(seen.gaps > 0, "no gap is reported for what is missing");
+    let reported: Vec<&Reported> = seen.connections.iter().filter(|reported| reported.is_servers()).collect();
+    ensure!(!reported.is_empty(), "nothing is reported at all");
+    for reported in reported {
+        let true_ones = || connections.iter().filter(|connection| connection.descriptor == reported.descriptor);
+        let read = reported.read.iter().find(|head| !true_ones().any(|connection| connection.read.contains(head)));
+        let written =
+            reported.written.iter().find(|head| !true_ones().any(|connection| connection.written.contains(head)));
         ensure!(read.is_none() && written.is_none(), "made up: {read:?}, {written:?}");
     }
     Ok(())

@@ -81,9 +81,9 @@ fn blocking_queue() -> Result<()> {
     let runtime = Builder::new_current_thread().max_blocking_threads(1).build()?;
     let (started, starts) = mpsc::channel();
     spawn_blocking_on(runtime.handle(), move || {
-        let told = started.send(()).is_ok();
+        let reported = started.send(()).is_ok();
         spin(Duration::from_millis(2));
-        told
+        reported
     });
     spawn_blocking_on(runtime.handle(), || ());
     spawn_blocking_on(runtime.handle(), || ());

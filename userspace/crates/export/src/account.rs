@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Reasons that are told apart; a backend may word each of its refusals differently.
+/// Reasons that are distinguished; a backend may word each of its refusals differently.
 const MAX_REASONS: usize = 16;
 /// A reason's length in characters.
 const MAX_REASON: usize = 200;

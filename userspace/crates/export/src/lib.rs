@@ -5,7 +5,7 @@
 //! is dropped and counted. A batch goes out as often as it takes, as far as the protocol allows to try
 //! again. What becomes of every span is in the [`Account`].
 //!
-//! Nothing here knows what a span tells. docs/otlp.md says what a user may rely on.
+//! Nothing here knows what a span says. docs/otlp.md says what a user may rely on.
 
 mod account;
 mod queue;

@@ -119,7 +119,7 @@ impl SpanQueue {
     pub(super) async fn next(&self) -> Option<Vec<Span>> {
         loop {
             if !self.is_closed() {
-                // Late is as good as told: either way there is what there is.
+                // Late is as good as reported: either way there is what there is.
                 drop(tokio::time::timeout(LINGER, self.news.notified()).await);
             }
             let mut waiting = self.lock();

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exhausted_resource_is_tried_again_only_if_told_when() {
+    fn an_exhausted_resource_is_tried_again_only_if_it_says_when() {
         let info = RetryInfo { retry_delay: Some(RpcDuration { seconds: 2, nanos: 500_000_000 }) };
         let any = RpcAny { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: info.encode_to_vec() };
         let details = RpcStatus { code: 8, message: String::new(), details: vec![any] }.encode_to_vec();

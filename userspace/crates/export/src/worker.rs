@@ -56,7 +56,7 @@ struct Shared {
     ending: Notify,
     /// The time of that.
     ended: OnceLock<Instant>,
-    /// Tells that whoever waits for the end does so no longer.
+    /// Says that whoever waits for the end does so no longer.
     abandoned: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl Prepared {
     pub fn start(self, envelope: ResourceSpans) -> Result<Exporter> {
         let Self { patience, shown, transport } = self;
         let shared = Arc::new(Shared::default());
-        let (tell, account) = oneshot::channel();
+        let (report, account) = oneshot::channel();
         let mut worker = Worker {
             shared: Arc::clone(&shared),
             envelope,
@@ -119,7 +119,7 @@ impl Prepared {
             // A name that is still being resolved is not waited for.
             runtime.shutdown_background();
             // Whoever asked may be gone.
-            drop(tell.send(worker.account));
+            drop(report.send(worker.account));
         };
         // It ends by itself, after the queue is closed or this is dropped.
         std::thread::Builder::new().name("otlp".to_owned()).spawn(work).context("cannot start the exporter")?;
@@ -249,7 +249,7 @@ impl Worker {
                     parts.extend([rest, part]);
                 }
                 Verdict::TooLarge { why } | Verdict::Refused { why } => {
-                    self.tell(&why, "not trying these again");
+                    self.report(&why, "not trying these again");
                     self.account.lose(&why, part.len() as u64);
                 }
                 Verdict::Later { why, .. } => self.account.lose(&why, part.len() as u64),
@@ -269,7 +269,7 @@ impl Worker {
                 self.in_trouble &= !matches!(verdict, Verdict::Accepted { .. });
                 return verdict;
             };
-            self.tell(why, "trying again");
+            self.report(why, "trying again");
             let wait = backoff.wait(*after, fastrand::f64());
             if after.is_some_and(|after| after <= LONGEST_AWAITED) {
                 self.alive = Instant::now() + wait;
@@ -329,7 +329,7 @@ impl Worker {
     }
 
     /// Once for every stretch of trouble.
-    fn tell(&mut self, why: &str, then: &str) {
+    fn report(&mut self, why: &str, then: &str) {
         if !std::mem::replace(&mut self.in_trouble, true) {
             let why: String = why.chars().take(200).flat_map(char::escape_debug).collect();
             tracing::warn!("spans do not reach {}: {why}; {then}", self.shown);

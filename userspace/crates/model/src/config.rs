@@ -1,4 +1,4 @@
-//! The configuration of a graph: facts of before the first event, and how much to keep.
+//! The configuration of a graph: facts from before the first event, and how much to keep.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -86,7 +86,7 @@ impl Config {
         Self { detail, ..self }
     }
 
-    /// Returns it with polls kept as long ones from so many nanoseconds on, if any.
+    /// Returns it with polls kept as long ones from this many nanoseconds on, if any.
     #[must_use]
     pub fn with_long_polls(self, long_polls_ns: Option<u64>) -> Self {
         Self { long_polls_ns, ..self }
@@ -104,7 +104,7 @@ impl Config {
         Self { evicts, ..self }
     }
 
-    /// Returns it with lines kept up to so many bytes, if any.
+    /// Returns it with lines kept up to this many bytes, if any.
     #[must_use]
     pub fn with_log_lines(self, log_lines_max: Option<u64>) -> Self {
         Self { log_lines_max, ..self }
@@ -144,6 +144,6 @@ impl Config {
 /// The least that goes into a task's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanDetail {
-    /// Polls, delays before them, and waits, of at least so many nanoseconds.
+    /// Polls, delays before them, and waits, of at least this many nanoseconds.
     pub min_ns: u64,
 }

@@ -105,7 +105,7 @@ impl<T> Conclusions<T> {
     }
 }
 
-/// Returns `true` if so many conclusions are to be looked through, when so many were kept the last time.
+/// Returns `true` if this many conclusions are to be looked through, when this many were kept the last time.
 fn is_due(count: usize, kept: usize) -> bool {
     count > MIN_DUE.max(kept * 2)
 }

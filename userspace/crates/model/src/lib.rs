@@ -52,7 +52,7 @@ pub use http::request::{Close, Closed, HeadLine, Request};
 pub use ids::{CallId, LoggedLineId, RequestId, TaskIndex};
 pub use log_lines::{LINE_MAX, LineCut, LoggedLine};
 pub use samples::{SampleKey, Samples, Stack};
-pub use scheduling::intervals::{BlockedAt, BlockedIn, Did, Outcome, Poll, Wake, WakeBy};
+pub use scheduling::intervals::{Did, OffCpuAt, OffCpuIn, Outcome, Poll, Wake, WakeBy};
 pub use scheduling::long_polls::{Delayed, LongPoll, LongPolls};
 pub use task::Task;
 pub use task::ancestry::{Ancestry, MAX_ANCESTRY};
@@ -141,9 +141,9 @@ impl Graph {
             What::Message(message) => self.message(at, message),
             What::Stream { connection, change } => self.connection_changed(at, *connection, *change),
             What::Print(print) => self.print(at, print),
-            What::Blocked { since, stack, in_trap } => {
-                let place = if *in_trap { Some(BlockedIn::Trap) } else { BlockedIn::stack(*stack) };
-                self.scheduler.blocked(&mut self.tasks, self.clock, at, *since, place);
+            What::OffCpu { since, stack, in_trap } => {
+                let place = if *in_trap { Some(OffCpuIn::Trap) } else { OffCpuIn::stack(*stack) };
+                self.scheduler.off_cpu(&mut self.tasks, self.clock, at, *since, place);
             }
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
             What::ThreadName { name } => self.scheduler.name(at.tid, name),

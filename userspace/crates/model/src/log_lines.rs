@@ -312,7 +312,7 @@ impl Graph {
 
     /// Returns `true` if segments are of use to an output.
     pub(crate) fn keeps_segments(&self) -> bool {
-        let tells_lines = self.config.log_lines_max.is_some() && self.config.detail == Detail::Requests;
-        tells_lines || self.config.detail == Detail::Intervals
+        let shows_lines = self.config.log_lines_max.is_some() && self.config.detail == Detail::Requests;
+        shows_lines || self.config.detail == Detail::Intervals
     }
 }

@@ -1,7 +1,7 @@
 //! Samples of CPU time: on which task, at which stack.
 //!
-//! Which task a thread runs is tokio's own word, read together with the registers: no event lost elsewhere
-//! puts it in doubt. A task of before the attach is known by its id alone, until its header is found. The stack
+//! Which task a thread runs is what tokio's `CONTEXT` reports, read together with the registers: no event lost
+//! elsewhere puts it in doubt. A task from before the attach is known by its id alone, until its header is found. The stack
 //! does not show its type: in the first and last instructions of a poll, tokio's word is still, or again, that
 //! of the task around it, which is a worker's.
 
@@ -37,7 +37,7 @@ pub struct Samples {
 /// The place of samples that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleKey {
-    /// The task, by tokio's own word.
+    /// The task, as tokio's `CONTEXT` reports.
     pub running: Running,
     /// The one request that the task served at that time, if it served one.
     pub serves: Option<RequestId>,
@@ -131,7 +131,7 @@ impl Graph {
         self.spawn_under(at, task, state, way, parent);
     }
 
-    /// The task that a thread runs by tokio's own word, unless it is the runtime's own.
+    /// The task that a thread runs as tokio's `CONTEXT` reports, unless it is the runtime's own.
     pub(crate) fn named(&mut self, running: Running) -> Option<TaskIndex> {
         let Running::Task(id) = running else { return None };
         self.by_id(id).filter(|&index| !self.tasks[index].runtime)

@@ -2,7 +2,7 @@
 //! unwind tables (`.eh_frame`) that lie in the target's own memory.
 //!
 //! Memory is read by a function that is passed in, so a stack can be a copied slice, a live thread, or an
-//! array in a test. Where a table does not tell the next frame the stack ends, with the reason: frame
+//! array in a test. Where a table does not show the next frame the stack ends, with the reason: frame
 //! pointers are never guessed.
 
 mod module;

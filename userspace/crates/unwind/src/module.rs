@@ -39,7 +39,7 @@ pub struct Module {
 pub struct Modules(Vec<Module>);
 
 impl Modules {
-    /// Finds what code is mapped. `read` reads the process's memory into a buffer, and tells how many bytes it got.
+    /// Finds what code is mapped. `read` reads the process's memory into a buffer, and returns how many bytes it got.
     pub fn find(maps: &[Mapping], read: &mut dyn FnMut(u64, &mut [u8]) -> usize) -> Self {
         let mut modules: Vec<(u64, Module)> = Vec::new();
         let mut base: Option<&Mapping> = None;
@@ -80,7 +80,7 @@ impl Module {
         let bases = BaseAddresses::default().set_eh_frame_hdr(header_at);
         let parsed = EhFrameHdr::new(&header, LittleEndian).parse(&bases, 8).ok()?;
         let table_at = parsed.eh_frame_ptr().direct().ok()?;
-        // The table's own length is not told: it ends with its segment at the latest.
+        // The table's own length is not reported: it ends with its segment at the latest.
         let within = segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD).find_map(|segment| {
             let into = table_at.checked_sub(bias.wrapping_add(segment.p_vaddr(LE)))?;
             segment.p_filesz(LE).checked_sub(into).filter(|&len| len > 0)

@@ -83,7 +83,7 @@ impl<R: FnMut(u64) -> Result<u64, E>, E> CalleeFrame<'_, R> {
             return Err(Ended::Thread);
         }
         // A stack that does not shrink would never end. A signal may run on a stack of its own, whose end no
-        // table tells.
+        // table says.
         if cfa <= self.registers.sp {
             return Err(Ended::NotUnderstood);
         }

@@ -30,7 +30,7 @@ fn here() -> (Registers, Vec<u64>) {
     (registers, words.collect())
 }
 
-/// Unwinds a thread's stack of at most so many words, up to one address.
+/// Unwinds a thread's stack of at most this many words, up to one address.
 fn of_a_thread(limit: usize, end: Option<u64>) -> Unwound {
     std::thread::spawn(move || unwound(limit, |at| Some(at) == end)).join().unwrap()
 }
@@ -53,7 +53,7 @@ fn a_threads_stack_is_unwound_to_its_start() {
 }
 
 #[test]
-fn a_stack_ends_where_it_is_told_to() {
+fn a_stack_ends_at_the_address_given() {
     let whole = of_a_thread(usize::MAX, None);
     let third = whole.frames[2];
     let Unwound { frames, ended, .. } = of_a_thread(usize::MAX, Some(third));

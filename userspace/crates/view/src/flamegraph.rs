@@ -11,7 +11,7 @@ use super::lost;
 use super::names::printable;
 use super::of_requests;
 use super::sampled;
-use super::select::Versus;
+use super::select::Diff;
 use super::stacks::GraphPart;
 use super::units::human;
 use super::weight::Weight;
@@ -69,14 +69,14 @@ pub(super) fn write(
 /// # Errors
 ///
 /// Those of `out`.
-pub(super) fn write_versus(
+pub(super) fn write_diff(
     graph: &Graph,
     facts: &Facts,
     weight: Weight,
-    versus: &Versus<'_>,
+    diff: &Diff<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let stacks = fold_both(graph, facts, weight, versus);
+    let stacks = fold_both(graph, facts, weight, diff);
     let total: u128 = stacks.values().map(|(_, slow)| u128::from(*slow)).sum();
     if total == 0 {
         return write_empty(graph, weight, out);
@@ -88,27 +88,27 @@ pub(super) fn write_versus(
     let lines: Vec<String> = stacks.iter().map(line).collect();
     let mut options = options(graph, facts, weight, total);
     options.factor *= (1u128 << shift) as f64;
-    let (fast, slow) = (versus.fast.len(), counted(versus.slow.len()));
+    let (fast, slow) = (diff.fast.len(), counted(diff.slow.len()));
     let name = printable(&facts.process.name);
     options.title = format!(
         "{name}: {} a request, {slow} of at least {} against {fast} faster",
         weight.meaning(),
-        human(versus.least_ns)
+        human(diff.least_ns)
     );
     warn(&mut options, graph);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)
 }
 
 /// Nanoseconds for one request on average, fast and slow, by stack.
-fn fold_both(graph: &Graph, facts: &Facts, weight: Weight, versus: &Versus<'_>) -> BTreeMap<Vec<String>, (u64, u64)> {
+fn fold_both(graph: &Graph, facts: &Facts, weight: Weight, diff: &Diff<'_>) -> BTreeMap<Vec<String>, (u64, u64)> {
     let mut both: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
     let stacks = |requests: &[&Request]| {
         let count = requests.len().max(1) as u64;
-        let stacks = of_requests::fold(graph, facts, weight, requests, Some(&versus.label));
+        let stacks = of_requests::fold(graph, facts, weight, requests, Some(&diff.label));
         stacks.into_iter().map(move |(stack, ns)| (stack.split(';').map(str::to_owned).collect(), ns / count))
     };
-    stacks(&versus.fast).for_each(|(stack, ns)| both.entry(stack).or_default().0 = ns);
-    stacks(&versus.slow).for_each(|(stack, ns)| both.entry(stack).or_default().1 = ns);
+    stacks(&diff.fast).for_each(|(stack, ns)| both.entry(stack).or_default().0 = ns);
+    stacks(&diff.slow).for_each(|(stack, ns)| both.entry(stack).or_default().1 = ns);
     both
 }
 
@@ -175,17 +175,17 @@ fn unit(total: u128) -> (String, f64) {
     if total >= 1_000_000_000 { ("µs".to_owned(), 1e-3) } else { ("ns".to_owned(), 1.0) }
 }
 
-/// Something missing is told in the title.
+/// Something missing is reported in the title.
 fn warn(options: &mut Options<'_>, graph: &Graph) {
     if lost::warning(&graph.totals()).is_some() {
-        options.title.push_str(&format!(" ({})", lost::told(&graph.totals())));
+        options.title.push_str(&format!(" ({})", lost::described(&graph.totals())));
     }
 }
 
 fn subtitle(graph: &Graph) -> String {
     let totals = graph.totals();
     let span = graph.end_ns().saturating_sub(graph.config().armed_ns);
-    format!("{} watched, {} polls, {}", human(span), totals.polls, lost::told(&totals))
+    format!("{} watched, {} polls, {}", human(span), totals.polls, lost::described(&totals))
 }
 
 fn write_empty(graph: &Graph, weight: Weight, out: &mut dyn Write) -> io::Result<()> {

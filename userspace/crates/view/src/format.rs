@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::lost::Lost;
 use super::samples::{ChosenRequests, GroupBy};
-use super::select::{Selection, Unclear, Versus};
+use super::select::{Diff, Selection, Unclear};
 use super::stacks::GraphPart;
 use super::weight::Weight;
 use asyncscope_model::{Detail, Graph, Request};
@@ -20,7 +20,7 @@ pub struct OutputFormat {
     /// The destination.
     pub to: Medium,
     /// Its part in a comparison of two sets of requests.
-    pub versus: Comparison,
+    pub diff: Comparison,
     /// The events it is made of.
     pub needs: Option<Need>,
     /// Something of the target that is recorded because somebody asks for this output.
@@ -146,11 +146,11 @@ pub struct ViewOptions {
     /// The weight of stacks; `None`: CPU time where that was sampled, else time inside polls.
     pub weight: Option<Weight>,
     /// The outermost grouping of samples; `None`: by task.
-    pub by: Option<GroupBy>,
+    pub group_by: Option<GroupBy>,
     /// The requests that outputs are about.
     pub selection: Selection,
     /// A comparison of the requests that are at least as slow as the selection says with the faster ones.
-    pub versus: bool,
+    pub diff: bool,
     /// The shortest long poll, in nanoseconds.
     pub long_poll_ns: u64,
 }
@@ -158,8 +158,8 @@ pub struct ViewOptions {
 impl Default for ViewOptions {
     fn default() -> Self {
         const LONG_POLL_NS: u64 = 1_000_000;
-        let (weight, by, selection) = (None, None, Selection::default());
-        Self { weight, by, selection, versus: false, long_poll_ns: LONG_POLL_NS }
+        let (weight, group_by, selection) = (None, None, Selection::default());
+        Self { weight, group_by, selection, diff: false, long_poll_ns: LONG_POLL_NS }
     }
 }
 
@@ -173,14 +173,14 @@ impl ViewOptions {
             Weight::Busy | Weight::Wall | Weight::Wait => ("--weight other than cpu", Need::Polls),
         });
         let all = [
-            self.versus.then_some(("--versus", Need::Polls)),
+            self.diff.then_some(("--diff", Need::Polls)),
             weight.filter(|(_, need)| *need == Need::Polls),
-            self.by.map(|_| ("--by", Need::Samples)),
+            self.group_by.map(|_| ("--group-by", Need::Samples)),
             weight.filter(|(_, need)| *need == Need::Samples),
             id.as_ref().map(|_| ("--request", Need::Requests)),
             route.as_ref().map(|_| ("--route", Need::Requests)),
             slower_than_ns.map(|_| ("--slower-than", Need::Requests)),
-            self.by.filter(|by| by.needs_requests()).map(|_| ("--by request and route", Need::Requests)),
+            self.group_by.filter(|by| by.needs_requests()).map(|_| ("--group-by request and route", Need::Requests)),
         ];
         all.into_iter().flatten().map(|(name, need)| (name.to_owned(), need)).collect()
     }
@@ -200,7 +200,7 @@ pub struct View<'a> {
     /// The part of the graph that stacks are drawn of.
     pub part: GraphPart<'a>,
     /// The comparison, if one is wanted.
-    pub versus: Option<Versus<'a>>,
+    pub diff: Option<Diff<'a>>,
     /// The requests that are meant, if not all are.
     pub only: Option<Vec<&'a Request>>,
     /// The shortest long poll, in nanoseconds.
@@ -218,18 +218,18 @@ impl<'a> View<'a> {
         let selection = &options.selection;
         let only = (!selection.is_everything()).then(|| selection.requests(graph)).transpose()?;
         let part = match &only {
-            None if sampled => GraphPart::Samples(options.by.unwrap_or_default(), None),
+            None if sampled => GraphPart::Samples(options.group_by.unwrap_or_default(), None),
             None => GraphPart::All,
             Some(requests) if sampled => {
                 let requests = requests.iter().map(|request| request.id).collect();
                 let chosen = ChosenRequests { requests, label: selection.route.clone() };
-                GraphPart::Samples(options.by.unwrap_or(GroupBy::Route), Some(chosen))
+                GraphPart::Samples(options.group_by.unwrap_or(GroupBy::Route), Some(chosen))
             }
             Some(requests) => GraphPart::Of { requests: requests.clone(), label: selection.route.clone() },
         };
-        let versus = options.versus.then(|| selection.versus(graph)).transpose()?;
+        let diff = options.diff.then(|| selection.diff(graph)).transpose()?;
         let weight = options.weight.unwrap_or(if sampled { Weight::Cpu } else { Weight::Busy });
-        Ok(Self { graph, facts, lost, weight, part, versus, only, long_poll_ns: options.long_poll_ns })
+        Ok(Self { graph, facts, lost, weight, part, diff, only, long_poll_ns: options.long_poll_ns })
     }
 
     /// The requests that are meant, by their opening.

@@ -2,7 +2,7 @@
 
 use super::format::{Comparison, Extra, KeptDetail, Medium, Need, OutputFormat, View};
 use super::select::Selection;
-use super::{blocking, flamegraph, folded, json, pprof, printed, request, requests, summary};
+use super::{flamegraph, folded, json, log_lines, long_polls, pprof, request, requests, summary};
 use asyncscope_model::Detail;
 
 /// A row with what most outputs have in common. It writes nothing.
@@ -10,7 +10,7 @@ const BASE: OutputFormat = OutputFormat {
     option: "",
     help: "",
     to: Medium::File { value: "FILE", optional: false, private: false },
-    versus: Comparison::Apart,
+    diff: Comparison::Apart,
     needs: None,
     records: None,
     keeps: KeptDetail::SUMS,
@@ -23,11 +23,11 @@ pub static FORMATS: [OutputFormat; 7] = [
         option: "flamegraph",
         help: "A flamegraph: who spawned whom, as wide as --weight says",
         to: Medium::File { value: "FILE.svg", optional: false, private: false },
-        versus: Comparison::Drawn,
+        diff: Comparison::Drawn,
         write: |view, out| {
-            let View { graph, facts, weight, part, versus, .. } = view;
-            match versus {
-                Some(versus) => flamegraph::write_versus(graph, facts, *weight, versus, out),
+            let View { graph, facts, weight, part, diff, .. } = view;
+            match diff {
+                Some(diff) => flamegraph::write_diff(graph, facts, *weight, diff, out),
                 None => flamegraph::write(graph, facts, *weight, part, out),
             }
         },
@@ -36,14 +36,14 @@ pub static FORMATS: [OutputFormat; 7] = [
     OutputFormat {
         option: "folded",
         help: "The flamegraph's stacks as text, in nanoseconds",
-        versus: Comparison::Refused,
+        diff: Comparison::Refused,
         write: |view, out| folded::write(view.graph, view.facts, view.weight, &view.part, out),
         ..BASE
     },
     OutputFormat {
         option: "pprof",
         help: "The same as a profile for pprof, with labels for tasks, threads and routes",
-        versus: Comparison::Refused,
+        diff: Comparison::Refused,
         write: |view, out| pprof::write(view.graph, view.facts, view.weight, &view.part, out),
         ..BASE
     },
@@ -63,18 +63,18 @@ pub static FORMATS: [OutputFormat; 7] = [
         to: Medium::File { value: "FILE", optional: true, private: true },
         records: Some(Extra::LogLines),
         keeps: KeptDetail { detail: Detail::Requests, log_lines: true, ..KeptDetail::SUMS },
-        write: |view, out| printed::write(view.graph, view.facts, view.only.as_deref(), out),
+        write: |view, out| log_lines::write(view.graph, view.facts, view.only.as_deref(), out),
         ..BASE
     },
     REQUESTS,
     OutputFormat {
-        option: "blocking",
-        help: "Who blocks whom, on standard output: long polls, where they were blocked, and the tasks that were \
-               ready meanwhile",
+        option: "long-polls",
+        help: "Who blocks whom, on standard output: long polls, where their threads were off the CPU, and the tasks \
+               that were ready meanwhile",
         to: Medium::Terminal { holds: "the long polls" },
         needs: Some(Need::Polls),
         keeps: KeptDetail { long_polls: true, ..KeptDetail::SUMS },
-        write: |view, out| blocking::write(view.graph, view.facts, view.long_poll_ns, out),
+        write: |view, out| long_polls::write(view.graph, view.facts, view.long_poll_ns, out),
         ..BASE
     },
 ];
@@ -82,7 +82,7 @@ pub static FORMATS: [OutputFormat; 7] = [
 /// The table of requests.
 const REQUESTS: OutputFormat = OutputFormat {
     option: "requests",
-    help: "A table of the requests served, on standard output. With --mode sample, also what has samples told by \
+    help: "A table of the requests served, on standard output. With --mode sample, also what has samples reported by \
            request: hooks on system calls, each of which costs the target a trap at each read and write",
     to: Medium::Terminal { holds: "the requests" },
     needs: Some(Need::Requests),
@@ -106,7 +106,7 @@ const STORY: OutputFormat = OutputFormat {
     needs: Some(Need::Requests),
     keeps: KeptDetail { detail: Detail::Intervals, long_polls: false, log_lines: true },
     write: |view, out| match view.facts.sampling {
-        // Samples tell no story.
+        // Samples have no story.
         Some(_) => requests::write(view.graph, view.facts, &view.requests(), out),
         None => view.requests().iter().try_for_each(|one| request::write(view.graph, view.facts, one, out)),
     },

@@ -15,7 +15,7 @@ use asyncscope_trace::facts::{
     Ability, CurrentTask, Hook, HookSite, HookState, RunningTask, RunningUnknown, Support, TaskType,
 };
 
-/// All there is to tell. Addresses are the file's.
+/// All there is to show. Addresses are the file's.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection<'a> {
     /// The executable.

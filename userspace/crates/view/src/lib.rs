@@ -4,7 +4,6 @@
 //! terminal's cursor, break a line or turn text around is escaped before it is shown.
 
 mod awaits;
-mod blocking;
 pub mod dump;
 mod flamegraph;
 mod folded;
@@ -13,13 +12,14 @@ pub mod formats;
 pub mod inspect;
 mod json;
 mod labels;
+mod log_lines;
+mod long_polls;
 pub mod lost;
 mod names;
 mod of_requests;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 mod pprof;
-mod printed;
 mod request;
 mod requests;
 mod sampled;

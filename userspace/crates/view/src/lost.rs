@@ -1,4 +1,4 @@
-//! What did not reach the agent, told as the same number everywhere, and what reached it and cannot be read.
+//! What did not reach the agent, reported as the same number everywhere, and what reached it and cannot be read.
 
 use probe_common::loss::Loss;
 
@@ -79,7 +79,7 @@ pub fn samples(counted: &[NotSeen]) -> u64 {
 }
 
 /// Says how many events are missing, and samples where any is.
-pub(super) fn told(totals: &Totals) -> String {
+pub(super) fn described(totals: &Totals) -> String {
     let samples = match totals.samples_lost {
         0 => String::new(),
         samples => format!(", {samples} samples lost"),
@@ -91,7 +91,7 @@ pub(super) fn told(totals: &Totals) -> String {
 #[must_use]
 pub fn warning(totals: &Totals) -> Option<String> {
     let doubt = if totals.gaps == 0 { "" } else { ": what they put in doubt is shown as unknown" };
-    (totals.lost > 0 || totals.samples_lost > 0).then(|| format!("{}{doubt}", told(totals)))
+    (totals.lost > 0 || totals.samples_lost > 0).then(|| format!("{}{doubt}", described(totals)))
 }
 
 #[cfg(test)]
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_counted_is_told() {
+    fn what_nothing_counted_is_reported() {
         check(&[("ring-full", 1)], 3, &[("ring-full", 1), ("otherwise", 2)]);
         check(&[], 0, &[]);
     }
 
     #[test]
-    fn warnings_tell_events_and_samples() {
+    fn warnings_report_events_and_samples() {
         let totals = |lost, samples_lost| Totals { lost, samples_lost, gaps: lost, ..Totals::default() };
         assert_eq!(warning(&totals(0, 0)), None);
         assert_eq!(warning(&totals(0, 2)).unwrap(), "0 events lost, 2 samples lost");

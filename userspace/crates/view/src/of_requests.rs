@@ -23,7 +23,7 @@ pub(super) fn fold(
     let mut stacks: BTreeMap<Vec<String>, u64> = BTreeMap::new();
     let mut add = |stack: Vec<String>, times: &Times| {
         let below = |frame: &str| stack.iter().cloned().chain([frame.to_owned()]).collect();
-        let mut parts = weight.blocked(times).map(|(frame, ns)| (below(frame), ns)).to_vec();
+        let mut parts = weight.off_cpu(times).map(|(frame, ns)| (below(frame), ns)).to_vec();
         parts.push((stack, weight.of(times)));
         for (stack, ns) in parts {
             let sum = stacks.entry(stack).or_default();

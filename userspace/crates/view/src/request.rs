@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use super::labels::{id, number, path, status};
+use super::log_lines::{stream, why_cut};
 use super::names::{DisplayNames, printable, text};
-use super::printed::{stream, why_cut};
 use super::units::{human, time_of_day};
 use asyncscope_model::{Call, Did, Evidence, Graph, LoggedLine, Parent, Request, Task, TaskIndex, Wake, WakeBy};
 use asyncscope_trace::facts::{Driver, Facts};
@@ -92,9 +92,9 @@ impl<'a> Story<'a> {
         }
         if let Some(times) = &request.times {
             let (running, ready, waiting) = (human(times.running_ns), human(times.ready_ns), human(times.waiting_ns));
-            let blocked =
-                if self.facts.blocked { format!(", blocked {}", human(times.blocked_ns)) } else { String::new() };
-            writeln!(out, "  running {running}{blocked}, ready {ready}, waiting {waiting}")?;
+            let off_cpu =
+                if self.facts.off_cpu { format!(", off-CPU {}", human(times.off_cpu_ns)) } else { String::new() };
+            writeln!(out, "  running {running}{off_cpu}, ready {ready}, waiting {waiting}")?;
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ impl SampleCounts {
     }
 }
 
-/// Title and subtitle of a picture of so many samples, perhaps of some requests only.
+/// Title and subtitle of a picture of this many samples, perhaps of some requests only.
 pub(super) fn titles(
     graph: &Graph,
     facts: &Facts,
@@ -84,7 +84,7 @@ pub(super) fn titles(
         0 => String::new(),
         count => format!(", {count} stacks not kept"),
     };
-    let subtitle = format!("{} watched, {}{not_kept}", human(span), lost::told(&graph.totals()));
+    let subtitle = format!("{} watched, {}{not_kept}", human(span), lost::described(&graph.totals()));
     (title, Some(subtitle))
 }
 

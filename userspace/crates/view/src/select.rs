@@ -20,7 +20,7 @@ pub struct Selection {
 
 /// Slow requests, and the faster ones that they are compared with.
 #[derive(Clone, Debug)]
-pub struct Versus<'a> {
+pub struct Diff<'a> {
     /// Those of at least [`Self::least_ns`].
     pub slow: Vec<&'a Request>,
     /// The others, of a known duration.
@@ -84,7 +84,7 @@ impl Selection {
     /// # Errors
     ///
     /// There are none of one sort.
-    pub fn versus<'a>(&self, graph: &'a Graph) -> Result<Versus<'a>, Unclear> {
+    pub fn diff<'a>(&self, graph: &'a Graph) -> Result<Diff<'a>, Unclear> {
         let least_ns = self.slower_than_ns.unwrap_or(0);
         let slow = self.requests(graph)?;
         let others = Self { slower_than_ns: None, ..self.clone() };
@@ -93,7 +93,7 @@ impl Selection {
         if fast.is_empty() {
             return Err(Unclear::None(format!("faster than {}", human(least_ns))));
         }
-        Ok(Versus { slow, fast, least_ns, label: self.route.clone().unwrap_or_else(|| "requests".to_owned()) })
+        Ok(Diff { slow, fast, least_ns, label: self.route.clone().unwrap_or_else(|| "requests".to_owned()) })
     }
 
     fn fits_route(&self, request: &Request) -> bool {

@@ -60,8 +60,8 @@ fn proof(proof: &Proof) -> String {
             format!("exchange of the state word{that} in {}", vtable_function(function))
         }
         Proof::WakerExchange => "exchange of the state word in the waker's function".to_owned(),
-        Proof::WakerEntry => "waker's function; state foretold from its entry".to_owned(),
-        Proof::TransitionEntry => "symbol; state foretold from the entry".to_owned(),
+        Proof::WakerEntry => "waker's function; state predicted from its entry".to_owned(),
+        Proof::TransitionEntry => "symbol; state predicted from the entry".to_owned(),
         Proof::AbortExchange => "exchange of the state word by its constants".to_owned(),
         Proof::ExceptionRaised => "it makes an exception of Rust's".to_owned(),
         Proof::PanicSymbol => "symbol rust_panic".to_owned(),
@@ -181,7 +181,7 @@ fn reason(why: &MissingReason, file: &str) -> String {
             "panics are not seen, which may leave a driver's turn without a return".to_owned()
         }
         MissingReason::NoTurn { driver } => {
-            format!("no symbol of {}: who uses another library's waker there is not told", turn(*driver))
+            format!("no symbol of {}: who uses another library's waker there is not reported", turn(*driver))
         }
         MissingReason::TurnUndecodable { driver } => format!("{} cannot be decoded", turn(*driver)),
         MissingReason::TurnReturnUnproved { driver, reason } => {
@@ -256,12 +256,12 @@ fn http2_unknown(reason: &Http2Unknown) -> String {
             };
             format!("the {part} of a header block cannot lie at {offset:#x}")
         }
-        Http2Unknown::NoBlock => "the drop glue of h2's HeaderBlock does not tell where its fields lie".to_owned(),
-        Http2Unknown::NoEntries => "no function of h2 tells how a HeaderMap's entries lie".to_owned(),
+        Http2Unknown::NoBlock => "the drop glue of h2's HeaderBlock does not show where its fields lie".to_owned(),
+        Http2Unknown::NoEntries => "no function of h2 shows how a HeaderMap's entries lie".to_owned(),
         Http2Unknown::EntriesOverlap => "a HeaderMap's entries overlap".to_owned(),
-        Http2Unknown::NoFrame => "Send::send_headers does not tell how a frame lies".to_owned(),
+        Http2Unknown::NoFrame => "Send::send_headers does not show how a frame lies".to_owned(),
         Http2Unknown::NoQueueFrame => "no symbol ending with Prioritize::queue_frame".to_owned(),
-        Http2Unknown::NoStatus => "Recv::recv_headers does not tell where the status lies".to_owned(),
+        Http2Unknown::NoStatus => "Recv::recv_headers does not show where the status lies".to_owned(),
         Http2Unknown::Parts { parts } => parts.iter().copied().map(http2_part).collect::<Vec<_>>().join("; "),
     }
 }
@@ -457,9 +457,8 @@ const fn library(tls: TlsLibrary) -> &'static str {
 }
 
 fn connections(tls: Option<TlsLibrary>, why: Option<&Tracepoints>, images: &[String]) -> String {
-    let encrypted = tls.map(|tls| {
-        format!("connections under TLS ({} is in it) are seen encrypted, and told nothing of", library(tls))
-    });
+    let encrypted = tls
+        .map(|tls| format!("connections under TLS ({} is in it) cannot be read: they are only counted", library(tls)));
     let by = why.map(|why| {
         let why = tracepoints(why, images);
         format!("by the kernel's tracepoints, at a cost for every process of the machine ({why})")

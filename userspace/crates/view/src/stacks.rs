@@ -46,9 +46,9 @@ pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -
     let (busy, wait) = weight.counts();
     let mut parts = Vec::new();
     if busy {
-        let blocked = |(frame, ns): (&str, u64)| (Rc::from([FrameBelow::state(frame)]), ns);
+        let off_cpu = |(frame, ns): (&str, u64)| (Rc::from([FrameBelow::state(frame)]), ns);
         parts.push((Rc::from([]), task.times().on_cpu_ns()));
-        parts.extend(weight.blocked(&task.times()).map(blocked));
+        parts.extend(weight.off_cpu(&task.times()).map(off_cpu));
     }
     if wait {
         parts.extend(awaits.of(task));

@@ -119,7 +119,7 @@ struct TypeRow {
     tasks: u64,
     polls: u64,
     busy_ns: u64,
-    blocked_ns: Option<u64>,
+    off_cpu_ns: Option<u64>,
     ready_ns: u64,
     waiting_ns: u64,
     measured_polls: u64,
@@ -128,14 +128,14 @@ struct TypeRow {
 }
 
 impl TypeRow {
-    fn add(&mut self, task: &Task, watch_blocked: bool) {
+    fn add(&mut self, task: &Task, watch_off_cpu: bool) {
         let times = &task.times();
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.tasks, 1);
         add(&mut self.polls, task.polls);
         add(&mut self.busy_ns, times.busy_ns());
-        if watch_blocked {
-            add(self.blocked_ns.get_or_insert_default(), times.blocked_ns);
+        if watch_off_cpu {
+            add(self.off_cpu_ns.get_or_insert_default(), times.off_cpu_ns);
         }
         add(&mut self.ready_ns, times.ready_ns);
         add(&mut self.waiting_ns, times.waiting_ns);
@@ -150,7 +150,7 @@ impl TypeRow {
             self.tasks.to_string(),
             self.polls.to_string(),
             human(self.busy_ns),
-            measured(self.blocked_ns),
+            measured(self.off_cpu_ns),
             human(self.ready_ns),
             human(self.waiting_ns),
             measured(self.polls_ns.checked_div(self.measured_polls)),
@@ -162,11 +162,11 @@ impl TypeRow {
 fn write_types(graph: &Graph, facts: &Facts, names: &DisplayNames<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows: BTreeMap<String, TypeRow> = BTreeMap::new();
     for task in tasks(graph) {
-        rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task, facts.blocked);
+        rows.entry(printable(&names.task_type(task.vtable))).or_default().add(task, facts.off_cpu);
     }
     let mut rows: Vec<(String, TypeRow)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| Reverse(row.busy_ns));
-    let heads = ["TASKS", "POLLS", "BUSY", "BLOCKED", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
+    let heads = ["TASKS", "POLLS", "BUSY", "OFF-CPU", "READY", "WAITING", "MEAN POLL", "MAX POLL"];
     writeln!(out)?;
     write_row(&heads.map(str::to_owned), "TASK TYPE", out)?;
     for (name, row) in rows.iter().take(MAX_ROWS) {

@@ -77,7 +77,7 @@ impl Tree {
             Parent::Task(id) => {
                 match graph.index_of(id).and_then(|parent| self.node(parent)) {
                     Some(node) => return node,
-                    // A worker, as its stack told after it had spawned.
+                    // A worker, as its stack reported after it had spawned.
                     None if graph.task(id).is_some_and(|parent| parent.runtime) && task.born().is_some() => {
                         task.born().map_or_else(String::new, |birth| thread_frame(names, birth.thread))
                     }

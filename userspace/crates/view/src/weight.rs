@@ -2,8 +2,8 @@
 
 use asyncscope_model::Times;
 
-/// Below a task: its time inside polls in which its thread was blocked.
-const BLOCKED: &str = "[blocked]";
+/// Below a task: its time inside polls in which its thread was off the CPU.
+const OFF_CPU: &str = "[off-CPU]";
 /// Below a task: the part of that which is asyncscope's doing.
 const IN_TRAP: &str = "[in asyncscope's own trap]";
 
@@ -27,7 +27,7 @@ impl Weight {
         (matches!(self, Self::Busy | Self::Wall), matches!(self, Self::Wall | Self::Wait))
     }
 
-    /// A task's weight, or that of a part of one, but for what it was blocked.
+    /// A task's weight, or that of a part of one, but for what it was off the CPU.
     #[must_use]
     pub fn of(self, times: &Times) -> u64 {
         let wait = times.ready_ns.saturating_add(times.waiting_ns);
@@ -39,12 +39,12 @@ impl Weight {
         }
     }
 
-    /// Returns the time blocked, with the frame below the task's own.
-    pub(super) fn blocked(self, times: &Times) -> [(&'static str, u64); 2] {
-        let Times { blocked_ns, trap_ns, .. } = *times;
+    /// Returns the off-CPU time, with the frame below the task's own.
+    pub(super) fn off_cpu(self, times: &Times) -> [(&'static str, u64); 2] {
+        let Times { off_cpu_ns, trap_ns, .. } = *times;
         let (busy, _) = self.counts();
         let counted = |ns| if busy { ns } else { 0 };
-        [(BLOCKED, counted(blocked_ns.saturating_sub(trap_ns))), (IN_TRAP, counted(trap_ns))]
+        [(OFF_CPU, counted(off_cpu_ns.saturating_sub(trap_ns))), (IN_TRAP, counted(trap_ns))]
     }
 
     /// Returns its meaning, for a title.

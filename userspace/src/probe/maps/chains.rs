@@ -53,7 +53,7 @@ impl Tables {
 
     /// The size that each table has to have.
     pub(in crate::probe) fn sizes(&self) -> [(&'static str, u32); 6] {
-        const TOLD_MAX: u32 = 1 << 16;
+        const REPORTED_MAX: u32 = 1 << 16;
         let size = |len: usize| (len as u32).max(1);
         [
             ("LAYOUTS", size(self.layouts.len())),
@@ -61,7 +61,7 @@ impl Tables {
             ("EDGES", size(self.edges.len())),
             ("TASKS", size(self.tasks.len())),
             ("BOXED", size(self.boxed.len())),
-            ("TOLD", if self.tasks.is_empty() { 1 } else { TOLD_MAX }),
+            ("REPORTED", if self.tasks.is_empty() { 1 } else { REPORTED_MAX }),
         ]
     }
 

@@ -1,8 +1,8 @@
 //! The programs' maps that the agent fills, and how large they are.
 
-pub(super) mod blocked;
 pub(super) mod chains;
 pub(super) mod http2;
+pub(super) mod off_cpu;
 
 use aya::{
     Ebpf, Pod,

@@ -16,7 +16,7 @@ use asyncscope_trace::facts::{Facts, NamedThread, PollFunction, ProcessFacts, Sa
 pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts {
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| NamedThread { tid, name }).collect();
-    // Where the kernel does not tell, nothing is said of it.
+    // Where the kernel does not say, nothing is said of it.
     let asked_for = !found.from_first_instruction && found.purpose.http;
     let in_exchange = asked_for.then(|| sockets::in_exchange(process.pid).ok()).flatten();
     let sampling = found.sampling.map(|sampling| Sampling {
@@ -39,7 +39,7 @@ pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts
         in_exchange,
         threads,
         frames: found.followed.as_ref().map(|program| program.frames.clone()).unwrap_or_default(),
-        blocked: found.blocked,
+        off_cpu: found.off_cpu,
         correlation_headers: found.headers.clone().unwrap_or_default(),
         images: found.plan.images(&process.executable),
         logs: found.purpose.logs,
@@ -50,7 +50,7 @@ pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts
 /// Returns 32 hexadecimal digits that no other run has.
 fn run_id() -> String {
     let mut bytes = [0u8; 16];
-    // Without them the moment of arming tells one run from another.
+    // Without them the moment of arming distinguishes one run from another.
     match SystemRandom::new().fill(&mut bytes) {
         Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         Err(_) => String::new(),

@@ -7,7 +7,7 @@ use super::{
     syscalls::{self, SyscallUses},
 };
 use crate::{
-    probe::{BlockedTasks, Image, Prints, Probe, SamplingOptions, Watched},
+    probe::{AttachRequest, Image, LogOptions, OffCpuTasks, Probe, SamplingOptions},
     session::plan::{AttachOptions, AwaitChains},
 };
 use asyncscope_discovery::{
@@ -39,7 +39,7 @@ pub(super) struct FoundTarget {
     pub(super) purpose: SyscallUses,
     /// The headers whose values are recorded, where HTTP is watched.
     pub(super) headers: Option<Vec<String>>,
-    pub(super) blocked: bool,
+    pub(super) off_cpu: bool,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
     pub(super) layouts: Result<Layouts, NoLayouts>,
     /// The layouts by which hooks report await chains, by addresses in memory.
@@ -48,7 +48,7 @@ pub(super) struct FoundTarget {
     /// The reason why system calls are seen by tracepoints, if they are.
     tracepoints: Option<Tracepoints>,
     /// The descriptors of standard output and error that are seen, or why none is.
-    prints: Result<Option<Prints>, String>,
+    prints: Result<Option<LogOptions>, String>,
 }
 
 impl FoundTarget {
@@ -69,7 +69,7 @@ impl FoundTarget {
             sampling: None,
             purpose: SyscallUses::default(),
             headers: None,
-            blocked: false,
+            off_cpu: false,
             layouts: Err(NoLayouts::NotAskedFor),
             followed: None,
             libraries: Vec::new(),
@@ -97,7 +97,7 @@ impl FoundTarget {
             syscalls::leave_out_http(plan, libraries);
         }
         self.headers = options.http.as_ref().map(|http| http.headers.clone());
-        self.blocked = options.blocked;
+        self.off_cpu = options.off_cpu;
         Ok(())
     }
 
@@ -116,13 +116,13 @@ impl FoundTarget {
     }
 
     /// Returns what the probe has to know.
-    pub(super) fn request(&self, pid: u32, options: &AttachOptions) -> Watched {
+    pub(super) fn request(&self, pid: u32, options: &AttachOptions) -> AttachRequest {
         let Self { plan, bias, .. } = self;
-        Watched {
+        AttachRequest {
             pid,
             vtables: plan.vtables.iter().map(|vtable| (vtable.address.at_runtime(*bias).0, vtable.id_offset)).collect(),
             layouts: self.followed.clone(),
-            blocked: self.blocked.then(|| blocked_tasks(plan, *bias)),
+            off_cpu: self.off_cpu.then(|| off_cpu_tasks(plan, *bias)),
             http: options.http.as_ref().map(|http| syscalls::http_request(http, plan, pid)),
             prints: self.prints.as_ref().ok().copied().flatten(),
             sampling: self.sampling,
@@ -153,15 +153,15 @@ impl FoundTarget {
         }
         let images = self.plan.images(&process.executable);
         syscalls::announce(self.tracepoints.as_ref(), &images, self.purpose);
-        if let Some(error) = probe.without_blocked() {
-            eprintln!("time blocked inside polls is not observed: {error}");
-            self.blocked = false;
+        if let Some(error) = probe.without_off_cpu() {
+            eprintln!("off-CPU time inside polls is not observed: {error}");
+            self.off_cpu = false;
         }
         other_tokios::announce(&other_tokios::sentences(&self.plan.hooks, &images));
     }
 }
 
-/// Compiles the layouts. Names of types do not tell of which tokio they are: where there are several, no runtime's list
+/// Compiles the layouts. Names of types do not say of which tokio they are: where there are several, no runtime's list
 /// is looked for.
 fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;
@@ -178,9 +178,9 @@ fn placements(plan: &Plan, follow: bool) -> Vec<Placement> {
 }
 
 /// Returns the tasks that are the runtime's own, and those that are there to block.
-fn blocked_tasks(plan: &Plan, bias: Bias) -> BlockedTasks {
+fn off_cpu_tasks(plan: &Plan, bias: Bias) -> OffCpuTasks {
     let of = |is_it: fn(&TaskType) -> bool| {
         plan.types.iter().filter(|ty| is_it(ty)).map(|ty| ElfAddr(ty.vtable).at_runtime(bias).0).collect()
     };
-    BlockedTasks { runtime: of(|ty| ty.runtime), closures: of(|ty| !ty.runtime && ty.kind == TaskKind::Blocking) }
+    OffCpuTasks { runtime: of(|ty| ty.runtime), closures: of(|ty| !ty.runtime && ty.kind == TaskKind::Blocking) }
 }

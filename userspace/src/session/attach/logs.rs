@@ -2,7 +2,7 @@
 
 use probe_common::config::Call;
 
-use crate::probe::{Image, Prints};
+use crate::probe::{Image, LogOptions};
 use asyncscope_discovery::{
     process::{Process, procfs},
     syscalls,
@@ -12,14 +12,14 @@ use asyncscope_trace::facts::{Hook, Sees};
 
 /// Returns what can be seen of standard output and error, or why nothing can. Where hooks see the calls that write,
 /// places one more at each of them.
-pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image]) -> Result<Prints, String> {
+pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image]) -> Result<LogOptions, String> {
     let descriptors = [1, 2].into_iter().filter(|number| is_asked_for(process.pid, *number));
     let descriptors = descriptors.fold(0, |set, number| set | 1 << number);
     if descriptors == 0 {
         return Err("both are closed, or connections of a network".to_owned());
     }
     if plan.tracepoints.is_some() {
-        return Ok(Prints { descriptors, tracepoints: true });
+        return Ok(LogOptions { descriptors, tracepoints: true });
     }
     let all = std::iter::once(&mut plan.placements).chain(libraries.iter_mut().map(|image| &mut image.placements));
     let placed: usize = all.map(add_to).sum();
@@ -29,7 +29,7 @@ pub(super) fn place(process: &Process, plan: &mut Plan, libraries: &mut [Image])
     let writes = |hook: &&Hook| hook.sees == Sees::Http && hook.call().is_some_and(syscalls::is_write);
     let hooks: Vec<Hook> = plan.hooks.iter().filter(writes).cloned().collect();
     plan.hooks.extend(hooks.into_iter().map(|hook| Hook { sees: Sees::Logs, ..hook }));
-    Ok(Prints { descriptors, tracepoints: false })
+    Ok(LogOptions { descriptors, tracepoints: false })
 }
 
 /// Adds a hook wherever a call that writes is seen, for what it writes to standard output and error.

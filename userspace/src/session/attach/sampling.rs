@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Error, Result};
-use probe_common::config::{EntryCookie, TransitionCookie, Watch};
+use probe_common::config::{EntryCookie, TransitionCookie, TransitionEvent};
 
 use crate::probe::SamplingOptions;
 use asyncscope_discovery::tokio::plan::{Plan, Program};
@@ -27,7 +27,9 @@ pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) 
             true
         }
         Program::Shutdown => true,
-        Program::Transition => with_requests && TransitionCookie::unpack(placement.cookie).watch == Watch::TaskEnd,
+        Program::Transition => {
+            with_requests && TransitionCookie::unpack(placement.cookie).watch == TransitionEvent::TaskEnd
+        }
         Program::TransitionEntry => with_requests && COMPLETE.contains(&placement.cookie),
         program => program.sees_http(),
     });
@@ -45,7 +47,7 @@ pub(super) fn restrict(plan: &mut Plan, frequency_hz: u32, with_requests: bool) 
         _ => false,
     });
     if with_requests && ends.is_empty() {
-        eprintln!("the ends of tasks cannot be seen in this build: no task that a request spawned is told as its");
+        eprintln!("the ends of tasks cannot be seen in this build: no task that a request spawned is reported as its");
     }
     let RunningTask { below, tagged, .. } = place;
     plan.running = Some(place);

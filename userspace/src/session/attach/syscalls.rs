@@ -182,7 +182,7 @@ fn shared(hooks: &[Hook]) -> MissingReason {
     MissingReason::CallsShareFunction { calls: if lacking.is_empty() { syscalls::lacking(&[]) } else { lacking } }
 }
 
-/// Notes what a file alone tells of its C library: that it is musl, or that it may be another one where it runs.
+/// Notes what a file alone says of its C library: that it is musl, or that it may be another one where it runs.
 pub(crate) fn note_file(plan: &mut Plan) {
     if plan.hooks.iter().any(|hook| hook.sees == Sees::Http) {
         return;

@@ -17,12 +17,12 @@ use asyncscope_discovery::{
 /// The length of the instruction that the kernel puts in a hook's place.
 const TRAP_LEN: usize = 1;
 
-/// The place where a blocked thread left user space, next to hooks.
+/// The place where an off-CPU thread left user space, next to hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitPlace {
     /// In a trap of asyncscope's.
     Trap,
-    /// In one, or at the instruction behind it: nothing tells them apart.
+    /// In one, or at the instruction behind it: nothing distinguishes them.
     Either,
     /// In none.
     Elsewhere,

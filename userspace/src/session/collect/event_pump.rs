@@ -6,7 +6,7 @@ use anyhow::Result;
 use hashbrown::HashSet;
 
 use super::{redact::redact, sampler::Sampler};
-use crate::probe::{Losses, StillBlocked, Way};
+use crate::probe::{AttachMode, Losses, StillOffCpu};
 use crate::session::{attach::attached::Attached, clock::monotonic_ns};
 use asyncscope_discovery::process::idle_threads;
 use asyncscope_trace::event::{
@@ -145,18 +145,18 @@ impl EventPump {
         by_probe.chain(self.agents_own()).collect()
     }
 
-    /// Hands on the threads that were blocked at the end, and before.
-    pub(super) fn still_blocked(
+    /// Hands on the threads that were off the CPU at the end, and before.
+    pub(super) fn still_off_cpu(
         &mut self,
         attached: &Attached,
-        blocked: &[StillBlocked],
+        off_cpu: &[StillOffCpu],
         end_ns: u64,
         sink: &mut dyn FnMut(Event),
     ) {
         let Some(sampler) = &mut self.sampler else { return };
-        for blocked in blocked.iter().filter(|blocked| blocked.since <= end_ns) {
-            let at = At { time: end_ns, tid: blocked.tid, sp: blocked.sp, ..At::default() };
-            sampler.still_blocked(blocked, at, &attached.process, sink);
+        for off_cpu in off_cpu.iter().filter(|off_cpu| off_cpu.since <= end_ns) {
+            let at = At { time: end_ns, tid: off_cpu.tid, sp: off_cpu.sp, ..At::default() };
+            sampler.still_off_cpu(off_cpu, at, &attached.process, sink);
         }
     }
 
@@ -255,12 +255,12 @@ fn sampler(attached: &mut Attached) -> Option<Sampler> {
 /// them out of the memory of the others once it has left.
 /// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_uprobe.c#L1338-L1356>
 fn is_blind(attached: &Attached) -> bool {
-    attached.probe.way() == Way::Single && attached.process.first_thread_left()
+    attached.probe.way() == AttachMode::Single && attached.process.first_thread_left()
 }
 
-/// Returns the event, as far as it belongs to that time. Of a blocked stretch that the end fell into, the part before.
+/// Returns the event, as far as it belongs to that time. Of off-CPU time that the end fell into, the part before.
 fn inside(mut event: Event, from: u64, until: u64) -> Option<Event> {
-    if matches!(event.what, What::Blocked { since, .. } if since <= until) {
+    if matches!(event.what, What::OffCpu { since, .. } if since <= until) {
         event.at.time = event.at.time.min(until);
     }
     is_inside(&event, from, until).then_some(event)

@@ -31,12 +31,12 @@ pub(crate) fn until_the_end(
     runtime.block_on(rounds::drain(attached, &mut pump, sink, duration))?;
     let awaits = final_awaits::read(attached, &mut pump, &mut |event| sink.take(event))?;
     let end_ns = pump.end();
-    let blocked = attached.probe.still_blocked();
+    let off_cpu = attached.probe.still_off_cpu();
     attached.probe.disarm();
     pump.last(attached, &mut |event| sink.take(event))?;
     other_tokios::announce_late(attached);
     sink.final_awaits(awaits, end_ns);
-    pump.still_blocked(attached, &blocked, end_ns, &mut |event| sink.take(event));
+    pump.still_off_cpu(attached, &off_cpu, end_ns, &mut |event| sink.take(event));
     let lost = pump.lost();
     sink.learn(attached);
     sink.finish(end_ns, &lost);

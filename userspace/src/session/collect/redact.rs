@@ -1,4 +1,4 @@
-//! `--redact`: hashes in the place of values, before anyone else sees them.
+//! `--redact`: hashes instead of values, before anyone else sees them.
 //!
 //! The hash is SHA-256 without a key: the same ID becomes the same hash in every service and recording, so
 //! that they can still be joined, and whoever has an ID from a log can find it. It hides no ID that can be

@@ -34,8 +34,8 @@ fn announce(attached: &Attached) {
         ),
         Some(sampling) => format!(", CPU time sampled at {} Hz", sampling.frequency_hz),
     };
-    let blocked = if attached.facts.blocked { ", and one on every switch between threads of this host" } else { "" };
-    eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}{blocked}{sampling}", attached.process.pid);
+    let off_cpu = if attached.facts.off_cpu { ", and one on every switch between threads of this host" } else { "" };
+    eprintln!("recording {name} (pid {}): {hooks} hooks armed{missing}{off_cpu}{sampling}", attached.process.pid);
 }
 
 /// Drains round by round, until the time is up, Ctrl-C, or the target's end.

@@ -1,4 +1,4 @@
-//! Makes events of the stacks that the probe takes, of samples and of blocked threads: they are unwound here, and
+//! Makes events of the stacks that the probe takes, of samples and of off-CPU threads: they are unwound here, and
 //! end here as bytes.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 use probe_common::record::{self, Head};
 
 use super::task_types::TaskTypes;
-use crate::probe::StillBlocked;
+use crate::probe::StillOffCpu;
 use crate::session::attach::traps::{ExitPlace, Traps};
 use asyncscope_discovery::{
     addr::RuntimeAddr,
@@ -19,7 +19,7 @@ use asyncscope_discovery::{
 use asyncscope_trace::{
     event::{
         At, Ended, Event, Running, TaskId, What,
-        sample::{Taken, TakenBlocked, blocked_outside},
+        sample::{Taken, TakenOffCpu, off_cpu_outside},
     },
     facts::{Function, PollFunction, shortened},
 };
@@ -108,33 +108,33 @@ impl Sampler {
             emit(Event { at: at(head), what });
             return true;
         }
-        let (head, since, outside, taken) = match (TakenBlocked::read(record), blocked_outside(record)) {
-            (Some(taken), _) => (taken.blocked.head, taken.blocked.since, taken.blocked.outside, Some(taken)),
-            (None, Some(record::BlockedOutside { head, since, outside })) => (head, since, outside, None),
+        let (head, since, outside, taken) = match (TakenOffCpu::read(record), off_cpu_outside(record)) {
+            (Some(taken), _) => (taken.off_cpu.head, taken.off_cpu.since, taken.off_cpu.outside, Some(taken)),
+            (None, Some(record::OffCpuOutside { head, since, outside })) => (head, since, outside, None),
             (None, None) => return false,
         };
-        self.blocked(at(head), (since, outside), taken.as_ref(), process, emit);
+        self.off_cpu(at(head), (since, outside), taken.as_ref(), process, emit);
         true
     }
 
-    /// Emits that a thread is blocked still.
-    pub(super) fn still_blocked(
+    /// Emits that a thread is off the CPU still.
+    pub(super) fn still_off_cpu(
         &mut self,
-        blocked: &StillBlocked,
+        off_cpu: &StillOffCpu,
         at: At,
         process: &Process,
         emit: &mut dyn FnMut(Event),
     ) {
-        let taken = blocked.taken.as_deref().and_then(TakenBlocked::kept);
-        self.blocked(at, (blocked.since, blocked.outside), taken.as_ref(), process, emit);
+        let taken = off_cpu.taken.as_deref().and_then(TakenOffCpu::kept);
+        self.off_cpu(at, (off_cpu.since, off_cpu.outside), taken.as_ref(), process, emit);
     }
 
-    /// Emits a blocked stretch, which began at `since`, and with its stack only where that is the target's doing.
-    fn blocked(
+    /// Emits a stretch off the CPU, which began at `since`, and with its stack only where that is the target's doing.
+    fn off_cpu(
         &mut self,
         at: At,
         (since, outside): (u64, u64),
-        taken: Option<&TakenBlocked<'_>>,
+        taken: Option<&TakenOffCpu<'_>>,
         process: &Process,
         emit: &mut dyn FnMut(Event),
     ) {
@@ -146,7 +146,7 @@ impl Sampler {
             }
             None => 0,
         };
-        emit(Event { at, what: What::Blocked { since, stack, in_trap: place == ExitPlace::Trap } });
+        emit(Event { at, what: What::OffCpu { since, stack, in_trap: place == ExitPlace::Trap } });
     }
 
     /// Emits a stack, if it is new.
@@ -199,8 +199,8 @@ impl Sampler {
     }
 }
 
-fn copied<'a>(taken: &TakenBlocked<'a>) -> Copied<'a> {
-    let record::BlockedStack { head, ip, bp, bx, r, .. } = taken.blocked;
+fn copied<'a>(taken: &TakenOffCpu<'a>) -> Copied<'a> {
+    let record::OffCpuStack { head, ip, bp, bx, r, .. } = taken.off_cpu;
     Copied { registers: Registers { ip, sp: head.sp, bp, bx, r }, stack: taken.stack }
 }
 

@@ -8,7 +8,7 @@ use super::find_current_task::CurrentTaskFinder;
 use crate::session::{
     attach::attached::Attached,
     clock,
-    export::{Export, Full, HOLD_NS, Ready},
+    export::{Export, HOLD_NS, OnFull, Ready},
     outputs::{OutputFile, Outputs},
 };
 use asyncscope_discovery::{process::Process, tokio::plan_cache};
@@ -20,7 +20,7 @@ use asyncscope_trace::{
 };
 use asyncscope_view::lost;
 
-/// Lines of the target are kept until the end up to so many bytes; a recording has them all.
+/// Lines of the target are kept until the end up to this many bytes; a recording has them all.
 const LINES_MAX: u64 = 256 << 20;
 
 /// The graph and the recording, which take the same events.
@@ -89,7 +89,7 @@ impl Sink {
 
     fn export(&mut self, facts: &Facts) {
         if let Some(export) = &mut self.export {
-            export.round(&mut self.graph, facts, clock::monotonic_ns(), self.forgets, Full::Drop);
+            export.round(&mut self.graph, facts, clock::monotonic_ns(), self.forgets, OnFull::Drop);
         }
     }
 
@@ -162,6 +162,6 @@ fn graph(facts: &Facts, outputs: &Outputs) -> Graph {
         .with_span_detail(outputs.otlp.as_ref().map(Ready::noted))
         .with_eviction(outputs.are_only_recorded())
         .with_long_polls(outputs.long_polls_ns())
-        .with_log_lines(outputs.tell_lines().then_some(LINES_MAX));
+        .with_log_lines(outputs.need_lines().then_some(LINES_MAX));
     Graph::new(&setup)
 }

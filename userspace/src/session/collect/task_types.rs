@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use asyncscope_trace::event::{TaskId, TaskRef};
 use asyncscope_unwind::Registers;
 
-/// Around the poll function's stack pointer, so many bytes to both sides: its own frame, and that of what it calls.
+/// Around the poll function's stack pointer, this many bytes to both sides: its own frame, and that of what it calls.
 const REACH_BYTES: u64 = 1024;
 /// Samples of a task that are looked through before its type stays unknown.
 const TRIES: u8 = 16;
@@ -116,6 +116,6 @@ mod tests {
         assert!(!find(&mut types, HEADER));
         let mut others = TaskTypes::default();
         assert!(find(&mut others, HEADER));
-        assert!(!find(&mut others, HEADER)); // it is told once
+        assert!(!find(&mut others, HEADER)); // it is reported once
     }
 }

@@ -51,7 +51,7 @@ pub fn dump(plan: &DumpPlan) -> Result<()> {
     let mut watching = Watching::new(&mut attached);
     watching.watch(&mut attached, plan.watch)?;
     for _ in 0..plan.times.max(1) {
-        let snapshot = snapshot::take(&mut attached, &mut watching, &program, plan.within)?;
+        let snapshot = snapshot::take(&mut attached, &mut watching, &program, plan.read_timeout)?;
         if attached.process.became_another() {
             return Err(TargetError::BecameAnother(attached.process.pid).into());
         }

@@ -18,15 +18,15 @@ use asyncscope_trace::chain::{Program, Snapshot};
 /// So often tasks are read again that were disturbed.
 const REREADS: usize = 5;
 
-/// Reads every task that is found, for no longer than `within`.
+/// Reads every task that is found, for no longer than `read_timeout`.
 pub(super) fn take(
     attached: &mut Attached,
     watching: &mut Watching,
     program: &Program,
-    within: Duration,
+    read_timeout: Duration,
 ) -> Result<Snapshot> {
     let now = monotonic_ns();
-    let until = now.saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+    let until = now.saturating_add(u64::try_from(read_timeout.as_nanos()).unwrap_or(u64::MAX));
     watching.until(attached, now)?;
     let (mut headers, mut search) = owned_tasks::tasks(attached);
     search.listed = headers.len();

@@ -20,7 +20,7 @@ pub(super) const HOLD_NS: u64 = 300_000_000;
 
 /// The choice where the queue has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum OnFull {
     /// Drop and count: a target is being watched.
     Drop,
     /// Wait: nobody is kept waiting but the user.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Full, HOLD_NS};
+use super::{HOLD_NS, OnFull};
 use asyncscope_export::{Account, Destination, Exporter, Prepared, Settings};
 use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
@@ -47,7 +47,7 @@ struct SpanEmitter {
     options: SpanOptions,
     due: Due,
     known: KnownSpans,
-    /// Requests and calls that were forgotten before they could be told.
+    /// Requests and calls that were forgotten before they could be reported.
     missed: u64,
 }
 
@@ -108,13 +108,13 @@ impl Export {
         facts: &Facts,
         now_ns: u64,
         forget: bool,
-        full: Full,
+        full: OnFull,
     ) {
         let Self { exporter, emitter, .. } = self;
         let batch = emitter.due.until(graph, now_ns.saturating_sub(HOLD_NS));
         emitter.hand_over(graph, facts, &batch, &mut |span| match full {
-            Full::Drop => exporter.offer(span),
-            Full::Wait => exporter.put(span),
+            OnFull::Drop => exporter.offer(span),
+            OnFull::Wait => exporter.put(span),
         });
         if forget {
             graph.evict(&batch.tasks);
@@ -159,7 +159,7 @@ impl Export {
                 }
             })
         });
-        tell(&shown, &account, emitter.missed, emitter.options.traces)
+        emit(&shown, &account, emitter.missed, emitter.options.traces)
     }
 }
 
@@ -169,13 +169,13 @@ async fn interrupt(exporter: &mut Exporter) -> Account {
     account.unwrap_or_default()
 }
 
-fn tell(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {
+fn emit(to: &str, account: &Account, missed: u64, traces: Traces) -> Result<()> {
     for (warning, times) in &account.warnings {
         eprintln!("{to} says, {times} times: {warning}");
     }
     let lost = account.all_lost().saturating_add(missed);
     if lost == 0 {
-        let none = "; no request was seen, and `--traces tasks` would tell of all tasks";
+        let none = "; no request was seen, and `--traces tasks` would report all tasks";
         let hint = if account.accepted == 0 && traces == Traces::Requests { none } else { "" };
         eprintln!("sent {} spans to {to}{hint}", account.accepted);
         return Ok(());

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::Full;
+use super::OnFull;
 use asyncscope_model::{Graph, SpanDetail};
 use asyncscope_trace::facts::Facts;
 
@@ -28,7 +28,7 @@ impl Never {
         match self {}
     }
 
-    pub(in crate::session) fn round(&mut self, _: &mut Graph, _: &Facts, _: u64, _: bool, _: Full) {
+    pub(in crate::session) fn round(&mut self, _: &mut Graph, _: &Facts, _: u64, _: bool, _: OnFull) {
         match *self {}
     }
 

@@ -17,7 +17,7 @@ use crate::process::{cargo, root, run};
 
 /// The number of times each is done; the median counts.
 const TIMES: usize = 5;
-/// The large program has at least so many bytes.
+/// The large program has at least this many bytes.
 const LARGE: u64 = 50_000_000;
 /// The time that is recorded at least.
 const RECORDED: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ fn built() -> Result<()> {
     run(build.arg(root().join("target/discovery")))
 }
 
-/// Builds, measures and tells.
+/// Builds, measures and reports.
 ///
 /// # Errors
 /// Where a part fails.

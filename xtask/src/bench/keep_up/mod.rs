@@ -58,7 +58,7 @@ struct Watched {
 /// Builds, watches, prints and writes, and fails where something is not as it should be.
 ///
 /// # Errors
-/// Where this is not root, a part fails, an event is neither told nor counted, or memory grows.
+/// Where this is not root, a part fails, an event is neither reported nor counted, or memory grows.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(is_root(), "it attaches to processes: run it as root");
     build::build(&[Build::Plain])?;
@@ -132,7 +132,7 @@ impl Watched {
         let Self { held, tasks, resident_kib, .. } = self;
         ensure!(held.events + held.lost == held.made(), "{} events made: {held:?}", held.made());
         ensure!(held.lost == 0 && held.counted == 0, "events were lost: {held:?}");
-        ensure!(held.most_spawned() == *tasks, "{tasks} tasks were spawned, {} told", held.most_spawned());
+        ensure!(held.most_spawned() == *tasks, "{tasks} tasks were spawned, {} reported", held.most_spawned());
         let warm = resident_kib.get(..=WARM).and_then(|warm| warm.iter().max()).context("too few looks")?;
         let most = resident_kib.iter().max().context("no looks")?;
         ensure!(*most <= warm + GROWTH_KIB, "memory grew: {resident_kib:?} KiB");

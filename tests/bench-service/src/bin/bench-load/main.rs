@@ -1,7 +1,7 @@
 //! The load of `cargo xtask bench`: some connections, each of which asks again as soon as it has its answer.
 //!
 //! They are kept from stretch to stretch. Each line on standard input, a number of milliseconds, is a stretch;
-//! what came of it is told as a JSON object on a line.
+//! what came of it is reported as a JSON object on a line.
 
 mod connection;
 
@@ -38,8 +38,8 @@ fn main() -> anyhow::Result<()> {
     let mut connections = (0..args.connections).map(connect).collect::<io::Result<Vec<_>>>()?;
     for line in io::stdin().lock().lines() {
         let ms = line?.parse().context("a stretch is a number of milliseconds")?;
-        let told = stretch(&mut connections, Duration::from_millis(ms).min(STRETCH_MAX))?;
-        writeln!(io::stdout(), "{told}")?;
+        let reported = stretch(&mut connections, Duration::from_millis(ms).min(STRETCH_MAX))?;
+        writeln!(io::stdout(), "{reported}")?;
     }
     Ok(())
 }

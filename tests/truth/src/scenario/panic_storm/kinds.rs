@@ -34,7 +34,7 @@ pub(super) const ALL: [(&str, Kind); 13] = [
     ("caught_by_the_task", caught_by_the_task),
 ];
 
-/// Panics raised where tokio catches them and tells nobody.
+/// Panics raised where tokio catches them and says nobody.
 static RAISED: AtomicU64 = AtomicU64::new(0);
 
 fn raise() {
@@ -89,7 +89,7 @@ fn on_both(rounds: u64, half: impl Fn(&Runtime, u64) -> Result<Tally>) -> Result
     Ok(sum)
 }
 
-/// Tasks that tokio has to tell as panicked, some at a time.
+/// Tasks that tokio has to say as panicked, some at a time.
 fn joined(rounds: u64, start: fn() -> JoinHandle<()>) -> Result<Tally> {
     const WIDTH: u64 = 10;
     on_both(rounds, |runtime, rounds| {
@@ -153,7 +153,7 @@ fn payloads(rounds: u64) -> Result<Tally> {
                 let ended = tokio::spawn(async { panic_any(Payload(1)) }).await;
                 panicked += u64::from(matches!(&ended, Err(error) if error.is_panic()));
                 caught += u64::from(catch_unwind(AssertUnwindSafe(|| drop(ended))).is_err());
-                // A panic that is caught in the very poll that ends a task cannot be told from one that ends it.
+                // A panic that is caught in the very poll that ends a task cannot be known from one that ends it.
                 yield_now().await;
             }
             (panicked, caught)

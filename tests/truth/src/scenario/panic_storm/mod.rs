@@ -25,7 +25,7 @@ const ROUNDS_WITH_BACKTRACES: u64 = 40;
 pub(crate) struct Tally {
     /// Tasks spawned.
     tasks: u64,
-    /// Of these, those whose end tokio tells as a panic.
+    /// Of these, those whose end tokio says as a panic.
     panicked: u64,
     /// Those that were cancelled, without a panic.
     cancelled: u64,

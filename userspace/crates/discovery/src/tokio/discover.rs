@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iced_x86::Register;
-use probe_common::config::{EntryCookie, TransitionCookie, Watch};
+use probe_common::config::{EntryCookie, TransitionCookie, TransitionEvent};
 
 use super::{
     current_task,
@@ -164,7 +164,7 @@ fn end_transitions(builder: &mut Builder<'_, '_>, flow: &Flow, function: VtableF
     let unsets_waker = flow.exchanges.values().any(|exchange| exchange.unsets_waker);
     for exchange in flow.exchanges.values().filter(|exchange| !exchange.starts_running) {
         let completes = exchange.completes;
-        let watch = if completes { Watch::TaskEnd } else { Watch::PollEnd };
+        let watch = if completes { TransitionEvent::TaskEnd } else { TransitionEvent::PollEnd };
         let proof = Proof::Exchange { completes, function };
         transition(builder, exchange, (watch, unsets_waker), Sees::PollEnd, proof);
     }
@@ -191,7 +191,7 @@ fn poll_ends_by_symbol(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbo
 fn transition(
     builder: &mut Builder<'_, '_>,
     exchange: &StateExchange,
-    (watch, unsets_waker): (Watch, bool),
+    (watch, unsets_waker): (TransitionEvent, bool),
     sees: Sees,
     proof: Proof,
 ) {
@@ -238,7 +238,7 @@ fn wakes(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols, 
 fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
     let flow = flow::follow(code, function, FIRST);
     for exchange in flow.exchanges.values() {
-        transition(builder, exchange, (Watch::Wake, false), Sees::Wake, Proof::WakerExchange);
+        transition(builder, exchange, (TransitionEvent::Wake, false), Sees::Wake, Proof::WakerExchange);
     }
     if flow.exchanges.is_empty()
         && let Some(at) = entry::cheapest(code, function, Register::RDI)
@@ -250,7 +250,7 @@ fn wake(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, function: ElfAddr) {
 fn aborts(builder: &mut Builder<'_, '_>, code: &Code<'_, '_>, symbols: &Symbols) {
     let exchanges = abort::find(code);
     for exchange in &exchanges {
-        transition(builder, exchange, (Watch::Abort, false), Sees::Abort, Proof::AbortExchange);
+        transition(builder, exchange, (TransitionEvent::Abort, false), Sees::Abort, Proof::AbortExchange);
     }
     if !exchanges.is_empty() {
         return;

@@ -16,7 +16,7 @@ fn port_of_nobody() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Tells the one reason why all were lost.
+/// Reports the one reason why all were lost.
 #[track_caller]
 fn why_all_are_lost(account: &asyncscope_export::Account, spans: u64) -> String {
     assert_eq!((account.accepted, account.all_lost()), (0, spans), "{account}");

@@ -62,7 +62,7 @@ fn finish(mut exporter: Exporter) -> Account {
     block_on(exporter.closed())
 }
 
-/// Sends so many spans, to the end.
+/// Sends this many spans, to the end.
 fn send(settings: Settings, spans: u64) -> Account {
     let exporter = exporter(settings);
     (1..=spans).for_each(|number| exporter.offer(span(number)));

@@ -89,7 +89,7 @@ fn one_that_is_not_trusted_gets_nothing() {
 }
 
 #[test]
-fn one_that_asks_who_this_is_is_told() {
+fn one_that_asks_who_this_is_gets_an_answer() {
     let (scratch, server, client) = (Scratch::new("client"), identity(), identity());
     let certificate = scratch.file("ca.pem", &server.cert.pem());
     let (own, key) = (

@@ -2,8 +2,8 @@
 //!
 //! Without polls and wakes less is seen than in a traced run, so less is believed. A sample is a request's where
 //! - the task that it fell in serves that request, and none beside it: it read the request's head from the only
-//!   connection that it serves, and wrote the response's, both by tokio's own word; nothing else was under way on
-//!   that connection; and the sample lies between these two;
+//!   connection that it serves, and wrote the response's, both as tokio's `CONTEXT` reports; nothing else was under
+//!   way on that connection; and the sample lies between these two;
 //! - or the task was spawned for the request: by the task that served it, in that time, or by another task that was
 //!   spawned for it; and was over, as were all tasks on the way, when the response was written; and none of them
 //!   was seen to ask others, as a client's connection does, or to serve;

@@ -34,7 +34,7 @@ pub struct Request {
     /// The task that serves it: the connection's, or on HTTP/2 the stream's own. `None` where a thread
     /// outside of every task does, or it is not known.
     pub task: Option<TaskId>,
-    /// The times spent running, blocked, ready and waiting by the task that serves it, from opening to
+    /// The times spent running, off the CPU, ready and waiting by the task that serves it, from opening to
     /// closing. They add up to that time. `None` where that task was not known all the time.
     pub times: Option<Times>,
     /// Its task's waits while it served this request alone, over HTTP/1, where histories are kept.

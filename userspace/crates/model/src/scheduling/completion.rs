@@ -43,7 +43,7 @@ impl Scheduler {
         seen: Completion,
         is_polled_there: impl Fn(TaskIndex) -> bool,
     ) -> Actor {
-        if seen == Completion::Untold
+        if seen == Completion::Unknown
             && let Some(task) = self.wakes_from_poll(tid, epoch, is_polled_there)
         {
             return Actor::Task(task);

@@ -23,9 +23,9 @@ pub struct Poll {
     pub woken: bool,
     /// Nanoseconds of it in which the thread was inside another task's poll.
     pub nested_ns: u64,
-    /// Nanoseconds of it in which the thread was blocked, but for those in nested polls; 0 where that is not
+    /// Nanoseconds of it in which the thread was off the CPU, but for those in nested polls; 0 where that is not
     /// watched.
-    pub blocked_ns: u64,
+    pub off_cpu_ns: u64,
     /// The part of these in which the kernel held the thread in a trap of asyncscope's.
     pub trap_ns: u64,
     /// `true` if events are missing that may belong to it.
@@ -119,35 +119,35 @@ pub enum WakeBy {
     Unknown(Why),
 }
 
-/// The longest that a thread was blocked in a poll, of those times of which it is known where.
+/// The longest that a thread was off the CPU in a poll, of those times of which it is known where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockedAt {
+pub struct OffCpuAt {
     /// The length, in nanoseconds.
     pub ns: u64,
     /// The place.
-    pub place: BlockedIn,
+    pub place: OffCpuIn,
 }
 
-/// A place at which a thread was blocked.
+/// A place at which a thread was off the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BlockedIn {
+pub enum OffCpuIn {
     /// In a trap of asyncscope's.
     Trap,
     /// At this stack: a key of [`crate::Samples::stack`].
     Stack(u64),
 }
 
-impl BlockedIn {
+impl OffCpuIn {
     /// Returns the stack of this key; `None` of 0, which stands for none.
     pub(crate) fn stack(key: u64) -> Option<Self> {
         (key != 0).then_some(Self::Stack(key))
     }
 }
 
-impl BlockedAt {
+impl OffCpuAt {
     /// Returns the stack, if it is one.
     #[must_use]
     pub fn stack(self) -> Option<u64> {
-        if let BlockedIn::Stack(key) = self.place { Some(key) } else { None }
+        if let OffCpuIn::Stack(key) = self.place { Some(key) } else { None }
     }
 }

@@ -5,7 +5,7 @@
 //! may have been held up by the same poll, but nothing proves that it was.
 
 use crate::scheduling::Scheduler;
-use crate::scheduling::intervals::BlockedAt;
+use crate::scheduling::intervals::OffCpuAt;
 use crate::scheduling::thread::{Frame, FrameKind};
 use crate::task::table::Tasks;
 use asyncscope_trace::event::TaskId;
@@ -33,14 +33,14 @@ pub struct LongPoll {
     pub open: bool,
     /// Nanoseconds of it in which the thread was in no poll nested in it.
     pub own_ns: u64,
-    /// The part of these in which the thread was blocked; 0 where that is not watched.
-    pub blocked_ns: u64,
+    /// The part of these in which the thread was off the CPU; 0 where that is not watched.
+    pub off_cpu_ns: u64,
     /// The part of that in which the kernel held the thread in a trap of asyncscope's.
     pub trap_ns: u64,
     /// The chain that the task awaited until it began: a key of [`crate::Graph::chain`].
     pub awaited: Option<u64>,
-    /// The place at which the thread was blocked in it for longest.
-    pub blocked_at: Option<BlockedAt>,
+    /// The place at which the thread was off the CPU in it for longest.
+    pub off_cpu_at: Option<OffCpuAt>,
     /// The tasks that it delayed, in the order in which the thread took them.
     pub delayed: Vec<Delayed>,
 }
@@ -113,7 +113,7 @@ impl LongPolls {
         &self.polls
     }
 
-    /// Returns `true` if a poll is kept in which the thread spent so many nanoseconds.
+    /// Returns `true` if a poll is kept in which the thread spent this many nanoseconds.
     #[inline]
     pub(crate) fn is_long(&self, own_ns: u64) -> bool {
         self.min_ns.is_some_and(|min_ns| own_ns >= min_ns)
@@ -171,10 +171,10 @@ impl Scheduler {
             end_ns,
             open,
             own_ns,
-            blocked_ns: frame.blocked.min(own_ns),
+            off_cpu_ns: frame.off_cpu.min(own_ns),
             trap_ns: frame.trapped.min(own_ns),
             awaited: frame.awaited,
-            blocked_at: frame.blocked_at,
+            off_cpu_at: frame.off_cpu_at,
             delayed: Vec::new(),
         });
         self.thread(thread).long_polls.push(place);

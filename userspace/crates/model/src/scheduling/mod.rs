@@ -101,7 +101,7 @@ impl Scheduler {
         self.threads.get(&tid)?.frames.last()
     }
 
-    /// Takes a thread's innermost frame, if it lies in at least so many others.
+    /// Takes a thread's innermost frame, if it lies in at least this many others.
     #[inline]
     pub(crate) fn pop_frame(&mut self, tid: u32, keep: usize) -> Option<Frame> {
         let frames = &mut self.thread(tid).frames;

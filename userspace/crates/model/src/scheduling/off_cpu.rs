@@ -5,15 +5,15 @@
 
 use crate::clock::Clock;
 use crate::scheduling::Scheduler;
-use crate::scheduling::intervals::{BlockedAt, BlockedIn};
+use crate::scheduling::intervals::{OffCpuAt, OffCpuIn};
 use crate::scheduling::thread::Frame;
 use crate::task::lifecycle::Phase;
 use crate::task::table::Tasks;
 use asyncscope_trace::event::{At, Event, Origin};
 
 impl Scheduler {
-    /// Takes that the thread was blocked from `since` until now, and where, if that is known.
-    pub(crate) fn blocked(&mut self, tasks: &mut Tasks, clock: Clock, at: &At, since: u64, place: Option<BlockedIn>) {
+    /// Takes that the thread was off the CPU from `since` until now, and where, if that is known.
+    pub(crate) fn off_cpu(&mut self, tasks: &mut Tasks, clock: Clock, at: &At, since: u64, place: Option<OffCpuIn>) {
         let Clock { now, epoch } = clock;
         let Some(thread) = self.known_mut(at.tid) else { return };
         let since = since.max(thread.active_ns);
@@ -21,11 +21,11 @@ impl Scheduler {
         let Some(frame) = thread.frames.last_mut().filter(is_in) else { return };
         let Some(task) = frame.task.and_then(|index| tasks.get_mut(index)) else { return };
         if task.on() == Some(at.tid) && task.phase == Phase::Running {
-            let in_trap = place == Some(BlockedIn::Trap);
+            let in_trap = place == Some(OffCpuIn::Trap);
             let ns = task.block(since, now, in_trap);
-            frame.blocked += ns;
+            frame.off_cpu += ns;
             frame.trapped += if in_trap { ns } else { 0 };
-            frame.blocked_at = frame.blocked_at.max(place.map(|place| BlockedAt { ns, place }));
+            frame.off_cpu_at = frame.off_cpu_at.max(place.map(|place| OffCpuAt { ns, place }));
         }
     }
 

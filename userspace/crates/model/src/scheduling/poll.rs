@@ -56,13 +56,13 @@ impl Graph {
             sp: at.sp,
             panics,
             nested,
-            blocked: 0,
+            off_cpu: 0,
             trapped: 0,
             epoch,
             over,
             marks: SegmentMarks::default(),
             awaited: None,
-            blocked_at: None,
+            off_cpu_at: None,
         };
         if self.thread(at.tid).frames.len() >= MAX_FRAMES {
             self.drop_frames(at.tid, MAX_FRAMES - 1);
@@ -107,13 +107,13 @@ impl Graph {
             sp: at.sp,
             panics: 0,
             nested: 0,
-            blocked: 0,
+            off_cpu: 0,
             trapped: 0,
             epoch: self.clock.epoch,
             over: None,
             marks,
             awaited: None,
-            blocked_at: None,
+            off_cpu_at: None,
         };
         self.push(at, frame);
     }
@@ -291,7 +291,7 @@ impl Graph {
                 outcome: close.outcome,
                 woken: close.woken,
                 nested_ns: nested,
-                blocked_ns: frame.blocked.min(took),
+                off_cpu_ns: frame.off_cpu.min(took),
                 trap_ns: frame.trapped.min(took),
                 doubtful: frame.epoch != self.clock.epoch,
             });

@@ -15,7 +15,7 @@ impl Graph {
         };
         let passed_over = self.thread(at.tid).passed_over == Some(id);
         if way == SpawnWay::Local && (passed_over || state.0 != INITIAL) {
-            // A task of before, on its way back into its queue.
+            // An earlier task, on its way back into its queue.
             self.find_or_add(task, Phase::Ready);
             return;
         }

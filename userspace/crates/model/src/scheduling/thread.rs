@@ -1,7 +1,7 @@
 //! One thread: the frames it is inside of, and what is known of the stack below them.
 
 use crate::ids::TaskIndex;
-use crate::scheduling::intervals::{BlockedAt, Outcome};
+use crate::scheduling::intervals::{OffCpuAt, Outcome};
 use crate::task::lifecycle::Why;
 use crate::task::segment::SegmentMarks;
 use asyncscope_trace::event::{Reach, State, TaskId};
@@ -47,8 +47,8 @@ pub(crate) struct Frame {
     pub(crate) panics: u32,
     /// Nanoseconds spent in frames directly above this one.
     pub(crate) nested: u64,
-    /// Nanoseconds in which the thread was blocked in it, but not in frames above.
-    pub(crate) blocked: u64,
+    /// Nanoseconds in which the thread was off the CPU in it, but not in frames above.
+    pub(crate) off_cpu: u64,
     /// The part of these in traps of asyncscope's.
     pub(crate) trapped: u64,
     /// The epoch in which it was pushed.
@@ -60,8 +60,8 @@ pub(crate) struct Frame {
     pub(crate) marks: SegmentMarks,
     /// The await chain that its task waited at until it began.
     pub(crate) awaited: Option<u64>,
-    /// The place at which the thread was blocked in it for longest.
-    pub(crate) blocked_at: Option<BlockedAt>,
+    /// The place at which the thread was off the CPU in it for longest.
+    pub(crate) off_cpu_at: Option<OffCpuAt>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,9 +168,9 @@ pub(crate) struct Completing {
 /// The act that follows a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Follows {
-    /// The output is dropped: by tokio's own word the task runs.
+    /// The output is dropped: tokio's `CONTEXT` reports that the task runs.
     Drop,
-    /// The waker is used: by tokio's own word no task runs, but the wake is the task's.
+    /// The waker is used: tokio's `CONTEXT` reports that no task runs, but the wake is the task's.
     Wake,
 }
 

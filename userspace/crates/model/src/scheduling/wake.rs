@@ -54,7 +54,7 @@ impl Graph {
             // Another thread was between the reading of the state and its change.
             Did::MadeReady if predicted && phase == Phase::Ready => return Did::FoundReady,
             Did::MadeReady => self.make_ready(index),
-            // Where the end of a poll is foretold at its entry, a wake can still slip in.
+            // Where the end of a poll is predicted at its entry, a wake can still slip in.
             Did::FoundRunning if phase == Phase::Waiting => self.make_ready(index),
             Did::FoundComplete => self.end_task(index, How::Unknown),
             Did::FoundReady | Did::FoundRunning => {}

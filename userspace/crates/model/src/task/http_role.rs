@@ -73,7 +73,7 @@ pub(crate) struct Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
     Nobody,
-    /// Tasks of this request, so many times.
+    /// Tasks of this request, this many times.
     By(RequestLink, u32),
     Several,
 }

@@ -15,7 +15,7 @@ pub(crate) struct IdIndex {
     hasher: DefaultHashBuilder,
 }
 
-/// An index in six bytes. So many are not filled in years, however fast tasks are spawned.
+/// An index in six bytes. This many are not filled in years, however fast tasks are spawned.
 #[derive(Clone, Copy, Debug)]
 struct PackedIndex([u8; 6]);
 

@@ -92,14 +92,14 @@ pub(crate) struct Wait {
     pub(crate) until_ns: u64,
 }
 
-/// A task's times, in nanoseconds. Running, blocked, ready and waiting add up to its lifetime.
+/// A task's times, in nanoseconds. Running, off the CPU, ready and waiting add up to its lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Running.
     pub running_ns: u64,
     /// Inside a poll of its own and none nested in that, its thread off the CPU and not runnable; 0 where that is not
     /// watched.
-    pub blocked_ns: u64,
+    pub off_cpu_ns: u64,
     /// The part of that in which the kernel held its thread in a trap of asyncscope's.
     pub trap_ns: u64,
     /// Ready, not running.
@@ -115,16 +115,16 @@ pub struct Times {
 }
 
 impl Times {
-    /// Inside its polls, running or blocked, but for what ran nested inside.
+    /// Inside its polls, running or off the CPU, but for what ran nested inside.
     #[must_use]
     pub fn busy_ns(&self) -> u64 {
-        self.running_ns.saturating_add(self.blocked_ns).saturating_sub(self.nested_ns)
+        self.running_ns.saturating_add(self.off_cpu_ns).saturating_sub(self.nested_ns)
     }
 
     /// Running, but for what ran nested inside.
     #[must_use]
     pub fn on_cpu_ns(&self) -> u64 {
-        self.busy_ns().saturating_sub(self.blocked_ns)
+        self.busy_ns().saturating_sub(self.off_cpu_ns)
     }
 }
 
@@ -133,7 +133,7 @@ impl Times {
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
             running_ns: self.running_ns.saturating_sub(earlier.running_ns),
-            blocked_ns: self.blocked_ns.saturating_sub(earlier.blocked_ns),
+            off_cpu_ns: self.off_cpu_ns.saturating_sub(earlier.off_cpu_ns),
             trap_ns: self.trap_ns.saturating_sub(earlier.trap_ns),
             ready_ns: self.ready_ns.saturating_sub(earlier.ready_ns),
             waiting_ns: self.waiting_ns.saturating_sub(earlier.waiting_ns),
@@ -146,7 +146,7 @@ impl Times {
     pub(crate) fn plus(&self, more: &Self) -> Self {
         Self {
             running_ns: self.running_ns.saturating_add(more.running_ns),
-            blocked_ns: self.blocked_ns.saturating_add(more.blocked_ns),
+            off_cpu_ns: self.off_cpu_ns.saturating_add(more.off_cpu_ns),
             trap_ns: self.trap_ns.saturating_add(more.trap_ns),
             ready_ns: self.ready_ns.saturating_add(more.ready_ns),
             waiting_ns: self.waiting_ns.saturating_add(more.waiting_ns),

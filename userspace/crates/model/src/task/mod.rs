@@ -86,7 +86,7 @@ const _: () = assert!(size_of::<Option<Task>>() <= 176);
 pub(crate) struct Rare {
     /// The time at which its spawn was reported, if that was later than it was first seen.
     born_ns: Option<u64>,
-    blocked_ns: u64,
+    off_cpu_ns: u64,
     trap_ns: u64,
     nested_ns: u64,
     polls_unended: u64,
@@ -166,8 +166,8 @@ impl Task {
     /// Its spawn, if that was seen.
     #[must_use]
     pub fn born(&self) -> Option<Birth> {
-        let told_ns = self.rare.as_ref().and_then(|rare| rare.born_ns);
-        let birth = Birth { time_ns: told_ns.unwrap_or(self.first_seen_ns), thread: self.born_on };
+        let reported_ns = self.rare.as_ref().and_then(|rare| rare.born_ns);
+        let birth = Birth { time_ns: reported_ns.unwrap_or(self.first_seen_ns), thread: self.born_on };
         self.is_born.then_some(birth)
     }
 
@@ -215,7 +215,7 @@ impl Task {
         let of = |ns: fn(&Rare) -> u64| rare.map_or(0, |rare| ns(rare));
         Times {
             running_ns: self.running_ns,
-            blocked_ns: of(|rare| rare.blocked_ns),
+            off_cpu_ns: of(|rare| rare.off_cpu_ns),
             trap_ns: of(|rare| rare.trap_ns),
             ready_ns: self.ready_ns,
             waiting_ns: self.waiting_ns,
@@ -289,7 +289,7 @@ impl Task {
         }
     }
 
-    /// Charges a running task, and the time from `since` on as blocked, in a trap of asyncscope's or not; returns
+    /// Charges a running task, and the time from `since` on as off the CPU, in a trap of asyncscope's or not; returns
     /// that time in nanoseconds. What was charged before stays: somebody may have counted on it.
     pub(crate) fn block(&mut self, since: u64, now: u64, in_trap: bool) -> u64 {
         if self.has_ended() {
@@ -299,7 +299,7 @@ impl Task {
         self.charge(since);
         self.charged_to = now;
         let (ns, rare) = (now - since, self.rare_mut());
-        rare.blocked_ns += ns;
+        rare.off_cpu_ns += ns;
         rare.trap_ns += if in_trap { ns } else { 0 };
         ns
     }

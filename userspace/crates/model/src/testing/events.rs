@@ -40,7 +40,7 @@ fn any_what() -> impl Strategy<Value = What> {
         1 => Just(What::ThreadAtRest),
         2 => asyncscope_trace::event::arbitrary::print().prop_map(What::Print),
         2 => (0u64..5000, 0u64..3, any::<bool>())
-            .prop_map(|(since, stack, in_trap)| What::Blocked { since, stack, in_trap }),
+            .prop_map(|(since, stack, in_trap)| What::OffCpu { since, stack, in_trap }),
         8 => any_message(),
         1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
             .prop_map(|(connection, change)| What::Stream { connection, change }),
@@ -79,7 +79,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let one = (0u64..20, 0u32..3, 0u64..8, any_what());
     prop::collection::vec(one, 0..200).prop_map(|all| {
         let mut time = 0;
-        let chains = chains_told().into_iter().map(|what| Event { at: At::default(), what });
+        let chains = chains_reported().into_iter().map(|what| Event { at: At::default(), what });
         let events = all.into_iter().flat_map(|(later, tid, sp, what)| {
             time += later;
             // Most of what happens does so inside of polls.
@@ -99,7 +99,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// Numbers of frames as the tests of spans have them: a way, a fork, and one without an await.
-fn chains_told() -> Vec<What> {
+fn chains_reported() -> Vec<What> {
     let chain = |chain, frames: &[(u32, u8)]| What::Frames {
         chain,
         partial: false,

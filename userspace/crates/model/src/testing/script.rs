@@ -63,12 +63,12 @@ pub fn graph_of(facts: &Facts, script: &str, detail: Detail) -> Graph {
     graph_noted(facts, script, detail, None)
 }
 
-/// The finished graph of a script, with lines kept up to so many bytes, if any.
+/// The finished graph of a script, with lines kept up to this many bytes, if any.
 pub fn with_log_lines(script: &str, max: Option<u64>) -> Graph {
     finished(&Config::from(&facts(false)).with_log_lines(max), script)
 }
 
-/// The finished graph of a script, with polls kept that took at least so many nanoseconds.
+/// The finished graph of a script, with polls kept that took at least this many nanoseconds.
 pub fn with_long_polls(script: &str, min_ns: u64) -> Graph {
     finished(&Config::from(&facts(script.starts_with("attached;"))).with_long_polls(Some(min_ns)), script)
 }
@@ -191,8 +191,8 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         "exit" => What::PollExit,
         "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
         "name" => What::ThreadName { name: args[0].into() },
-        // `blocked 12 5`: since 12, at stack 5; `blocked 12 trap`.
-        "blocked" => What::Blocked {
+        // `off_cpu 12 5`: since 12, at stack 5; `off_cpu 12 trap`.
+        "off-cpu" => What::OffCpu {
             since: args[0].parse().unwrap(),
             stack: args.get(1).and_then(|stack| stack.parse().ok()).unwrap_or(0),
             in_trap: flag("trap"),
@@ -214,7 +214,7 @@ fn moment(args: &[&str]) -> Moment {
     let completion = match () {
         () if args.contains(&"after") => Completion::GoesOn,
         () if args.contains(&"over") => Completion::Over,
-        () => Completion::Untold,
+        () => Completion::Unknown,
     };
     let turn = |name: &str, driver| {
         let sp = args.iter().find_map(|arg| arg.strip_prefix(name)?.parse().ok())?;

@@ -14,7 +14,7 @@ fn check(script: &str, expected: &[(u64, u64, u64)]) {
 }
 
 #[test]
-fn a_wait_belongs_to_the_chain_told_after_it() {
+fn a_wait_belongs_to_the_chain_reported_after_it() {
     check("1/90 spawn 1; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1", &[(5, 10, 1)]);
     check(
         "1/90 spawn 1; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1; 1/90 poll 1; 1/90 awaited 1 6; 1/80 end 1",
@@ -27,12 +27,12 @@ fn a_wait_belongs_to_the_chain_told_after_it() {
 }
 
 #[test]
-fn a_wait_of_which_nothing_was_told_stays_unknown() {
+fn a_wait_of_which_nothing_was_reported_stays_unknown() {
     check("1/90 spawn 1; 1/90 poll 1; 1/80 end 1; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1", &[(5, 10, 1)]);
     check("1/90 spawn 1; 1/90 awaited 2 5; 1/90 poll 1; 1/80 end 1", &[]);
 }
 
 #[test]
-fn a_wait_that_goes_on_is_told_without_a_poll() {
+fn a_wait_that_goes_on_is_reported_without_a_poll() {
     check("1/90 spawn 1; 1/90 poll 1; 1/80 end 1; 1/90 awaited 1 7", &[(7, 10, 1)]);
 }

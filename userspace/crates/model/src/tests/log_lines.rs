@@ -91,7 +91,7 @@ fn lines_and_their_number_are_bounded() {
 }
 
 #[test]
-fn lines_that_were_told_leave() {
+fn lines_that_were_reported_leave() {
     let mut graph = graph_with("1/80 out a\\nb\\n; 1/80 out c", Detail::Totals);
     let ids: Vec<_> = graph.log_lines().map(|(id, _)| id).collect();
     graph.evict_log_lines(&ids[..2]);

@@ -32,7 +32,7 @@ fn a_request_has_what_its_task_does_between_the_heads() {
     let (one, sample) = (format!("{READ} 1/90 sample 1 0; {ANSWER}"), "1/90 sample 1 0;");
     check(&format!("{BORN} {sample} {one} {sample}"), "1 - 2, 1 /a 1");
     check(&format!("{BORN} {one} {one}"), "1 /a 2");
-    check(&format!("attached; {one}"), "1 /a 1"); // tokio's word tells whose, also of a task of before
+    check(&format!("attached; {one}"), "1 /a 1"); // tokio's `CONTEXT` says whose, also of an earlier task
     // Another thread may go on with the task.
     check(&format!("{BORN} {READ} 2/90 sample 1 0; 2/90 write 200 on 5 by=1"), "1 /a 1");
     check(&format!("{BORN} {READ} {sample} 1/90 write 100 on 5 by=1; {sample} {ANSWER}"), "1 /a 2");
@@ -60,7 +60,7 @@ fn whoever_is_not_named_serves_nobody() {
 }
 
 #[test]
-fn pipelined_requests_cannot_be_told_apart() {
+fn pipelined_requests_cannot_be_distinguished() {
     let (next, sample) = ("1/90 read GET /b on 5 by=1;", "1/90 sample 1 0;");
     check(&format!("{BORN} {READ} {sample} {next} {ANSWER} {sample} {ANSWER}"), "1 - 2");
     // The body of the response before is still on its way.

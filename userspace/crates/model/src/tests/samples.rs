@@ -15,13 +15,13 @@ fn parents_are_what_tokio_says_runs() {
     check("attached; 1/90 born 8 7", "7<?BeforeAttach, 8<7");
     check("1/90 born 900 none; 2/90 born 8 900", "900<root1, 8<root2");
     check("1/90 born 7 none; 1/90 gap 5; 1/90 born 8 7", "7<root1, 8<7"); // a gap puts nothing in doubt
-    // But it may have swallowed the spawn of a task that was sampled before the gap was told of.
+    // But it may have swallowed the spawn of a task that was sampled before the gap was reported.
     check("attached; 1/90 sample 7 5; 2/90 gap 5", "7<?Gap");
     check("attached; 1/90 sample 7 5; 2/90 born 7 none; 2/90 gap 5", "7<root2");
 }
 
 #[test]
-fn a_header_tells_the_type_of_a_task_of_before() {
+fn a_header_says_the_type_of_an_earlier_task() {
     let check = |script: &str, vtable: u64, runtime: bool| {
         let graph = of(&format!("attached; 1/0 stack 5 poll 16 104; {script}"));
         let task = graph.tasks().values().next().unwrap();

@@ -12,9 +12,9 @@ fn lifetimes_add_up(graph: &Graph) {
     for task in graph.tasks().values() {
         let t = task.times();
         let end = task.end().map_or(graph.end_ns(), |end| end.time_ns);
-        assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
-        assert!(t.nested_ns <= t.running_ns + t.blocked_ns && t.polls_ns <= t.running_ns + t.blocked_ns, "{task:?}");
-        assert!(t.trap_ns <= t.blocked_ns, "{task:?}");
+        assert_eq!(t.running_ns + t.off_cpu_ns + t.ready_ns + t.waiting_ns, end - task.first_seen_ns, "{task:?}");
+        assert!(t.nested_ns <= t.running_ns + t.off_cpu_ns && t.polls_ns <= t.running_ns + t.off_cpu_ns, "{task:?}");
+        assert!(t.trap_ns <= t.off_cpu_ns, "{task:?}");
         let polls = graph.polls().iter().filter(|poll| poll.task == Some(task.id) && poll.outcome != Outcome::Refused);
         assert_eq!(polls.clone().count() as u64, task.polls, "{task:?}");
         assert_eq!(polls.filter(|poll| poll.end_ns.is_none()).count() as u64, task.polls_unended());
@@ -45,7 +45,7 @@ fn claims_fit(graph: &Graph) {
         let end = request.end.map_or(graph.end_ns(), |end| end.time_ns);
         assert!(end >= request.opened_ns);
         if let Some(t) = request.times {
-            assert_eq!(t.running_ns + t.blocked_ns + t.ready_ns + t.waiting_ns, end - request.opened_ns, "{request:?}");
+            assert_eq!(t.running_ns + t.off_cpu_ns + t.ready_ns + t.waiting_ns, end - request.opened_ns, "{request:?}");
         }
         assert!(request.end.is_none_or(|end| end.how != Closed::Unknown || request.times.is_none()));
         assert!(request.task.is_none_or(|task| graph.task(task).is_some()));
@@ -108,30 +108,30 @@ fn of_times_that_go_back() {
     lifetimes_add_up(&graph);
 }
 
-/// The streams below tell of blocked polls, too.
+/// The streams below have off-CPU time in polls, too.
 #[test]
-fn of_a_blocked_poll() {
+fn off_cpu_inside_a_poll() {
     let check = |script: &str, expected: &[(u64, u64)]| {
         let graph = graph(script);
         let seen: Vec<(u64, u64)> =
-            graph.tasks().values().map(|t| (t.times().running_ns, t.times().blocked_ns)).collect();
+            graph.tasks().values().map(|t| (t.times().running_ns, t.times().off_cpu_ns)).collect();
         assert_eq!(seen, expected, "{script}");
         lifetimes_add_up(&graph);
     };
-    check("1/90 poll 7; 1/50 blocked 12; 1/80 end 7 done", &[(12, 8)]);
+    check("1/90 poll 7; 1/50 off-cpu 12; 1/80 end 7 done", &[(12, 8)]);
     // Not before the thread was last seen, nor before the poll.
-    check("1/90 poll 7; 2/90 poll 8; 1/50 blocked 0; 2/80 end 8; 1/80 end 7 done", &[(20, 20), (20, 0)]);
-    check("1/90 poll 7; 1/70 wake 7; 1/50 blocked 0; 1/80 end 7 done", &[(20, 10)]);
-    // The innermost poll is blocked; what is above it on the stack has returned.
-    check("1/90 poll 7; 1/70 poll 8; 1/50 blocked 25; 1/60 end 8 done; 1/80 end 7 done", &[(40, 0), (15, 5)]);
-    check("1/90 poll 7; 1/95 blocked 12; 1/80 end 7 done", &[(20, 0)]);
-    // A worker that parks is not blocked in its own poll; outside of polls nobody is.
-    check("1/90 poll 900@9; 1/50 blocked 12; 1/80 end 900 done", &[(20, 0)]);
-    check("1/90 poll 7; 1/80 end 7; 1/50 blocked 22; 1/90 poll 7; 1/80 end 7 done", &[(20, 0)]);
+    check("1/90 poll 7; 2/90 poll 8; 1/50 off-cpu 0; 2/80 end 8; 1/80 end 7 done", &[(20, 20), (20, 0)]);
+    check("1/90 poll 7; 1/70 wake 7; 1/50 off-cpu 0; 1/80 end 7 done", &[(20, 10)]);
+    // The innermost poll is off the CPU; what is above it on the stack has returned.
+    check("1/90 poll 7; 1/70 poll 8; 1/50 off-cpu 25; 1/60 end 8 done; 1/80 end 7 done", &[(40, 0), (15, 5)]);
+    check("1/90 poll 7; 1/95 off-cpu 12; 1/80 end 7 done", &[(20, 0)]);
+    // A worker that parks is not off the CPU in its own poll; outside of polls nobody is.
+    check("1/90 poll 900@9; 1/50 off-cpu 12; 1/80 end 900 done", &[(20, 0)]);
+    check("1/90 poll 7; 1/80 end 7; 1/50 off-cpu 22; 1/90 poll 7; 1/80 end 7 done", &[(20, 0)]);
     // In doubt after a gap.
-    check("1/90 poll 7; 2/0 gap; 1/50 blocked 22; 1/80 end 7 done", &[(30, 0)]);
+    check("1/90 poll 7; 2/0 gap; 1/50 off-cpu 22; 1/80 end 7 done", &[(30, 0)]);
     // Until the end of what was watched.
-    check("1/90 poll 7; 1/50 blocked 12", &[(12, 8)]);
+    check("1/90 poll 7; 1/50 off-cpu 12", &[(12, 8)]);
 }
 
 proptest! {

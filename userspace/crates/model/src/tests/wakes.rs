@@ -150,7 +150,7 @@ fn in_a_drivers_turn() {
 fn a_yield_is_ready_after_its_poll() {
     check(times, "1/90 poll 7; 1/70 wake 7 running; 1/80 end 7 woken; 1/90 poll 7", "7 run 30 ready 10 wait 0 busy 30");
     check(times, "1/90 poll 7; 1/80 end 7; 1/80 wake 7 defer; 1/90 poll 7", "7 run 20 ready 10 wait 10 busy 20");
-    // A foretold end of a poll does not know of a wake right after.
+    // A predicted end of a poll does not know of a wake right after.
     check(times, "1/90 poll 7; 1/80 end 7; 2/80 wake 7 running; 1/90 poll 7", "7 run 20 ready 10 wait 10 busy 20");
 }
 

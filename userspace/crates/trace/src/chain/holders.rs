@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Held, Kept, Seen, Snapshot,
-    waits_for::{By, WaitsFor},
+    waits_for::{WaitCause, WaitsFor},
 };
 use crate::event::TaskId;
 
@@ -55,7 +55,7 @@ impl Holders {
         let (&start, keepers) = self.kept.range(..=address).next_back()?;
         let [(task, held)] = keepers.as_slice() else { return None };
         let is_it = address - start < u64::from(held.len) && held.kept == Kept::All;
-        is_it.then(|| vec![WaitsFor { task: *task, by: By::Release(*held) }])
+        is_it.then(|| vec![WaitsFor { task: *task, by: WaitCause::Release(*held) }])
     }
 
     /// The tasks that have all permits of a semaphore between them, guards first; `None` where others may have some.
@@ -69,9 +69,9 @@ impl Holders {
         let got = waiting.iter().map(|waiting| waiting.got);
         let found = shares(keepers)?.checked_add(got.sum())?;
         (found == total).then_some(())?;
-        let release = keepers.iter().map(|&(task, held)| WaitsFor { task, by: By::Release(held) });
+        let release = keepers.iter().map(|&(task, held)| WaitsFor { task, by: WaitCause::Release(held) });
         let turn = waiting.iter().filter(|waiting| waiting.got > 0 && waiting.task != who);
-        let whom = release.chain(turn.map(|waiting| WaitsFor { task: waiting.task, by: By::Turn })).collect();
+        let whom = release.chain(turn.map(|waiting| WaitsFor { task: waiting.task, by: WaitCause::Turn })).collect();
         // One who wants less than all may go on before all others have given up what they keep.
         Some((whom, if wanted == total { Needs::Every } else { Needs::Some }))
     }

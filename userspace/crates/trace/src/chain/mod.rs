@@ -2,7 +2,7 @@
 //!
 //! A suspended future is a value in memory. A [`Program`] says where in it the state is, and for each state
 //! where the future lies that it waits for: plain data, compiled once from debug info and independent of it
-//! from then on. [`walk()`] runs it on a task's memory. docs/await-chains.md tells the whole of it.
+//! from then on. [`walk()`] runs it on a task's memory. docs/await-chains.md describes all of it.
 
 mod holders;
 mod names;

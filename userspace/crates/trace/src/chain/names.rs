@@ -22,7 +22,7 @@ const METHODS: [(&str, &str); 14] = [
 ];
 
 /// Names the frame at this place of a chain: a leaf by the outermost of the methods of tokio's that
-/// it waits in, and else by its type. `chain` tells each frame's number and depth.
+/// it waits in, and else by its type. `chain` says each frame's number and depth.
 #[must_use]
 pub fn frame_name(
     frames: &[AwaitFrame],

@@ -1,4 +1,4 @@
-//! What a walk is told: the layouts of futures, as plain data.
+//! What a walk is given: the layouts of futures, as plain data.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Program {
 /// One type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// The part of the value that tells the variants apart; `None`: there is one variant, or none.
+    /// The part of the value that distinguishes the variants; `None`: there is one variant, or none.
     pub discriminant: Option<Discriminant>,
     /// The forms that the type can have. The first that fits is meant.
     pub variants: Vec<Variant>,
@@ -81,7 +81,7 @@ pub enum Step {
         /// The other's place, from where the pointer points to.
         add: u32,
     },
-    /// By a pointer, and one to its vtable, which tells the layout.
+    /// By a pointer, and one to its vtable, which says the layout.
     Boxed {
         /// The place of the pointer to the vtable, from the value's start.
         vtable: u32,
@@ -116,13 +116,13 @@ pub struct Unless {
 pub struct Leaf {
     /// The kind of thing that is waited for.
     pub waits: Waits,
-    /// The place of the word that tells more, in bytes from the value's start.
+    /// The place of the word that says more, in bytes from the value's start.
     pub word: u32,
     /// The place of a second word, where the first does not suffice.
     pub second: u32,
 }
 
-/// Things that are waited for and have more to tell than their name.
+/// Things that are waited for and have more to show than their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waits {
     /// A moment: seconds of `CLOCK_MONOTONIC` in the word, nanoseconds in the second, of which 32 bits count.
@@ -180,7 +180,7 @@ pub struct Number {
 }
 
 impl Program {
-    /// Fits the vtables' addresses to an image that was moved by so many bytes.
+    /// Fits the vtables' addresses to an image that was moved by this many bytes.
     #[must_use]
     pub fn moved(mut self, by: u64) -> Self {
         for (address, _) in self.boxed.iter_mut().chain(&mut self.tasks) {

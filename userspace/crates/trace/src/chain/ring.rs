@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use super::waits_for::{By, WaitsFor};
+pub use super::waits_for::{WaitCause, WaitsFor};
 use super::{
     Seen, Snapshot, TaskSnapshot,
     holders::{Holders, Needs},
@@ -123,7 +123,7 @@ fn waits_for(task: &TaskSnapshot, seen: Seen, holders: &Holders) -> Option<LeafW
         Seen::Until(_) => return None,
         Seen::Task(header) => {
             let (_, id) = *task.joined.iter().find(|&&(joined, _)| joined == header)?;
-            (vec![WaitsFor { task: id, by: By::End }], Needs::Every)
+            (vec![WaitsFor { task: id, by: WaitCause::End }], Needs::Every)
         }
         Seen::Address(address) => (holders.of_whole(address)?, Needs::Every),
         Seen::Permits { address, wanted, .. } => holders.of_permits(task.id, address, wanted)?,

@@ -133,7 +133,7 @@ fn a_circle_ends() {
 }
 
 #[test]
-fn leaves_tell_what_they_wait_for() {
+fn leaves_report_what_they_wait_for() {
     let leaf = |waits| {
         let leaf = Some(Leaf { waits, word: 0, second: 8 });
         vec![plain(Variant { frame: Some(0), leaf, ..Variant::default() })]
@@ -148,7 +148,7 @@ fn leaves_tell_what_they_wait_for() {
 }
 
 #[test]
-fn what_is_kept_tells_how_much() {
+fn what_is_kept_says_how_much() {
     let number = Number { offset: 8, size: 8 };
     let kept = |share| {
         let holds = vec![Hold { frame: 1, pointer: 0, add: 4, len: 8, share }];
@@ -229,7 +229,7 @@ fn what_can_go_on_is_no_ring() {
     assert_eq!(rings(vec![cut]), none);
 }
 
-/// Waits for so many permits of the thing at 0x10, of which so many are not there yet.
+/// Waits for this many permits of the thing at 0x10, of which this many are not there yet.
 fn permits(wanted: u64, missing: u64) -> Seen {
     Seen::Permits { address: 0x10, wanted, missing }
 }

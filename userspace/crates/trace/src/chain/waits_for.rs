@@ -9,12 +9,12 @@ pub struct WaitsFor {
     /// The task that can end the wait.
     pub task: TaskId,
     /// The way in which it can.
-    pub by: By,
+    pub by: WaitCause,
 }
 
 /// The way in which a task ends another's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum WaitCause {
     /// By giving this up.
     Release(Held),
     /// By its end.
@@ -27,6 +27,6 @@ impl WaitsFor {
     /// The thing that the task keeps.
     #[must_use]
     pub fn held(&self) -> Option<Held> {
-        if let By::Release(held) = self.by { Some(held) } else { None }
+        if let WaitCause::Release(held) = self.by { Some(held) } else { None }
     }
 }

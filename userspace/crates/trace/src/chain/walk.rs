@@ -80,9 +80,9 @@ pub enum Kept {
     All,
     /// One reader's share of a lock.
     Reader,
-    /// A writer's share of a lock: so many, which are all there are.
+    /// A writer's share of a lock: this many, which are all there are.
     Writer(u64),
-    /// So many permits of a semaphore, if that is known.
+    /// This many permits of a semaphore, if that is known.
     Permits(Option<u64>),
 }
 

@@ -102,7 +102,7 @@ pub(super) fn way() -> impl Strategy<Value = SpawnWay> {
 
 /// Returns any knowledge of a completion.
 pub fn completion() -> impl Strategy<Value = Completion> {
-    prop_oneof![Just(Completion::Untold), Just(Completion::GoesOn), Just(Completion::Over)]
+    prop_oneof![Just(Completion::Unknown), Just(Completion::GoesOn), Just(Completion::Over)]
 }
 
 pub(super) fn moment() -> impl Strategy<Value = Moment> {

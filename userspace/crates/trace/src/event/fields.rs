@@ -86,13 +86,13 @@ pub(super) const fn completion(head: Head) -> Completion {
     match (has(head, flags::COMPLETING), has(head, flags::COMPLETED)) {
         (true, false) => Completion::GoesOn,
         (false, true) => Completion::Over,
-        _ => Completion::Untold,
+        _ => Completion::Unknown,
     }
 }
 
 pub(super) const fn completion_flags(completion: Completion) -> u8 {
     match completion {
-        Completion::Untold => 0,
+        Completion::Unknown => 0,
         Completion::GoesOn => flags::COMPLETING,
         Completion::Over => flags::COMPLETED,
     }

@@ -26,7 +26,7 @@ pub struct Message {
     pub substream: u32,
     /// True if the target wrote the message; otherwise it read it.
     pub written: bool,
-    /// The task that the thread runs by tokio's own word; `None` where polls have hooks, which tell that.
+    /// The task that the thread runs as tokio's `CONTEXT` reports; `None` where polls have hooks, which say that.
     pub by: Option<Running>,
     /// True for a request that began before the response to the one before it had gone through whole.
     pub early: bool,

@@ -112,7 +112,7 @@ pub struct Moment {
 pub enum Completion {
     /// Nothing.
     #[default]
-    Untold,
+    Unknown,
     /// That of the task which completed last on this thread goes on.
     GoesOn,
     /// None goes on.

@@ -1,7 +1,7 @@
 //! Samples as events hold them, and what the probe takes for them. The bytes of stacks in that are no part of
 //! an event: they end where they are unwound.
 
-use probe_common::record::{self, BLOCKED_STACK_MAX, Kind, STACK_MAX, flags};
+use probe_common::record::{self, Kind, OFF_CPU_STACK_MAX, STACK_MAX, flags};
 use zerocopy::{FromBytes as _, TryFromBytes};
 
 use super::{Running, fields};
@@ -86,7 +86,7 @@ impl<'a> Taken<'a> {
         fits.then_some(Self { sample, stack })
     }
 
-    /// Tells which task ran.
+    /// Reports which task ran.
     #[must_use]
     pub fn running(&self) -> Running {
         fields::running(self.sample.id, self.sample.head)
@@ -99,36 +99,36 @@ impl<'a> Taken<'a> {
     }
 }
 
-/// A blocked thread's registers and the bytes of its stack, as it was when it was switched out.
+/// An off-CPU thread's registers and the bytes of its stack, as it was when it was switched out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenBlocked<'a> {
+pub struct TakenOffCpu<'a> {
     /// The record's fixed part.
-    pub blocked: record::BlockedStack,
+    pub off_cpu: record::OffCpuStack,
     /// The bytes of the stack, as far as they were read.
     pub stack: &'a [u8],
 }
 
-impl<'a> TakenBlocked<'a> {
+impl<'a> TakenOffCpu<'a> {
     /// Reads the probe's record; `None` for another kind.
     #[must_use]
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        Self::kept(bytes).filter(|taken| taken.blocked.head.kind == Kind::BlockedStack as u8)
+        Self::kept(bytes).filter(|taken| taken.off_cpu.head.kind == Kind::OffCpuStack as u8)
     }
 
-    /// Reads what the probe keeps and has not told, which has no kind.
+    /// Reads what the probe keeps and has not reported, which has no kind.
     #[must_use]
     pub fn kept(bytes: &'a [u8]) -> Option<Self> {
-        let (blocked, stack) = record::BlockedStack::read_from_prefix(bytes).ok()?;
-        let len = usize::try_from(blocked.stack_len).ok().filter(|&len| len <= BLOCKED_STACK_MAX)?;
-        (stack.len() == len).then_some(Self { blocked, stack })
+        let (off_cpu, stack) = record::OffCpuStack::read_from_prefix(bytes).ok()?;
+        let len = usize::try_from(off_cpu.stack_len).ok().filter(|&len| len <= OFF_CPU_STACK_MAX)?;
+        (stack.len() == len).then_some(Self { off_cpu, stack })
     }
 }
 
-/// The probe's record of a thread that was blocked outside of a system call; `None` for another kind.
+/// The probe's record of a thread that was off the CPU outside of a system call; `None` for another kind.
 #[must_use]
-pub fn blocked_outside(bytes: &[u8]) -> Option<record::BlockedOutside> {
-    let record = record::BlockedOutside::read_from_bytes(bytes).ok()?;
-    (record.head.kind == Kind::BlockedOutside as u8).then_some(record)
+pub fn off_cpu_outside(bytes: &[u8]) -> Option<record::OffCpuOutside> {
+    let record = record::OffCpuOutside::read_from_bytes(bytes).ok()?;
+    (record.head.kind == Kind::OffCpuOutside as u8).then_some(record)
 }
 
 #[cfg(test)]
@@ -159,19 +159,18 @@ mod tests {
         assert_eq!((taken.stack, taken.running()), (&b"keys"[..], Running::Task(TaskId(7))));
         assert_eq!(Taken::read(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Taken::read(&[&bytes[..], b"!"].concat()), None);
-        let head = Head { kind: Kind::BlockedStack as u8, ..head };
-        let blocked =
-            record::BlockedStack { head, since: 1, ip: 8, bp: 9, bx: 10, r: [0; 4], stack_len: 4, outside: 8 };
-        let bytes = [blocked.as_bytes(), b"keys"].concat();
+        let head = Head { kind: Kind::OffCpuStack as u8, ..head };
+        let off_cpu = record::OffCpuStack { head, since: 1, ip: 8, bp: 9, bx: 10, r: [0; 4], stack_len: 4, outside: 8 };
+        let bytes = [off_cpu.as_bytes(), b"keys"].concat();
         assert!(decode(&bytes).is_err() && Taken::read(&bytes).is_none());
-        assert_eq!(TakenBlocked::read(&bytes).unwrap().stack, b"keys");
-        assert_eq!(TakenBlocked::read(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(TakenOffCpu::read(&bytes).unwrap().stack, b"keys");
+        assert_eq!(TakenOffCpu::read(&bytes[..bytes.len() - 1]), None);
         let outside =
-            record::BlockedOutside { head: Head { kind: Kind::BlockedOutside as u8, ..head }, since: 1, outside: 8 };
-        assert!(decode(outside.as_bytes()).is_err() && TakenBlocked::read(outside.as_bytes()).is_none());
-        assert_eq!(blocked_outside(outside.as_bytes()), Some(outside));
-        assert_eq!(blocked_outside(&outside.as_bytes()[1..]), None);
-        assert_eq!(blocked_outside(record::BlockedOutside { head, ..outside }.as_bytes()), None);
+            record::OffCpuOutside { head: Head { kind: Kind::OffCpuOutside as u8, ..head }, since: 1, outside: 8 };
+        assert!(decode(outside.as_bytes()).is_err() && TakenOffCpu::read(outside.as_bytes()).is_none());
+        assert_eq!(off_cpu_outside(outside.as_bytes()), Some(outside));
+        assert_eq!(off_cpu_outside(&outside.as_bytes()[1..]), None);
+        assert_eq!(off_cpu_outside(record::OffCpuOutside { head, ..outside }.as_bytes()), None);
     }
 
     #[test]

@@ -135,7 +135,7 @@ macro_rules! events {
             } in stream, from Probe, shows Callee;
             /// The target wrote to its standard output or error.
             Print(print: Print) in print, from Probe, shows Callee;
-            /// The await chain that a task waited in until its poll began, of which the event before tells.
+            /// The await chain that a task waited in until its poll began, of which the event before is.
             Awaited {
                 /// The task.
                 task: TaskRef,
@@ -151,15 +151,15 @@ macro_rules! events {
                 /// The frames, each before those inside it.
                 frames: Vec<ChainFrame>
             } in frames, from Probe, shows Nothing;
-            /// The thread was off the CPU, blocked inside a poll, until the event's own time.
-            Blocked {
+            /// The thread was off the CPU, not runnable, inside a poll, until the event's own time.
+            OffCpu {
                 /// The time at which it was switched out, in nanoseconds of `CLOCK_MONOTONIC`.
                 since: u64,
                 /// The number of its stack: one that has a [`What::Stack`], or 0.
                 stack: u64,
                 /// True if the kernel held it in the trap of one of asyncscope's hooks.
                 in_trap: bool
-            } in blocked, from Probe, shows Nothing;
+            } in off_cpu, from Probe, shows Nothing;
             /// Events of this CPU are missing up to the event's own time.
             Gap {
                 /// The time from which on they are missing, in nanoseconds of `CLOCK_MONOTONIC`.

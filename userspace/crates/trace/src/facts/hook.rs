@@ -163,7 +163,7 @@ pub enum Proof {
         /// The driver.
         driver: Driver,
     },
-    /// A function of h2, by its symbol, whose code tells where fields lie.
+    /// A function of h2, by its symbol, whose code says where fields lie.
     Http2 {
         /// The function.
         function: Http2Function,

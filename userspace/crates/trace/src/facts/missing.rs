@@ -167,17 +167,17 @@ pub enum Http2Unknown {
         /// The offset in bytes.
         offset: i64,
     },
-    /// The drop glue of `HeaderBlock` does not tell where its fields lie.
+    /// The drop glue of `HeaderBlock` does not show where its fields lie.
     NoBlock,
-    /// No function tells how a `HeaderMap`'s entries lie.
+    /// No function shows how a `HeaderMap`'s entries lie.
     NoEntries,
     /// A `HeaderMap`'s entries overlap.
     EntriesOverlap,
-    /// `Send::send_headers` does not tell how a frame lies.
+    /// `Send::send_headers` does not show how a frame lies.
     NoFrame,
     /// No symbol of `Prioritize::queue_frame`.
     NoQueueFrame,
-    /// `Recv::recv_headers` does not tell where the status lies.
+    /// `Recv::recv_headers` does not show where the status lies.
     NoStatus,
     /// The functions of h2 that are needed are not understood, or not there.
     Parts {

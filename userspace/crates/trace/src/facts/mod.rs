@@ -1,6 +1,6 @@
 //! What is known about a target beside its events: plain data that a recording holds as well.
 //!
-//! `discovery` finds these out, `model` is told the few that change what events mean, `view` makes sentences and
+//! `discovery` finds these out, `model` is given the few that change what events mean, `view` makes sentences and
 //! pictures of them. No behaviour lives here, and no String that asyncscope words itself.
 
 mod ability;
@@ -50,7 +50,7 @@ const KINDS: usize = 4;
 pub struct Facts {
     /// The process.
     pub process: ProcessFacts,
-    /// The mark that tells this run from all others: 32 random hexadecimal digits; empty in recordings of before.
+    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in earlier recordings.
     pub run: String,
     /// The moment the hooks were armed.
     pub armed: ClockPair,
@@ -99,9 +99,9 @@ pub struct Facts {
     pub correlation_headers: Vec<String>,
     /// True if what the target wrote to its standard output and error was captured.
     pub logs: bool,
-    /// True if blocked threads were watched: where they were not, no event says that none was.
-    pub blocked: bool,
-    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not tell, or where
+    /// True if off-CPU threads were watched: where they were not, no event says that none was.
+    pub off_cpu: bool,
+    /// The connections in an exchange when the hooks were armed; `None` where the kernel did not say, or where
     /// the target was watched from its first instruction on.
     pub in_exchange: Option<InExchange>,
     /// The kinds of tasks whose spawns may pass no hook.
@@ -137,7 +137,7 @@ pub struct InExchange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sampling {
-    /// The number of times in a second that the clock strikes on each CPU.
+    /// The number of times in a second that a sampling event fires on each CPU.
     pub frequency_hz: u32,
     /// True if stacks were unwound.
     pub stacks: bool,

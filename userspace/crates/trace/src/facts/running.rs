@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// while it polls none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentTask {
-    /// So many bytes below the address that `%fs` holds.
+    /// The number of bytes below the address that `%fs` holds.
     pub below: u32,
     /// The number of times the memory was read during a poll.
     pub looks: u32,
@@ -20,9 +20,9 @@ pub struct CurrentTask {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunningTask {
-    /// So many bytes below the address that `%fs` holds.
+    /// The number of bytes below the address that `%fs` holds.
     pub below: u32,
-    /// True if the word before it tells whether there is one: 1 then. Otherwise 0 stands for none.
+    /// True if the word before it says whether there is one: 1 then. Otherwise 0 stands for none.
     pub tagged: bool,
     /// The way in which that was found.
     pub proof: RunningProof,
@@ -71,12 +71,12 @@ pub enum RunningUnknown {
     },
     /// The code's place is outside of the executable's thread-local variables.
     Outside {
-        /// So many bytes below the address that `%fs` holds.
+        /// The number of bytes below the address that `%fs` holds.
         below: u32,
     },
     /// The code's place is not in tokio's `CONTEXT` by its symbol.
     NotInContext {
-        /// So many bytes below the address that `%fs` holds.
+        /// The number of bytes below the address that `%fs` holds.
         below: u32,
     },
     /// The code keeps ids with a tag, or without one, and this tokio does not.
@@ -88,7 +88,7 @@ pub enum RunningUnknown {
     },
     /// The code's place is another than that which was observed.
     Contradicted {
-        /// That of the code: so many bytes below the address that `%fs` holds.
+        /// That of the code: this many bytes below the address that `%fs` holds.
         code: u32,
         /// That which was observed.
         observed: u32,

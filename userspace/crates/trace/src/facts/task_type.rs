@@ -8,7 +8,7 @@ use super::{FOLDED_MAX, ImageId, TaskKind, bounded};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, from = "TypeFields")]
 pub struct TaskType {
-    /// The address of its vtable in the target's memory, by which events tell it.
+    /// The address of its vtable in the target's memory, by which events name it.
     pub vtable: u64,
     /// The place of its vtable in its file, which is the same in every run of that file.
     pub key: TypeKey,

@@ -74,7 +74,7 @@ impl<R: Read> Reader<R> {
         self.read_known(&mut |_, event| sink(event))
     }
 
-    /// Hands all events to `sink` in the order in which they were written, each with the facts told by then.
+    /// Hands all events to `sink` in the order in which they were written, each with the facts reported by then.
     #[must_use]
     pub fn read_known(mut self, sink: &mut dyn FnMut(&Facts, Event)) -> Recording {
         loop {
@@ -160,7 +160,7 @@ impl Recording {
     }
 }
 
-/// Tells how much was read: `read 12 blocks, 34 567 events, 1.2 MB`.
+/// Reports how much was read: `read 12 blocks, 34 567 events, 1.2 MB`.
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (blocks, events) = (Grouped(self.blocks), Grouped(self.events));
@@ -215,15 +215,16 @@ impl<R: Read> Blocks<R> {
         }
         let [.., v0, v1, v2, v3, z0, z1, z2, z3] = header;
         match u32::from_le_bytes([v0, v1, v2, v3]) {
+            0 => return Err(ReadError::NotARecording),
             VERSION if [z0, z1, z2, z3] == [0; 4] => {}
-            found if found > VERSION => return Err(ReadError::LaterVersion { found }),
-            _ => return Err(ReadError::NotARecording),
+            VERSION => return Err(ReadError::NotARecording),
+            found => return Err(ReadError::OtherVersion { found }),
         }
         self.offset = HEADER_LEN as u64;
         Ok(())
     }
 
-    /// Leaves the next block's payload in `raw`, if its kind is known, and tells the kind; `None` at the
+    /// Leaves the next block's payload in `raw`, if its kind is known, and returns the kind; `None` at the
     /// end of the file.
     fn next(&mut self) -> Result<Option<u8>, DamageKind> {
         let mut bytes = [0; HEAD_LEN];
@@ -251,7 +252,7 @@ impl<R: Read> Blocks<R> {
     }
 }
 
-/// Reads until `buffer` is full or the file ends; tells how many bytes were read.
+/// Reads until `buffer` is full or the file ends; returns how many bytes were read.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {

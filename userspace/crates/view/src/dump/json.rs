@@ -10,7 +10,7 @@ use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
         Held, Kept, Seen, TaskSnapshot, frame_name,
-        ring::{By, WaitGraph, WaitsFor},
+        ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::Doing,
     },
     event::TaskId,
@@ -92,17 +92,17 @@ struct ShareObject {
 /// # Errors
 ///
 /// The writer's.
-pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let waits = WaitGraph::of(told.snapshot);
-    let names = DisplayNames::new(told.graph, told.facts);
-    let search = told.snapshot.search;
+pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let waits = WaitGraph::of(view.snapshot);
+    let names = DisplayNames::new(view.graph, view.facts);
+    let search = view.snapshot.search;
     let dump = DumpObject {
         kind: "dump",
         format: FORMAT,
-        process: &told.facts.process,
-        tokio: told.facts.tokio.as_deref(),
-        tokio_versions: &told.facts.tokio_versions,
-        time_ns: told.snapshot.time_ns,
+        process: &view.facts.process,
+        tokio: view.facts.tokio.as_deref(),
+        tokio_versions: &view.facts.tokio_versions,
+        time_ns: view.snapshot.time_ns,
         search: SearchObject {
             runtimes: search.runtimes,
             stated: search.stated,
@@ -111,40 +111,40 @@ pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
             unread: search.unread,
             why_not: search.why_not,
         },
-        thrown_away: told.snapshot.thrown_away,
-        deadlocks: deadlocks(told, &waits),
-        tasks: told.snapshot.tasks.iter().map(|one| task(told, &waits, &names, one)).collect(),
+        thrown_away: view.snapshot.thrown_away,
+        deadlocks: deadlocks(view, &waits),
+        tasks: view.snapshot.tasks.iter().map(|one| task(view, &waits, &names, one)).collect(),
     };
     serde_json::to_writer(&mut *out, &dump)?;
     writeln!(out)
 }
 
-fn deadlocks(told: &DumpView<'_>, waits: &WaitGraph) -> Vec<Vec<LinkObject>> {
+fn deadlocks(view: &DumpView<'_>, waits: &WaitGraph) -> Vec<Vec<LinkObject>> {
     let link =
-        |(id, next): (TaskId, WaitsFor)| LinkObject { task: id.0, waits_for: next.task.0, keeps: keeps(told, &next) };
-    waits.rings(told.snapshot).into_iter().map(|ring| ring.into_iter().map(link).collect()).collect()
+        |(id, next): (TaskId, WaitsFor)| LinkObject { task: id.0, waits_for: next.task.0, keeps: keeps(view, &next) };
+    waits.rings(view.snapshot).into_iter().map(|ring| ring.into_iter().map(link).collect()).collect()
 }
 
-fn keeps(told: &DumpView<'_>, next: &WaitsFor) -> Option<String> {
-    told.program.frames.get(next.held()?.frame as usize).map(|frame| frame.name.clone())
+fn keeps(view: &DumpView<'_>, next: &WaitsFor) -> Option<String> {
+    view.program.frames.get(next.held()?.frame as usize).map(|frame| frame.name.clone())
 }
 
-fn share(told: &DumpView<'_>, held: &Held) -> Option<ShareObject> {
+fn share(view: &DumpView<'_>, held: &Held) -> Option<ShareObject> {
     let count = match held.kept {
         Kept::All | Kept::Writer(_) => None,
         Kept::Reader => Some(1),
         Kept::Permits(count) => count,
     };
-    Some(ShareObject { what: told.program.frames.get(held.frame as usize)?.name.clone(), count })
+    Some(ShareObject { what: view.program.frames.get(held.frame as usize)?.name.clone(), count })
 }
 
 fn task<'a>(
-    told: &DumpView<'a>,
+    view: &DumpView<'a>,
     waits: &WaitGraph,
     names: &DisplayNames<'_>,
     task: &'a TaskSnapshot,
 ) -> TaskObject<'a> {
-    let parent = match told.graph.task(task.id).map(Task::parent) {
+    let parent = match view.graph.task(task.id).map(Task::parent) {
         Some(Parent::Task(id)) => Some(id.0),
         _ => None,
     };
@@ -156,15 +156,15 @@ fn task<'a>(
             Doing::Ready => "ready",
             Doing::Waiting => "waiting",
         },
-        since_ns: (told.since)(task.id),
+        since_ns: (view.since)(task.id),
         parent,
         unread: super::text::unread(task.unread),
         cut: task.cut().map(super::text::why_cut),
-        chain: frames(told, waits, task),
+        chain: frames(view, waits, task),
     }
 }
 
-fn frames<'a>(told: &DumpView<'a>, waits: &WaitGraph, task: &'a TaskSnapshot) -> Vec<FrameObject<'a>> {
+fn frames<'a>(view: &DumpView<'a>, waits: &WaitGraph, task: &'a TaskSnapshot) -> Vec<FrameObject<'a>> {
     static UNKNOWN: AwaitFrame =
         AwaitFrame { name: String::new(), kind: AwaitKind::Unknown, file: None, line: None, until: None };
     let nodes = task.chain.as_ref().map_or(&[][..], |chain| &chain.nodes);
@@ -174,19 +174,19 @@ fn frames<'a>(told: &DumpView<'a>, waits: &WaitGraph, task: &'a TaskSnapshot) ->
         let is_leaf = nodes.get(at + 1).is_none_or(|next| next.depth <= node.depth);
         let whom = if is_leaf { leaves.get(leaf).copied().flatten() } else { None };
         leaf += usize::from(is_leaf);
-        let frame = told.program.frames.get(node.frame as usize).unwrap_or(&UNKNOWN);
+        let frame = view.program.frames.get(node.frame as usize).unwrap_or(&UNKNOWN);
         FrameObject {
             depth: node.depth,
-            name: frame_name(&told.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at),
+            name: frame_name(&view.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at),
             is: frame.kind,
             file: frame.file.as_deref(),
             line: frame.line,
             until_line: frame.until,
             deadline_ns: node.seen.and_then(|seen| if let Seen::Until(ns) = seen { Some(ns) } else { None }),
-            joins: whom.filter(|whom| whom.by == By::End).map(|whom| whom.task.0),
+            joins: whom.filter(|whom| whom.by == WaitCause::End).map(|whom| whom.task.0),
             waits_for: whom.map(|whom| whom.task.0),
-            keeps: whom.and_then(|whom| keeps(told, &whom)),
-            holds: node.holds.iter().filter_map(|held| share(told, held)).collect(),
+            keeps: whom.and_then(|whom| keeps(view, &whom)),
+            holds: node.holds.iter().filter_map(|held| share(view, held)).collect(),
         }
     };
     nodes.iter().enumerate().map(frame).collect()

@@ -14,7 +14,7 @@ pub use json::write as json;
 pub(super) use text::place;
 pub use text::write as text;
 
-/// All there is to tell.
+/// All there is to show.
 pub struct DumpView<'a> {
     /// The target.
     pub facts: &'a Facts,

@@ -14,7 +14,7 @@ use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
         Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
-        ring::{By, WaitGraph, WaitsFor},
+        ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::{Doing, Unread},
     },
     event::TaskId,
@@ -29,16 +29,16 @@ const INDENT_MAX: usize = 16;
 /// # Errors
 ///
 /// The writer's.
-pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let waits = WaitGraph::of(told.snapshot);
-    let mut text = Text { told, names: DisplayNames::new(told.graph, told.facts), waits: &waits, out };
+pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let waits = WaitGraph::of(view.snapshot);
+    let mut text = Text { view, names: DisplayNames::new(view.graph, view.facts), waits: &waits, out };
     text.summary()?;
     text.rings()?;
-    let children = children(told);
+    let children = children(view);
     let inside: HashSet<TaskId> = children.values().flatten().copied().collect();
-    let by_id: HashMap<TaskId, &TaskSnapshot> = told.snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+    let by_id: HashMap<TaskId, &TaskSnapshot> = view.snapshot.tasks.iter().map(|task| (task.id, task)).collect();
     let mut todo: Vec<(TaskId, usize)> = Vec::new();
-    for root in told.snapshot.tasks.iter().filter(|task| !inside.contains(&task.id)) {
+    for root in view.snapshot.tasks.iter().filter(|task| !inside.contains(&task.id)) {
         todo.push((root.id, 0));
         while let Some((id, indent)) = todo.pop() {
             if let Some(task) = by_id.get(&id).filter(|task| task.unread != Some(Unread::Runtime)) {
@@ -51,11 +51,11 @@ pub fn write(told: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The live tasks that each task spawned.
-fn children(told: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
-    let alive: HashSet<TaskId> = told.snapshot.tasks.iter().map(|task| task.id).collect();
+fn children(view: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
+    let alive: HashSet<TaskId> = view.snapshot.tasks.iter().map(|task| task.id).collect();
     let mut children: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
-    for task in &told.snapshot.tasks {
-        if let Some(Parent::Task(parent)) = told.graph.task(task.id).map(Task::parent)
+    for task in &view.snapshot.tasks {
+        if let Some(Parent::Task(parent)) = view.graph.task(task.id).map(Task::parent)
             && alive.contains(&parent)
             && parent < task.id
         {
@@ -66,7 +66,7 @@ fn children(told: &DumpView<'_>) -> BTreeMap<TaskId, Vec<TaskId>> {
 }
 
 struct Text<'a> {
-    told: &'a DumpView<'a>,
+    view: &'a DumpView<'a>,
     names: DisplayNames<'a>,
     waits: &'a WaitGraph,
     out: &'a mut dyn Write,
@@ -74,7 +74,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn summary(&mut self) -> io::Result<()> {
-        let DumpView { facts, snapshot, .. } = self.told;
+        let DumpView { facts, snapshot, .. } = self.view;
         let tokio = names::tokio(facts);
         let tasks: Vec<_> = snapshot.tasks.iter().filter(|task| task.unread != Some(Unread::Runtime)).collect();
         let count = |doing: Doing| tasks.iter().filter(|task| task.state == doing).count();
@@ -86,9 +86,13 @@ impl Text<'_> {
             facts.process.pid,
             tasks.len(),
         )?;
-        writeln!(self.out, "{}", search(self.told))?;
+        writeln!(self.out, "{}", search(self.view))?;
         if snapshot.search.unread > 0 {
-            writeln!(self.out, "{} tasks were not read: the time for it was over (--within)", snapshot.search.unread)?;
+            writeln!(
+                self.out,
+                "{} tasks were not read: the time for it was over (--read-timeout)",
+                snapshot.search.unread
+            )?;
         }
         let torn = tasks.iter().filter(|task| task.unread == Some(Unread::Torn)).count();
         writeln!(
@@ -99,7 +103,7 @@ impl Text<'_> {
     }
 
     fn rings(&mut self) -> io::Result<()> {
-        let rings = self.waits.rings(self.told.snapshot);
+        let rings = self.waits.rings(self.view.snapshot);
         for ring in rings {
             writeln!(self.out, "\nDEADLOCK: none of these can go on before another")?;
             for (id, next) in ring {
@@ -114,19 +118,19 @@ impl Text<'_> {
         let task = self.name(next.task);
         let id = next.task.0;
         match next.by {
-            By::Release(held) => format!("task {id} {task}, which keeps {}", self.kept(&held)),
-            By::End => format!("the end of task {id} {task}"),
-            By::Turn => format!("task {id} {task}, whose turn is before"),
+            WaitCause::Release(held) => format!("task {id} {task}, which keeps {}", self.kept(&held)),
+            WaitCause::End => format!("the end of task {id} {task}"),
+            WaitCause::Turn => format!("task {id} {task}, whose turn is before"),
         }
     }
 
     fn kept(&self, held: &Held) -> String {
-        let frame = self.told.program.frames.get(held.frame as usize);
+        let frame = self.view.program.frames.get(held.frame as usize);
         frame.map_or_else(String::new, |frame| printable(&frame.name))
     }
 
     fn name(&self, id: TaskId) -> String {
-        let task = self.told.snapshot.tasks.iter().find(|task| task.id == id);
+        let task = self.view.snapshot.tasks.iter().find(|task| task.id == id);
         task.map_or_else(String::new, |task| printable(&self.names.task_type(task.vtable)))
     }
 
@@ -137,7 +141,7 @@ impl Text<'_> {
             Doing::Ready => "ready",
             Doing::Waiting => "waiting",
         };
-        let since = (self.told.since)(task.id).map(|since| self.told.snapshot.time_ns.saturating_sub(since));
+        let since = (self.view.since)(task.id).map(|since| self.view.snapshot.time_ns.saturating_sub(since));
         let since = since.map_or_else(String::new, |ns| format!(" for {} or more", human(ns)));
         let name = printable(&self.names.task_type(task.vtable));
         writeln!(self.out, "\n{indent}task {} {name}  {doing}{since}{}", task.id.0, self.origin(task.id))?;
@@ -151,7 +155,7 @@ impl Text<'_> {
             let is_leaf = nodes.get(at + 1).is_none_or(|next| next.depth <= node.depth);
             let whom = if is_leaf { leaves.get(leaf).copied().flatten() } else { None };
             leaf += usize::from(is_leaf);
-            let name = frame_name(&self.told.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at);
+            let name = frame_name(&self.view.program.frames, nodes.iter().map(|node| (node.frame, node.depth)), at);
             self.node(node, name, &indent, whom)?;
         }
         match task.cut() {
@@ -161,7 +165,7 @@ impl Text<'_> {
     }
 
     fn origin(&self, id: TaskId) -> String {
-        match self.told.graph.task(id).map(Task::parent) {
+        match self.view.graph.task(id).map(Task::parent) {
             Some(Parent::Task(parent)) => format!(", spawned by task {}", parent.0),
             Some(Parent::Root(tid)) => {
                 let name = self.names.thread(tid).map_or_else(|| tid.to_string(), printable);
@@ -173,9 +177,9 @@ impl Text<'_> {
 
     fn node(&mut self, node: &Node, name: &str, indent: &str, whom: Option<WaitsFor>) -> io::Result<()> {
         let unknown = AwaitFrame::default();
-        let frame = self.told.program.frames.get(node.frame as usize).unwrap_or(&unknown);
+        let frame = self.view.program.frames.get(node.frame as usize).unwrap_or(&unknown);
         let inside = "  ".repeat(usize::from(node.depth) + 1);
-        let tells = node.seen.map_or_else(String::new, |seen| self.tells(seen));
+        let details = node.seen.map_or_else(String::new, |seen| self.details(seen));
         let state = match frame.kind {
             AwaitKind::Unstarted => " (not polled yet)",
             AwaitKind::Done => " (done)",
@@ -183,24 +187,25 @@ impl Text<'_> {
             _ => "",
         };
         let place = place(frame).map_or_else(String::new, |place| format!("  {place}"));
-        let whom =
-            whom.filter(|whom| whom.by != By::End).map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
-        writeln!(self.out, "{indent}{inside}{}{tells}{state}{place}{whom}", printable(name))?;
+        let whom = whom
+            .filter(|whom| whom.by != WaitCause::End)
+            .map_or_else(String::new, |whom| format!("  ← {}", self.whom(&whom)));
+        writeln!(self.out, "{indent}{inside}{}{details}{state}{place}{whom}", printable(name))?;
         for (held, count) in node.holds.iter().filter_map(|held| Some((held, counted(held)?))) {
             writeln!(self.out, "{indent}{inside}  holds {count}: {}", self.kept(held))?;
         }
         Ok(())
     }
 
-    fn tells(&self, seen: Seen) -> String {
+    fn details(&self, seen: Seen) -> String {
         match seen {
             Seen::Until(until) => {
-                let now = self.told.snapshot.time_ns;
+                let now = self.view.snapshot.time_ns;
                 let (sign, ns) = if until >= now { ('+', until - now) } else { ('-', now - until) };
                 format!(" until {sign}{}", human(ns))
             }
             Seen::Task(header) => {
-                let joined = self.told.snapshot.tasks.iter().flat_map(|task| &task.joined);
+                let joined = self.view.snapshot.tasks.iter().flat_map(|task| &task.joined);
                 let found = joined.into_iter().find(|&&(at, _)| at == header);
                 found.map_or_else(String::new, |(_, id)| format!(" of task {}", id.0))
             }
@@ -244,8 +249,8 @@ pub(super) fn why_cut(cut: Cut) -> &'static str {
     }
 }
 
-fn search(told: &DumpView<'_>) -> String {
-    let search = told.snapshot.search;
+fn search(view: &DumpView<'_>) -> String {
+    let search = view.snapshot.search;
     match (search.why_not, search.stated) {
         (Some(why), _) => format!("only tasks that were polled, woken or spawned meanwhile: {why}"),
         (None, Some(stated)) => format!(

@@ -2,9 +2,9 @@
 
 use probe_common::record::Source;
 
-use super::lines::{CallLine, CloseLine, ConnectionLine, IdLine, LogLine, RequestLine, StretchLine, TraceLine};
+use super::lines::{CallLine, CloseLine, ConnectionLine, IdLine, LogLine, RequestLine, SegmentLine, TraceLine};
+use crate::log_lines::{stream, why_cut};
 use crate::names::text;
-use crate::printed::{stream, why_cut};
 use asyncscope_model::{Call, Close, Closed, Graph, Ids, LoggedLine, Owner, Request, Segment, Trace};
 use asyncscope_trace::event::Connection;
 use asyncscope_trace::facts::Facts;
@@ -24,8 +24,8 @@ pub(super) fn request_line<'a>(request: &Request, facts: &'a Facts) -> RequestLi
         grpc_status: request.grpc_status,
         task: request.task.map(|task| task.0),
         running_ns: request.times.map(|times| times.running_ns),
-        blocked_ns: request.times.filter(|_| facts.blocked).map(|times| times.blocked_ns),
-        trap_ns: request.times.filter(|_| facts.blocked).map(|times| times.trap_ns),
+        off_cpu_ns: request.times.filter(|_| facts.off_cpu).map(|times| times.off_cpu_ns),
+        trap_ns: request.times.filter(|_| facts.off_cpu).map(|times| times.trap_ns),
         ready_ns: request.times.map(|times| times.ready_ns),
         waiting_ns: request.times.map(|times| times.waiting_ns),
         samples: None,
@@ -53,16 +53,16 @@ pub(super) fn call_line<'a>(graph: &Graph, call: &Call, facts: &'a Facts) -> Cal
 }
 
 /// `None` where nothing is known of it.
-pub(super) fn stretch_line(graph: &Graph, stretch: &Segment) -> Option<StretchLine> {
-    let owner = graph.owner_of_segment(stretch);
-    let answers = graph.answered_by(stretch).map(|id| id.0);
+pub(super) fn segment_line(graph: &Graph, segment: &Segment) -> Option<SegmentLine> {
+    let owner = graph.owner_of_segment(segment);
+    let answers = graph.answered_by(segment).map(|id| id.0);
     if owner == Owner::None && answers.is_none() {
         return None;
     }
-    Some(StretchLine {
-        task: stretch.task.0,
-        from_ns: stretch.from_ns,
-        to_ns: stretch.to_ns,
+    Some(SegmentLine {
+        task: segment.task.0,
+        from_ns: segment.from_ns,
+        to_ns: segment.to_ns,
         request: owner.request().map(|id| id.0),
         candidates: candidates(&owner),
         answers,

@@ -17,7 +17,7 @@ pub(super) enum JsonLine<'a> {
     Gap(GapLine),
     Request(RequestLine<'a>),
     Call(CallLine<'a>),
-    Stretch(StretchLine),
+    Segment(SegmentLine),
     LongPoll(LongPollLine<'a>),
     Log(LogLine),
     Samples(SamplesLine),
@@ -54,7 +54,7 @@ pub(super) struct TaskLine {
     pub(super) aborts: u64,
     pub(super) running_ns: u64,
     pub(super) busy_ns: u64,
-    pub(super) blocked_ns: Option<u64>,
+    pub(super) off_cpu_ns: Option<u64>,
     pub(super) trap_ns: Option<u64>,
     pub(super) ready_ns: u64,
     pub(super) waiting_ns: u64,
@@ -111,7 +111,7 @@ pub(super) struct PollLine {
     pub(super) outcome: Outcome,
     pub(super) woken: bool,
     pub(super) nested_ns: u64,
-    pub(super) blocked_ns: Option<u64>,
+    pub(super) off_cpu_ns: Option<u64>,
     pub(super) trap_ns: Option<u64>,
     pub(super) doubtful: bool,
 }
@@ -166,7 +166,7 @@ pub(super) struct RequestLine<'a> {
     pub(super) grpc_status: Option<u8>,
     pub(super) task: Option<u64>,
     pub(super) running_ns: Option<u64>,
-    pub(super) blocked_ns: Option<u64>,
+    pub(super) off_cpu_ns: Option<u64>,
     pub(super) trap_ns: Option<u64>,
     pub(super) ready_ns: Option<u64>,
     pub(super) waiting_ns: Option<u64>,
@@ -209,9 +209,9 @@ pub(super) struct LongPollLine<'a> {
     pub(super) start_ns: u64,
     pub(super) end_ns: Option<u64>,
     pub(super) own_ns: u64,
-    pub(super) blocked_ns: Option<u64>,
+    pub(super) off_cpu_ns: Option<u64>,
     pub(super) trap_ns: Option<u64>,
-    pub(super) blocks_in: Option<CodeLine<'a>>,
+    pub(super) off_cpu_in: Option<CodeLine<'a>>,
     pub(super) stack: Option<Vec<CodeLine<'a>>>,
     pub(super) awaited: Option<CodeLine<'a>>,
     pub(super) delayed: Vec<DelayedLine>,
@@ -282,7 +282,7 @@ pub(super) struct CloseLine {
 }
 
 #[derive(Serialize)]
-pub(super) struct StretchLine {
+pub(super) struct SegmentLine {
     pub(super) task: u64,
     pub(super) from_ns: u64,
     pub(super) to_ns: u64,

@@ -8,12 +8,12 @@ use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
-use self::http::{call_line, candidates, log_line, request_line, stretch_line};
+use self::http::{call_line, candidates, log_line, request_line, segment_line};
 use self::lines::{
     AwaitLine, ByLine, EndLine, FrameLine, GapLine, JsonLine, ParentLine, PollLine, RecordingLine, RootLine,
 };
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
-use super::blocking::{BlockedFunction, Resumed, functions};
+use super::long_polls::{OffCpuFunction, Resumed, functions};
 use super::lost::Lost;
 use super::names::DisplayNames;
 use asyncscope_model::{
@@ -72,12 +72,12 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
     let wakes = graph.wakes().iter().map(Dated::Wake);
     let gaps = graph.gaps().iter().map(Dated::Gap);
     let requests = graph.requests().map(Dated::Request);
-    let stretches = graph.segments().iter().map(Dated::Segment);
+    let segments = graph.segments().iter().map(Dated::Segment);
     let long_polls = graph.long_polls().polls().iter().map(Dated::LongPoll);
     let calls = graph.calls().map(Dated::Call);
     let logs = graph.log_lines().map(|(_, line)| Dated::Log(line));
     let work = requests.chain(spawns).chain(polls).chain(wakes);
-    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(stretches).chain(long_polls).chain(logs).collect();
+    let mut all: Vec<_> = work.chain(gaps).chain(calls).chain(segments).chain(long_polls).chain(logs).collect();
     all.sort_by_key(|moment| match moment {
         Dated::Spawn(_, birth) => birth.time_ns,
         Dated::Poll(poll) => poll.start_ns,
@@ -85,7 +85,7 @@ fn moments<'a>(graph: &'a Graph) -> Vec<Dated<'a>> {
         Dated::Gap(gap) => gap.since_ns,
         Dated::Request(request) => request.opened_ns,
         Dated::Call(call) => call.opened_ns,
-        Dated::Segment(stretch) => stretch.from_ns,
+        Dated::Segment(segment) => segment.from_ns,
         Dated::LongPoll(poll) => poll.start_ns,
         Dated::Log(line) => line.time_ns,
     });
@@ -122,8 +122,8 @@ impl JsonWriter<'_> {
             aborts: task.aborts(),
             running_ns: task.times().running_ns,
             busy_ns: task.times().busy_ns(),
-            blocked_ns: self.facts.blocked.then_some(task.times().blocked_ns),
-            trap_ns: self.facts.blocked.then_some(task.times().trap_ns),
+            off_cpu_ns: self.facts.off_cpu.then_some(task.times().off_cpu_ns),
+            trap_ns: self.facts.off_cpu.then_some(task.times().trap_ns),
             ready_ns: task.times().ready_ns,
             waiting_ns: task.times().waiting_ns,
             request: owner.request().map(|id| id.0),
@@ -170,9 +170,9 @@ impl JsonWriter<'_> {
             Dated::Wake(wake) => JsonLine::Wake(wake_line(wake)),
             Dated::Request(request) => JsonLine::Request(request_line(request, self.facts)),
             Dated::Call(call) => JsonLine::Call(call_line(self.graph, call, self.facts)),
-            Dated::Segment(stretch) => match stretch_line(self.graph, stretch) {
+            Dated::Segment(segment) => match segment_line(self.graph, segment) {
                 None => return Ok(()),
-                Some(line) => JsonLine::Stretch(line),
+                Some(line) => JsonLine::Segment(line),
             },
             Dated::LongPoll(poll) => JsonLine::LongPoll(long_poll_line(self.graph, self.facts, poll)),
             Dated::Log(line) => JsonLine::Log(log_line(self.graph, line)),
@@ -218,8 +218,8 @@ fn poll_line(poll: &Poll, facts: &Facts) -> PollLine {
         outcome: poll.outcome,
         woken: poll.woken,
         nested_ns: poll.nested_ns,
-        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
-        trap_ns: facts.blocked.then_some(poll.trap_ns),
+        off_cpu_ns: facts.off_cpu.then_some(poll.off_cpu_ns),
+        trap_ns: facts.off_cpu.then_some(poll.trap_ns),
         doubtful: poll.doubtful,
     }
 }
@@ -231,16 +231,16 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         taken_ns: delayed.taken_ns,
         delay_ns: poll.delay_ns(delayed),
     });
-    let stack = poll.blocked_at.and_then(|at| graph.samples().stack(at.stack()?));
+    let stack = poll.off_cpu_at.and_then(|at| graph.samples().stack(at.stack()?));
     LongPollLine {
         task: poll.task.0,
         thread: poll.thread,
         start_ns: poll.start_ns,
         end_ns: (!poll.open).then_some(poll.end_ns),
         own_ns: poll.own_ns,
-        blocked_ns: facts.blocked.then_some(poll.blocked_ns),
-        trap_ns: facts.blocked.then_some(poll.trap_ns),
-        blocks_in: BlockedFunction::of(graph, poll).map(|blocks| code_line(blocks.function)),
+        off_cpu_ns: facts.off_cpu.then_some(poll.off_cpu_ns),
+        trap_ns: facts.off_cpu.then_some(poll.trap_ns),
+        off_cpu_in: OffCpuFunction::of(graph, poll).map(|place| code_line(place.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
             name,

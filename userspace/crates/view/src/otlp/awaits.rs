@@ -86,7 +86,7 @@ impl<'a> AwaitPoint<'a> {
     fn attributes(&self, awaited: &Awaited) -> Vec<KeyValue> {
         let at = self.innermost;
         let mut all = vec![
-            text("asyncscope.stretch", "await"),
+            text("asyncscope.segment", "await"),
             text("code.function.name", self.function()),
             text("code.stacktrace", self.stack()),
             number("asyncscope.ready_ns", awaited.ready_ns),

@@ -1,6 +1,6 @@
-//! What of a growing graph can be told.
+//! What of a growing graph can be reported.
 //!
-//! A request is told some time after its end, a call and a task not before the requests that they may be
+//! A request is reported some time after its end, a call and a task not before the requests that they may be
 //! of: only then is it known whose they are.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use asyncscope_model::{CallId, Close, Graph, Owner, RequestId, TaskIndex};
 pub struct Due {
     last_request: RequestId,
     last_call: CallId,
-    /// Not yet told, and open or just closed.
+    /// Not yet reported, and open or just closed.
     requests: BTreeSet<RequestId>,
     calls: BTreeSet<CallId>,
     /// Places of tasks that are over.
@@ -28,7 +28,7 @@ pub struct Batch {
     pub calls: Vec<CallId>,
     /// Tasks.
     pub tasks: Vec<TaskIndex>,
-    /// Requests and calls that the graph forgot before they could be told.
+    /// Requests and calls that the graph forgot before they could be reported.
     pub missed: u64,
 }
 

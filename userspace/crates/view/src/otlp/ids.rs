@@ -53,7 +53,7 @@ impl SpanIds {
         self.id("task", task.0)
     }
 
-    /// One of the spans that tell of a part of what this span tells.
+    /// One of the spans for parts of this span.
     pub(super) fn part(&self, of: &[u8], what: &str, number: u64) -> SpanId {
         let mut context = Context::new(&SHA256);
         context.update(&self.run);
@@ -63,7 +63,7 @@ impl SpanIds {
         not_zero(first_bytes(context))
     }
 
-    /// Returns what tells the watched process from its like, as a UUID of version 8.
+    /// Returns what distinguishes the watched process from its like, as a UUID of version 8.
     pub(super) fn instance(&self) -> String {
         let [mut a, mut b] = [self.id::<8>("instance", 0), self.id::<8>("instance", 1)];
         a[6] = a[6] & 0x0f | 0x80;
@@ -154,7 +154,7 @@ impl Ratio {
         u64::from_be_bytes(end) % VALUES >= self.threshold
     }
 
-    /// The entry that tells others how many traces one stands for; empty where it stands for itself only.
+    /// The entry that informs others how many traces one stands for; empty where it stands for itself only.
     pub(super) fn trace_state(&self) -> String {
         match self.threshold {
             0 | VALUES.. => String::new(),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_state_tells_the_threshold() {
+    fn the_trace_state_emits_the_threshold() {
         let state = |ratio: &str| Ratio::new(ratio.parse().unwrap()).trace_state();
         assert_eq!([state("1"), state("0.5"), state("0.25")], ["", "ot=th:8", "ot=th:c"]);
         assert!("1.5".parse::<SampleRatio>().is_err() && "NaN".parse::<SampleRatio>().is_err());

@@ -68,8 +68,8 @@ pub struct Spans<'a> {
     options: SpanOptions,
     headers: &'a [String],
     frames: &'a [AwaitFrame],
-    /// `true` if time blocked inside polls was watched.
-    blocked: bool,
+    /// `true` if off-CPU time inside polls was watched.
+    off_cpu: bool,
     known: &'a KnownSpans,
     passed_on: OnceLock<HashMap<ids::SpanId, u32>>,
 }
@@ -87,7 +87,7 @@ impl<'a> Spans<'a> {
             options: *options,
             headers: &facts.correlation_headers,
             frames: &facts.frames,
-            blocked: facts.blocked,
+            off_cpu: facts.off_cpu,
             known,
             passed_on: OnceLock::new(),
         }
@@ -113,7 +113,7 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// Returns what all spans of these facts have in common. `environment` tells a variable's value.
+/// Returns what all spans of these facts have in common. `environment` gives a variable's value.
 #[must_use]
 pub fn envelope(facts: &Facts, environment: &dyn Fn(&str) -> Option<String>) -> ResourceSpans {
     let scope = InstrumentationScope {

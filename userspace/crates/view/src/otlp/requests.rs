@@ -36,7 +36,7 @@ pub(super) fn of_request(spans: &Spans<'_>, request: &Request) -> Option<Vec<Spa
         attributes.push(number("idle_ns", times.ready_ns.saturating_add(times.waiting_ns)));
         attributes.push(number("asyncscope.ready_ns", times.ready_ns));
         attributes.push(number("asyncscope.waiting_ns", times.waiting_ns));
-        attributes.extend(spans.blocked.then(|| number("asyncscope.blocked_ns", times.blocked_ns)));
+        attributes.extend(spans.off_cpu.then(|| number("asyncscope.off_cpu_ns", times.off_cpu_ns)));
     }
     attributes.extend(awaits::missing(&request.awaits));
     let outcome = SpanOutcome::of(request.end, 500);

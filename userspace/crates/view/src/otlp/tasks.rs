@@ -97,8 +97,8 @@ fn attributes(spans: &Spans<'_>, task: &Task, life: (u64, u64)) -> Vec<KeyValue>
         number("asyncscope.wakes", task.wakes),
         text("asyncscope.end", end(task)),
     ];
-    if spans.blocked {
-        all.push(number("asyncscope.blocked_ns", times.blocked_ns));
+    if spans.off_cpu {
+        all.push(number("asyncscope.off_cpu_ns", times.off_cpu_ns));
     }
     if times.nested_ns > 0 {
         all.push(number("asyncscope.nested_ns", times.nested_ns));

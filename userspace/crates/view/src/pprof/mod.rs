@@ -1,6 +1,6 @@
 //! A profile as pprof reads it: a gzipped protocol buffer.
 //!
-//! <https://github.com/google/pprof/blob/main/proto/profile.proto> tells what each field means; the numbers here
+//! <https://github.com/google/pprof/blob/main/proto/profile.proto> says what each field means; the numbers here
 //! are those fields', and what is not written is left out. Names stand in the string table as they are shown
 //! elsewhere: escaped. Tables and samples are sorted, so that equal runs make equal profiles.
 

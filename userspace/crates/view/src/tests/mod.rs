@@ -1,6 +1,6 @@
-mod blocking;
+mod log_lines;
+mod long_polls;
 mod pprof;
-mod printed;
 mod requests;
 mod samples;
 mod sentences;
@@ -101,7 +101,7 @@ fn flamegraphs_name_the_tasks() {
 }
 
 #[test]
-fn flamegraphs_tell_in_their_title_what_is_missing() {
+fn flamegraphs_report_in_their_title_what_is_missing() {
     let mut graph = script::graph(&format!("{FAMILY}; 5/0 gap 3"));
     assert!(svg(&graph, "svc::handle").contains("under the tasks that spawned (3 events lost)"));
     graph.lost_samples(2);
@@ -159,12 +159,12 @@ fn flamegraphs_survive_any_time() {
 }
 
 const JSON: &str = r#"{"kind":"recording","format":1,"process":{"pid":0,"name":"svc","executable":"","build_id":null},"armed":{"monotonic_ns":0,"unix_ns":0},"from_first_instruction":true,"end_ns":110,"tokio":null,"tokio_versions":[],"in_exchange":null,"not_seen":[],"totals":{"tasks":2,"polls":2,"wakes":2,"spawns":2,"gaps":1,"lost":3,"samples_lost":0,"polls_unended":0,"stale_wakes":0,"unmatched_poll_ends":0,"requests":0,"calls":0,"unmatched_responses":0,"ambiguous_streams":0,"contradictions":0,"unfollowed":0,"lines":0,"lines_dropped":0,"print_bytes_missing":0}}
-{"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"trap_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
-{"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"blocked_ns":null,"trap_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
+{"kind":"task","task":1,"type":"svc::handle","task_kind":"spawned","runtime":false,"parent":{"root":{"thread":1,"name":"main"}},"born_ns":20,"first_seen_ns":20,"end":null,"polls":1,"polls_unended":0,"wakes":2,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":50,"waiting_ns":20,"request":null}
+{"kind":"task","task":2,"type":"svc::query","task_kind":"spawned","runtime":false,"parent":{"task":1},"born_ns":40,"first_seen_ns":40,"end":{"time_ns":80,"how":"completed"},"polls":1,"polls_unended":0,"wakes":0,"aborts":0,"running_ns":20,"busy_ns":20,"off_cpu_ns":null,"trap_ns":null,"ready_ns":20,"waiting_ns":0,"request":null}
 {"kind":"spawn","task":1,"parent":{"root":{"thread":1,"name":"main"}},"time_ns":20,"thread":1}
-{"kind":"poll","task":1,"thread":2,"start_ns":30,"end_ns":50,"outcome":"pending","woken":false,"nested_ns":0,"blocked_ns":null,"trap_ns":null,"doubtful":false}
+{"kind":"poll","task":1,"thread":2,"start_ns":30,"end_ns":50,"outcome":"pending","woken":false,"nested_ns":0,"off_cpu_ns":null,"trap_ns":null,"doubtful":false}
 {"kind":"spawn","task":2,"parent":{"task":1},"time_ns":40,"thread":2}
-{"kind":"poll","task":2,"thread":2,"start_ns":60,"end_ns":80,"outcome":"ready","woken":false,"nested_ns":0,"blocked_ns":null,"trap_ns":null,"doubtful":false}
+{"kind":"poll","task":2,"thread":2,"start_ns":60,"end_ns":80,"outcome":"ready","woken":false,"nested_ns":0,"off_cpu_ns":null,"trap_ns":null,"doubtful":false}
 {"kind":"wake","task":1,"time_ns":70,"thread":2,"did":"made-ready","by":{"task":2}}
 {"kind":"wake","task":1,"time_ns":90,"thread":2,"did":"found-ready","by":{"runtime":"io"}}
 {"kind":"gap","cpu":0,"since_ns":95,"until_ns":100,"lost":3}
@@ -205,7 +205,7 @@ fn json_of_requests() {
     let script = "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/70 spawn 2; 1/80 write GET /b on h7.3 parent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01; 1/80 write 404 on 5; 1/70 spawn 4";
     check_json(
         script,
-        r#"{"kind":"request","request":1,"connection":{"source":"descriptor","key":5,"stream":0},"method":"GET","path":"/a","path_cut":false,"ids":[{"header":"x-request-id","value":"x","cut":false}],"trace":null,"named_by":"request","opened_ns":20,"end":{"time_ns":50,"how":"answered","status":404},"grpc_status":null,"task":1,"running_ns":30,"blocked_ns":null,"trap_ns":null,"ready_ns":0,"waiting_ns":0}"#,
+        r#"{"kind":"request","request":1,"connection":{"source":"descriptor","key":5,"stream":0},"method":"GET","path":"/a","path_cut":false,"ids":[{"header":"x-request-id","value":"x","cut":false}],"trace":null,"named_by":"request","opened_ns":20,"end":{"time_ns":50,"how":"answered","status":404},"grpc_status":null,"task":1,"running_ns":30,"off_cpu_ns":null,"trap_ns":null,"ready_ns":0,"waiting_ns":0}"#,
     );
     check_json(
         script,
@@ -235,7 +235,7 @@ svc (pid 0), tokio of unknown version, 90ns watched
 events lost: ring-full 2
 gaps: 1, with 3 events missing; what they put in doubt is shown as unknown
 
-    TASKS     POLLS      BUSY   BLOCKED     READY   WAITING MEAN POLL  MAX POLL  TASK TYPE
+    TASKS     POLLS      BUSY   OFF-CPU     READY   WAITING MEAN POLL  MAX POLL  TASK TYPE
         1         1      20ns         -      10ns      40ns      20ns      20ns  svc::handle
         1         1      10ns         -      20ns       0ns      10ns      10ns  svc::query
 
@@ -273,61 +273,61 @@ fn versions_of_tokio() {
     assert_eq!(said(None, &[]), "of unknown version");
 }
 
-/// Time blocked inside polls: not known, or a part of each output's times.
+/// Off-CPU time inside polls: not known, or a part of each output's times.
 #[test]
-fn of_blocked_polls() {
-    const BLOCKED: &str =
-        "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/50 blocked 24; 1/80 write 200 on 5; 1/80 end 1 done";
-    let graph = script::graph(BLOCKED);
+fn off_cpu_time() {
+    const OFF_CPU: &str =
+        "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/50 off-cpu 24; 1/80 write 200 on 5; 1/80 end 1 done";
+    let graph = script::graph(OFF_CPU);
     let mut facts = facts("svc::handle");
     facts.correlation_headers = vec!["x-request-id".to_owned()];
-    facts.blocked = true;
+    facts.off_cpu = true;
     let folded = |weight| fold(&graph, &facts, weight);
-    let blocked = ("[spawn not seen: no hook passed];svc::handle;[blocked]".to_owned(), 6);
-    assert_eq!(folded(Weight::Busy)[1], blocked);
-    assert_eq!(folded(Weight::Wall)[1], blocked);
+    let off_cpu = ("[spawn not seen: no hook passed];svc::handle;[off-CPU]".to_owned(), 6);
+    assert_eq!(folded(Weight::Busy)[1], off_cpu);
+    assert_eq!(folded(Weight::Wall)[1], off_cpu);
     assert_eq!(folded(Weight::Busy)[0].1, 34);
     assert!(folded(Weight::Wait).is_empty());
     let json = text(|out| json::write(&graph, &facts, &Lost::default(), out));
     for expected in [
-        r#""running_ns":34,"busy_ns":40,"blocked_ns":6,"#,
-        r#""running_ns":14,"blocked_ns":6,"#,
-        r#""nested_ns":0,"blocked_ns":6,"trap_ns":0,"#,
+        r#""running_ns":34,"busy_ns":40,"off_cpu_ns":6,"#,
+        r#""running_ns":14,"off_cpu_ns":6,"#,
+        r#""nested_ns":0,"off_cpu_ns":6,"trap_ns":0,"#,
     ] {
         assert!(json.contains(expected), "no {expected} in {json}");
     }
     let all: Vec<_> = graph.requests().collect();
     let of_requests = GraphPart::Of { requests: all.clone(), label: None }.fold(&graph, &facts, Weight::Busy);
     let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
-    assert_eq!(of_requests, [("GET /a;svc::handle", 14), ("GET /a;svc::handle;[blocked]", 6)]);
+    assert_eq!(of_requests, [("GET /a;svc::handle", 14), ("GET /a;svc::handle;[off-CPU]", 6)]);
     let table = text(|out| super::requests::write(&graph, &facts, &all, out));
     assert!(table.contains("    14ns      6ns    0ns"), "{table}");
     let story = text(|out| super::request::write(&graph, &facts, all[0], out));
-    assert!(story.contains("running 14ns, blocked 6ns, ready 0ns, waiting 0ns"), "{story}");
+    assert!(story.contains("running 14ns, off-CPU 6ns, ready 0ns, waiting 0ns"), "{story}");
 }
 
 /// A part of them, which has a name of its own.
 #[test]
 fn of_polls_in_asyncscope_s_own_trap() {
-    const BLOCKED: &str = "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/50 blocked 24; 1/50 blocked 37 trap; \
+    const OFF_CPU: &str = "1/90 poll 1; 1/80 read GET /a on 5 id=x; 1/50 off-cpu 24; 1/50 off-cpu 37 trap; \
                            1/80 write 200 on 5; 1/80 end 1 done";
-    let graph = script::graph(BLOCKED);
+    let graph = script::graph(OFF_CPU);
     let mut facts = facts("svc::handle");
-    facts.blocked = true;
+    facts.off_cpu = true;
     let folded = fold(&graph, &facts, Weight::Busy);
     let folded: Vec<_> = folded.iter().map(|(stack, ns)| (stack.rsplit_once(';').unwrap().1, *ns)).collect();
-    assert_eq!(folded, [("svc::handle", 41), ("[blocked]", 6), ("[in asyncscope's own trap]", 3)]);
+    assert_eq!(folded, [("svc::handle", 41), ("[in asyncscope's own trap]", 3), ("[off-CPU]", 6)]);
     let all: Vec<_> = graph.requests().collect();
     let of_requests = GraphPart::Of { requests: all, label: None }.fold(&graph, &facts, Weight::Busy);
     let of_requests: Vec<_> = of_requests.iter().map(|(stack, ns)| (stack.as_str(), *ns)).collect();
     let expected = [
         ("GET /a;svc::handle", 21),
-        ("GET /a;svc::handle;[blocked]", 6),
         ("GET /a;svc::handle;[in asyncscope's own trap]", 3),
+        ("GET /a;svc::handle;[off-CPU]", 6),
     ];
     assert_eq!(of_requests, expected);
     let json = text(|out| json::write(&graph, &facts, &Lost::default(), out));
-    assert_eq!(json.matches(r#""blocked_ns":9,"trap_ns":3,"#).count(), 3, "of the task, the poll, the request: {json}");
+    assert_eq!(json.matches(r#""off_cpu_ns":9,"trap_ns":3,"#).count(), 3, "of the task, the poll, the request: {json}");
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn durations() {
     }
 }
 
-/// Task 1 waits 10 ns before its first poll, 20 ns at a lock and a timer at once, and 10 ns at what is not told.
+/// Task 1 waits 10 ns before its first poll, 20 ns at a lock and a timer at once, and 10 ns at what is not reported.
 const AWAITS: &str = "1/0 name main; 1/90 spawn 1; 1/90 poll 1; 1/0 frames 5 0/0 1/1 2/2 3/3 4/1; 1/80 end 1; \
                       1/0 name main; 1/90 poll 1; 1/90 awaited 1 5; 1/80 end 1";
 
@@ -396,7 +396,7 @@ fn flamegraphs_of_waits_colour_what_was_awaited() {
 }
 
 #[test]
-fn json_tells_awaits() {
+fn json_reports_awaits() {
     let lines = text(|out| json::write(&script::graph(AWAITS), &awaiting(), &Lost::default(), out));
     let expected = r#"{"kind":"await","task":1,"wait_ns":20,"times":1,"partial":false,"chain":[{"depth":0,"name":"svc::handle","is":"await","file":"src/a.rs","line":7,"until_line":null},"#;
     assert!(lines.contains(expected), "{lines}");

@@ -33,7 +33,7 @@ fn what_is_missing_is_a_comment() {
 
 /// `frame;frame value,value key=value`, in the order of the profile. A frame is `name@file:line`, with `^` before the
 /// line where the function begins there, and without `*` where it has no mapping.
-fn told(profile: &Profile) -> Vec<String> {
+fn reported(profile: &Profile) -> Vec<String> {
     let string = |place: i64| profile.string_table[usize::try_from(place).unwrap()].as_str();
     let frame = |id: &u64| {
         let location = profile.location.iter().find(|location| location.id == *id).unwrap();
@@ -64,7 +64,7 @@ fn samples_have_functions_and_labels() {
     let facts = sampled();
     let graph = graph_of(&facts, SCRIPT, Detail::Totals);
     let profile = profile(&graph, &facts, Weight::Cpu, &GraphPart::Samples(GroupBy::Task, None));
-    let lines = told(&profile);
+    let lines = reported(&profile);
     let whole = "[thread main];svc::handle;*svc::handle::{{closure}};*svc::work;*svc::hash 1,10000000 \
                  task_type=svc::handle thread=[thread main] task=1";
     assert!(lines.iter().any(|line| line == whole), "{lines:#?}");
@@ -73,10 +73,10 @@ fn samples_have_functions_and_labels() {
 }
 
 #[test]
-fn traced_time_is_told_by_task() {
+fn traced_time_is_reported_by_task() {
     let mut facts = facts("svc::handle");
     facts.types[1].name = Some("a\x1b".into());
-    let lines = told(&profile(&graph(FAMILY), &facts, Weight::Busy, &GraphPart::All));
+    let lines = reported(&profile(&graph(FAMILY), &facts, Weight::Busy, &GraphPart::All));
     let expected = [
         "[thread main];svc::handle 20 task_type=svc::handle task=1",
         "[thread main];svc::handle;a\\u{1b} 10 task_type=a\\u{1b} task=2",
@@ -88,7 +88,7 @@ fn traced_time_is_told_by_task() {
 fn waits_have_file_and_line_of_their_own() {
     let mut facts = awaiting();
     facts.frames[1].until = Some(12);
-    let lines = told(&profile(&graph(AWAITS), &facts, Weight::Wait, &GraphPart::All));
+    let lines = reported(&profile(&graph(AWAITS), &facts, Weight::Wait, &GraphPart::All));
     let task = "[thread main];svc::handle";
     let of = "task_type=svc::handle task=1";
     let expected = [
@@ -136,6 +136,6 @@ fn requests_are_routes() {
     let script = "1/90 poll 1; 1/50 read GET /a on 5 id=x; 1/70 spawn 2; 1/50 write 200 on 5; 1/80 end 1";
     let graph = graph(script);
     let part = GraphPart::Of { requests: graph.requests().collect(), label: None };
-    let lines = told(&profile(&graph, &facts("f"), Weight::Wall, &part));
+    let lines = reported(&profile(&graph, &facts("f"), Weight::Wall, &part));
     assert!(lines.iter().any(|line| line == "GET /a;f 20 route=GET /a"), "{lines:#?}");
 }

@@ -1,5 +1,5 @@
 use super::{facts, text};
-use crate::flamegraph::{write, write_versus};
+use crate::flamegraph::{write, write_diff};
 use crate::lost::Lost;
 use crate::select::{Selection, Unclear};
 use crate::stacks::GraphPart;
@@ -52,7 +52,7 @@ fn a_trace_is_asked_for_by_its_trace_id() {
 }
 
 const TABLE: &str = "\
-TIME (UTC)    STATUS  DURATION  RUNNING  BLOCKED  READY  WAITING  TASKS  CALLS  METHOD  PATH  ID
+TIME (UTC)    STATUS  DURATION  RUNNING  OFF-CPU  READY  WAITING  TASKS  CALLS  METHOD  PATH  ID
 00:00:01.500     200      90ns     30ns        -   20ns     40ns      1      1  GET     /a/1  abc-1
 00:00:01.500     500      10ns     10ns        -    0ns      0ns      0      0  GET     /a/2  abc-2
 00:00:01.500     201      10ns     10ns        -    0ns      0ns      0      0  POST    /b    own
@@ -139,18 +139,18 @@ fn slow_requests_against_fast_ones() {
     let graph = script::graph(THREE);
     let facts = facts("svc::handle");
     let selection = select(None, Some("/a/*"), Some(50));
-    let versus = selection.versus(&graph).unwrap();
-    let svg = text(|out| write_versus(&graph, &facts, Weight::Busy, &versus, out));
+    let diff = selection.diff(&graph).unwrap();
+    let svg = text(|out| write_diff(&graph, &facts, Weight::Busy, &diff, out));
     assert!(svg.contains("1 request of at least 50ns against 1 faster"), "{svg}");
     // 70 ns in the slow one, of which 40 are of a task that the fast one has not.
     assert!(svg.contains("svc::query (40 ns, 57.14%; +57.14%)"), "{svg}");
-    let again = text(|out| write_versus(&graph, &facts, Weight::Busy, &versus, out));
+    let again = text(|out| write_diff(&graph, &facts, Weight::Busy, &diff, out));
     assert_eq!(svg, again);
-    assert!(select(None, Some("/b"), Some(5)).versus(&graph).is_err());
+    assert!(select(None, Some("/b"), Some(5)).diff(&graph).is_err());
 }
 
 #[test]
-fn summaries_tell_of_requests() {
+fn summaries_count_requests() {
     let shown = text(|out| summary::write(&script::graph(THREE), &facts("f"), &Lost::default(), out));
     assert!(shown.contains("3 requests, 1 outgoing calls\n") && shown.contains("abc-1"), "{shown}");
 }
@@ -175,7 +175,7 @@ fn with_and_without_those_who_left(script: &str) -> [Graph; 2] {
 }
 
 #[test]
-fn a_request_is_told_of_after_earlier_tasks_have_left() {
+fn a_request_is_reported_of_after_earlier_tasks_have_left() {
     let stories = with_and_without_those_who_left(THREE).map(|graph| {
         let first = graph.requests().next().unwrap();
         text(|out| request::write(&graph, &facts("svc::handle"), first, out))

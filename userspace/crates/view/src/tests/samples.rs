@@ -33,8 +33,8 @@ fn samples_stand_under_the_tasks_that_spawned() {
 
 #[test]
 fn samples_by_thread_leave_ancestors_out() {
-    let told = folded(GroupBy::Thread);
-    assert!(told.contains("[thread main];svc::query;[stack cut];svc::work;svc::hash;[kernel] 1\n"), "{told}");
+    let reported = folded(GroupBy::Thread);
+    assert!(reported.contains("[thread main];svc::query;[stack cut];svc::work;svc::hash;[kernel] 1\n"), "{reported}");
 }
 
 #[test]
@@ -84,15 +84,21 @@ GET /b/7;svc::handle 1
 }
 
 #[test]
-fn samples_are_told_of_each_request() {
+fn samples_are_reported_of_each_request() {
     let (facts, graph) = (sampled(), graph_of(&sampled(), SERVED, Detail::Requests));
     let all: Vec<_> = graph.requests().collect();
     let table = text(|out| requests::write(&graph, &facts, &all, out));
     assert!(table.contains("SAMPLES") && table.contains("3  30.0ms      2  GET     /a"), "{table}");
-    let told = text(|out| json::write(&graph, &facts, &Lost::default(), out));
-    assert!(told.contains(r#"{"kind":"samples","task":2,"type":"svc::query","request":1,"samples":2}"#), "{told}");
-    assert!(told.contains(r#"{"kind":"samples","task":1,"type":"svc::handle","request":null,"samples":1}"#), "{told}");
-    assert!(told.contains(r#""samples":3}"#), "{told}");
+    let reported = text(|out| json::write(&graph, &facts, &Lost::default(), out));
+    assert!(
+        reported.contains(r#"{"kind":"samples","task":2,"type":"svc::query","request":1,"samples":2}"#),
+        "{reported}"
+    );
+    assert!(
+        reported.contains(r#"{"kind":"samples","task":1,"type":"svc::handle","request":null,"samples":1}"#),
+        "{reported}"
+    );
+    assert!(reported.contains(r#""samples":3}"#), "{reported}");
     let said = text(|out| summary::write(&graph, &facts, &Lost::default(), out));
     assert!(said.contains("3  60.00%  GET /a"), "{said}");
 }

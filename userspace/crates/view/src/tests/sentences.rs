@@ -23,13 +23,13 @@ fn hooks_in_libraries_name_their_file() {
 }
 
 #[test]
-fn tls_and_tracepoints_are_told_together() {
+fn tls_and_tracepoints_are_reported_together() {
     let check = |tls: Option<TlsLibrary>, why: Option<Tracepoints>, expected: &str| {
         let why = Shortfall::Connections { tls, tracepoints: why };
         let ability = Ability { what: Aspect::Http1, works: Support::Partly, why: Some(why), remedy: None };
         assert_eq!(shortfall(&ability, &[]).as_deref(), Some(expected));
     };
-    let encrypted = "connections under TLS (rustls is in it) are seen encrypted, and told nothing of";
+    let encrypted = "connections under TLS (rustls is in it) cannot be read: they are only counted";
     let by = "by the kernel's tracepoints, at a cost for every process of the machine (as was asked for)";
     check(Some(TlsLibrary::Rustls), None, encrypted);
     check(None, Some(Tracepoints::AskedFor), by);
@@ -77,6 +77,6 @@ fn searches_for_words_are_found() {
     let check = |line: &str, found: usize| assert_eq!(searches(line).count(), found, "{line}");
     check(r#"if how.contains("not seen") {"#, 1);
     check(r#"name.contains(" as ") || name.starts_with("&mut ")"#, 0);
-    check(r#"a.contains("x") && told.starts_with("behind the system call")"#, 1);
+    check(r#"a.contains("x") && reported.starts_with("behind the system call")"#, 1);
     check("fn a() {}\n#[cfg(test)]\nmod tests {\n    said.contains(\"1 passed\");\n", 0);
 }

@@ -9,12 +9,12 @@ use asyncscope_trace::{
     facts::CurrentTask,
 };
 
-/// So many looks have to agree, at polls of so many tasks.
+/// This many looks have to agree, at polls of this many tasks.
 const LOOKS: u32 = 64;
 const TASKS: usize = 8;
-/// Of so many hundred looks.
+/// Of this many hundred looks.
 const AGREE: u32 = 75;
-/// After so many without a place that stands out there is none to be found.
+/// After this many without a place that stands out there is none to be found.
 const LOOKS_MAX: u32 = 8192;
 /// Looks kept for one thread until events show what they saw, and polls inside one another.
 const KEPT_MAX: usize = 4096;

@@ -7,11 +7,11 @@
 
 pub(super) mod abort;
 pub(super) mod awaited;
-pub(super) mod blocked;
 pub(super) mod code;
 pub(super) mod frames;
 pub(super) mod gap;
 pub(super) mod message;
+pub(super) mod off_cpu;
 pub(super) mod panic;
 pub(super) mod poll_end;
 pub(super) mod poll_exit;

@@ -1,4 +1,4 @@
-//! The CPUs' streams as one, in the order of [`At`], with what was lost told as [`What::Gap`].
+//! The CPUs' streams as one, in the order of [`At`], with what was lost reported as [`What::Gap`].
 //!
 //! # What the probe does
 //! Each attempt to write an event takes the CPU's next number, then reads the clock, then reserves room
@@ -34,7 +34,7 @@ use super::{At, Event, Origin, What};
 /// The number of events that may wait to be released, unless set otherwise.
 pub const DEFAULT_LIMIT: usize = 4_000_000;
 
-/// The findings of a round of the drain loop about one CPU. A round tells of every CPU that has a ring.
+/// The findings of a round of the drain loop about one CPU. A round reports every CPU that has a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuRound {
     /// The CPU.
@@ -134,7 +134,7 @@ impl Order {
         self.release(certain + forced, sink);
     }
 
-    /// Releases everything, and tells of the losses after each CPU's last event. Their gaps end at the
+    /// Releases everything, and reports the losses after each CPU's last event. Their gaps end at the
     /// last round's clock, or right after the last event if that is later.
     pub fn finish(&mut self, sink: &mut impl FnMut(Event)) {
         self.waiting.sort_by_key(|event| event.at);

@@ -79,7 +79,7 @@ impl Numbers {
         }
     }
 
-    /// Fills the hole that ends at `seq`, if there is one, and tells of it.
+    /// Fills the hole that ends at `seq`, if there is one, and reports it.
     pub(super) fn close_hole_before(&mut self, seq: u64) -> Option<Hole> {
         let run = *self.runs.get(&seq)?;
         let hole = self.hole_below(seq)?;

@@ -79,13 +79,13 @@ fn polls() {
 
 #[test]
 fn flags_of_wakes_aborts_and_spawns() {
-    check_wake(0, true, false, Completion::Untold);
-    check_wake(flags::PREDICTED, true, true, Completion::Untold);
+    check_wake(0, true, false, Completion::Unknown);
+    check_wake(flags::PREDICTED, true, true, Completion::Unknown);
     check_wake(flags::UNOWNED | flags::COMPLETING, false, false, Completion::GoesOn);
     check_wake(flags::UNOWNED | flags::PREDICTED | flags::COMPLETED, false, true, Completion::Over);
     check_abort(0, false);
     check_abort(flags::PREDICTED, true);
-    check_spawn(0, SpawnWay::Owned, Completion::Untold);
+    check_spawn(0, SpawnWay::Owned, Completion::Unknown);
     check_spawn(flags::BLOCKING | flags::COMPLETED, SpawnWay::Blocking, Completion::Over);
     check_spawn(flags::LOCAL | flags::COMPLETING, SpawnWay::Local, Completion::GoesOn);
 }

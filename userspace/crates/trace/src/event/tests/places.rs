@@ -33,7 +33,7 @@ const NAMED: [(&str, usize); 19] = [
     ("Print", 2),
     ("Awaited", 3),
     ("Frames", 3),
-    ("Blocked", 3),
+    ("OffCpu", 3),
     ("Gap", 5),
     ("ThreadName", 2),
     ("ThreadAtRest", 2),

@@ -28,7 +28,7 @@ pub(super) fn frames() -> Vec<AwaitFrame> {
     ]
 }
 
-fn told(script: &str, options: &SpanOptions) -> Vec<Span> {
+fn emitted(script: &str, options: &SpanOptions) -> Vec<Span> {
     let facts = Facts { frames: frames(), ..script::facts(false) };
     let spans = all(&mut script::with_span_detail(script, Some(NOTED)), &facts, options);
     keeps_the_rules(&spans);
@@ -36,12 +36,12 @@ fn told(script: &str, options: &SpanOptions) -> Vec<Span> {
 }
 
 fn waits(spans: &[Span]) -> Vec<&Span> {
-    spans.iter().filter(|span| attribute(&span.attributes, "asyncscope.stretch").is_some()).collect()
+    spans.iter().filter(|span| attribute(&span.attributes, "asyncscope.segment").is_some()).collect()
 }
 
 /// The spans of the waits of task 7 that was polled twice, and awaited this chain in between for 30 ns.
 fn awaited(chain: &str) -> Vec<Span> {
-    told(
+    emitted(
         &format!(
             "1/0 frames 5 {chain}; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 2/80 wake 7; 1/90 poll 7; \
              1/90 awaited 7 5; 1/80 end 7 done"
@@ -90,29 +90,29 @@ fn where_it_is_not_known_what_was_awaited_there_is_no_span() {
         let spans = awaited(chain);
         assert_eq!((spans.len(), waits(&spans).len()), (1, 0), "{chain}");
     }
-    let untold =
+    let not_emitted =
         "1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/80 name b; 1/90 poll 7; 1/90 awaited 7 5; 1/80 end 7";
-    assert!(waits(&told(untold, &tasks())).is_empty());
+    assert!(waits(&emitted(not_emitted, &tasks())).is_empty());
 }
 
 #[test]
-fn short_waits_and_those_with_a_gap_are_not_told() {
+fn short_waits_and_those_with_a_gap_are_not_emitted() {
     let with = |between: &str| {
         let script = format!(
             "1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; {between} 1/90 poll 7; 1/90 awaited 7 5; 1/80 end 7"
         );
-        waits(&told(&script, &tasks())).len()
+        waits(&emitted(&script, &tasks())).len()
     };
     assert_eq!([with(""), with("1/80 name a;"), with("2/80 gap 45; 1/80 name a;")], [0, 1, 0]);
     // One that is known only afterwards.
     let late = "1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/90 poll 7; 1/90 awaited 7 5; 2/80 gap 55";
-    assert!(waits(&told(late, &tasks())).is_empty());
+    assert!(waits(&emitted(late, &tasks())).is_empty());
 }
 
 #[test]
 fn a_wait_that_goes_on_is_open() {
     let spans =
-        told("1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/0 awaited 7 5", &tasks());
+        emitted("1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/0 awaited 7 5", &tasks());
     let [wait] = waits(&spans)[..] else { panic!("{spans:?}") };
     assert_eq!(attribute(&wait.attributes, "asyncscope.open").as_deref(), Some("true"));
     assert_eq!((wait.start_time_unix_nano, wait.end_time_unix_nano), (40, 60));
@@ -120,7 +120,7 @@ fn a_wait_that_goes_on_is_open() {
 
 #[test]
 fn what_a_request_awaits_in_its_connections_task_is_below_it() {
-    let spans = told(
+    let spans = emitted(
         "1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/90 poll 7; 1/80 end 7; 1/80 name a; 1/90 poll 7; 1/90 awaited 7 5; \
          1/80 read GET /a on 5; 1/80 end 7; 1/80 name b; 1/90 poll 7; 1/90 awaited 7 5; 1/80 write 200 on 5; 1/80 end 7; \
          1/80 name c; 1/90 poll 7; 1/90 awaited 7 5; 1/80 end 7",
@@ -134,14 +134,14 @@ fn what_a_request_awaits_in_its_connections_task_is_below_it() {
 #[test]
 fn what_is_beyond_the_bound_is_counted() {
     let rounds = "1/90 poll 7; 1/90 awaited 7 5; 1/80 end 7; 1/80 name a; ".repeat(MAX_AWAITS + 3);
-    let spans = told(&format!("1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/80 name a; {rounds}"), &tasks());
+    let spans = emitted(&format!("1/0 frames 5 0/0 2/1; 1/90 spawn 7; 1/80 name a; {rounds}"), &tasks());
     assert_eq!(waits(&spans).len(), MAX_AWAITS);
     assert_eq!(attribute(&spans[0].attributes, "asyncscope.dropped_awaits").as_deref(), Some("3"));
 }
 
-/// The streams that the rules are tested on are not so wild that no wait is ever told.
+/// The streams that the rules are tested on are not so wild that no wait is ever reported.
 #[test]
-fn waits_are_told_of_any_events() {
+fn waits_are_emitted_of_any_events() {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

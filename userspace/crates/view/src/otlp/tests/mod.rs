@@ -14,22 +14,22 @@ use asyncscope_trace::facts::{ClockPair, Facts};
 
 const NOTED: SpanDetail = SpanDetail { min_ns: 20 };
 
-fn tell(graph: &Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, batch: &Batch) -> Vec<Span> {
+fn emit(graph: &Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, batch: &Batch) -> Vec<Span> {
     let spans = Spans::new(graph, facts, options, known);
     let requests = batch.requests.iter().filter_map(|id| graph.request(*id));
     let calls = batch.calls.iter().filter_map(|id| graph.call(*id));
     let tasks = batch.tasks.iter().map(|place| &graph.tasks()[*place]);
-    let told_now = requests.clone().flat_map(|request| spans.of_request(request));
-    let told_now = told_now.chain(calls.filter_map(|call| spans.of_call(call)));
-    let told_now = told_now.chain(tasks.flat_map(|task| spans.of_task(task))).collect();
+    let emitted_now = requests.clone().flat_map(|request| spans.of_request(request));
+    let emitted_now = emitted_now.chain(calls.filter_map(|call| spans.of_call(call)));
+    let emitted_now = emitted_now.chain(tasks.flat_map(|task| spans.of_task(task))).collect();
     let places: Vec<_> = requests.map(|request| spans.to_remember(request)).collect();
     known.remember(places);
-    told_now
+    emitted_now
 }
 
 fn rest(graph: &mut Graph, facts: &Facts, options: &SpanOptions, known: &mut KnownSpans, due: &mut Due) -> Vec<Span> {
     let batch = due.rest(graph);
-    let mut all = tell(graph, facts, options, known, &batch);
+    let mut all = emit(graph, facts, options, known, &batch);
     let spans = Spans::new(graph, facts, options, known);
     all.extend(graph.open().flat_map(|task| spans.of_task(task)));
     all
@@ -88,7 +88,7 @@ fn roots_begin_traces_and_workers_have_no_span() {
 }
 
 #[test]
-fn what_happened_is_told_in_events() {
+fn what_happened_is_emitted_in_events() {
     let spans = of("1/90 spawn 7; 1/90 name a; 1/90 poll 7; 1/80 panic; 1/80 name b; 1/80 end 7 done");
     let [span] = spans.as_slice() else { panic!("{spans:?}") };
     let events: Vec<_> = span.events.iter().map(|event| (event.name.as_str(), event.time_unix_nano)).collect();
@@ -158,7 +158,7 @@ fn keeps_the_rules(spans: &[Span]) {
             let parent = parent.unwrap_or_else(|| panic!("no parent: {span:?}"));
             assert!(parent.start_time_unix_nano <= span.start_time_unix_nano, "{parent:?} {span:?}");
             // A task may outlive its parent; a part of one may not.
-            let is_part = attribute(&span.attributes, "asyncscope.stretch").is_some();
+            let is_part = attribute(&span.attributes, "asyncscope.segment").is_some();
             assert!(!is_part || span.end_time_unix_nano <= parent.end_time_unix_nano, "{parent:?} {span:?}");
         }
         for event in &span.events {
@@ -191,14 +191,14 @@ fn noting(facts: &Facts) -> Graph {
     Graph::new(&Config::from(facts).with_span_detail(Some(NOTED)))
 }
 
-/// As a live run does: what has been told leaves the graph.
+/// As a live run does: what has been reported leaves the graph.
 fn streamed(events: &[Event], facts: &Facts, options: &SpanOptions, every: usize) -> Vec<Span> {
     let (mut graph, mut due, mut known) = (noting(facts), Due::default(), KnownSpans::default());
     let mut spans = Vec::new();
     for some in events.chunks(every) {
         some.iter().for_each(|event| graph.apply(event));
         let batch = due.until(&mut graph, u64::MAX);
-        spans.extend(tell(&graph, facts, options, &mut known, &batch));
+        spans.extend(emit(&graph, facts, options, &mut known, &batch));
         graph.evict(&batch.tasks);
     }
     graph.finish(5000);
@@ -223,9 +223,9 @@ proptest! {
         keeps_the_rules(&all(&mut graph, &facts, &options));
     }
 
-    /// Without losses: a gap takes back what has been told already.
+    /// Without losses: a gap takes back what has been reported already.
     #[test]
-    fn a_stream_tells_each_task_once_and_keeps_the_rules(events in any_events(), every in 1usize..50, of_tasks: bool) {
+    fn a_stream_emits_each_task_once_and_keeps_the_rules(events in any_events(), every in 1usize..50, of_tasks: bool) {
         let whole = events.into_iter().filter(|event| !matches!(event.what, What::Gap { .. }));
         let options = if of_tasks { tasks() } else { SpanOptions::default() };
         keeps_the_rules(&streamed(&whole.collect::<Vec<_>>(), &facts(false, &[]), &options, every));
@@ -233,7 +233,7 @@ proptest! {
 }
 
 #[test]
-fn a_stream_tells_the_same_as_a_whole_run() {
+fn a_stream_emits_the_same_as_a_whole_run() {
     let script = "1/90 spawn 7; 1/90 poll 7; 1/80 spawn 8; 1/80 end 7 done; 2/90 poll 8; 2/80 spawn 10; \
                   2/80 end 8 done; 1/90 poll 10; 1/80 spawn 12; 1/70 panic; 1/80 end 10 done; 1/90 poll 12; 1/80 end 12 done";
     let facts = script::facts(false);

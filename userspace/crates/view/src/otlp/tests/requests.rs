@@ -122,7 +122,7 @@ fn a_correlation_id_is_the_same_trace_for_two_agents() {
 }
 
 #[test]
-fn tasks_without_a_request_are_told_if_asked_for() {
+fn tasks_without_a_request_are_emitted_if_asked_for() {
     let script = "1/90 poll 7; 1/80 read GET /a on 5; 1/80 write 200 on 5; 1/80 end 7; 1/90 spawn 8";
     check(script, &["Server GET /a"]);
     assert_eq!(tree(&of(script)), ["Internal svc::handle", "Internal svc::query", "Server GET /a"]);
@@ -150,7 +150,7 @@ fn what_may_be_of_several_is_linked_to_each() {
 }
 
 #[test]
-fn a_stream_of_requests_tells_the_same_as_a_whole_run() {
+fn a_stream_of_requests_emits_the_same_as_a_whole_run() {
     let request = |n: u64| {
         let (task, child, grandchild) = (101, 200 + 2 * n, 401 + 2 * n);
         format!(
@@ -169,8 +169,8 @@ fn a_stream_of_requests_tells_the_same_as_a_whole_run() {
     let whole = sorted(of_requests(&script));
     assert!(whole.iter().filter(|span| span.kind == SpanKind::Internal as i32).count() == 40, "{:?}", tree(&whole));
     for every in [1, 2, 3, 5, 7, 11, 13, 40] {
-        let told = sorted(streamed(&script::events(&script), &facts, &SpanOptions::default(), every));
-        assert_eq!(tree(&told), tree(&whole), "{every}");
-        assert!(told.iter().zip(&whole).all(|(told, whole)| told.trace_id == whole.trace_id), "{every}");
+        let emitted = sorted(streamed(&script::events(&script), &facts, &SpanOptions::default(), every));
+        assert_eq!(tree(&emitted), tree(&whole), "{every}");
+        assert!(emitted.iter().zip(&whole).all(|(emitted, whole)| emitted.trace_id == whole.trace_id), "{every}");
     }
 }

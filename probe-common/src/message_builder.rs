@@ -1,7 +1,7 @@
 //! A message's record while it is put together.
 //!
 //! The same code runs in the kernel and in tests. Indices are masked where they are used, so that the
-//! verifier sees that they are inside; a mask never changes an index that [`Draft`] itself made.
+//! verifier sees that they are inside; a mask never changes an index that [`MessageBuilder`] itself made.
 
 use crate::record::{
     BY_LEN, METHOD_MAX, Message, NO_GRPC_STATUS, PATH_MAX, VALUE_CUT, VALUE_MAX, VALUES_MAX, ValueHead, message,
@@ -18,18 +18,18 @@ const _: () = assert!(size_of::<u64>() <= SLACK && METHOD_MAX <= SLACK && PATH_M
 /// A message that is being put together: method, path, then values, in this order.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Draft {
+pub struct MessageBuilder {
     /// The record's fixed part. Its lengths and its number of values grow with the rest.
     pub record: Message,
-    /// What follows the fixed part.
+    /// The bytes behind the fixed part.
     pub tail: [u8; TAIL + SLACK],
-    /// How many bytes of it.
+    /// The number of bytes of it.
     len: u32,
-    /// Where the last value's [`ValueHead`] stands in `tail`.
+    /// The place of the last value's [`ValueHead`] in `tail`.
     value_at: u32,
 }
 
-impl Draft {
+impl MessageBuilder {
     /// Nothing yet, in this record.
     #[must_use]
     pub const fn of(record: Message) -> Self {
@@ -76,7 +76,7 @@ impl Draft {
         fits
     }
 
-    /// Sets the method, which is the first `len` bytes of the word, after [`Draft::clear`]. At most [`METHOD_MAX`].
+    /// Sets the method, which is the first `len` bytes of the word, after [`MessageBuilder::clear`]. At most [`METHOD_MAX`].
     #[inline(always)]
     pub fn set_method(&mut self, word: u64, len: u8) {
         self.push_bytes(word, u32::from(len));
@@ -159,7 +159,7 @@ impl Draft {
         self.len = self.len.wrapping_sub(blanks);
     }
 
-    /// Where the next bytes go, and takes note of `len` of them: for whoever copies them there by itself.
+    /// Returns the place for the next bytes, and takes note of `len` of them: for whoever copies them there by itself.
     /// At most `SLACK` bytes.
     #[inline(always)]
     pub fn room(&mut self, len: u32) -> *mut u8 {

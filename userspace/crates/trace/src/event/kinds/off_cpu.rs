@@ -1,4 +1,4 @@
-//! The thread was off the CPU inside a poll, with the stack at which it was blocked or without.
+//! The thread was off the CPU inside a poll, with the stack at which it was off the CPU or without.
 
 use probe_common::record::{self, Head, Kind, flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -9,10 +9,10 @@ use crate::event::{
 };
 
 pub(in crate::event) const KIND_WITH_STACK: u8 = 70;
-pub(in crate::event) const KINDS: &[u8] = &[Kind::Blocked as u8, KIND_WITH_STACK];
+pub(in crate::event) const KINDS: &[u8] = &[Kind::OffCpu as u8, KIND_WITH_STACK];
 pub(in crate::event) const LEN_MAX: usize = size_of::<WithStack>();
 
-/// A [`record::Blocked`] with the stack at which the thread was blocked.
+/// A [`record::OffCpu`] with the stack at which the thread was off the CPU.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct WithStack {
@@ -27,16 +27,16 @@ pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeE
     let in_trap = has(head, flags::IN_TRAP);
     if head.kind == KIND_WITH_STACK {
         let WithStack { since, stack, .. } = exact(head, bytes)?;
-        return Ok(What::Blocked { since, stack, in_trap });
+        return Ok(What::OffCpu { since, stack, in_trap });
     }
-    let record::Blocked { since, .. } = exact(head, bytes)?;
-    Ok(What::Blocked { since, stack: 0, in_trap })
+    let record::OffCpu { since, .. } = exact(head, bytes)?;
+    Ok(What::OffCpu { since, stack: 0, in_trap })
 }
 
 pub(in crate::event) fn encode(at: At, &since: &u64, &stack: &u64, &in_trap: &bool, out: &mut Vec<u8>) {
     let flags = bit(in_trap, flags::IN_TRAP);
     match stack {
-        0 => push(&record::Blocked { head: fields::head(at, Kind::Blocked as u8, flags), since }, out),
+        0 => push(&record::OffCpu { head: fields::head(at, Kind::OffCpu as u8, flags), since }, out),
         stack => push(&WithStack { head: fields::head(at, KIND_WITH_STACK, flags), since, stack }, out),
     }
 }
@@ -45,7 +45,7 @@ pub(in crate::event) fn encode(at: At, &since: &u64, &stack: &u64, &in_trap: &bo
 pub(in crate::event) fn any() -> impl proptest::strategy::Strategy<Value = What> {
     use crate::event::arbitrary::*;
 
-    proptest::prelude::any::<(u64, u64, bool)>().prop_map(|(since, stack, in_trap)| What::Blocked {
+    proptest::prelude::any::<(u64, u64, bool)>().prop_map(|(since, stack, in_trap)| What::OffCpu {
         since,
         stack,
         in_trap,

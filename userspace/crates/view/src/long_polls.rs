@@ -17,9 +17,9 @@ const MAX_ROWS: usize = 40;
 /// Types of delayed tasks shown in each.
 const MAX_DELAYED: usize = 8;
 
-/// The place at which a thread was blocked inside a poll.
+/// The place at which a thread was off the CPU inside a poll.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct BlockedFunction<'a> {
+pub(super) struct OffCpuFunction<'a> {
     /// The innermost function that is of neither a library nor the standard library; or else the innermost that
     /// is known.
     pub(super) function: &'a Function,
@@ -34,10 +34,10 @@ pub(super) struct Resumed<'a> {
     pub(super) frame: &'a AwaitFrame,
 }
 
-impl<'a> BlockedFunction<'a> {
+impl<'a> OffCpuFunction<'a> {
     /// `None` where no stack was taken, or nothing names its code, and where asyncscope's own trap took longer.
     pub(super) fn of(graph: &'a Graph, poll: &LongPoll) -> Option<Self> {
-        let stack = graph.samples().stack(poll.blocked_at?.stack()?)?;
+        let stack = graph.samples().stack(poll.off_cpu_at?.stack()?)?;
         let all: Vec<&Function> = functions(graph, stack).collect();
         let own = all.iter().position(|function| is_own(function));
         let place = own.or_else(|| all.iter().position(|function| !function.file.is_empty()));
@@ -85,7 +85,7 @@ struct LongPollRow {
     open: u64,
     own_ns: u64,
     longest_ns: u64,
-    blocked_ns: u64,
+    off_cpu_ns: u64,
     trap_ns: u64,
     delays_ns: u64,
     /// By the type of the delayed task.
@@ -121,7 +121,7 @@ impl std::fmt::Display for Delays {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LongPollKey {
     task_type: String,
-    blocks: Option<String>,
+    off_cpu_in: Option<String>,
     resumed: Option<String>,
 }
 
@@ -131,7 +131,7 @@ struct LongPollKey {
 ///
 /// Those of `out`.
 pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Write) -> io::Result<()> {
-    let blocking = graph.long_polls();
+    let long_polls = graph.long_polls();
     let rows = rows(graph, facts);
     if rows.is_empty() {
         writeln!(out, "no poll took {} or longer", human(min_ns))?;
@@ -144,20 +144,24 @@ pub(super) fn write(graph: &Graph, facts: &Facts, min_ns: u64, out: &mut dyn Wri
         writeln!(
             out,
             "\n{:>9} {:>7} {:>7} {:>9} {:>9} {:>9}  TASK TYPE",
-            "DELAYED", "TASKS", "POLLS", "TOOK", "LONGEST", "BLOCKED"
+            "DELAYED", "TASKS", "POLLS", "TOOK", "LONGEST", "OFF-CPU"
         )?;
     }
     for (key, row) in rows.iter().take(MAX_ROWS) {
-        write_row(key, row, facts.blocked, out)?;
+        write_row(key, row, facts.off_cpu, out)?;
     }
     if rows.len() > MAX_ROWS {
         writeln!(out, "… and {} rows more", rows.len() - MAX_ROWS)?;
     }
-    if blocking.doubtful > 0 {
-        writeln!(out, "{} polls and delays are left out, because events of their time are missing", blocking.doubtful)?;
+    if long_polls.doubtful > 0 {
+        writeln!(
+            out,
+            "{} polls and delays are left out, because events of their time are missing",
+            long_polls.doubtful
+        )?;
     }
-    if blocking.polls_not_kept + blocking.delays_not_kept > 0 {
-        let (polls, delays) = (blocking.polls_not_kept, blocking.delays_not_kept);
+    if long_polls.polls_not_kept + long_polls.delays_not_kept > 0 {
+        let (polls, delays) = (long_polls.polls_not_kept, long_polls.delays_not_kept);
         writeln!(out, "{polls} polls and {delays} delays are not kept: there were too many")?;
     }
     Ok(())
@@ -171,7 +175,7 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
     for poll in graph.long_polls().polls() {
         let key = LongPollKey {
             task_type: type_of(poll.task),
-            blocks: BlockedFunction::of(graph, poll).map(|blocks| blocks.to_string()),
+            off_cpu_in: OffCpuFunction::of(graph, poll).map(|place| place.to_string()),
             resumed: Resumed::of(graph, facts, poll).map(|resumed| shown(resumed.name, resumed.frame)),
         };
         let row = rows.entry(key).or_default();
@@ -179,7 +183,7 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
         row.open += u64::from(poll.open);
         row.own_ns = row.own_ns.saturating_add(poll.own_ns);
         row.longest_ns = row.longest_ns.max(poll.own_ns);
-        row.blocked_ns = row.blocked_ns.saturating_add(poll.blocked_ns);
+        row.off_cpu_ns = row.off_cpu_ns.saturating_add(poll.off_cpu_ns);
         row.trap_ns = row.trap_ns.saturating_add(poll.trap_ns);
         for delayed in &poll.delayed {
             let ns = poll.delay_ns(delayed);
@@ -192,12 +196,12 @@ fn rows(graph: &Graph, facts: &Facts) -> Vec<(LongPollKey, LongPollRow)> {
     rows
 }
 
-fn write_row(key: &LongPollKey, row: &LongPollRow, blocked_is_known: bool, out: &mut dyn Write) -> io::Result<()> {
-    let blocked = if blocked_is_known { human(row.blocked_ns) } else { "-".to_owned() };
+fn write_row(key: &LongPollKey, row: &LongPollRow, off_cpu_is_known: bool, out: &mut dyn Write) -> io::Result<()> {
+    let off_cpu = if off_cpu_is_known { human(row.off_cpu_ns) } else { "-".to_owned() };
     let tasks: u64 = row.delayed.values().map(|delays| delays.times).sum();
     writeln!(
         out,
-        "{:>9} {tasks:>7} {:>7} {:>9} {:>9} {blocked:>9}  {}",
+        "{:>9} {tasks:>7} {:>7} {:>9} {:>9} {off_cpu:>9}  {}",
         human(row.delays_ns),
         row.polls,
         human(row.own_ns),
@@ -205,10 +209,10 @@ fn write_row(key: &LongPollKey, row: &LongPollRow, blocked_is_known: bool, out: 
         key.task_type,
     )?;
     let mut more = Vec::new();
-    more.extend(key.blocks.as_ref().map(|place| format!("blocked in {place}")));
+    more.extend(key.off_cpu_in.as_ref().map(|place| format!("off the CPU in {place}")));
     more.extend(key.resumed.as_ref().map(|place| format!("after it had awaited at {place}")));
     if row.trap_ns > 0 {
-        more.push(format!("blocked in asyncscope's own trap for {} of that", human(row.trap_ns)));
+        more.push(format!("off the CPU in asyncscope's own trap for {} of that", human(row.trap_ns)));
     }
     if row.open > 0 {
         more.push(format!("{} not over at the end of the recording", row.open));
@@ -225,7 +229,7 @@ fn write_row(key: &LongPollKey, row: &LongPollRow, blocked_is_known: bool, out: 
     more.iter().try_for_each(|line| writeln!(out, "{:57}{line}", ""))
 }
 
-impl std::fmt::Display for BlockedFunction<'_> {
+impl std::fmt::Display for OffCpuFunction<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { function, calls } = self;
         let Function { file, line, .. } = function;

@@ -1,7 +1,7 @@
 //! Threads that are off the CPU inside of polls.
 //!
 //! A poll's hooks note for each thread whether it is inside of one. At every switch of the host, two looks
-//! into maps tell whether it concerns such a thread; this is why it is armed only where it is asked for.
+//! into maps say whether it concerns such a thread; this is why it is armed only where it is asked for.
 
 use aya_ebpf::{
     bindings::pt_regs,
@@ -13,7 +13,7 @@ use aya_ebpf::{
 use probe_common::{
     loss::Loss,
     record::{
-        BLOCKED_STACK_MAX, Blocked, BlockedOutside, BlockedStack, Kind, LONG_NS,
+        Kind, LONG_NS, OFF_CPU_STACK_MAX, OffCpu, OffCpuOutside, OffCpuStack,
         state::{COMPLETE, RUNNING},
     },
 };
@@ -25,9 +25,9 @@ use crate::{
     sample,
 };
 
-/// 1 where blocked threads are watched.
+/// 1 where off-CPU threads are watched.
 #[btf_map]
-static WATCH_BLOCKED: Array<u32, 1> = Array::new();
+static WATCH_OFF_CPU: Array<u32, 1> = Array::new();
 
 /// The vtables of tasks that are no work or are there to block: [`NO_WORK`], [`NO_STACK`].
 #[btf_map]
@@ -36,13 +36,13 @@ static RUNTIME: HashMap<u64, u32, 64> = HashMap::new();
 /// It is the runtime's own.
 const NO_WORK: u32 = 1;
 
-/// Where each thread was when it was switched out last, inside of a poll. A thread keeps its place.
+/// The stack of each thread as it was switched out last, inside of a poll. A thread keeps its place.
 #[btf_map]
-static BLOCKED_STACKS: HashMap<u32, Draft, 256> = HashMap::new();
+static OFF_CPU_STACKS: HashMap<u32, ScratchBuffer, 256> = HashMap::new();
 
-/// What a new place starts with.
+/// The start value of a new place.
 #[btf_map]
-static NO_STACK: Array<Draft, 1> = Array::new();
+static NO_STACK: Array<ScratchBuffer, 1> = Array::new();
 
 /// The pages of a stack that are taken, the one with the stack pointer not counted.
 const PAGES: u64 = 3;
@@ -53,16 +53,16 @@ const UNINTERRUPTIBLE: u64 = 2;
 
 /// A record as it is put together.
 #[repr(C)]
-struct Draft {
-    record: BlockedStack,
-    stack: [u8; BLOCKED_STACK_MAX],
+struct ScratchBuffer {
+    record: OffCpuStack,
+    stack: [u8; OFF_CPU_STACK_MAX],
 }
 
 /// The outermost poll of each thread that is inside of one.
 #[btf_map]
 static INSIDE: HashMap<u32, Inside, 16384> = HashMap::new();
 
-/// The threads that are blocked now, by the kernel's address of each: the switch back knows no other name.
+/// The threads that are off the CPU now, by the kernel's address of each: the switch back knows no other name.
 #[btf_map]
 static OFF: HashMap<u64, Off, 16384> = HashMap::new();
 
@@ -73,26 +73,26 @@ struct Inside {
     header: u64,
     /// The stack pointer at the entry of `raw::poll`.
     sp: u64,
-    /// Whether stacks are taken.
+    /// True if stacks are taken.
     stacks: u64,
 }
 
-/// A blocked thread. The agent reads it as four words.
+/// An off-CPU thread. The agent reads it as four words.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Off {
     since: u64,
     sp: u64,
     tid: u64,
-    /// As in a [`BlockedOutside`]; else 0.
+    /// As in a [`OffCpuOutside`]; else 0.
     outside: u64,
 }
 
 fn is_watched() -> bool {
-    WATCH_BLOCKED.get(0).is_some_and(|&watch| watch != 0)
+    WATCH_OFF_CPU.get(0).is_some_and(|&watch| watch != 0)
 }
 
-/// `raw::poll` was entered. A poll that is left without a word is noted until the thread's next one: that tells
+/// `raw::poll` was entered. A poll that is left without a word is noted until the thread's next one: that says
 /// the agent too much, not too little, and it knows the frames. One that ends with its thread keeps its place.
 #[inline(always)]
 pub fn entered(header: u64, vtable: u64, state: u64, sp: u64) {
@@ -116,7 +116,7 @@ pub fn entered(header: u64, vtable: u64, state: u64, sp: u64) {
         },
         None => {
             if INSIDE.insert(&tid, &inside, 0).is_err() {
-                lost(Loss::TooManyBlocked);
+                lost(Loss::TooManyOffCpu);
             }
         }
     }
@@ -165,24 +165,24 @@ fn comes(thread: u64) {
     let Some(&Off { since, sp, tid, outside }) = (unsafe { OFF.get(&thread) }) else { return };
     let _ = OFF.remove(&thread);
     let (tid, of) = (tid as u32, (tid as u32, sp));
-    if tell_stack(tid, since) {
+    if report_stack(tid, since) {
         return;
     }
     if outside == 0 {
-        emit_of(of, Kind::Blocked, |head| Blocked { head, since });
+        emit_of(of, Kind::OffCpu, |head| OffCpu { head, since });
     } else {
-        emit_of(of, Kind::BlockedOutside, |head| BlockedOutside { head, since, outside });
+        emit_of(of, Kind::OffCpuOutside, |head| OffCpuOutside { head, since, outside });
     }
 }
 
-/// Tells of the stretch together with the stack, if it was long and there is one.
+/// Reports the stretch together with the stack, if it was long and there is one.
 #[inline(always)]
-fn tell_stack(tid: u32, since: u64) -> bool {
+fn report_stack(tid: u32, since: u64) -> bool {
     // SAFETY: a helper without preconditions.
     if unsafe { bpf_ktime_get_ns() }.wrapping_sub(since) < LONG_NS {
         return false;
     }
-    let Some(draft) = BLOCKED_STACKS.get_ptr_mut(&tid) else {
+    let Some(draft) = OFF_CPU_STACKS.get_ptr_mut(&tid) else {
         // SAFETY: the value is copied at once, and only that thread, which has not come back yet, writes it.
         if unsafe { INSIDE.get(&tid) }.is_some_and(|inside| inside.stacks != 0) {
             lost(Loss::TooManyStacks);
@@ -197,12 +197,12 @@ fn tell_stack(tid: u32, since: u64) -> bool {
     // SAFETY: in a map's value, which only that thread writes as it goes, and it has not come back yet.
     let draft = unsafe { &mut *draft };
     let len = draft.record.stack_len;
-    if draft.record.since != since || len == 0 || len > BLOCKED_STACK_MAX as u64 {
+    if draft.record.since != since || len == 0 || len > OFF_CPU_STACK_MAX as u64 {
         return false;
     }
     let sp = draft.record.head.sp;
-    let size = size_of::<BlockedStack>() as u32 + len as u32;
-    output_of((tid, sp), Kind::BlockedStack, size, |head| {
+    let size = size_of::<OffCpuStack>() as u32 + len as u32;
+    output_of((tid, sp), Kind::OffCpuStack, size, |head| {
         draft.record.head = head;
         core::ptr::from_ref(draft).cast()
     });
@@ -212,9 +212,9 @@ fn tell_stack(tid: u32, since: u64) -> bool {
 /// Keeps the registers and the stack of this thread, which is about to be switched out.
 #[inline(always)]
 fn keep_stack(tid: u32, since: u64, outside: u64) {
-    let draft = BLOCKED_STACKS.get_ptr_mut(&tid).or_else(|| {
-        BLOCKED_STACKS.insert(&tid, NO_STACK.get(0)?, 0).ok()?;
-        BLOCKED_STACKS.get_ptr_mut(&tid)
+    let draft = OFF_CPU_STACKS.get_ptr_mut(&tid).or_else(|| {
+        OFF_CPU_STACKS.insert(&tid, NO_STACK.get(0)?, 0).ok()?;
+        OFF_CPU_STACKS.get_ptr_mut(&tid)
     });
     let (Some(draft), Some(registers)) = (draft, regs::in_user_space()) else { return };
     // SAFETY: in a map's value, which only this thread writes.
@@ -248,7 +248,7 @@ fn goes(preempted: u64, thread: u64, state: u64) {
     let outside = if state & UNINTERRUPTIBLE == 0 { 0 } else { outside };
     let off = Off { since, sp, tid: u64::from(tid), outside };
     if OFF.insert(&thread, &off, 0).is_err() {
-        return lost(Loss::TooManyBlocked);
+        return lost(Loss::TooManyOffCpu);
     }
     if stacks != 0 {
         keep_stack(tid, since, outside);

@@ -1,7 +1,7 @@
 use super::{facts, text};
 use crate::lost::Lost;
 use crate::select::Selection;
-use crate::{json, printed, request};
+use crate::{json, log_lines, request};
 use asyncscope_model::testing::script;
 use asyncscope_trace::facts::Facts;
 
@@ -16,7 +16,7 @@ fn shown(script: &str, only: Option<&str>) -> String {
     let graph = script::graph(script);
     let selection = Selection { id: only.map(str::to_owned), ..Selection::default() };
     let only = only.map(|_| selection.requests(&graph).unwrap());
-    text(|out| printed::write(&graph, &captured(), only.as_deref(), out))
+    text(|out| log_lines::write(&graph, &captured(), only.as_deref(), out))
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn each_line_stands_behind_who_wrote_it() {
     assert_eq!(shown(TWO, None), expected);
     assert_eq!(shown(TWO, Some("#2")).lines().count(), 1);
     assert_eq!(shown(TWO, Some("#1")).lines().count(), 2);
-    let none = text(|out| printed::write(&script::graph(TWO), &facts("svc::handle"), None, out));
+    let none = text(|out| log_lines::write(&script::graph(TWO), &facts("svc::handle"), None, out));
     assert_eq!(none, "no lines: they were not captured (--logs)\n");
 }
 
@@ -42,7 +42,7 @@ fn an_id_cannot_pass_for_what_stands_behind_it() {
     let setup = asyncscope_model::Config::from(&captured()).with_log_lines(Some(u64::MAX));
     let mut graph = asyncscope_model::Graph::new(&setup);
     events.iter().for_each(|event| graph.apply(event));
-    let line = text(|out| printed::write(&graph, &captured(), None, out));
+    let line = text(|out| log_lines::write(&graph, &captured(), None, out));
     assert!(line.ends_with("id=x\\x20|\\x20y | one\n"), "{line}");
 }
 
