@@ -1,5 +1,7 @@
 //! Places in source files, as panics state them: `core::panic::Location`, which no stripping removes.
 
+use std::path::Path;
+
 use asyncscope_trace::facts::SourcePlace;
 
 use super::elf::Elf;
@@ -54,7 +56,8 @@ pub fn at(elf: &Elf<'_>, address: ElfAddr) -> Option<SourcePlace> {
     let (line, column) = (numbers as u32, (numbers >> 32) as u32);
     let bytes = elf.bytes(file, len);
     let path = std::str::from_utf8(bytes).ok().filter(|path| path.len() as u64 == len)?;
-    let is_path = path.ends_with(".rs") && !path.chars().any(char::is_control);
+    let is_source = Path::new(path).extension().is_some_and(|extension| extension == "rs");
+    let is_path = is_source && !path.chars().any(char::is_control);
     let is_place = (1..=LINE_MAX).contains(&line) && (1..=u32::from(u16::MAX)).contains(&column);
     (is_path && is_place).then(|| SourcePlace { file: shortened(path), line, column })
 }

@@ -203,7 +203,7 @@ impl Search<'_, '_, '_> {
         let at = self.memory(instruction, &branch.state);
         match branch.way.part {
             Part::Before => self.look_before(body, instruction, branch, at),
-            Part::Inside => self.suspends(instruction, branch, at),
+            Part::Inside => Self::suspends(instruction, branch, at),
             Part::Suspended if at.is_some_and(|at| at != branch.way.state_at) && !is_store(instruction) => {
                 self.does_more(branch.way);
             }
@@ -258,7 +258,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// Goes on to wait where the state of a suspended body is stored.
-    fn suspends(&self, instruction: &Instruction, branch: &mut Branch, at: Option<i64>) {
+    fn suspends(instruction: &Instruction, branch: &mut Branch, at: Option<i64>) {
         if at != Some(branch.way.state_at) || !is_store(instruction) || instruction.memory_size().size() != 1 {
             return;
         }
