@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use asyncscope_tests::inspection::{AsyncBody, Inspection, TaskType};
 use asyncscope_tests::paths::{self, Scratch};
 
-use crate::Test;
+use crate::{Case, Test};
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let tests: [(&str, fn() -> Result<()>); 3] = [("hooks", hooks), ("names", names), ("bodies", bodies)];
+    let tests: [(&str, Case); 3] = [("hooks", hooks), ("names", names), ("bodies", bodies)];
     tests.into_iter().map(|(name, test)| (format!("stripped::{name}"), Box::new(test) as Test)).collect()
 }
 

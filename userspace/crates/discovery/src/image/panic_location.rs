@@ -1,5 +1,7 @@
 //! Places in source files, as panics state them: `core::panic::Location`, which no stripping removes.
 
+use std::path::Path;
+
 use asyncscope_trace::facts::SourcePlace;
 
 use super::elf::Elf;
@@ -14,7 +16,7 @@ const RESUMED: [&[u8]; 2] = [b"`async fn` resumed after completion", b"`async fn
 
 /// The state of an async body that is told apart by the message of its panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resumed {
+pub enum ResumedMessage {
     /// State 1: it has returned.
     AfterCompletion,
     /// State 2: it has panicked.
@@ -23,20 +25,20 @@ pub enum Resumed {
 
 /// The message of such a panic, if the text at the address is one.
 #[must_use]
-pub fn message_at(elf: &Elf<'_>, address: ElfAddr) -> Option<Resumed> {
+pub fn message_at(elf: &Elf<'_>, address: ElfAddr) -> Option<ResumedMessage> {
     let is = |message: &[u8]| elf.bytes(address, message.len() as u64) == message;
     match RESUMED.map(is) {
-        [true, _] => Some(Resumed::AfterCompletion),
-        [_, true] => Some(Resumed::AfterPanicking),
+        [true, _] => Some(ResumedMessage::AfterCompletion),
+        [_, true] => Some(ResumedMessage::AfterPanicking),
         _ => None,
     }
 }
 
 /// The message that the list of a message's parts at the address begins with, as older compilers pass it.
 #[must_use]
-pub fn message_in_parts_at(elf: &Elf<'_>, parts: ElfAddr) -> Option<Resumed> {
+pub fn message_in_parts_at(elf: &Elf<'_>, parts: ElfAddr) -> Option<ResumedMessage> {
     let message = message_at(elf, elf.pointer(parts)?)?;
-    let len = RESUMED[usize::from(message == Resumed::AfterPanicking)].len();
+    let len = RESUMED[usize::from(message == ResumedMessage::AfterPanicking)].len();
     (elf.word(parts.plus(8)) == Some(len as u64)).then_some(message)
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     addr::ElfAddr,
-    image::panic_location::{self, Resumed},
+    image::panic_location::{self, ResumedMessage},
 };
 
 /// More instructions than this do not decide.
@@ -18,9 +18,9 @@ const PANIC_LEN_MAX: u64 = 0x60;
 
 /// The end of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum End {
+pub(super) enum AssumedEnd {
     /// An async body panics there, as it was resumed after it was done, at the `Location` with that address.
-    Resumed { message: Resumed, location: ElfAddr },
+    Resumed { message: ResumedMessage, location: ElfAddr },
     /// The call of something else that never returns is at this address.
     Dies(u64),
     /// Something else decides.
@@ -44,13 +44,13 @@ pub(super) fn follow(
     from: usize,
     state: &SymbolicState,
     byte: (&SymbolicValue, u8),
-) -> End {
-    let mut walk = Walk { code, body, state: state.clone(), flags: None, info: InstructionInfoFactory::new() };
+) -> AssumedEnd {
+    let mut walk = AssumedWalk { code, body, state: state.clone(), flags: None, info: InstructionInfoFactory::new() };
     walk.state.assume(byte.0, byte.1);
     walk.run(from, byte)
 }
 
-struct Walk<'a, 'e, 'data> {
+struct AssumedWalk<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     body: &'a Body,
     state: SymbolicState,
@@ -58,15 +58,17 @@ struct Walk<'a, 'e, 'data> {
     info: InstructionInfoFactory,
 }
 
-impl Walk<'_, '_, '_> {
-    fn run(&mut self, from: usize, byte: (&SymbolicValue, u8)) -> End {
+impl AssumedWalk<'_, '_, '_> {
+    fn run(&mut self, from: usize, byte: (&SymbolicValue, u8)) -> AssumedEnd {
         let mut at = Some(from);
         for _ in 0..STEPS_MAX {
-            let Some(instruction) = at.and_then(|at| self.body.instructions.get(at)) else { return End::Elsewhere };
+            let Some(instruction) = at.and_then(|at| self.body.instructions.get(at)) else {
+                return AssumedEnd::Elsewhere;
+            };
             at = match instruction.flow_control() {
                 FlowControl::Next => {
                     if self.stores_elsewhere(instruction) {
-                        return End::Elsewhere;
+                        return AssumedEnd::Elsewhere;
                     }
                     self.step(instruction, byte);
                     at.map(|at| at + 1)
@@ -83,10 +85,10 @@ impl Walk<'_, '_, '_> {
                 FlowControl::Call | FlowControl::IndirectCall | FlowControl::UnconditionalBranch => {
                     return self.call(instruction);
                 }
-                _ => return End::Elsewhere,
+                _ => return AssumedEnd::Elsewhere,
             };
         }
-        End::Elsewhere
+        AssumedEnd::Elsewhere
     }
 
     fn stores_elsewhere(&self, instruction: &Instruction) -> bool {
@@ -209,10 +211,10 @@ impl Walk<'_, '_, '_> {
         self.state.operand(jump, 0).filter(|to| to.root == SymbolicRoot::Constant).map(|to| to.offset as u64)
     }
 
-    fn call(&self, call: &Instruction) -> End {
-        let Target::Known(function) = self.code.target(call) else { return End::Elsewhere };
+    fn call(&self, call: &Instruction) -> AssumedEnd {
+        let Target::Known(function) = self.code.target(call) else { return AssumedEnd::Elsewhere };
         if !self.code.never_returns(function) {
-            return End::Elsewhere;
+            return AssumedEnd::Elsewhere;
         }
         let arguments = self.state.arguments();
         let constant = |place: usize| {
@@ -224,8 +226,8 @@ impl Walk<'_, '_, '_> {
         let own = constant(0).and_then(|location| Some((message_of(self.code, function)?, location)));
         let passed = || constant(0).and_then(|message| Some((panic_location::message_at(elf, message)?, constant(2)?)));
         match own.or_else(passed) {
-            Some((message, location)) => End::Resumed { message, location },
-            None => End::Dies(call.ip()),
+            Some((message, location)) => AssumedEnd::Resumed { message, location },
+            None => AssumedEnd::Dies(call.ip()),
         }
     }
 }
@@ -255,7 +257,7 @@ fn low_byte(instruction: &Instruction) -> Option<iced_x86::Register> {
 }
 
 /// The message with which a function panics that does nothing else.
-fn message_of(code: &Code<'_, '_>, function: ElfAddr) -> Option<Resumed> {
+fn message_of(code: &Code<'_, '_>, function: ElfAddr) -> Option<ResumedMessage> {
     let body = code.body(function).filter(|body| body.function.len <= PANIC_LEN_MAX)?;
     let loaded = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
     let mut messages = loaded.filter_map(|address| {

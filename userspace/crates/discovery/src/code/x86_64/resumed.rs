@@ -9,12 +9,12 @@ use std::{collections::BTreeSet, ops::Range};
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind};
 
 use super::{
-    assumed::{self, End},
+    assumed::{self, AssumedEnd},
     code::{Body, Code, Target},
     symbolic::{SymbolicRoot, SymbolicState, SymbolicValue},
     table,
 };
-use crate::{addr::ElfAddr, image::panic_location::Resumed};
+use crate::{addr::ElfAddr, image::panic_location::ResumedMessage};
 
 /// Calls are followed this deep.
 const DEPTH_MAX: u8 = 8;
@@ -43,8 +43,8 @@ pub struct ResumedBody {
 pub fn find(code: &Code<'_, '_>, poll: ElfAddr, future: Range<i64>) -> Option<ResumedBody> {
     let info = InstructionInfoFactory::new();
     let mut search =
-        Search { code, future, left: INSTRUCTIONS_MAX, cut: false, found: Vec::new(), context: None, info };
-    search.function(poll, SymbolicState::at_entry(), Way::default(), 0);
+        BodySearch { code, future, left: INSTRUCTIONS_MAX, cut: false, found: Vec::new(), context: None, info };
+    search.function(poll, SymbolicState::at_entry(), PollWay::default(), 0);
     let first = *search.found.first()?;
     let is_one = search.found.iter().all(|body| body.state_at == first.state_at);
     let is_same = search.found.iter().all(|body| body.state_at != first.state_at || body.location == first.location);
@@ -54,7 +54,7 @@ pub fn find(code: &Code<'_, '_>, poll: ElfAddr, future: Range<i64>) -> Option<Re
 
 /// The part of a poll that an instruction belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum PollPart {
     /// Before a body is resumed.
     #[default]
     Before,
@@ -68,8 +68,8 @@ enum Part {
 
 /// The things that were done on the way to an instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Way {
-    part: Part,
+struct PollWay {
+    part: PollPart,
     /// The first place in the future that was read.
     read: Option<i64>,
     /// Set if what was read there decides only between going on and a panic, as tokio does by a task's stage.
@@ -80,7 +80,7 @@ struct Way {
     state_at: i64,
 }
 
-struct Search<'c, 'e, 'data> {
+struct BodySearch<'c, 'e, 'data> {
     code: &'c Code<'e, 'data>,
     future: Range<i64>,
     left: usize,
@@ -96,14 +96,14 @@ struct Search<'c, 'e, 'data> {
 struct Branch {
     at: usize,
     state: SymbolicState,
-    way: Way,
+    way: PollWay,
     /// The place in the future whose content was compared last.
     compared: Option<i64>,
 }
 
-impl Search<'_, '_, '_> {
+impl BodySearch<'_, '_, '_> {
     /// Returns what was done on the ways that return.
-    fn function(&mut self, start: ElfAddr, entry: SymbolicState, way: Way, depth: u8) -> BTreeSet<Way> {
+    fn function(&mut self, start: ElfAddr, entry: SymbolicState, way: PollWay, depth: u8) -> BTreeSet<PollWay> {
         let Some(body) = self.code.body(start) else { return unknown(way) };
         let mut returned = BTreeSet::new();
         let mut passed = BTreeSet::new();
@@ -131,7 +131,7 @@ impl Search<'_, '_, '_> {
         instruction: &Instruction,
         branch: &mut Branch,
         pending: &mut Vec<Branch>,
-        returned: &mut BTreeSet<Way>,
+        returned: &mut BTreeSet<PollWay>,
         depth: u8,
     ) -> bool {
         let jump_to = || body.index_of(instruction.near_branch_target());
@@ -164,7 +164,7 @@ impl Search<'_, '_, '_> {
             FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => {
                 let cases = table::cases(self.code.elf, body, branch.at);
                 if cases.is_empty() {
-                    self.cut |= table::goes_through(instruction) && branch.way.part == Part::Before;
+                    self.cut |= table::goes_through(instruction) && branch.way.part == PollPart::Before;
                     returned.extend(self.call(instruction, branch, depth));
                 }
                 let case = |at| Branch { at, state: branch.state.clone(), ..*branch };
@@ -202,12 +202,12 @@ impl Search<'_, '_, '_> {
     fn look(&mut self, body: &Body, instruction: &Instruction, branch: &mut Branch) {
         let at = self.memory(instruction, &branch.state);
         match branch.way.part {
-            Part::Before => self.look_before(body, instruction, branch, at),
-            Part::Inside => suspends(instruction, branch, at),
-            Part::Suspended if at.is_some_and(|at| at != branch.way.state_at) && !is_store(instruction) => {
+            PollPart::Before => self.look_before(body, instruction, branch, at),
+            PollPart::Inside => suspends(instruction, branch, at),
+            PollPart::Suspended if at.is_some_and(|at| at != branch.way.state_at) && !is_store(instruction) => {
                 self.does_more(branch.way);
             }
-            Part::Suspended | Part::After => {}
+            PollPart::Suspended | PollPart::After => {}
         }
         if instruction.rflags_modified() != 0 {
             let operands = (0..instruction.op_count()).filter_map(|place| branch.state.operand(instruction, place));
@@ -220,7 +220,7 @@ impl Search<'_, '_, '_> {
             && let Some(found) = self.resumed(body, branch, byte)
         {
             self.found.push(found);
-            branch.way.part = Part::Inside;
+            branch.way.part = PollPart::Inside;
             branch.way.state_at = byte;
             return;
         }
@@ -244,12 +244,13 @@ impl Search<'_, '_, '_> {
     fn resumed(&self, body: &Body, branch: &Branch, state_at: i64) -> Option<ResumedBody> {
         let byte = SymbolicValue { root: SymbolicRoot::Argument(0), offset: state_at };
         let end = |number| assumed::follow(self.code, body, branch.at, &branch.state, (&byte, number));
-        let End::Resumed { message: Resumed::AfterCompletion, location } = end(1) else { return None };
-        if matches!(end(0), End::Resumed { .. }) {
+        let AssumedEnd::Resumed { message: ResumedMessage::AfterCompletion, location } = end(1) else { return None };
+        if matches!(end(0), AssumedEnd::Resumed { .. }) {
             return None;
         }
         // Where the compiler keeps the stage in the numbers that a body's state leaves over, one more panic is tokio's.
-        let dying = (0..=u8::MAX).map(end).filter(|end| matches!(end, End::Dies(_))).collect::<BTreeSet<_>>().len();
+        let dying =
+            (0..=u8::MAX).map(end).filter(|end| matches!(end, AssumedEnd::Dies(_))).collect::<BTreeSet<_>>().len();
         let way = branch.way;
         let stage_is_here = way.read.is_none_or(|read| read == state_at) && !way.guards;
         let stage_was_before = way.read.is_none() || way.guards || way.read == Some(state_at);
@@ -257,14 +258,14 @@ impl Search<'_, '_, '_> {
         Some(ResumedBody { location, state_at, alone })
     }
 
-    fn does_more(&mut self, way: Way) {
+    fn does_more(&mut self, way: PollWay) {
         let bodies = self.found.iter_mut().filter(|body| body.state_at == way.state_at);
         bodies.for_each(|body| body.alone = false);
     }
 
     /// Notes whether the comparison that decides here only keeps tasks from being polled that are done.
     fn guard(&self, body: &Body, branch: &mut Branch, taken: Option<usize>) {
-        if branch.way.part != Part::Before || branch.compared.is_none() || branch.compared != branch.way.read {
+        if branch.way.part != PollPart::Before || branch.compared.is_none() || branch.compared != branch.way.read {
             return;
         }
         let dies = |at: usize| self.dies(body, at);
@@ -292,7 +293,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// Returns what was done on the ways that come back from what is called.
-    fn call(&mut self, instruction: &Instruction, branch: &Branch, depth: u8) -> BTreeSet<Way> {
+    fn call(&mut self, instruction: &Instruction, branch: &Branch, depth: u8) -> BTreeSet<PollWay> {
         let way = branch.way;
         let arguments = branch.state.arguments();
         let target = self.code.target(instruction);
@@ -308,16 +309,16 @@ impl Search<'_, '_, '_> {
         };
         let in_future = arguments.iter().position(|value| value.as_ref().is_some_and(|at| self.place(at).is_some()));
         match way.part {
-            Part::Before => {}
-            Part::Inside => return BTreeSet::from([way]),
-            Part::Suspended if in_future.is_some() => {
+            PollPart::Before => {}
+            PollPart::Inside => return BTreeSet::from([way]),
+            PollPart::Suspended if in_future.is_some() => {
                 self.does_more(way);
                 return BTreeSet::new();
             }
             // Now tokio goes on with the task.
-            Part::Suspended if arguments.iter().any(of_task) => return BTreeSet::new(),
-            Part::Suspended => return BTreeSet::from([way]),
-            Part::After => {
+            PollPart::Suspended if arguments.iter().any(of_task) => return BTreeSet::new(),
+            PollPart::Suspended => return BTreeSet::from([way]),
+            PollPart::After => {
                 let length = in_future.and_then(|place| arguments.get(place + 2)?.as_ref());
                 let is_copied = length.is_some_and(|length| length.root == SymbolicRoot::Constant);
                 let takes_context = self.context.is_some() && arguments.contains(&self.context);
@@ -347,14 +348,14 @@ impl Search<'_, '_, '_> {
         let returned = self.function(function, branch.state.called(), way, depth + 1);
         if let Some(future) = in_future
             && self.context.is_none()
-            && returned.iter().any(|way| way.part != Part::Before)
+            && returned.iter().any(|way| way.part != PollPart::Before)
         {
             self.context = arguments.get(future + 1).cloned().flatten();
         }
         returned.into_iter().map(returned_to).collect()
     }
 
-    fn without_context(&mut self, function: ElfAddr, branch: &Branch) -> BTreeSet<Way> {
+    fn without_context(&mut self, function: ElfAddr, branch: &Branch) -> BTreeSet<PollWay> {
         let before = (self.left, self.cut, self.found.len());
         self.left = before.0.min(UNAWAITING_MAX);
         let allowed = self.left;
@@ -369,13 +370,13 @@ impl Search<'_, '_, '_> {
 }
 
 /// The part that goes on behind a call.
-fn returned_to(way: Way) -> Way {
-    if way.part == Part::Before { way } else { Way { part: Part::After, ..way } }
+fn returned_to(way: PollWay) -> PollWay {
+    if way.part == PollPart::Before { way } else { PollWay { part: PollPart::After, ..way } }
 }
 
 /// The way behind a function that cannot be followed: it may have done anything.
-fn unknown(way: Way) -> BTreeSet<Way> {
-    BTreeSet::from([Way { touched: true, ..way }])
+fn unknown(way: PollWay) -> BTreeSet<PollWay> {
+    BTreeSet::from([PollWay { touched: true, ..way }])
 }
 
 /// Goes on to wait where the state of a suspended body is stored.
@@ -385,8 +386,8 @@ fn suspends(instruction: &Instruction, branch: &mut Branch, at: Option<i64>) {
     }
     let number = branch.state.operand(instruction, 1).filter(|number| number.root == SymbolicRoot::Constant);
     match number.map(|number| number.offset as u8) {
-        Some(3..) => branch.way.part = Part::Suspended,
-        Some(1) => branch.way.part = Part::After,
+        Some(3..) => branch.way.part = PollPart::Suspended,
+        Some(1) => branch.way.part = PollPart::After,
         _ => {}
     }
 }
