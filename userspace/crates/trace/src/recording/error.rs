@@ -17,11 +17,12 @@ pub enum ReadError {
     /// The header is not a recording's.
     #[error("the file is no asyncscope recording: it does not start like one")]
     NotARecording,
-    /// A later asyncscope wrote it.
+    /// An asyncscope that writes another version of the format wrote it.
     #[error(
-        "the recording has version {found} of the format, and this asyncscope understands version {VERSION}: use a later one"
+        "the recording was written in version {found} of the format, and this asyncscope reads version {VERSION}: use {} one",
+        if *found > VERSION { "a later" } else { "an earlier" }
     )]
-    LaterVersion {
+    OtherVersion {
         /// The version in the header.
         found: u32,
     },

@@ -14,7 +14,7 @@ pub use self::read::{Reader, Recording, read};
 pub use self::write::Writer;
 
 /// The version of the format that is written here, and the only one that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"ASCOPE\r\n";
 const HEADER_LEN: usize = 16;

@@ -215,9 +215,10 @@ impl<R: Read> Blocks<R> {
         }
         let [.., v0, v1, v2, v3, z0, z1, z2, z3] = header;
         match u32::from_le_bytes([v0, v1, v2, v3]) {
+            0 => return Err(ReadError::NotARecording),
             VERSION if [z0, z1, z2, z3] == [0; 4] => {}
-            found if found > VERSION => return Err(ReadError::LaterVersion { found }),
-            _ => return Err(ReadError::NotARecording),
+            VERSION => return Err(ReadError::NotARecording),
+            found => return Err(ReadError::OtherVersion { found }),
         }
         self.offset = HEADER_LEN as u64;
         Ok(())

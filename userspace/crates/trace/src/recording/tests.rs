@@ -130,11 +130,21 @@ fn what_is_no_recording() {
     check_error(b"\x7fELF", other);
     check_error(b"ASCOPE\n\n\x01\0\0\0\0\0\0\0", other);
     check_error(b"ASCOPE\r\n\x00\0\0\0\0\0\0\0", other);
-    check_error(b"ASCOPE\r\n\x01\0\0\0\0\0\0\x01", other);
-    check_error(
-        b"ASCOPE\r\n\x02\0\0\0\0\0\0\0",
-        "the recording has version 2 of the format, and this asyncscope understands version 1: use a later one",
-    );
+    check_error(b"ASCOPE\r\n\x02\0\0\0\0\0\0\x01", other);
+}
+
+#[test]
+fn other_versions_are_refused_by_their_number() {
+    let check_version = |found: u32, last: &str| {
+        let mut bytes = small();
+        bytes[8..12].copy_from_slice(&found.to_le_bytes());
+        let said =
+            format!("the recording was written in version {found} of the format, and this asyncscope reads version 2");
+        check_error(&bytes, &format!("{said}: use {last} one"));
+    };
+    check_version(1, "an earlier");
+    check_version(3, "a later");
+    check_version(u32::MAX, "a later");
 }
 
 #[test]
