@@ -67,7 +67,7 @@ pub enum TraceEvent {
         function: Option<ElfAddr>,
         /// That pointer, where it is known.
         callee: Option<SymbolicValue>,
-        /// What the registers of the first six arguments hold, each where it is known.
+        /// The values in the registers of the first six arguments, each where it is known.
         arguments: [Option<SymbolicValue>; 6],
     },
 }
