@@ -1,7 +1,5 @@
 //! Places in source files, as panics state them: `core::panic::Location`, which no stripping removes.
 
-use std::path::Path;
-
 use asyncscope_trace::facts::SourcePlace;
 
 use super::elf::Elf;
