@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::elf::Elf;
 
-/// What a file tells of its C library.
+/// The C library of a file, as far as the file alone says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CLibrary {
     /// The path of the loader, which brings a C library along; `None` where all is in the executable.
