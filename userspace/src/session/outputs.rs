@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
@@ -120,6 +120,10 @@ impl OutputFile {
         if path == Path::new("-") {
             return Ok(Self { path: path.to_owned(), file: None, created: false });
         }
+        // An option that takes a file or none may have taken the command's name: `run --logs ./server`.
+        if is_program(path) {
+            bail!("cannot write {}: it is a program, which no output replaces", path.display());
+        }
         let mut options = OpenOptions::new();
         options.write(true).mode(mode);
         let new = options.clone().create_new(true).open(path);
@@ -160,6 +164,15 @@ impl OutputFile {
         let mut writer = BufWriter::new(self.into_writer()?);
         what(&mut writer).and_then(|()| writer.flush()).with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// Returns `true` for an ELF file: a program or a library.
+fn is_program(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    // What is no plain file (a pipe, say) is not read from.
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let read = is_file.then(|| File::open(path).and_then(|mut file| file.read_exact(&mut magic)));
+    matches!(read, Some(Ok(()))) && magic == *b"\x7fELF"
 }
 
 /// Under sudo a new file belongs to the user who asked for it.
@@ -265,5 +278,23 @@ fn write_text(format: &OutputFormat, view: &View<'_>, terminal: &mut dyn io::Wri
     match format.to {
         Medium::Terminal { holds } => written.with_context(|| format!("cannot write {holds}")),
         Medium::File { .. } => written.with_context(|| format!("cannot write {}", named(format))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_program_is_overwritten() {
+        let program = std::env::temp_dir().join(format!("asyncscope-{}-program", std::process::id()));
+        let bytes = b"\x7fELF and the rest of it";
+        std::fs::write(&program, bytes).unwrap();
+        let refused = OutputFile::open(&program, FOR_ALL).map(drop).unwrap_err().to_string();
+        assert!(refused.ends_with("it is a program, which no output replaces"), "{refused}");
+        assert_eq!(std::fs::read(&program).unwrap(), bytes);
+        std::fs::write(&program, "an earlier output").unwrap();
+        OutputFile::open(&program, FOR_ALL).map(drop).unwrap();
+        std::fs::remove_file(&program).unwrap();
     }
 }
