@@ -102,11 +102,24 @@ fn method(events: &[TraceEvent]) -> Option<(i64, u8)> {
             _ => None,
         })
     };
-    let (place, none, _) = compared(&[Mnemonic::Je, Mnemonic::Jne])?;
-    let (same_place, bound, then) = compared(&[Mnemonic::Jb, Mnemonic::Jae, Mnemonic::Jbe, Mnemonic::Ja])?;
-    let allocated = if matches!(then, Mnemonic::Jbe | Mnemonic::Ja) { bound + 1 } else { bound };
-    let fits = place == same_place && [allocated + 1, i64::from(u8::MAX), -1].contains(&none);
-    fits.then(|| Some((place, u8::try_from(allocated).ok()?)))?
+    // A comparison with the last tag below is one with the first above.
+    let first_above =
+        |bound: i64, then: Mnemonic, last_below: [Mnemonic; 2]| bound + i64::from(last_below.contains(&then));
+    let unsigned = compared(&[Mnemonic::Jb, Mnemonic::Jae, Mnemonic::Jbe, Mnemonic::Ja]);
+    let (place, allocated) = match (unsigned, compared(&[Mnemonic::Je, Mnemonic::Jne])) {
+        (Some((same_place, bound, then)), Some((place, none, _))) => {
+            let allocated = first_above(bound, then, [Mnemonic::Jbe, Mnemonic::Ja]);
+            let fits = place == same_place && [allocated + 1, i64::from(u8::MAX), -1].contains(&none);
+            fits.then_some((place, allocated))?
+        }
+        // With no method before the first, one comparison by sign is for both.
+        _ => {
+            let signed = compared(&[Mnemonic::Jl, Mnemonic::Jge, Mnemonic::Jle, Mnemonic::Jg]);
+            let (place, bound, then) = signed?;
+            (place, first_above(bound, then, [Mnemonic::Jle, Mnemonic::Jg]))
+        }
+    };
+    Some((place, u8::try_from(allocated).ok()?))
 }
 
 /// The length of the vector of entries and the distance between them: where in the map its length is, and the

@@ -84,14 +84,15 @@ pub(crate) fn stream_of_frame(events: &[TraceEvent], frame: u8) -> Option<i64> {
     }))
 }
 
-/// The place of the status in a frame: what is held against 100 and 200 (`status - 200` against -100).
+/// The place of the status in a frame: what is held against 100 and 200, as `status - 200` against -100, or as
+/// `status - 100` against 100.
 pub(crate) fn status_of_frame(events: &[TraceEvent]) -> Option<(u8, i64)> {
     only(events.iter().filter_map(|event| {
         let TraceEvent::Compare { left: Some(left), right: Some(right), bytes: 2, .. } = event else { return None };
-        let bound = right.root == SymbolicRoot::Constant && matches!(right.offset, -100 | -101);
+        let bound = matches!((left.offset, right.offset), (-200, -100 | -101) | (-100, 99 | 100));
         let SymbolicRoot::Loaded(address, _) = &left.root else { return None };
         let SymbolicRoot::Argument(argument) = address.root else { return None };
-        (bound && left.offset == -200).then_some((argument, address.offset))
+        (bound && right.root == SymbolicRoot::Constant).then_some((argument, address.offset))
     }))
 }
 
