@@ -58,6 +58,7 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
     share_kinds(vtables, &mut types);
     kinds_by_shape(code, vtables, local, &mut types);
     bodies::find(code, vtables, &mut types);
+    bodies::doubt_names(&mut types);
     bodies::name(&mut types, BodyStands::Alone);
     names_by_site(code, &mut types);
     bodies::name(&mut types, BodyStands::Inside);
