@@ -24,6 +24,7 @@ pub mod paths;
 pub mod process;
 pub mod scenarios;
 pub mod seen;
+pub mod sources;
 pub mod spans;
 pub mod supervised;
 pub mod target;

@@ -2,6 +2,7 @@
 
 use super::Sides;
 use crate::seen::{Actor, SeenEnd, SeenPoll, SeenTask};
+use crate::sources::function_at;
 use crate::truth::TrueTask;
 
 impl Sides<'_> {
@@ -29,14 +30,16 @@ impl Sides<'_> {
             self.mistake(format!("task {id} is {}, not {}", seen.task_kind, truth.kind));
         }
         // A task that does not count its polls is one whose name is looked for.
-        if truth.polls.is_none() && seen.name != truth.name && !self.unnamed(seen) {
+        if truth.polls.is_none() && seen.name != truth.name && !self.is_named_without_symbols(truth, seen) {
             self.mistake(format!("task {id} is called {}, not {}", seen.name, truth.name));
         }
     }
 
-    /// Returns whether the name is one of the last kind, and may be.
-    fn unnamed(&self, seen: &SeenTask) -> bool {
-        self.rules.unnamed && seen.name.starts_with("task#")
+    /// Returns whether the name is one of those without symbols, and may be: a number, or the place of the very function.
+    fn is_named_without_symbols(&self, truth: &TrueTask, seen: &SeenTask) -> bool {
+        let at_function =
+            || function_at(&seen.name).is_some_and(|function| truth.name.rsplit("::").next() == Some(&function));
+        self.rules.unnamed && (seen.name.starts_with("task#") || at_function())
     }
 
     fn parent(&mut self, truth: &TrueTask, seen: &SeenTask) {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use asyncscope_tests::inspection::{AsyncBody, Inspection, TaskType};
+use asyncscope_tests::inspection::{AsyncBody, Inspection};
 use asyncscope_tests::paths::{self, Scratch};
+use asyncscope_tests::sources::function_at;
 
 use crate::{Case, Test};
 
@@ -55,26 +56,13 @@ fn bodies() -> Result<()> {
             let Some(body) = stripped.body.as_ref().filter(|body| body.stands == "alone") else { continue };
             let shown = format!("{}:{}", body.place.file, body.place.line);
             ensure!(stripped.name.as_deref() == Some(&shown), "{stripped:?} is not called {shown}");
-            ensure!(named.or_another || is_in_named(named, body)? != Some(false), "{named:?} is not at {shown}");
+            let is_there = |name: &str| function_at(&shown).is_none_or(|at| name.split("::").any(|part| part == at));
+            ensure!(named.or_another || named.name.as_deref().is_none_or(is_there), "{named:?} is not at {shown}");
             alone += 1;
         }
         ensure!(alone >= at_least, "only {alone} of {} types of {} have a place", with.types.len(), program.display());
     }
     Ok(())
-}
-
-/// Whether the place is in the function that symbols name; `None` where it is not in this workspace.
-fn is_in_named(ty: &TaskType, body: &AsyncBody) -> Result<Option<bool>> {
-    let Some(name) = &ty.name else { return Ok(None) };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&body.place.file);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let source = std::fs::read_to_string(file)?;
-    let before: Vec<&str> = source.lines().take(body.place.line).collect();
-    let functions = before.iter().rev().filter_map(|line| line.split_once("fn ")).map(|(_, rest)| rest);
-    let function = functions.map(|rest| rest.split(['(', '<']).next().unwrap_or(rest)).next();
-    Ok(function.map(|function| name.split("::").any(|part| part == function)))
 }
 
 /// What is found in a program with its symbols, and without.

@@ -64,7 +64,9 @@ fn row(outcome: &Outcome) -> String {
 fn names(inspection: &Inspection) -> String {
     let (types, unnamed) = (inspection.types.len(), inspection.unnamed());
     match types - unnamed {
-        _ if inspection.symbols == 0 => "by vtable; by symbol with `--debug-file`".to_owned(),
+        _ if inspection.symbols == 0 => {
+            format!("{} by place or shape, {unnamed} by vtable; by symbol with `--debug-file`", types - unnamed)
+        }
         named if named == types => "by symbol".to_owned(),
         named => format!("{named} by symbol, {unnamed} by vtable"),
     }
