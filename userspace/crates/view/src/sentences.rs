@@ -83,7 +83,6 @@ fn proof(proof: &Proof) -> String {
             format!("{function}, by symbol; fields by what the code does with them")
         }
         Proof::SystemCall { call } => around(call).to_owned(),
-        Proof::Unknown => "an earlier version of asyncscope found it".to_owned(),
     }
 }
 
@@ -209,7 +208,6 @@ fn reason(why: &MissingReason, file: &str) -> String {
         ),
         MissingReason::LibraryUnreadable { reason } => format!("{file} {}", unreadable(reason)),
         MissingReason::LibraryTokio { version } => library_tokio(file, version.as_deref()),
-        MissingReason::Unknown => "an earlier version of asyncscope did not find it".to_owned(),
     }
 }
 
@@ -350,7 +348,6 @@ pub fn running_proof(proof: &RunningProof) -> String {
         RunningProof::Observation { agree, looks, tasks } => {
             format!("it stood there in {agree} of {looks} looks at polls of {tasks} tasks")
         }
-        RunningProof::Unknown => "an earlier version of asyncscope found it".to_owned(),
     }
 }
 

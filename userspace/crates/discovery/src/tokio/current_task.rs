@@ -112,7 +112,8 @@ mod tests {
     use super::*;
 
     fn plan(proved: Option<u32>, observed: Option<u32>, tokio: Option<&str>) -> Result<u32, RunningUnknown> {
-        let running = proved.map(|below| RunningTask { below, ..RunningTask::default() });
+        let proof = RunningProof::Code { agree: 1, asked: 1, in_context: true };
+        let running = proved.map(|below| RunningTask { below, tagged: false, proof });
         let current_task = observed.map(|below| CurrentTask { below, ..CurrentTask::default() });
         let tokio = tokio.map(str::to_owned);
         Plan { current_task, running, tokio, ..Plan::default() }.running_task().map(|place| place.below)

@@ -16,7 +16,7 @@ impl ImageId {
 
 /// A hook: an instruction at which a probe sits, or the reason why none does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "HookFields", into = "HookFields")]
+#[serde(try_from = "HookFields", into = "HookFields")]
 pub struct Hook {
     /// The kind of event.
     pub sees: Sees,
@@ -105,7 +105,6 @@ pub enum Sees {
     /// Bytes for standard output and error.
     Logs,
     /// Tasks of a tokio that is not watched: such a hook is always missing.
-    #[serde(alias = "another tokio")]
     OtherTokio,
 }
 
@@ -173,8 +172,6 @@ pub enum Proof {
         /// The call.
         call: SystemCall,
     },
-    /// Not kept by the version that wrote the recording.
-    Unknown,
 }
 
 /// The way in which a function is known.
@@ -209,12 +206,10 @@ pub enum Http2Function {
     Receive,
 }
 
-/// A hook as JSON has it: `address`, `instruction`, `emulated` and `proof`, or `missing`. Recordings of earlier
-/// versions have neither of the last two.
+/// A hook as JSON has it: `address`, `instruction`, `emulated` and `proof`, or `missing`.
 #[derive(Serialize, Deserialize)]
 struct HookFields {
     sees: Sees,
-    #[serde(default)]
     image: ImageId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<u64>,
@@ -245,18 +240,19 @@ impl From<Hook> for HookFields {
     }
 }
 
-impl From<HookFields> for Hook {
-    fn from(fields: HookFields) -> Self {
-        let state = match fields.address {
-            Some(address) => HookState::Armed(HookSite {
-                address,
-                instruction: fields.instruction.unwrap_or_default(),
-                emulated: fields.emulated.unwrap_or_default(),
-                proof: fields.proof.unwrap_or(Proof::Unknown),
-            }),
-            None => HookState::Missing(fields.missing.unwrap_or(MissingReason::Unknown)),
+impl TryFrom<HookFields> for Hook {
+    type Error = &'static str;
+
+    fn try_from(fields: HookFields) -> Result<Self, Self::Error> {
+        let HookFields { sees, image, address, instruction, emulated, proof, missing } = fields;
+        let state = match (address, instruction, emulated, proof, missing) {
+            (Some(address), Some(instruction), Some(emulated), Some(proof), None) => {
+                HookState::Armed(HookSite { address, instruction, emulated, proof })
+            }
+            (None, None, None, None, Some(why)) => HookState::Missing(why),
+            _ => return Err("a hook is neither armed nor missing"),
         };
-        Self { sees: fields.sees, image: fields.image, state }
+        Ok(Self { sees, image, state })
     }
 }
 
@@ -281,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn hooks_of_earlier_recordings_are_read() {
-        let old = r#"{"sees":"poll-start","address":8,"instruction":"nop","emulated":true,"how":"task vtable"}"#;
-        let hook: Hook = serde_json::from_str(old).unwrap();
-        let armed = hook.armed().unwrap();
-        assert_eq!((hook.image, armed.address, &armed.proof), (ImageId::EXECUTABLE, 8, &Proof::Unknown));
-        let old = r#"{"sees":"another tokio","address":null,"instruction":"","emulated":false,"how":"why"}"#;
-        let hook: Hook = serde_json::from_str(old).unwrap();
-        assert_eq!((hook.sees, hook.why_missing()), (Sees::OtherTokio, Some(&MissingReason::Unknown)));
+    fn a_hook_is_armed_or_missing() {
+        let check = |fields: &str| {
+            let text = format!(r#"{{"sees":"poll-start","image":0{fields}}}"#);
+            assert!(serde_json::from_str::<Hook>(&text).is_err(), "{text}");
+        };
+        check("");
+        check(r#","address":8,"instruction":"nop","emulated":true"#);
+        check(r#","address":8,"missing":{"why":"no-waker"}"#);
     }
 }

@@ -118,8 +118,6 @@ pub enum MissingReason {
         /// Its version, where it is known.
         version: Option<String>,
     },
-    /// Not kept by the version that wrote the recording.
-    Unknown,
 }
 
 /// The queues of tokio that new tasks go to without a bind.

@@ -50,7 +50,7 @@ const KINDS: usize = 4;
 pub struct Facts {
     /// The process.
     pub process: ProcessFacts,
-    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits; empty in earlier recordings.
+    /// The mark that distinguishes this run from all others: 32 random hexadecimal digits.
     pub run: String,
     /// The moment the hooks were armed.
     pub armed: ClockPair,
@@ -64,7 +64,6 @@ pub struct Facts {
     /// tokio's version, where it is known, such as `1.54.1`.
     pub tokio: Option<String>,
     /// The versions of tokio whose sources are named in the executable: several where it is not known which is watched.
-    /// Empty in recordings of earlier versions.
     #[serde(deserialize_with = "bounded::<VERSIONS_MAX, _, _>")]
     pub tokio_versions: Vec<String>,
     /// The task types, one for each task vtable.
@@ -87,7 +86,7 @@ pub struct Facts {
     pub threads: Vec<NamedThread>,
     /// The frames of await chains, by number; none where chains were not looked at.
     pub frames: Vec<AwaitFrame>,
-    /// The paths of the files with code of the target: the executable first. Empty in recordings of earlier versions.
+    /// The paths of the files with code of the target: the executable first.
     #[serde(deserialize_with = "bounded::<IMAGES_MAX, _, _>")]
     pub images: Vec<String>,
     /// The hooks that were armed, and those that could not be.

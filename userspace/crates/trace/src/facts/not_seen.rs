@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 /// A reason why something was not seen, and how much was not.
-///
-/// Recordings of before this type hold pairs, which are read as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotSeen {
     /// The reason: a [name](probe_common::loss::Loss::name) of the probe's, or one of the agent's own. A later

@@ -17,8 +17,7 @@ pub struct CurrentTask {
 }
 
 /// The place in a thread's own memory of the id of the task that it polls, by the code that writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningTask {
     /// The number of bytes below the address that `%fs` holds.
     pub below: u32,
@@ -29,7 +28,7 @@ pub struct RunningTask {
 }
 
 /// The way in which the place of the running task's id was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum RunningProof {
     /// By the code of poll functions.
@@ -50,9 +49,6 @@ pub enum RunningProof {
         /// The number of tasks polled.
         tasks: u32,
     },
-    /// Not kept by the version that wrote the recording.
-    #[default]
-    Unknown,
 }
 
 /// The reason why it is not known where the running task's id stands.

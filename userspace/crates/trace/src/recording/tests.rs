@@ -92,17 +92,6 @@ fn a_whole_recording() {
 }
 
 #[test]
-fn losses_are_objects_and_were_pairs() {
-    let as_objects = br#"[{"why":"ring-full","count":3}]"#;
-    let as_pairs = br#"[["ring-full",3]]"#;
-    assert_eq!(serde_json::to_vec(&loss(3)).unwrap(), as_objects);
-    for text in [&as_objects[..], as_pairs] {
-        let (recording, _) = read_ok(&with_block(block::LOSS, 0, text.len() as u32, text));
-        assert_eq!(recording.loss, loss(3));
-    }
-}
-
-#[test]
 fn the_last_facts_and_losses_win() {
     let mut bytes = Vec::new();
     let mut writer = Writer::create(&mut bytes, &facts("first")).unwrap();
