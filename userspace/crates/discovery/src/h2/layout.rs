@@ -113,11 +113,12 @@ fn method(events: &[TraceEvent]) -> Option<(i64, u8)> {
             fits.then_some((place, allocated))?
         }
         // With no method before the first, one comparison by sign is for both.
-        _ => {
+        (None, None) => {
             let signed = compared(&[Mnemonic::Jl, Mnemonic::Jge, Mnemonic::Jle, Mnemonic::Jg]);
             let (place, bound, then) = signed?;
             (place, first_above(bound, then, [Mnemonic::Jle, Mnemonic::Jg]))
         }
+        _ => return None,
     };
     Some((place, u8::try_from(allocated).ok()?))
 }
