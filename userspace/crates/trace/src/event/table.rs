@@ -135,7 +135,7 @@ macro_rules! events {
             } in stream, from Probe, shows Callee;
             /// The target wrote to its standard output or error.
             Print(print: Print) in print, from Probe, shows Callee;
-            /// The await chain that a task waited in until its poll began, of which the event before is.
+            /// The await chain that a task waited in until a poll of it began, which is the event before.
             Awaited {
                 /// The task.
                 task: TaskRef,

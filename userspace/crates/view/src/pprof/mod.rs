@@ -153,7 +153,7 @@ impl ProfileBuilder {
     /// The executable, whose code all functions are that have a name.
     fn executable(&mut self, process: &ProcessFacts) {
         let filename = self.string(&printable(&process.executable));
-        let build_id = self.string(process.build_id.as_deref().unwrap_or_default());
+        let build_id = self.string(&printable(process.build_id.as_deref().unwrap_or_default()));
         let mapping = ProfileMapping { id: EXECUTABLE, filename, build_id, has_functions: true, ..Default::default() };
         self.profile.mapping.push(mapping);
     }
