@@ -134,4 +134,7 @@ losses! {
     /// More threads than are kept were in the middle of something that only they can report.
     TooManyThreads = 27, "too-many-threads",
         "too many threads at once: who woke or spawned some task is not known";
+    /// The kernel ran no program as a thread came back to a CPU; it was found there later.
+    OffCpuEndUnseen = 28, "off-cpu-end-unseen",
+        "the kernel left out that a thread came back to a CPU: its time off it is told as too long, or not at all";
 }

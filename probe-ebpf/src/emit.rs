@@ -85,8 +85,8 @@ pub fn emit<R: 'static>(thread: &impl Interrupted, kind: Kind, flags: u8, fill: 
 
 /// Writes one about another thread than the current one: its number and its stack pointer.
 #[inline(always)]
-pub fn emit_of<R: 'static>(thread: (u32, u64), kind: Kind, fill: impl FnOnce(Head) -> R) {
-    let Some(head) = head_of(kind, 0, thread) else { return };
+pub fn emit_of<R: 'static>(thread: (u32, u64), kind: Kind, flags: u8, fill: impl FnOnce(Head) -> R) {
+    let Some(head) = head_of(kind, flags, thread) else { return };
     write(head, fill);
 }
 
@@ -132,8 +132,8 @@ pub fn output(thread: &impl Interrupted, kind: Kind, len: u32, fill: impl FnOnce
 
 /// Writes one about another thread than the current one: its number and its stack pointer.
 #[inline(always)]
-pub fn output_of(thread: (u32, u64), kind: Kind, len: u32, fill: impl FnOnce(Head) -> *const u8) {
-    let Some(head) = head_of(kind, 0, thread) else { return };
+pub fn output_of(thread: (u32, u64), (kind, flags): (Kind, u8), len: u32, fill: impl FnOnce(Head) -> *const u8) {
+    let Some(head) = head_of(kind, flags, thread) else { return };
     write_bytes(head, len, fill);
 }
 

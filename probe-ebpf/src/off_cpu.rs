@@ -6,14 +6,14 @@
 use aya_ebpf::{
     bindings::pt_regs,
     btf_maps::{Array, HashMap},
-    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_get_current_task},
     macros::{btf_map, raw_tracepoint},
     programs::RawTracePointContext,
 };
 use probe_common::{
     loss::Loss,
     record::{
-        Kind, LONG_NS, OFF_CPU_STACK_MAX, OffCpu, OffCpuOutside, OffCpuStack,
+        Kind, LONG_NS, OFF_CPU_STACK_MAX, OffCpu, OffCpuOutside, OffCpuStack, flags,
         state::{COMPLETE, RUNNING},
     },
 };
@@ -104,6 +104,7 @@ pub fn entered(header: u64, vtable: u64, state: u64, sp: u64) {
     if what == Some(NO_WORK) {
         return;
     }
+    is_back();
     let inside = Inside { header, sp, stacks: u64::from(what.is_none()) };
     let tid = bpf_get_current_pid_tgid() as u32;
     match INSIDE.get_ptr_mut(&tid) {
@@ -142,6 +143,7 @@ fn leave_if(is_it: impl Fn(&Inside) -> bool) {
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: in a map's value, which only this thread writes.
     if unsafe { INSIDE.get(&tid) }.is_some_and(is_it) {
+        is_back();
         let _ = INSIDE.remove(&tid);
     }
 }
@@ -162,28 +164,46 @@ pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn comes(thread: u64) {
     // SAFETY: the value is copied at once; it is this thread's own, which is not running.
-    let Some(&Off { since, sp, tid, outside }) = (unsafe { OFF.get(&thread) }) else { return };
+    let Some(&off) = (unsafe { OFF.get(&thread) }) else { return };
     let _ = OFF.remove(&thread);
+    report(off, 0);
+}
+
+/// This thread runs. Where it is noted as being off the CPU, the kernel has left out the switch back: some kernels
+/// run a tracepoint's programs not at every event.
+#[inline(always)]
+fn is_back() {
+    // SAFETY: a helper without preconditions.
+    let thread = unsafe { bpf_get_current_task() };
+    // SAFETY: the value is copied at once; it is this thread's own.
+    let Some(&off) = (unsafe { OFF.get(&thread) }) else { return };
+    let _ = OFF.remove(&thread);
+    lost(Loss::OffCpuEndUnseen);
+    report(off, flags::END_UNSEEN);
+}
+
+#[inline(always)]
+fn report(Off { since, sp, tid, outside }: Off, flags: u8) {
     let (tid, of) = (tid as u32, (tid as u32, sp));
-    if report_stack(tid, since) {
+    if report_stack(tid, since, flags) {
         return;
     }
     if outside == 0 {
-        emit_of(of, Kind::OffCpu, |head| OffCpu { head, since });
+        emit_of(of, Kind::OffCpu, flags, |head| OffCpu { head, since });
     } else {
-        emit_of(of, Kind::OffCpuOutside, |head| OffCpuOutside { head, since, outside });
+        emit_of(of, Kind::OffCpuOutside, flags, |head| OffCpuOutside { head, since, outside });
     }
 }
 
 /// Reports the stretch together with the stack, if it was long and there is one.
 #[inline(always)]
-fn report_stack(tid: u32, since: u64) -> bool {
+fn report_stack(tid: u32, since: u64, flags: u8) -> bool {
     // SAFETY: a helper without preconditions.
     if unsafe { bpf_ktime_get_ns() }.wrapping_sub(since) < LONG_NS {
         return false;
     }
     let Some(draft) = OFF_CPU_STACKS.get_ptr_mut(&tid) else {
-        // SAFETY: the value is copied at once, and only that thread, which has not come back yet, writes it.
+        // SAFETY: the value is copied at once, and only that thread writes it: it has not come back yet, or is this one.
         if unsafe { INSIDE.get(&tid) }.is_some_and(|inside| inside.stacks != 0) {
             lost(Loss::TooManyStacks);
         }
@@ -194,7 +214,7 @@ fn report_stack(tid: u32, since: u64) -> bool {
         lost(Loss::StackDropped);
         return false;
     }
-    // SAFETY: in a map's value, which only that thread writes as it goes, and it has not come back yet.
+    // SAFETY: in a map's value, which only that thread writes as it goes: it has not come back yet, or is this one.
     let draft = unsafe { &mut *draft };
     let len = draft.record.stack_len;
     if draft.record.since != since || len == 0 || len > OFF_CPU_STACK_MAX as u64 {
@@ -202,7 +222,7 @@ fn report_stack(tid: u32, since: u64) -> bool {
     }
     let sp = draft.record.head.sp;
     let size = size_of::<OffCpuStack>() as u32 + len as u32;
-    output_of((tid, sp), Kind::OffCpuStack, size, |head| {
+    output_of((tid, sp), (Kind::OffCpuStack, flags), size, |head| {
         draft.record.head = head;
         core::ptr::from_ref(draft).cast()
     });
@@ -241,6 +261,7 @@ fn goes(preempted: u64, thread: u64, state: u64) {
         let _ = INSIDE.remove(&tid);
         return;
     }
+    is_back();
     // SAFETY: a helper without preconditions.
     let since = unsafe { bpf_ktime_get_ns() };
     let Left { sp, outside } = regs::left_user_space().unwrap_or(Left { sp: 0, outside: 0 });

@@ -19,3 +19,5 @@ pub const COMPLETING: u8 = 64;
 pub const COMPLETED: u8 = 128;
 /// Of an off-CPU record, where [`PREDICTED`] means nothing: the thread was in the trap of one of asyncscope's hooks.
 pub const IN_TRAP: u8 = 1;
+/// Of an off-CPU record: the switch back was not seen, and the record's time is when the thread was found to be back.
+pub const END_UNSEEN: u8 = 2;

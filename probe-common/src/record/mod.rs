@@ -237,8 +237,8 @@ records! {
     }
 
     /// The head's thread is on a CPU again after it was switched out, not runnable, inside a poll. Its waits for
-    /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back, `sp`
-    /// is the thread's own, in user space, while it was out; 0 if that could not be read.
+    /// a CPU while it was runnable make no record. The head's `time` and `cpu` are those of the switch back (but for
+    /// [`flags::END_UNSEEN`]), `sp` is the thread's own, in user space, while it was out; 0 if that could not be read.
     OffCpu: 18 = 40 {
         /// Every record's start.
         head: Head,

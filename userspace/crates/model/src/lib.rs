@@ -141,9 +141,9 @@ impl Graph {
             What::Message(message) => self.message(at, message),
             What::Stream { connection, change } => self.connection_changed(at, *connection, *change),
             What::Print(print) => self.print(at, print),
-            What::OffCpu { since, stack, in_trap } => {
+            What::OffCpu { since, stack, in_trap, end_unseen } => {
                 let place = if *in_trap { Some(OffCpuIn::Trap) } else { OffCpuIn::stack(*stack) };
-                self.scheduler.off_cpu(&mut self.tasks, self.clock, at, *since, place);
+                self.scheduler.off_cpu(&mut self.tasks, self.clock, at, (*since, *end_unseen), place);
             }
             What::Gap { since, lost } => self.gap(at.cpu, *since, *lost),
             What::ThreadName { name } => self.scheduler.name(at.tid, name),

@@ -6,7 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use probe_common::record::{self, Head};
+use probe_common::record::{self, Head, flags};
 
 use super::task_types::TaskTypes;
 use crate::probe::StillOffCpu;
@@ -63,6 +63,17 @@ impl Copied<'_> {
     }
 }
 
+/// A stretch off the CPU.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    /// The time at which it began, in nanoseconds of `CLOCK_MONOTONIC`.
+    since: u64,
+    /// As in a [`record::OffCpuOutside`]; else 0.
+    outside: u64,
+    /// True if nobody saw it end.
+    end_unseen: bool,
+}
+
 impl Sampler {
     pub(super) fn new(
         process: &Process,
@@ -113,7 +124,8 @@ impl Sampler {
             (None, Some(record::OffCpuOutside { head, since, outside })) => (head, since, outside, None),
             (None, None) => return false,
         };
-        self.off_cpu(at(head), (since, outside), taken.as_ref(), process, emit);
+        let stretch = Stretch { since, outside, end_unseen: head.flags & flags::END_UNSEEN != 0 };
+        self.off_cpu(at(head), stretch, taken.as_ref(), process, emit);
         true
     }
 
@@ -126,14 +138,15 @@ impl Sampler {
         emit: &mut dyn FnMut(Event),
     ) {
         let taken = off_cpu.taken.as_deref().and_then(TakenOffCpu::kept);
-        self.off_cpu(at, (off_cpu.since, off_cpu.outside), taken.as_ref(), process, emit);
+        let stretch = Stretch { since: off_cpu.since, outside: off_cpu.outside, end_unseen: true };
+        self.off_cpu(at, stretch, taken.as_ref(), process, emit);
     }
 
-    /// Emits a stretch off the CPU, which began at `since`, and with its stack only where that is the target's doing.
+    /// Emits a stretch off the CPU, with its stack only where that is the target's doing.
     fn off_cpu(
         &mut self,
         at: At,
-        (since, outside): (u64, u64),
+        Stretch { since, outside, end_unseen }: Stretch,
         taken: Option<&TakenOffCpu<'_>>,
         process: &Process,
         emit: &mut dyn FnMut(Event),
@@ -146,7 +159,7 @@ impl Sampler {
             }
             None => 0,
         };
-        emit(Event { at, what: What::OffCpu { since, stack, in_trap: place == ExitPlace::Trap } });
+        emit(Event { at, what: What::OffCpu { since, stack, in_trap: place == ExitPlace::Trap, end_unseen } });
     }
 
     /// Emits a stack, if it is new.

@@ -12,10 +12,21 @@ use crate::task::table::Tasks;
 use asyncscope_trace::event::{At, Event, Origin};
 
 impl Scheduler {
-    /// Takes that the thread was off the CPU from `since` until now, and where, if that is known.
-    pub(crate) fn off_cpu(&mut self, tasks: &mut Tasks, clock: Clock, at: &At, since: u64, place: Option<OffCpuIn>) {
+    /// Takes that the thread was off the CPU from `since` until now, and where, if that is known. Where nobody saw the
+    /// end, and the thread has done something since, it is not known how much of that time it was.
+    pub(crate) fn off_cpu(
+        &mut self,
+        tasks: &mut Tasks,
+        clock: Clock,
+        at: &At,
+        (since, end_unseen): (u64, bool),
+        place: Option<OffCpuIn>,
+    ) {
         let Clock { now, epoch } = clock;
         let Some(thread) = self.known_mut(at.tid) else { return };
+        if end_unseen && thread.active_ns > since {
+            return;
+        }
         let since = since.max(thread.active_ns);
         let is_in = |frame: &&mut Frame| frame.epoch == epoch && frame.holds() && at.sp < frame.sp;
         let Some(frame) = thread.frames.last_mut().filter(is_in) else { return };

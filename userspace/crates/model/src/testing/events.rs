@@ -39,8 +39,8 @@ fn any_what() -> impl Strategy<Value = What> {
         1 => (0u64..5000).prop_map(|since| What::Gap { since, lost: 1 }),
         1 => Just(What::ThreadAtRest),
         2 => asyncscope_trace::event::arbitrary::print().prop_map(What::Print),
-        2 => (0u64..5000, 0u64..3, any::<bool>())
-            .prop_map(|(since, stack, in_trap)| What::OffCpu { since, stack, in_trap }),
+        2 => (0u64..5000, 0u64..3, any::<bool>(), any::<bool>())
+            .prop_map(|(since, stack, in_trap, end_unseen)| What::OffCpu { since, stack, in_trap, end_unseen }),
         8 => any_message(),
         1 => (any_connection(), prop::sample::select(vec![Change::Closed, Change::Lost, Change::Left]))
             .prop_map(|(connection, change)| What::Stream { connection, change }),

@@ -191,11 +191,12 @@ fn what(time: u64, verb: &str, args: &[&str]) -> What {
         "exit" => What::PollExit,
         "gap" => What::Gap { since: args.first().map_or(time, |since| since.parse().unwrap()), lost: 3 },
         "name" => What::ThreadName { name: args[0].into() },
-        // `off_cpu 12 5`: since 12, at stack 5; `off_cpu 12 trap`.
+        // `off-cpu 12 5`: since 12, at stack 5; `off-cpu 12 trap`; `off-cpu 12 unseen`: its end was not seen.
         "off-cpu" => What::OffCpu {
             since: args[0].parse().unwrap(),
             stack: args.get(1).and_then(|stack| stack.parse().ok()).unwrap_or(0),
             in_trap: flag("trap"),
+            end_unseen: flag("unseen"),
         },
         "rest" => What::ThreadAtRest,
         "read" => message(args, false),

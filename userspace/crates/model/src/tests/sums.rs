@@ -132,6 +132,10 @@ fn off_cpu_inside_a_poll() {
     check("1/90 poll 7; 2/0 gap; 1/50 off-cpu 22; 1/80 end 7 done", &[(30, 0)]);
     // Until the end of what was watched.
     check("1/90 poll 7; 1/50 off-cpu 12", &[(12, 8)]);
+    // Where its end was not seen, it is not known how much of it was, once the thread has done something.
+    check("1/90 poll 7; 1/50 off-cpu 12 unseen; 1/80 end 7 done", &[(12, 8)]);
+    check("1/90 poll 7; 1/70 wake 7; 1/50 off-cpu 12 unseen; 1/80 end 7 done", &[(30, 0)]);
+    check("1/90 poll 7; 1/70 wake 7; 1/50 off-cpu 22 unseen; 1/80 end 7 done", &[(22, 8)]);
 }
 
 proptest! {

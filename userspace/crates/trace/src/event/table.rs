@@ -158,7 +158,10 @@ macro_rules! events {
                 /// The number of its stack: one that has a [`What::Stack`], or 0.
                 stack: u64,
                 /// True if the kernel held it in the trap of one of asyncscope's hooks.
-                in_trap: bool
+                in_trap: bool,
+                /// True if nobody saw it end: it may have been shorter, and at the event's own time the thread was
+                /// found to be back, or the recording ended.
+                end_unseen: bool
             } in off_cpu, from Probe, shows Nothing;
             /// Events of this CPU are missing up to the event's own time.
             Gap {

@@ -24,17 +24,24 @@ struct WithStack {
 }
 
 pub(in crate::event) fn decode(head: Head, bytes: &[u8]) -> Result<What, DecodeError> {
-    let in_trap = has(head, flags::IN_TRAP);
+    let (in_trap, end_unseen) = (has(head, flags::IN_TRAP), has(head, flags::END_UNSEEN));
     if head.kind == KIND_WITH_STACK {
         let WithStack { since, stack, .. } = exact(head, bytes)?;
-        return Ok(What::OffCpu { since, stack, in_trap });
+        return Ok(What::OffCpu { since, stack, in_trap, end_unseen });
     }
     let record::OffCpu { since, .. } = exact(head, bytes)?;
-    Ok(What::OffCpu { since, stack: 0, in_trap })
+    Ok(What::OffCpu { since, stack: 0, in_trap, end_unseen })
 }
 
-pub(in crate::event) fn encode(at: At, &since: &u64, &stack: &u64, &in_trap: &bool, out: &mut Vec<u8>) {
-    let flags = bit(in_trap, flags::IN_TRAP);
+pub(in crate::event) fn encode(
+    at: At,
+    &since: &u64,
+    &stack: &u64,
+    &in_trap: &bool,
+    &end_unseen: &bool,
+    out: &mut Vec<u8>,
+) {
+    let flags = bit(in_trap, flags::IN_TRAP) | bit(end_unseen, flags::END_UNSEEN);
     match stack {
         0 => push(&record::OffCpu { head: fields::head(at, Kind::OffCpu as u8, flags), since }, out),
         stack => push(&WithStack { head: fields::head(at, KIND_WITH_STACK, flags), since, stack }, out),
@@ -45,9 +52,10 @@ pub(in crate::event) fn encode(at: At, &since: &u64, &stack: &u64, &in_trap: &bo
 pub(in crate::event) fn any() -> impl proptest::strategy::Strategy<Value = What> {
     use crate::event::arbitrary::*;
 
-    proptest::prelude::any::<(u64, u64, bool)>().prop_map(|(since, stack, in_trap)| What::OffCpu {
+    proptest::prelude::any::<(u64, u64, bool, bool)>().prop_map(|(since, stack, in_trap, end_unseen)| What::OffCpu {
         since,
         stack,
         in_trap,
+        end_unseen,
     })
 }
