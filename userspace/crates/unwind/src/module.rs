@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use gimli::{BaseAddresses, EhFrame, EhFrameHdr, EndianSlice, LittleEndian};
+use gimli::{
+    BaseAddresses, EhFrame, EhFrameHdr, EhFrameOffset, EndianSlice, FrameDescriptionEntry, LittleEndian, Pointer,
+    UnwindSection as _,
+};
 use object::{
     LittleEndian as LE,
     elf::{self, FileHeader64},
@@ -11,6 +14,8 @@ use object::{
 };
 
 use asyncscope_discovery::process::procfs::Mapping;
+
+pub(super) type TableSlice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// An ELF file's headers lie in its first bytes.
 const HEADERS_LEN: usize = 4096;
@@ -91,13 +96,33 @@ impl Module {
     }
 
     /// Returns how far into the table an address lies.
-    pub(super) fn place_in_table(&self, address: u64) -> Option<u64> {
+    fn place_in_table(&self, address: u64) -> Option<u64> {
         address.checked_sub(self.table_at).filter(|&into| into < self.table.len() as u64)
     }
 
-    pub(super) fn tables(
+    /// Returns the address at which the function with code at this address starts, by the unwind table.
+    #[must_use]
+    pub fn function_start(&self, address: u64) -> Option<u64> {
+        let (_, _, fde) = self.entry(address)?;
+        Some(fde.initial_address()).filter(|start| address.wrapping_sub(*start) < fde.len())
+    }
+
+    /// Returns the table, its bases, and the entry that the index has for an address: the function may have ended
+    /// before.
+    pub(super) fn entry(
         &self,
-    ) -> (EhFrameHdr<EndianSlice<'_, LittleEndian>>, EhFrame<EndianSlice<'_, LittleEndian>>, BaseAddresses) {
+        address: u64,
+    ) -> Option<(EhFrame<TableSlice<'_>>, BaseAddresses, FrameDescriptionEntry<TableSlice<'_>>)> {
+        let (header, table, bases) = self.tables();
+        let header = header.parse(&bases, 8).ok()?;
+        let entry = header.table()?.lookup(address, &bases).and_then(Pointer::direct);
+        // The index may say anything.
+        let offset = usize::try_from(self.place_in_table(entry.ok()?)?).ok()?;
+        let fde = table.fde_from_offset(&bases, EhFrameOffset(offset), EhFrame::cie_from_offset).ok()?;
+        Some((table, bases, fde))
+    }
+
+    fn tables(&self) -> (EhFrameHdr<TableSlice<'_>>, EhFrame<TableSlice<'_>>, BaseAddresses) {
         let bases = BaseAddresses::default().set_eh_frame_hdr(self.header_at).set_eh_frame(self.table_at);
         (EhFrameHdr::new(&self.header, LittleEndian), EhFrame::new(&self.table, LittleEndian), bases)
     }

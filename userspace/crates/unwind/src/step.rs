@@ -1,14 +1,13 @@
 //! One step: from a frame to its caller's, by a row of the unwind table.
 
 use gimli::{
-    CfaRule, EhFrame, EhFrameOffset, EndianSlice, Evaluation, EvaluationResult, Expression, LittleEndian, Location,
-    Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection as _, Value, X86_64,
+    CfaRule, EhFrame, Evaluation, EvaluationResult, Expression, Location, Register, RegisterRule, UnwindContext,
+    UnwindExpression, Value, X86_64,
 };
 
+use super::module::TableSlice;
 use super::{Module, Registers};
 use asyncscope_trace::event::Ended;
-
-type TableSlice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// An expression of a table is a few operations long.
 const OPERATIONS_MAX: u32 = 256;
@@ -45,15 +44,7 @@ impl Stepper {
         registers: Registers,
         read: &mut impl FnMut(u64) -> Result<u64, E>,
     ) -> Result<CallerFrame, Ended> {
-        let (header, table, bases) = module.tables();
-        let header = header.parse(&bases, 8).map_err(|_| Ended::NotUnderstood)?;
-        let index = header.table().ok_or(Ended::NotUnderstood)?;
-        let entry = index.lookup(address, &bases).and_then(gimli::Pointer::direct);
-        // The index may say anything.
-        let offset = entry.ok().and_then(|entry| usize::try_from(module.place_in_table(entry)?).ok());
-        let offset = EhFrameOffset(offset.ok_or(Ended::NotUnderstood)?);
-        let fde = table.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
-        let fde = fde.map_err(|_| Ended::NotUnderstood)?;
+        let (table, bases, fde) = module.entry(address).ok_or(Ended::NotUnderstood)?;
         if address.wrapping_sub(fde.initial_address()) >= fde.len() {
             return Err(Ended::NoTable);
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use asyncscope_model::Graph;
 #[cfg(feature = "otlp")]
 use asyncscope_trace::facts::SourcePlace;
-use asyncscope_trace::facts::{BodyStands, Facts, Function, NameSource, TaskType};
+use asyncscope_trace::facts::{BodyStands, Facts, Function, FunctionName, NameSource, TaskType};
 
 /// Stands behind a name that another has as well, where their code is one.
 const ANOTHER: &str = " | another with the same code";
@@ -92,11 +92,19 @@ pub(super) fn tokio(facts: &Facts) -> String {
     }
 }
 
-/// Words a function's name, not escaped.
+/// Words a function's name, not escaped: one that nothing names by its file and the address at which it starts there.
 pub(super) fn function(function: &Function) -> Cow<'_, str> {
-    match function.or_another {
-        false => Cow::Borrowed(&function.name),
-        true => Cow::Owned(format!("{}{ANOTHER}", function.name)),
+    match (function_alone(&function.name), function.or_another) {
+        (name, false) => name,
+        (name, true) => Cow::Owned(format!("{name}{ANOTHER}")),
+    }
+}
+
+/// Words the name without what it may be beside.
+pub(super) fn function_alone(name: &FunctionName) -> Cow<'_, str> {
+    match name {
+        FunctionName::Symbol(name) => Cow::Borrowed(name),
+        FunctionName::Unnamed { module, start } => Cow::Owned(format!("{module}+{start:#x}")),
     }
 }
 

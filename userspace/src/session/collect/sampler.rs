@@ -21,7 +21,7 @@ use asyncscope_trace::{
         At, Ended, Event, Running, TaskId, What,
         sample::{Taken, TakenOffCpu, off_cpu_outside},
     },
-    facts::{Function, PollFunction, shortened},
+    facts::{Function, FunctionName, PollFunction, shortened},
 };
 use asyncscope_unwind::{Modules, Registers, Unwound, unwind};
 
@@ -206,7 +206,9 @@ impl Sampler {
         let mut functions = if own { self.lines.functions(address) } else { Vec::new() };
         if let Some(module) = module.filter(|_| functions.is_empty()) {
             let file = module.name.rsplit('/').next().unwrap_or_default();
-            functions.push(Function { name: shortened(&format!("[{file}]")).to_owned(), ..Function::default() });
+            let start = module.function_start(address).unwrap_or(address).wrapping_sub(module.bias);
+            let name = FunctionName::Unnamed { module: shortened(file).to_owned(), start };
+            functions.push(Function { name, ..Function::default() });
         }
         emit(Event { at, what: What::Code { address, functions } });
     }

@@ -18,7 +18,7 @@ use crate::{
     addr::{Bias, ElfAddr},
     names::demangled,
 };
-use asyncscope_trace::facts::{Function, INLINED_MAX, shortened};
+use asyncscope_trace::facts::{Function, FunctionName, INLINED_MAX, shortened};
 
 type DwarfReader = EndianArcSlice<LittleEndian>;
 
@@ -67,13 +67,13 @@ impl Lines {
         }
         let mut found = self.by_debug_info(address);
         // Compiled without debug info, a function has at most a line.
-        if found.last().is_none_or(|outermost| outermost.name.is_empty())
+        if found.last().is_none_or(|outermost| outermost.name.symbol().is_empty())
             && let Some((name, or_another)) = self.by_symbol(address)
         {
             let place = found.pop().unwrap_or_default();
-            found.push(Function { name, or_another, ..place });
+            found.push(Function { name: FunctionName::Symbol(name), or_another, ..place });
         }
-        found.retain(|function| !function.name.is_empty());
+        found.retain(|function| !function.name.symbol().is_empty());
         found
     }
 
@@ -131,7 +131,7 @@ fn function(frame: &Frame<'_, DwarfReader>) -> Function {
     let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
     let location = frame.location.as_ref();
     Function {
-        name: name.map_or_else(String::new, |name| shown(&name)),
+        name: name.map_or_else(FunctionName::default, |name| FunctionName::Symbol(shown(&name))),
         or_another: false,
         file: location.and_then(|place| place.file).map_or_else(String::new, |file| shortened(file).to_owned()),
         line: location.and_then(|place| place.line).unwrap_or(0),
@@ -166,7 +166,7 @@ mod tests {
         let own = this_very_function_is_found as fn() as usize as u64;
         let functions = lines.functions(own + 1);
         let outermost = functions.last().unwrap();
-        assert!(outermost.name.contains("this_very_function_is_found"), "{functions:?}");
+        assert!(outermost.name.symbol().contains("this_very_function_is_found"), "{functions:?}");
         assert!(outermost.file.ends_with("lines.rs") && outermost.line > 100, "{functions:?}");
         assert!(lines.by_symbol(own.wrapping_sub(lines.bias) + 1).unwrap().0.contains("this_very_function"));
         assert_eq!(lines.functions(lines.bias.wrapping_sub(1)), []);

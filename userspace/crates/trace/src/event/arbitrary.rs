@@ -9,7 +9,7 @@ use super::{
     At, ChainFrame, Change, Completion, Connection, Event, Message, Missing, Moment, Print, Running, Source, SpawnWay,
     Standard, Start, State, TaskId, TaskRef, Turn, TurnOf, Value, What, kinds, table::events,
 };
-use crate::facts::Function;
+use crate::facts::{Function, FunctionName};
 
 /// Any event that a record can hold.
 pub fn event() -> impl Strategy<Value = Event> {
@@ -116,7 +116,11 @@ pub(super) fn running() -> impl Strategy<Value = Running> {
 }
 
 pub(super) fn function() -> impl Strategy<Value = Function> {
-    let parts = ("[a-zé:]{0,40}", any::<bool>(), "[a-z/.]{0,40}", any::<u32>());
+    let name = prop_oneof![
+        "[a-zé:]{0,40}".prop_map(FunctionName::Symbol),
+        ("[a-zé.]{0,40}", any::<u64>()).prop_map(|(module, start)| FunctionName::Unnamed { module, start }),
+    ];
+    let parts = (name, any::<bool>(), "[a-z/.]{0,40}", any::<u32>());
     parts.prop_map(|(name, or_another, file, line)| Function { name, or_another, file, line })
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ability::{Ability, Aspect, NoLayouts, Remedy, Shortfall, Support, TlsLibrary, Tracepoints};
 pub use bounded::bounded;
-pub use function::{Function, INLINED_MAX, NAME_MAX, shortened};
+pub use function::{Function, FunctionName, INLINED_MAX, NAME_MAX, shortened};
 pub use hook::{Hook, HookSite, HookState, Http2Function, ImageId, KnownBy, Proof, Sees, VtableFunction};
 pub use missing::{
     BlockPart, Http2Part, Http2Received, Http2Unknown, MissingReason, ReturnUnproved, TaskQueue, Unreadable,

@@ -1,5 +1,7 @@
 //! The objects, field by field in the order in which they are written. docs/json.md describes them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use asyncscope_model::{Did, Evidence, How, Outcome, Totals, Why};
@@ -219,7 +221,7 @@ pub(super) struct LongPollLine<'a> {
 
 #[derive(Serialize)]
 pub(super) struct CodeLine<'a> {
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     /// Set if it may also be another function with the same code.
     pub(super) or_another: bool,
     pub(super) file: Option<&'a str>,

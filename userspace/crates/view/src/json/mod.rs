@@ -15,7 +15,7 @@ use self::lines::{
 use self::lines::{CodeLine, DelayedLine, LongPollLine, SpawnLine, TaskLine, WakeLine};
 use super::long_polls::{OffCpuFunction, Resumed, functions};
 use super::lost::Lost;
-use super::names::DisplayNames;
+use super::names::{self, DisplayNames};
 use asyncscope_model::{
     Birth, Call, Gap, Graph, LoggedLine, LongPoll, Outcome, Parent, Poll, Request, Segment, Task, Totals, Wake, WakeBy,
 };
@@ -243,7 +243,7 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
         off_cpu_in: OffCpuFunction::of(graph, poll).map(|place| code_line(place.function)),
         stack: stack.map(|stack| functions(graph, stack).map(code_line).collect()),
         awaited: Resumed::of(graph, facts, poll).map(|Resumed { name, frame }| CodeLine {
-            name,
+            name: name.into(),
             or_another: false,
             file: frame.file.as_deref(),
             line: frame.line.filter(|_| frame.until.is_none()),
@@ -255,7 +255,12 @@ fn long_poll_line<'a>(graph: &'a Graph, facts: &'a Facts, poll: &LongPoll) -> Lo
 fn code_line(function: &Function) -> CodeLine<'_> {
     let Function { name, or_another, file, line } = function;
     let file = Some(file.as_str()).filter(|file| !file.is_empty());
-    CodeLine { name, or_another: *or_another, file, line: Some(*line).filter(|&line| line > 0) }
+    CodeLine {
+        name: names::function_alone(name),
+        or_another: *or_another,
+        file,
+        line: Some(*line).filter(|&line| line > 0),
+    }
 }
 
 fn wake_line(wake: &Wake) -> WakeLine {

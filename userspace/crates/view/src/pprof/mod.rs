@@ -164,7 +164,8 @@ impl ProfileBuilder {
 
     fn native(&mut self, native: &Native<'_>) -> u64 {
         let (file, line) = native.function.map_or(("", 0), |function| (function.file.as_str(), function.line));
-        let is_code = native.function.is_some() && !awaits::is_state(&native.name);
+        // Code that nothing names may be a library's.
+        let is_code = native.function.is_some_and(|function| !function.name.symbol().is_empty());
         self.location(FrameParts { name: &native.name, file: &printable(file), line, starts: 0, is_code })
     }
 

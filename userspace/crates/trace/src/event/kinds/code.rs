@@ -8,13 +8,13 @@ use crate::{
         At, DecodeError, What,
         fields::{self, push},
     },
-    facts::{Function, INLINED_MAX, NAME_MAX, shortened},
+    facts::{Function, FunctionName, INLINED_MAX, NAME_MAX, shortened},
 };
 
 pub(in crate::event) const KIND: u8 = 69;
 pub(in crate::event) const KINDS: &[u8] = &[KIND];
 pub(in crate::event) const LEN_MAX: usize =
-    size_of::<CodeHead>() + INLINED_MAX * (size_of::<FunctionHead>() + 2 * NAME_MAX);
+    size_of::<CodeHead>() + INLINED_MAX * (size_of::<FunctionHead>() + size_of::<u64>() + 2 * NAME_MAX);
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -26,6 +26,10 @@ struct CodeHead {
 
 /// Set in `name_len` of a function that may also be another one with the same code.
 const OR_ANOTHER: u16 = 1 << 15;
+/// Set in `name_len` of a function that has no name: the name is its module's then, and the address at which it starts
+/// comes before that, 8 bytes.
+const UNNAMED: u16 = 1 << 14;
+const _: () = assert!(NAME_MAX < UNNAMED as usize);
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -55,14 +59,18 @@ fn code(bytes: &[u8]) -> Option<What> {
 
 fn function(bytes: &[u8]) -> Option<(Function, &[u8])> {
     let (FunctionHead { line, name_len, file_len }, tail) = FunctionHead::read_from_prefix(bytes).ok()?;
-    let (or_another, name_len) = (name_len & OR_ANOTHER != 0, name_len & !OR_ANOTHER);
+    let (or_another, unnamed) = (name_len & OR_ANOTHER != 0, name_len & UNNAMED != 0);
+    let name_len = name_len & !(OR_ANOTHER | UNNAMED);
+    let (start, tail) = if unnamed { u64::read_from_prefix(tail).ok()? } else { (0, tail) };
     let (name, tail) = tail.split_at_checked(usize::from(name_len).min(NAME_MAX + 1))?;
     let (file, tail) = tail.split_at_checked(usize::from(file_len).min(NAME_MAX + 1))?;
     let text = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).ok()?;
         (text.len() <= NAME_MAX).then(|| text.to_owned())
     };
-    Some((Function { name: text(name)?, or_another, file: text(file)?, line }, tail))
+    let name = text(name)?;
+    let name = if unnamed { FunctionName::Unnamed { module: name, start } } else { FunctionName::Symbol(name) };
+    Some((Function { name, or_another, file: text(file)?, line }, tail))
 }
 
 /// Functions beyond [`INLINED_MAX`], and what of a text is beyond [`NAME_MAX`], have no room.
@@ -70,9 +78,15 @@ pub(in crate::event) fn encode(at: At, &address: &u64, functions: &[Function], o
     let functions = &functions[..functions.len().min(INLINED_MAX)];
     push(&CodeHead { head: fields::head(at, KIND, 0), address, count: functions.len() as u64 }, out);
     for Function { name, or_another, file, line } in functions {
+        let (name, start) = match name {
+            FunctionName::Symbol(name) => (name, None),
+            FunctionName::Unnamed { module, start } => (module, Some(start)),
+        };
         let (name, file) = (shortened(name), shortened(file));
-        let name_len = name.len() as u16 | if *or_another { OR_ANOTHER } else { 0 };
+        let flags = if *or_another { OR_ANOTHER } else { 0 } | if start.is_some() { UNNAMED } else { 0 };
+        let name_len = name.len() as u16 | flags;
         push(&FunctionHead { line: *line, name_len, file_len: file.len() as u16 }, out);
+        start.into_iter().for_each(|start| push(start, out));
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(file.as_bytes());
     }
