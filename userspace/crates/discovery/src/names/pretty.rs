@@ -16,9 +16,15 @@ const WORKERS: [&str; 3] = [
     "tokio::runtime::scheduler::multi_thread::worker::maybe_move_runtime",
 ];
 
+/// Futures that do nothing but note that another one is polled. tokio puts them around every task: the outer one where
+/// it was built with `tracing`, the inner one for task dumps.
+/// <https://github.com/tokio-rs/tokio/blob/tokio-1.54.1/tokio/src/task/spawn.rs#L207-L209>
+const OBSERVERS: [&str; 2] = ["tracing::instrument::Instrumented<", "tokio::runtime::task::trace::Root<"];
+
 /// A demangled future type's name, and whether it is a worker of the runtime.
 #[must_use]
 pub fn future(demangled: &str) -> (String, bool) {
+    let demangled = observed(demangled);
     let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
     if let Some(body) = blocking.map(inherent) {
         let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
@@ -27,6 +33,20 @@ pub fn future(demangled: &str) -> (String, bool) {
         return (name, worker);
     }
     (cut(path(&inherent(demangled), NESTED_MAX)), false)
+}
+
+/// The future that is polled inside of [`OBSERVERS`].
+fn observed(mut ty: &str) -> &str {
+    let inside = |ty: &'_ str| -> Option<(usize, usize)> {
+        let observer = OBSERVERS.iter().find(|observer| ty.starts_with(**observer))?;
+        let close = matching(ty, observer.len() - 1)?;
+        (close + 1 == ty.len()).then_some((observer.len(), close))
+    };
+    for _ in 0..NESTED_MAX {
+        let Some((from, to)) = inside(ty) else { break };
+        ty = &ty[from..to];
+    }
+    ty
 }
 
 /// The v0 mangling's `<svc::Type>::method` as legacy mangling has it: `svc::Type::method`.
@@ -127,6 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn takes_observers_off() {
+        let check = |ty: &str, name: &str| {
+            let root = format!("tokio::runtime::task::trace::Root<{ty}>");
+            assert_eq!(future(&format!("tracing::instrument::Instrumented<{root}>")), future(ty));
+            assert_eq!(future(&root).0, name);
+        };
+        check("svc::fetch_user::{closure#0}", "svc::fetch_user");
+        check("tokio::time::timeout::Timeout<svc::f::{{closure}}>", "Timeout<svc::f>");
+        let worker = "tokio::runtime::scheduler::multi_thread::worker::block_in_place::<svc::f, ()>::{closure#1}";
+        check(&format!("tokio::runtime::blocking::task::BlockingTask<{worker}>"), "tokio worker");
+        // A method of it is no future inside of it, and what is broken stays.
+        let method = "tracing::instrument::Instrumented<svc::f>::poll";
+        assert_eq!(future(method).0, "tracing::instrument::Instrumented::poll");
+        assert_eq!(future("tokio::runtime::task::trace::Root<svc::f").0, "tokio::runtime::task::trace::Root<svc::f");
+    }
+
+    #[test]
     fn survives_hostile_names() {
         let check = |ty: String| assert!(future(&ty).0.chars().count() <= LEN_MAX + 1, "{} bytes", ty.len());
         check(format!("{}x{}", "a<".repeat(100_000), ">".repeat(100_000)));
@@ -134,6 +171,7 @@ mod tests {
         check("<".repeat(100_000));
         check("->".repeat(100_000));
         check("a<é".repeat(1000));
+        check(format!("{}x{}", OBSERVERS[1].repeat(10_000), ">".repeat(10_000)));
     }
 
     #[test]
