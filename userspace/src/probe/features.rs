@@ -131,7 +131,8 @@ static FEATURES: &[Feature] = &[
         "bpf_ringbuf_query",
         BpfHelper::BPF_FUNC_ringbuf_query,
         (5, 8),
-        &[(RawTracePoint, OffCpu), (PerfEvent, Samples)],
+        // The programs at polls look whether an off-CPU thread is back.
+        &[(KProbe, Tasks), (RawTracePoint, OffCpu), (PerfEvent, Samples)],
     ),
     helper(
         "bpf_get_current_task_btf",
