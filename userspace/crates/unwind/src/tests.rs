@@ -61,6 +61,17 @@ fn a_stack_ends_at_the_address_given() {
 }
 
 #[test]
+fn a_function_is_found_from_inside_of_it() {
+    let modules = own();
+    let start = here as fn() -> (Registers, Vec<u64>) as usize as u64;
+    let module = modules.of(start).unwrap();
+    assert_eq!(module.function_start(here().0.ip), Some(start));
+    assert_eq!(module.function_start(start), Some(start));
+    assert_ne!(module.function_start(start - 1), Some(start));
+    assert_eq!(module.function_start(0), None);
+}
+
+#[test]
 fn a_cut_stack_says_so() {
     let Unwound { frames, ended, .. } = of_a_thread(16, None);
     assert_eq!(ended, Ended::Cut, "{frames:x?}");

@@ -163,6 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn code_that_nothing_names_is_said_by_its_place() {
+        let unnamed = FunctionName::Unnamed { module: "libc.so.6".into(), start: 0x8a3e0 };
+        let check = |name: FunctionName, or_another, expected: &str| {
+            assert_eq!(function(&Function { name, or_another, ..Function::default() }), expected);
+        };
+        check(unnamed, false, "libc.so.6+0x8a3e0");
+        check("svc::work".into(), false, "svc::work");
+        check("svc::work".into(), true, "svc::work | another with the same code");
+    }
+
+    #[test]
     fn a_place_says_what_it_is_to_the_future() {
         let check = |stands, expected: &str| {
             let body = Some(AsyncBody { stands, ..AsyncBody::default() });
