@@ -19,6 +19,8 @@ pub(super) struct AwaitStacks<'a> {
     graph: &'a Graph,
     facts: &'a Facts,
     stacks: HashMap<u64, Vec<Below>>,
+    /// No frame.
+    none: Below,
 }
 
 /// The frames below a task's own, outermost first.
@@ -54,7 +56,12 @@ impl FrameBelow {
 
 impl<'a> AwaitStacks<'a> {
     pub(super) fn new(graph: &'a Graph, facts: &'a Facts) -> Self {
-        Self { graph, facts, stacks: HashMap::new() }
+        Self { graph, facts, stacks: HashMap::new(), none: Rc::new([]) }
+    }
+
+    /// Returns no frame: the time is the task's own.
+    pub(super) fn own(&self) -> Below {
+        self.none.clone()
     }
 
     /// The stacks to be put below a task's, with the time in nanoseconds that it waited there. A wait at several
@@ -62,7 +69,7 @@ impl<'a> AwaitStacks<'a> {
     pub(super) fn of(&mut self, task: &Task) -> Vec<(Below, u64)> {
         let waits = task.times().ready_ns.saturating_add(task.times().waiting_ns);
         if !self.graph.knows_chains() {
-            return vec![(Rc::new([]), waits)];
+            return vec![(self.own(), waits)];
         }
         let mut stacks = Vec::new();
         let mut known: u64 = 0;
@@ -77,7 +84,8 @@ impl<'a> AwaitStacks<'a> {
             stacks.push((first.clone(), waited.ns - share * (count - 1)));
             stacks.extend(ways.iter().skip(1).map(|way| (way.clone(), share)));
         }
-        stacks.push((Rc::new([FrameBelow::state(NOT_KNOWN)]), waits.saturating_sub(known)));
+        let rest = waits.saturating_sub(known);
+        stacks.extend((rest > 0).then(|| (Rc::from([FrameBelow::state(NOT_KNOWN)]), rest)));
         stacks
     }
 }

@@ -41,14 +41,15 @@ impl GraphPart<'_> {
     }
 }
 
-/// Splits a task's time up, in nanoseconds, each part with the frames below the task's own.
+/// Splits a task's time up, in nanoseconds, each part with the frames below the task's own. Those that took no time
+/// may be missing.
 pub(super) fn parts(task: &Task, weight: Weight, awaits: &mut AwaitStacks<'_>) -> Vec<(Below, u64)> {
     let (busy, wait) = weight.counts();
     let mut parts = Vec::new();
     if busy {
-        let off_cpu = |(frame, ns): (&str, u64)| (Rc::from([FrameBelow::state(frame)]), ns);
-        parts.push((Rc::from([]), task.times().on_cpu_ns()));
-        parts.extend(weight.off_cpu(&task.times()).map(off_cpu));
+        let off_cpu = weight.off_cpu(&task.times()).into_iter().filter(|(_, ns)| *ns > 0);
+        parts.push((awaits.own(), task.times().on_cpu_ns()));
+        parts.extend(off_cpu.map(|(frame, ns)| (Rc::from([FrameBelow::state(frame)]), ns)));
     }
     if wait {
         parts.extend(awaits.of(task));

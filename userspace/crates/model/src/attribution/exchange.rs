@@ -70,7 +70,7 @@ impl Graph {
     fn woken_by(&mut self, tid: u32, writer: TaskIndex) -> Askers {
         let epoch = self.clock.epoch;
         let frame = self.thread(tid).frames.last_mut().filter(|frame| frame.task == Some(writer));
-        let before = frame.map(|frame| std::mem::take(&mut frame.marks.askers).of(epoch)).unwrap_or_default();
+        let before = frame.map(|frame| frame.marks.take_askers().of(epoch)).unwrap_or_default();
         if !before.is_empty() {
             return before;
         }
@@ -94,7 +94,9 @@ impl Graph {
     /// This poll has written the head of another stream before.
     fn wrote_before(&self, tid: u32, writer: TaskIndex) -> bool {
         let innermost = self.scheduler.innermost(tid);
-        innermost.is_some_and(|frame| frame.task == Some(writer) && frame.marks.wrote_stream())
+        innermost.is_some_and(|frame| {
+            frame.task == Some(writer) && frame.marks.http().is_some_and(|http| http.stream.is_some())
+        })
     }
 
     /// Those whose tasks were polled since the writer became ready, or are being polled now.
@@ -136,7 +138,7 @@ impl Graph {
         }
         let innermost = self.scheduler.innermost(tid);
         let own = innermost.filter(|frame| frame.task == Some(index) && frame.epoch == self.clock.epoch);
-        match own.map(|frame| &frame.marks.askers.links) {
+        match own.and_then(|frame| frame.marks.http()).map(|http| &http.askers.links) {
             Some(links) if !links.is_empty() => Asking::Likely(links.clone()),
             _ => Asking::Unknown,
         }
@@ -151,7 +153,7 @@ impl Graph {
 
     /// An actor is asked in one poll, and may have the call written in a later one.
     pub(crate) fn keep_askers(&mut self, index: TaskIndex, frame: &mut Frame) {
-        let askers = std::mem::take(&mut frame.marks.askers).of(self.clock.epoch);
+        let askers = frame.marks.take_askers().of(self.clock.epoch);
         let task = &mut self.tasks[index];
         if !askers.is_empty() && frame.epoch == self.clock.epoch && !task.is_client && !task.is_server {
             task.http_role_or_new().askers.add(self.clock.epoch, askers.links);

@@ -36,7 +36,12 @@ impl Graph {
         let Some(of_calls) = self.owners_of_calls_in(segment) else {
             return Owner::None;
         };
-        let asked = segment.evidence.asked.filter(|link| self.holds(link)).map(|link| link.request);
+        let asked = segment
+            .evidence
+            .http()
+            .and_then(|http| http.asked)
+            .filter(|link| self.holds(link))
+            .map(|link| link.request);
         let reply = self.answered_by(segment);
         // Who alone woke it may not be the only one who asked.
         let asked = asked.filter(|_| reply.is_some() || !of_calls.is_empty());
@@ -54,8 +59,10 @@ impl Graph {
             Owner::Ambiguous(ids) if self.evidence_of_call(self.call(*id)?) != Some(Evidence::Wake) => Some(ids),
             Owner::Ambiguous(_) | Owner::None => None,
         };
-        let owners: Option<Vec<Vec<RequestId>>> = segment.evidence.calls.iter().map(owner).collect();
-        owners.filter(|_| !segment.evidence.more_calls).map(|owners| owners.concat())
+        let (calls, more_calls) =
+            segment.evidence.http().map_or((&[][..], false), |http| (&http.calls, http.more_calls));
+        let owners: Option<Vec<Vec<RequestId>>> = calls.iter().map(owner).collect();
+        owners.filter(|_| !more_calls).map(|owners| owners.concat())
     }
 
     /// The request to a task of which the segment's end was the reply.
@@ -78,7 +85,7 @@ impl Graph {
     /// A call's head passed on this thread.
     pub(crate) fn mark_call(&mut self, tid: u32, id: CallId) {
         if let Some(frame) = self.thread(tid).frames.last_mut() {
-            let marks = &mut frame.marks;
+            let marks = frame.marks.http_or_new();
             if marks.calls.len() < MAX_CALLS {
                 marks.calls.push(id);
             } else {
@@ -90,7 +97,7 @@ impl Graph {
     /// The head of a stream's call was written on this thread.
     pub(crate) fn mark_stream(&mut self, tid: u32, id: CallId) {
         if let Some(frame) = self.thread(tid).frames.last_mut() {
-            frame.marks.stream = Some((id, None));
+            frame.marks.http_or_new().stream = Some((id, None));
         }
     }
 
@@ -101,11 +108,13 @@ impl Graph {
         };
         let (began_ns, by) = (line.time_ns, line.task.and_then(|task| self.index_of(task)));
         if let Some(frame) = self.thread(tid).frames.last_mut()
-            && frame.marks.lines.len() < MAX_LINES
             && frame.task == by
             && frame.marks.since_ns <= began_ns
         {
-            frame.marks.lines.push(id);
+            let lines = &mut frame.marks.http_or_new().lines;
+            if lines.len() < MAX_LINES {
+                lines.push(id);
+            }
         }
     }
 
@@ -129,8 +138,7 @@ impl Graph {
         let Some(frame) = innermost.filter(|frame| frame.task == Some(waker) && frame.epoch == epoch) else {
             return;
         };
-        let rest =
-            SegmentMarks { ready_ns: frame.marks.ready_ns, stream: frame.marks.stream, ..SegmentMarks::new(now, None) };
+        let rest = frame.marks.following(now);
         let evidence = std::mem::replace(&mut frame.marks, rest);
         // One that came while the task was polled already may have found a reply to the one before, whose wake is late.
         let began = frame.start;
@@ -141,7 +149,7 @@ impl Graph {
     /// The poll is over. Its rest counts where a call lies in it.
     pub(crate) fn end_last_segment(&mut self, frame: &mut Frame) {
         let evidence = std::mem::take(&mut frame.marks);
-        if let Some(task) = frame.task.filter(|_| frame.epoch == self.clock.epoch && !evidence.calls.is_empty()) {
+        if let Some(task) = frame.task.filter(|_| frame.epoch == self.clock.epoch && has_call(&evidence)) {
             // The end of the poll may be seen only after the task was polled elsewhere.
             self.keep_segment(task, evidence, frame.over.unwrap_or(self.clock.now), None);
         }
@@ -153,8 +161,12 @@ impl Graph {
             return;
         }
         let (id, from_ns) = (by.id, evidence.since_ns);
-        self.segment_of_lines(&std::mem::take(&mut evidence.lines), self.segments.len());
+        self.segment_of_lines(&evidence.take_lines(), self.segments.len());
         self.undo.segment_ended(self.clock.now, self.segments.len());
         self.segments.push(Segment { task: id, from_ns, to_ns, evidence, reply, retracted: false });
     }
+}
+
+fn has_call(evidence: &SegmentMarks) -> bool {
+    evidence.http().is_some_and(|http| !http.calls.is_empty())
 }

@@ -122,7 +122,7 @@ impl Graph {
     fn marks_at_entry(&mut self, index: Option<TaskIndex>) -> SegmentMarks {
         let now = self.clock.now;
         let Some(task) = index.and_then(|index| self.tasks.get_mut(index)) else {
-            return SegmentMarks::new(now, None);
+            return SegmentMarks::new(now);
         };
         let ready_ns = task.ready_since().unwrap_or(now);
         let role = task.http_role_mut();

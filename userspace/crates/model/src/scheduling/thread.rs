@@ -187,15 +187,15 @@ impl Follows {
 impl Thread {
     /// Drops the completions whose polls have returned, as an event's stack pointer shows.
     pub(crate) fn settle_completions(&mut self, reach: Reach, sp: u64) {
-        if self.completing.is_empty() {
-            return;
-        }
         self.completing.retain(|completing| !reach.is_above(completing.sp, sp));
         self.leave_completions();
     }
 
     /// Drops those whose polls lay in frames that are gone.
     pub(crate) fn leave_completions(&mut self) {
+        if self.completing.is_empty() {
+            return;
+        }
         let depth = self.frames.len();
         self.completing.retain(|completing| completing.depth <= depth);
     }
