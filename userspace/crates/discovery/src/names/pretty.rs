@@ -25,8 +25,7 @@ const OBSERVERS: [&str; 2] = ["tracing::instrument::Instrumented<", "tokio::runt
 #[must_use]
 pub fn future(demangled: &str) -> (String, bool) {
     let demangled = observed(demangled);
-    let blocking = demangled.strip_prefix(BLOCKING).and_then(|rest| rest.strip_suffix('>'));
-    if let Some(body) = blocking.map(inherent) {
+    if let Some(body) = blocking(demangled).map(inherent) {
         let worker = WORKERS.iter().any(|worker| body.contains(worker)) || body.contains("block_in_place");
         let name =
             if worker { "tokio worker".to_owned() } else { cut(format!("blocking {}", path(&body, NESTED_MAX))) };
@@ -35,8 +34,13 @@ pub fn future(demangled: &str) -> (String, bool) {
     (cut(path(&inherent(demangled), NESTED_MAX)), false)
 }
 
+/// The closure of a blocking task.
+pub(super) fn blocking(demangled: &str) -> Option<&str> {
+    demangled.strip_prefix(BLOCKING)?.strip_suffix('>')
+}
+
 /// The future that is polled inside of [`OBSERVERS`].
-fn observed(mut ty: &str) -> &str {
+pub(super) fn observed(mut ty: &str) -> &str {
     let inside = |ty: &'_ str| -> Option<(usize, usize)> {
         let observer = OBSERVERS.iter().find(|observer| ty.starts_with(**observer))?;
         let close = matching(ty, observer.len() - 1)?;
@@ -105,7 +109,7 @@ pub(super) fn matching(text: &str, open: usize) -> Option<usize> {
     None
 }
 
-fn cut(name: String) -> String {
+pub(super) fn cut(name: String) -> String {
     match name.char_indices().nth(LEN_MAX) {
         Some((at, _)) => format!("{}…", &name[..at]),
         None => name,

@@ -1,6 +1,8 @@
 //! Abilities: the aspects of a target that can be seen with the hooks that were found, and the remedies for the rest.
 
-use super::plan::Plan;
+use std::collections::HashMap;
+
+use super::{plan::Plan, vtables::Vtable};
 use crate::{layout::Layouts, syscalls};
 use asyncscope_trace::facts::{
     Ability, Aspect, Hook, Http2Part, Http2Unknown, MissingReason, NoLayouts, Proof, Remedy, Sees, Shortfall, Support,
@@ -106,7 +108,7 @@ fn http(plan: &Plan) -> Ability {
 
 fn names(plan: &Plan) -> Ability {
     let unnamed = plan.types.iter().filter(|ty| is_unnamed(ty)).count();
-    let shared = plan.types.iter().filter(|ty| !ty.folded.is_empty() || ty.or_another).count();
+    let shared = names_shared(plan);
     let all = plan.types.len();
     let works = if unnamed == all {
         Support::No
@@ -117,6 +119,19 @@ fn names(plan: &Plan) -> Ability {
     };
     let why = (works != Support::Yes).then_some(Shortfall::Names { all, unnamed, shared });
     Ability { what: Aspect::TaskNames, works, why, remedy: (unnamed > 0).then_some(Remedy::Symbols) }
+}
+
+/// Returns the number of types whose name, as it is shown, may be another's as well. On one scheduler a future has
+/// one type.
+fn names_shared(plan: &Plan) -> usize {
+    let shown = || plan.vtables.iter().zip(&plan.types).filter(|(_, ty)| !ty.runtime);
+    let key = |vtable: &Vtable, ty: &TaskType| (vtable.schedule, ty.name.clone());
+    let mut types: HashMap<_, usize> = HashMap::new();
+    shown().for_each(|(vtable, ty)| *types.entry(key(vtable, ty)).or_default() += 1);
+    let is_shared = |vtable: &Vtable, ty: &TaskType| {
+        !ty.folded.is_empty() || ty.or_another || ty.name.is_some() && types.get(&key(vtable, ty)) > Some(&1)
+    };
+    shown().filter(|(vtable, ty)| is_shared(vtable, ty)).count()
 }
 
 /// The runtime's own tasks need no symbol.

@@ -4,7 +4,7 @@
 //! one name stands for all. The poll function calls the future's own body, which is never the same.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
@@ -45,16 +45,17 @@ pub(super) fn name(code: &Code<'_, '_>, polls: &Flows, vtables: &[Vtable], local
     let by_debug_info = names::dwarf::of_types(code, vtables, &unsettled);
     let doubtful: BTreeSet<usize> =
         (0..vtables.len()).filter(|&at| is_doubtful(vtables, &evidence, &by_symbols, at)).collect();
-    let mut types: Vec<TaskType> = vtables
+    let found: Vec<TypeFindings> = vtables
         .iter()
         .zip(by_symbols)
         .enumerate()
         .map(|(at, (vtable, by_symbols))| {
             let by_debug_info = by_debug_info.get(&at);
-            let found = settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info, doubtful.contains(&at));
-            task_type(vtable, &found)
+            settle(code.elf, vtable, by_symbols, &evidence[at], by_debug_info, doubtful.contains(&at))
         })
         .collect();
+    let mut types: Vec<TaskType> = vtables.iter().zip(&found).map(|(vtable, found)| task_type(vtable, found)).collect();
+    add_generics(&found, &mut types);
     share_kinds(vtables, &mut types);
     kinds_by_shape(code, vtables, local, &mut types);
     bodies::find(code, vtables, &mut types);
@@ -237,6 +238,25 @@ fn task_type(vtable: &Vtable, found: &TypeFindings) -> TaskType {
     }
 }
 
+/// Adds generic arguments to the names of different futures that have one name without.
+fn add_generics(found: &[TypeFindings], types: &mut [TaskType]) {
+    let mut by_name: HashMap<String, BTreeMap<String, Vec<usize>>> = HashMap::new();
+    for (at, (ty, found)) in types.iter().zip(found).enumerate() {
+        if let (Some(name), Some(future), false) = (&ty.name, found.futures.first(), ty.runtime)
+            && found.futures.len() == 1
+            && name != BOXED
+        {
+            by_name.entry(name.clone()).or_default().entry(future.clone()).or_default().push(at);
+        }
+    }
+    for futures in by_name.into_values().filter(|futures| futures.len() > 1) {
+        let names = names::told_apart(&futures.keys().map(String::as_str).collect::<Vec<_>>());
+        for (name, places) in names.into_iter().flatten().zip(futures.into_values()) {
+            places.into_iter().for_each(|at| types[at].name = Some(name.clone()));
+        }
+    }
+}
+
 /// Without names: `LocalSet`'s tasks, blocking ones, and among them the workers that run the others.
 fn kinds_by_shape(code: &Code<'_, '_>, vtables: &[Vtable], local: &BTreeSet<ElfAddr>, types: &mut [TaskType]) {
     let mut blocking: HashMap<ElfAddr, bool> = HashMap::new();
@@ -313,6 +333,25 @@ mod tests {
             shutdown: none,
             id_offset: 0,
         }
+    }
+
+    #[test]
+    fn generic_arguments_tell_types_of_one_name_apart() {
+        let found = |future: &str| TypeFindings {
+            futures: BTreeSet::from([future.to_owned()]),
+            or_another: false,
+            kind: TaskKind::Unknown,
+            named_by: NamedBy::default(),
+        };
+        // The first on two schedulers.
+        let futures =
+            ["svc::run<svc::A>::{{closure}}", "svc::run<svc::A>::{{closure}}", "svc::run<svc::B>::{{closure}}"];
+        let found: Vec<TypeFindings> =
+            futures.into_iter().chain(["svc::other<svc::A>::{{closure}}"]).map(found).collect();
+        let mut types: Vec<TaskType> = found.iter().map(|found| task_type(&vtable(8, 1, 2), found)).collect();
+        add_generics(&found, &mut types);
+        let names: Vec<&str> = types.iter().filter_map(|ty| ty.name.as_deref()).collect();
+        assert_eq!(names, ["svc::run<A>", "svc::run<A>", "svc::run<B>", "svc::other"]);
     }
 
     #[test]
