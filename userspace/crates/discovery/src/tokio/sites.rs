@@ -68,7 +68,7 @@ fn programs_own(elf: &Elf<'_>, function: ElfAddr) -> Option<String> {
 /// The functions that load some of these addresses, each with the address it loads.
 pub(super) fn loads(code: &Code<'_, '_>, of: &BTreeSet<ElfAddr>) -> Vec<(ElfAddr, ElfAddr)> {
     let functions = code.elf.functions().iter().filter(|function| may_load(code.elf, function, of));
-    let bodies = functions.filter_map(|function| code.body(function.start));
+    let bodies = functions.filter_map(|function| code.glance(function));
     let found = bodies.flat_map(|body| {
         let loaded = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
         loaded.filter(|address| of.contains(address)).map(|address| (body.function.start, address)).collect::<Vec<_>>()
@@ -95,25 +95,49 @@ fn words(elf: &Elf<'_>, function: &ElfFunction) -> impl Iterator<Item = (u64, i3
     (5..).zip(read).map(move |(after, word)| (start.wrapping_add(after), word))
 }
 
+/// The functions that bytes which look like a call or jump lead to: a conditional jump as well, or one through an entry
+/// of the GOT. The bytes before the distance tell.
+fn called<'e>(elf: &'e Elf<'_>, function: &ElfFunction) -> impl Iterator<Item = ElfFunction> + 'e {
+    let bytes = elf.bytes(function.start, function.len);
+    let start = function.start.0;
+    let opcodes = bytes.iter().enumerate().filter(|(_, byte)| OPCODES[usize::from(**byte)]);
+    opcodes.filter_map(move |(at, &opcode)| {
+        let word = i32::from_le_bytes(*bytes.get(at + 1..)?.first_chunk()?);
+        let place = ElfAddr(start.wrapping_add(at as u64 + 5).wrapping_add_signed(word.into()));
+        let before = at.checked_sub(1).map(|before| bytes[before]);
+        match (before, opcode) {
+            (_, 0xe8 | 0xe9) | (Some(0x0f), 0x80..=0x8f) => elf.function_at(place),
+            (Some(0xff), 0x15 | 0x25) => elf.function_at(elf.pointer(place)?),
+            _ => None,
+        }
+    })
+}
+
+/// The last bytes of opcodes before a distance.
+static OPCODES: [bool; 256] = {
+    let mut opcodes = [false; 256];
+    let mut at = 0x80;
+    while at < 0x90 {
+        opcodes[at] = true;
+        at += 1;
+    }
+    opcodes[0xe8] = true;
+    opcodes[0xe9] = true;
+    opcodes[0x15] = true;
+    opcodes[0x25] = true;
+    opcodes
+};
+
 /// Functions that may call others: bytes that look like a call are not decoded before they are asked for.
 pub(super) struct Callers(Vec<(ElfAddr, ElfAddr)>);
 
 impl Callers {
     pub(super) fn new(elf: &Elf<'_>) -> Self {
-        let callers = elf.functions().iter().flat_map(|function| {
-            let bytes = elf.bytes(function.start, function.len);
-            let called = words(elf, function).zip(bytes).filter_map(|((after, word), opcode)| {
-                let place = ElfAddr(after.wrapping_add_signed(word.into()));
-                // A call or jump there, also a conditional one, or through an entry of the GOT; the byte before the distance tells.
-                match opcode {
-                    0xe8 | 0xe9 | 0x80..=0x8f => elf.function_at(place),
-                    0x15 | 0x25 => elf.function_at(elf.pointer(place)?),
-                    _ => None,
-                }
-            });
-            called.map(|called| (called.start, function.start)).collect::<Vec<_>>()
-        });
-        let mut callers: Vec<_> = callers.collect();
+        let mut callers = Vec::new();
+        for function in elf.functions() {
+            let called = called(elf, function).map(|called| (called.start, function.start));
+            callers.extend(called);
+        }
         callers.sort_unstable();
         callers.dedup();
         Self(callers)

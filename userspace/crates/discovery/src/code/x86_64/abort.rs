@@ -20,7 +20,7 @@ const REACH: usize = 40;
 #[must_use]
 pub fn find(code: &Code<'_, '_>) -> Vec<StateExchange> {
     let functions = code.elf.functions().iter().filter(|function| may_exchange(code, function));
-    functions.filter_map(|function| code.body(function.start)).flat_map(|body| exchanges(&body)).collect()
+    functions.filter_map(|function| code.glance(function)).flat_map(|body| exchanges(&body)).collect()
 }
 
 /// A cheap look before decoding: `lock`, a 64-bit operand, `cmpxchg`.

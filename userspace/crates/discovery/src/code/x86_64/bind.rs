@@ -42,7 +42,7 @@ pub struct Bind {
 #[must_use]
 pub fn find(code: &Code<'_, '_>, vtables: &BTreeSet<ElfAddr>) -> Vec<Bind> {
     let functions = code.elf.functions().iter().filter(|function| may_bind(code, function));
-    let bodies = functions.filter_map(|function| code.body(function.start));
+    let bodies = functions.filter_map(|function| code.glance(function));
     bodies.flat_map(|body| binds(&body, loads_any(code, &body, vtables))).collect()
 }
 

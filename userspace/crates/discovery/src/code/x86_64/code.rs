@@ -80,6 +80,15 @@ impl<'e, 'data> Code<'e, 'data> {
         body
     }
 
+    /// The function that starts here, which is not kept: for a look at many functions, of which most say nothing.
+    #[must_use]
+    pub fn glance(&self, function: &ElfFunction) -> Option<Rc<Body>> {
+        if let Some(known) = self.decoded.borrow().get(&function.start) {
+            return known.clone();
+        }
+        self.decode(*function).map(Rc::new)
+    }
+
     fn decode(&self, function: ElfFunction) -> Option<Body> {
         let bytes = self.elf.bytes(function.start, function.len);
         if bytes.len() as u64 != function.len || function.len > LEN_MAX {

@@ -39,7 +39,7 @@ const FOUND_MAX: usize = 4;
 #[must_use]
 pub fn of_blocking_pool(code: &Code<'_, '_>, binds: &BTreeSet<ElfAddr>) -> Vec<ElfAddr> {
     let functions = code.elf.functions().iter().filter(|function| may_shut_down(code, function));
-    let bodies = functions.filter(|function| !binds.contains(&function.start)).filter_map(|f| code.body(f.start));
+    let bodies = functions.filter(|function| !binds.contains(&function.start)).filter_map(|f| code.glance(f));
     let found: Vec<_> = bodies.filter(|body| refuses(code, body)).map(|body| body.function.start).collect();
     if found.len() > FOUND_MAX { Vec::new() } else { found }
 }

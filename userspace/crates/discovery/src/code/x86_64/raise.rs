@@ -16,7 +16,7 @@ const REACH: usize = 8;
 #[must_use]
 pub fn find(code: &Code<'_, '_>) -> Vec<ElfAddr> {
     let functions = code.elf.functions().iter().filter(|function| may_raise(code, function));
-    let bodies = functions.filter_map(|function| code.body(function.start));
+    let bodies = functions.filter_map(|function| code.glance(function));
     bodies.filter(|body| raises(body)).map(|body| body.function.start).collect()
 }
 

@@ -108,14 +108,14 @@ impl SymbolicValue {
 #[derive(Clone, Debug)]
 pub(super) struct SymbolicState {
     registers: [Option<SymbolicValue>; 16],
-    /// By place against the stack pointer at the entry.
-    slots: BTreeMap<i64, (SymbolicValue, usize)>,
+    /// By place against the stack pointer at the entry. The ways that part at a branch share them until they differ.
+    slots: Rc<BTreeMap<i64, (SymbolicValue, usize)>>,
 }
 
 impl SymbolicState {
     /// At the entry of a function.
     pub(super) fn at_entry() -> Self {
-        let mut state = Self { registers: Default::default(), slots: BTreeMap::new() };
+        let mut state = Self { registers: Default::default(), slots: Rc::default() };
         for (place, register) in (0..).zip(ARGUMENTS) {
             state.set(register, Some(SymbolicValue::argument(place)));
         }
@@ -137,7 +137,11 @@ impl SymbolicState {
     pub(super) fn after_call(&mut self) {
         CALLER_SAVED.into_iter().for_each(|register| self.set(register, None));
         if let Some(sp) = self.stack_pointer() {
-            self.slots = self.slots.split_off(&sp); // below lay the called function's frame
+            // Below lay the called function's frame.
+            if self.slots.first_key_value().is_some_and(|(&lowest, _)| lowest < sp) {
+                let slots = Rc::make_mut(&mut self.slots);
+                *slots = slots.split_off(&sp);
+            }
         }
     }
 
@@ -160,13 +164,17 @@ impl SymbolicState {
 
     /// Takes the byte at the address for this number, wherever it was loaded from there.
     pub(super) fn assume(&mut self, byte: &SymbolicValue, number: u8) {
+        let is_it =
+            |value: &SymbolicValue| matches!(&value.root, SymbolicRoot::Loaded(address, 1) if **address == *byte);
         let known = |value: &mut SymbolicValue| {
-            if matches!(&value.root, SymbolicRoot::Loaded(address, 1) if **address == *byte) {
+            if is_it(value) {
                 *value = SymbolicValue::constant(value.offset.wrapping_add(i64::from(number)));
             }
         };
         self.registers.iter_mut().flatten().for_each(known);
-        self.slots.values_mut().for_each(|(value, _)| known(value));
+        if self.slots.values().any(|(value, _)| is_it(value)) {
+            Rc::make_mut(&mut self.slots).values_mut().for_each(|(value, _)| known(value));
+        }
     }
 
     pub(super) fn set_constant(&mut self, register: Register, number: i64) {
@@ -285,10 +293,18 @@ impl SymbolicState {
 
     fn store_at(&mut self, at: i64, bytes: usize, value: Option<SymbolicValue>) {
         let end = at.saturating_add(bytes.max(1) as i64);
-        self.slots.retain(|&slot, &mut (_, stored)| slot >= end || slot + stored as i64 <= at);
-        if let Some(value) = value.filter(|_| bytes <= 8 && self.slots.len() < SLOTS_MAX) {
-            self.slots.insert(at, (value, bytes));
+        let is_under = |slot: i64, stored: usize| slot < end && slot + stored as i64 > at;
+        // No slot is longer than a word.
+        let around = at.saturating_sub(8)..end;
+        let under = self.slots.range(around).filter(|&(&slot, &(_, stored))| is_under(slot, stored));
+        let under: Vec<i64> = under.map(|(&slot, _)| slot).collect();
+        let value = value.filter(|_| bytes <= 8 && self.slots.len() - under.len() < SLOTS_MAX);
+        if under.is_empty() && value.is_none() {
+            return;
         }
+        let slots = Rc::make_mut(&mut self.slots);
+        under.iter().for_each(|slot| drop(slots.remove(slot)));
+        slots.extend(value.map(|value| (at, (value, bytes))));
     }
 
     /// A store to the stack: where, how many bytes, and what if that is known.

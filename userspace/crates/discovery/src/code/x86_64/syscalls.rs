@@ -50,7 +50,7 @@ pub fn find(code: &Code<'_, '_>) -> SyscallSites {
     };
     let mut found = SyscallSites::default();
     for function in code.elf.functions().iter().filter(makes_calls) {
-        if let Some(body) = code.body(function.start) {
+        if let Some(body) = code.glance(function) {
             in_function(code, &body, &mut found);
         }
     }
