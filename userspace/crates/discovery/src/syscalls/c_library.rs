@@ -21,7 +21,7 @@ const PATH_MAX: usize = 4096;
 
 /// Looks at the executable.
 #[must_use]
-pub(crate) fn find(elf: &Elf<'_>) -> CLibrary {
+pub fn find(elf: &Elf<'_>) -> CLibrary {
     let path = elf.loader().filter(|path| path.len() < PATH_MAX);
     let loader = path.map(|path| String::from_utf8_lossy(path).into_owned());
     let mentions = || elf.loaded_data().any(|data| data.windows(MUSL_ERRORS.len()).any(|at| at == MUSL_ERRORS));

@@ -181,6 +181,24 @@ impl Plan {
         ImageId(u32::try_from(place + 1).unwrap_or(u32::MAX))
     }
 
+    /// The plan of a library that is watched in the place of its process's executable, which has this C library. In a
+    /// library no variable of a thread is at a fixed distance from `%fs`.
+    #[must_use]
+    pub fn of_library(self, library: &str, c_library: CLibrary) -> Self {
+        let mut plan = Self {
+            c_library,
+            thread_local: 0,
+            current_task: None,
+            running: None,
+            running_unknown: RunningUnknown::InLibrary,
+            ..self
+        };
+        let image = plan.image(library);
+        plan.hooks.iter_mut().for_each(|hook| hook.image = image);
+        plan.types.iter_mut().for_each(|ty| ty.key.image = image);
+        plan
+    }
+
     /// The paths of all files by their numbers.
     #[must_use]
     pub fn images(&self, executable: &str) -> Vec<String> {
