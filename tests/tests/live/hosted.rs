@@ -32,6 +32,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("run", run),
         ("run_in_vain", run_in_vain),
         ("forked", forked),
+        ("unloaded", unloaded),
         ("inspect", inspect),
         ("sampling", sampling),
     ];
@@ -97,6 +98,30 @@ fn forked() -> Result<()> {
     ensure!(said.contains(&format!("process {child}, which it started, has a tokio")), "{said}");
     let (truth, seen) = trial::attached_to(&child, target, &[])?;
     scenarios::judge("hosted::forked", &truth, &seen)
+}
+
+/// The library is unloaded while it is watched: that is said, the recording has all until then, and the host goes on.
+fn unloaded() -> Result<()> {
+    let (scratch, objects) = (Scratch::new()?, bpf_objects()?);
+    let json = scratch.file("events.json");
+    let mut command = hosted::command()?;
+    let Target { mut process } =
+        Target::start_command(command.arg("multi_thread").env("HOSTED_UNLOADS", "1"), "unloaded")?;
+    let mut agent = Agent::start(["attach", &process.pid().to_string(), "--json", &json.display().to_string()])?;
+    agent.armed()?;
+    process.say("go")?;
+    process.stdout.until(|line| line == "done", PATIENCE)?;
+    process.close_input();
+    process.stderr.until(|line| line == "unloaded", PATIENCE)?;
+    let ended = agent.succeed()?;
+    let said = ended.stderr.join("\n");
+    ensure!(said.contains("libhosted.so was unloaded by process"), "{said}");
+    nothing_left(&objects)?;
+    process.signal(libc::SIGUSR1)?;
+    let status = process.wait(PATIENCE)?;
+    ensure!(status.success(), "the host ended with {status}");
+    let truth = Truth::parse(process.stdout.all(PATIENCE))?;
+    scenarios::judge("hosted::unloaded", &truth, &Seen::read(&json)?)
 }
 
 /// It is told which library is looked at, also of a process that runs on.

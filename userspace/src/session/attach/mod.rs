@@ -6,6 +6,7 @@ mod checks;
 mod facts;
 mod found;
 mod logs;
+pub(crate) mod mapped;
 pub(crate) mod other_tokios;
 mod sampling;
 pub(crate) mod syscalls;
@@ -23,6 +24,7 @@ use asyncscope_discovery::{
 use attached::Attached;
 use awaited::WithoutTokio;
 use found::FoundTarget;
+use mapped::MappedLibrary;
 use tokio_file::{NoTokio, TokioFile};
 use traps::Traps;
 
@@ -112,6 +114,7 @@ fn attempt(
             poll_code: PollCode::new(&found.plan, found.bias),
             vtables: request.vtables.into_iter().collect(),
             bias: found.bias,
+            library: if file.is_library() { MappedLibrary::new(&file.name, elf, found.bias) } else { None },
             thread_local_len: elf.thread_local_len(),
             thread_local: found.plan.thread_local,
             redacted: options.http.as_ref().is_some_and(|http| http.redact),

@@ -223,3 +223,28 @@ mod bytes {
         Ok(Some(layout))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use asyncscope_trace::facts::{CurrentTask, MissingReason, RunningProof, RunningTask, Sees};
+
+    #[test]
+    fn a_librarys_plan_names_it_and_knows_no_thread_local_place() {
+        let proof = RunningProof::Code { agree: 1, asked: 1, in_context: true };
+        let plan = Plan {
+            hooks: vec![Hook::missing(Sees::Wake, ImageId::EXECUTABLE, MissingReason::NoWaker)],
+            types: vec![TaskType::default()],
+            thread_local: 0x40,
+            current_task: Some(CurrentTask::default()),
+            running: Some(RunningTask { below: 8, tagged: false, proof }),
+            ..Plan::default()
+        };
+        let c_library = CLibrary { loader: Some("/lib/ld.so".to_owned()), musl: false };
+        let plan = plan.of_library("/l.so", c_library.clone());
+        assert_eq!((plan.hooks[0].image, plan.types[0].key.image), (ImageId(1), ImageId(1)));
+        assert_eq!(plan.images("/bin/python"), ["/bin/python", "/l.so"]);
+        assert_eq!((plan.c_library.clone(), plan.thread_local, plan.current_task), (c_library, 0, None));
+        assert_eq!(plan.running_task(), Err(RunningUnknown::InLibrary));
+    }
+}
