@@ -240,7 +240,7 @@ mod tests {
             running: Some(RunningTask { below: 8, tagged: false, proof }),
             ..Plan::default()
         };
-        let c_library = CLibrary { loader: Some("/lib/ld.so".to_owned()), musl: false };
+        let c_library = CLibrary { loader: Some("/lib/ld.so".to_owned()), musl: false, beside: true };
         let plan = plan.of_library("/l.so", c_library.clone());
         assert_eq!((plan.hooks[0].image, plan.types[0].key.image), (ImageId(1), ImageId(1)));
         assert_eq!(plan.images("/bin/python"), ["/bin/python", "/l.so"]);
