@@ -55,7 +55,8 @@ pub fn two_tokios() -> Result<PathBuf> {
     let sources = sources_of_tokio(&paths::output(&mut metadata)?)?;
     put(&folder.join("guest"), &guest(&format!("path = {:?}", sources.display().to_string())))?;
     let host = folder.join("host");
-    let features = "[features]\ndefault = [\"since-1-41\", \"guest\"]\nsince-1-41 = []\nguest = [\"dep:guest\"]\n";
+    let features =
+        "[features]\ndefault = [\"since-1-41\", \"guest\"]\nsince-1-41 = []\nguest = [\"dep:guest\"]\nlibrary = []\n";
     let needs = format!("{TRUTH_NEEDS}guest = {{ path = \"../guest\", optional = true }}\n");
     let manifest = package("truth", "[[bin]]", &tests.join("truth/src/main.rs"), &needs, TOKIO);
     put(&host, &format!("{manifest}{features}"))?;

@@ -14,6 +14,7 @@ pub mod compare;
 pub mod debug_exporter;
 pub mod guests;
 pub mod held;
+pub mod hosted;
 pub mod http2;
 pub mod inspection;
 pub mod json_lines;

@@ -16,10 +16,19 @@ use crate::truth::Truth;
 /// # Errors
 ///
 /// If the target or the agent fails.
-pub fn attached(mut target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
+pub fn attached(target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
+    attached_to(&target.process.pid().to_string(), target, options)
+}
+
+/// Returns the same of another process that lives it, such as a child of the target's.
+///
+/// # Errors
+///
+/// As [`attached`].
+pub fn attached_to(pid: &str, mut target: Target, options: &[&str]) -> Result<(Truth, Seen)> {
     let scratch = Scratch::new()?;
     let json = scratch.file("events.json");
-    let mut args: Vec<OsString> = vec!["attach".into(), target.process.pid().to_string().into()];
+    let mut args: Vec<OsString> = vec!["attach".into(), pid.into()];
     args.extend(["--json".into(), json.clone().into()]);
     args.extend(["--record".into(), scratch.file("events.ascope").into()]);
     args.extend(options.iter().map(Into::into));

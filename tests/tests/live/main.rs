@@ -13,6 +13,7 @@ mod guests;
 mod hard_life;
 mod heads;
 mod held;
+mod hosted;
 mod http2;
 mod lacking;
 mod liar;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         faults::tests(),
         lacking::tests(),
         guests::tests(),
+        hosted::tests(),
         hard_life::tests(),
         panic_storm::tests(),
         company::tests(),

@@ -26,20 +26,30 @@ mod scenario;
 mod spawn;
 mod stage;
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, bail};
 
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 
-fn main() -> ExitCode {
+#[cfg(not(feature = "library"))]
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(run())
+}
+
+/// The whole program, for a host that has loaded it as a library. Returns its exit code.
+#[cfg(feature = "library")]
+#[unsafe(no_mangle)]
+pub extern "C" fn truth_main() -> u8 {
+    run()
+}
+
+fn run() -> u8 {
     match live() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(3),
+        Ok(true) => 0,
+        Ok(false) => 3,
         Err(error) => {
             eprintln!("truth: {error:#}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -6,26 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
-    attach::{not_watchable, other_tokios, syscalls},
+    attach::{not_watchable, other_tokios, syscalls, tokio_file::TokioFile},
     plan::SyscallSource,
     privileges,
 };
 use crate::probe::{self, AttachMode, SINCE, Tested, kernel, lacking_capabilities, missing_capabilities};
 use asyncscope_discovery::{
-    discover,
-    error::DiscoverError,
     image::{debug, elf::Elf},
     layout,
     process::{Process, libraries::Loaded},
-    tokio::{abilities, plan_cache},
+    tokio::{abilities, plan::Plan},
 };
-use asyncscope_view::{
-    inspect::{self, Inspection},
-    sentences,
-};
+use asyncscope_view::inspect::{self, Inspection};
 
 /// The format of what `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,41 +40,47 @@ pub enum InspectFormat {
 ///
 /// A sentence: it cannot be read, or there is no tokio in it.
 pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Result<()> {
-    let (file, process, data) = if of.contains('/') || Path::new(of).is_file() {
-        (PathBuf::from(of), None, fs::read(of).with_context(|| format!("cannot read {of}"))?)
-    } else {
-        let process = match of.parse() {
-            Ok(pid) => Process::by_pid(pid)?,
-            Err(_) => Process::by_name(of)?,
-        };
-        privileges::check_caller(&process)?;
-        let data = process.read_executable()?;
-        (process.executable_path().to_owned(), Some(process), data)
-    };
-    let pid = process.as_ref().map(|process| process.pid);
-    let shown = file.display().to_string();
-    let unreadable = |reason| not_watchable(&shown, &sentences::unreadable(&reason));
-    let elf = Elf::parse(&data).map_err(unreadable)?;
-    let here = || fs::canonicalize(&file).ok().filter(|_| pid.is_none());
-    let path = here().unwrap_or_else(|| file.clone());
-    let debug = debug::find(&elf, &path, pid, names)?;
-    let elf = match &debug {
-        Some(debug) => elf.with_debug(debug).map_err(|reason| Error::msg(sentences::unreadable(&reason)))?,
-        None => elf,
-    };
-    let libraries = || process.iter().flat_map(|process| other_tokios::in_libraries(process, &mut Loaded::default()));
-    let all =
-        |why: DiscoverError| std::iter::once(why.to_string()).chain(libraries()).collect::<Vec<_>>().join("; but ");
-    let mut plan = plan_cache::plan(&elf, discover).map_err(|why| not_watchable(&shown, &all(why)))?;
-    match &process {
-        Some(process) => {
-            other_tokios::note(process, &mut Loaded::default(), &mut plan);
-            drop(syscalls::see(process, &mut plan, false, SyscallSource::Either, syscalls::SyscallUses::EVERYTHING)?);
-        }
-        None => syscalls::note_file(&mut plan),
+    if of.contains('/') || Path::new(of).is_file() {
+        let data = fs::read(of).with_context(|| format!("cannot read {of}"))?;
+        let path = fs::canonicalize(of).unwrap_or_else(|_| PathBuf::from(of));
+        let file = TokioFile::unloaded(of.to_owned(), path, data);
+        return file.planned(None, names, |elf, plan| {
+            let mut plan = plan.map_err(|why| not_watchable(of, &why.to_string()))?;
+            syscalls::note_file(&mut plan);
+            print(&file, of, elf, &plan, format)
+        });
     }
+    let process = match of.parse() {
+        Ok(pid) => Process::by_pid(pid)?,
+        Err(_) => Process::by_name(of)?,
+    };
+    privileges::check_caller(&process)?;
+    let executable = TokioFile::executable(&process)?;
+    let inspected = |file: &TokioFile, loaded: &mut Loaded| {
+        file.planned(Some(process.pid), names, |elf, plan| {
+            let mut plan = match plan {
+                Ok(plan) => plan,
+                Err(why) => return Ok(Some(why)),
+            };
+            other_tokios::note(&process, loaded, &mut plan);
+            drop(syscalls::see(&process, &mut plan, false, SyscallSource::Either, syscalls::SyscallUses::EVERYTHING)?);
+            print(file, &process.executable_path().display().to_string(), elf, &plan, format)?;
+            Ok(None)
+        })
+    };
+    let mut loaded = Loaded::default();
+    let Some(why) = inspected(&executable, &mut loaded)? else { return Ok(()) };
+    let library = TokioFile::library(&process, &loaded.tokios(&process), why)?;
+    match inspected(&library, &mut loaded)? {
+        Some(why) => Err(not_watchable(&library.name, &why.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn print(file: &TokioFile, executable: &str, elf: &Elf<'_>, plan: &Plan, format: InspectFormat) -> Result<()> {
+    let shown = &file.path().display().to_string();
     let inspection = Inspection {
-        file: &shown,
+        file: shown,
         build_id: elf.build_id.as_deref(),
         tokio: plan.tokio.as_deref(),
         tokio_versions: &plan.tokio_versions,
@@ -87,9 +88,9 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         running: plan.running_task(),
         symbols: elf.symbols().len(),
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
-        abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
+        abilities: &abilities::of(plan, &layout::compile(elf, &plan.vtables)),
         types: &plan.types,
-        images: &plan.images(&shown),
+        images: &plan.images(executable),
         hooks: &plan.hooks,
     };
     let out = &mut io::stdout().lock();

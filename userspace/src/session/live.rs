@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use super::{
-    attach::{self, attached::Attached},
+    attach::{self, Started, attached::Attached},
     collect::{self, sink::Sink},
     command,
     outputs::Outputs,
@@ -29,7 +29,7 @@ pub fn attach(plan: &LivePlan, pid_namespace: Option<u32>) -> Result<()> {
         (Err(_), None) => Process::by_name(name)?,
     };
     let outputs = plan.wanted.open()?;
-    let attached = attach::attach(process, false, &plan.attach)?;
+    let attached = attach::attach(process, &plan.attach)?;
     record(attached, outputs, plan.duration, &mut io::stdout())
 }
 
@@ -42,14 +42,17 @@ pub fn run(plan: &LivePlan) -> Result<()> {
     let outputs = plan.wanted.open()?;
     let mut child = command::start(&plan.target)?;
     let process = Process::by_pid(child.id()).map_err(Error::from);
-    let attached = match process.and_then(|process| attach::attach(process, true, &plan.attach)) {
-        Ok(attached) => attached,
-        Err(error) => {
-            child.end();
-            return Err(error);
-        }
+    let started = match process.and_then(|process| attach::attach_started(process, &plan.attach)) {
+        Ok(Started::Without(without)) if !without.may_load() => Err(without.refusal()),
+        started => started,
     };
+    let started = started.inspect_err(|_| child.end())?;
     child.let_go()?;
+    let attached = match started {
+        Started::Attached(attached) => *attached,
+        // It ran on by then.
+        Started::Without(without) => without.attach(&plan.attach, plan.duration).inspect_err(|_| child.reap())?,
+    };
     // Standard output is the command's.
     let recorded = record(attached, outputs, plan.duration, &mut io::stderr());
     child.reap();

@@ -78,6 +78,7 @@ path = "{source}"
 default = [{features}]
 since-1-41 = []
 guest = []
+library = []
 
 [dependencies]
 libc = "0.2"

@@ -75,7 +75,7 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     writeln!(out, "  build id   {}", inspection.build_id.unwrap_or("none"))?;
     writeln!(out, "  tokio      {}", version(inspection))?;
     writeln!(out, "  symbols    {} functions", inspection.symbols)?;
-    writeln!(out, "  running    {}", running(inspection.current_task))?;
+    writeln!(out, "  running    {}", running(inspection))?;
     writeln!(out, "  sampling   {}", sampled(&inspection.running))?;
     if let Some(file) = &inspection.debug_file {
         writeln!(out, "  debug file {}", file.escape_debug())?;
@@ -100,12 +100,17 @@ fn version(inspection: &Inspection<'_>) -> String {
     }
 }
 
-fn running(current_task: Option<CurrentTask>) -> String {
-    match current_task {
-        Some(CurrentTask { below, looks, agree, tasks }) => format!(
+fn running(inspection: &Inspection<'_>) -> String {
+    match (inspection.current_task, &inspection.running) {
+        (None, Err(RunningUnknown::InLibrary)) => {
+            "task's id not looked for in a library's thread-local memory".to_owned()
+        }
+        (Some(CurrentTask { below, looks, agree, tasks }), _) => format!(
             "task's id at %fs:-{below:#x}, where it stood in {agree} of {looks} looks at polls of {tasks} tasks"
         ),
-        None => "task's id not observed in thread-local memory yet: any recording of such a process does".to_owned(),
+        (None, _) => {
+            "task's id not observed in thread-local memory yet: any recording of such a process does".to_owned()
+        }
     }
 }
 

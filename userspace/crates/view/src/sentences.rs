@@ -297,7 +297,15 @@ fn several_tokios(versions: &[String], watched: usize, others: usize, all: usize
 #[must_use]
 pub fn library_tokio(library: &str, version: Option<&str>) -> String {
     let version = version.map(|version| format!(" {version}")).unwrap_or_default();
-    format!("{library} has a tokio{version} of its own, whose tasks are not seen: asyncscope watches the executable's")
+    format!(
+        "{library} has a tokio{version} of its own, whose tasks are not seen: asyncscope watches one tokio of a process"
+    )
+}
+
+/// Says that a process which the watched one started has a tokio in this file.
+#[must_use]
+pub fn descendant_tokio(pid: u32, file: &str) -> String {
+    format!("process {pid}, which it started, has a tokio in {file}: it can be watched by that id")
 }
 
 /// Says why a file cannot be read as an executable; the file's name goes before.
@@ -356,9 +364,11 @@ pub fn running_proof(proof: &RunningProof) -> String {
 pub fn running_unknown(reason: &RunningUnknown) -> String {
     match reason {
         RunningUnknown::NotKept { asked } => format!(
-            "none of {asked} poll functions is seen to keep its task's id in the executable's own thread-local memory \
-             (a library's is not followed)"
+            "none of {asked} poll functions is seen to keep its task's id in the executable's own thread-local memory"
         ),
+        RunningUnknown::InLibrary => {
+            "this tokio is a library's, whose thread-local variables are at no fixed distance from %fs".to_owned()
+        }
         RunningUnknown::Places { count } => format!("poll functions keep their task's id at {count} places"),
         RunningUnknown::Outside { below } => {
             format!("the code's place, {below:#x} below %fs, is outside of the executable's variables")

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::traps::Traps;
+use super::{mapped::MappedLibrary, traps::Traps};
 use crate::probe::Probe;
 use asyncscope_discovery::{
     addr::Bias,
@@ -25,6 +25,8 @@ pub(crate) struct Attached {
     /// Each task vtable's address in memory, and the offset of a task's id from its header.
     pub(crate) vtables: HashMap<u64, u32>,
     pub(crate) bias: Bias,
+    /// The library whose tokio is watched; `None` where that is the executable's.
+    pub(crate) library: Option<MappedLibrary>,
     /// The layouts of the target's futures, or why there are none. Addresses are the file's.
     pub(crate) layouts: Result<Layouts, NoLayouts>,
     /// The bytes that each thread has for variables of its own, as the executable wants it.

@@ -6,14 +6,13 @@ use super::found::FoundTarget;
 use crate::session::clock;
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    image::elf::Elf,
     process::{Process, procfs, sockets},
     tokio::plan::Plan,
 };
 use asyncscope_trace::facts::{Facts, NamedThread, PollFunction, ProcessFacts, Sampling};
 
-/// Returns the facts, with this moment as that of the attach.
-pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts {
+/// Returns the facts, with this moment as that of the attach. The build id is the executable's.
+pub(super) fn of(found: &FoundTarget, process: &Process, build_id: Option<String>) -> Facts {
     // Threads born since the hooks were armed are among them, which is the safe side.
     let threads = process.threads().into_iter().map(|(tid, name)| NamedThread { tid, name }).collect();
     // Where the kernel does not say, nothing is said of it.
@@ -30,7 +29,7 @@ pub(super) fn of(found: &FoundTarget, process: &Process, elf: &Elf<'_>) -> Facts
             pid: process.pid,
             name: process.name.clone(),
             executable: process.executable.clone(),
-            build_id: elf.build_id.clone(),
+            build_id,
         },
         armed: clock::moment(),
         run: run_id(),
@@ -62,7 +61,7 @@ fn host_name() -> String {
     procfs::hostname()
 }
 
-/// Returns the facts of the executable, with addresses in memory.
+/// Returns the facts of the file with the tokio, with addresses in memory.
 fn of_plan(mut plan: Plan, bias: Bias) -> Facts {
     let moved = |address: u64| ElfAddr(address).at_runtime(bias).0;
     plan.types.iter_mut().for_each(|ty| ty.vtable = moved(ty.vtable));

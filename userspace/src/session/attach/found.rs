@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use super::{
-    checks, logs, not_watchable, other_tokios, sampling,
+    checks, logs, other_tokios, sampling,
     syscalls::{self, SyscallUses},
+    tokio_file::TokioFile,
 };
 use crate::{
     probe::{AttachRequest, Image, LogOptions, OffCpuTasks, Probe, SamplingOptions},
@@ -12,14 +13,10 @@ use crate::{
 };
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
-    discover,
     image::elf::Elf,
     layout::{self, Layouts},
     process::{Process, libraries::Loaded},
-    tokio::{
-        plan::{Placement, Plan, Program},
-        plan_cache,
-    },
+    tokio::plan::{Placement, Plan, Program},
 };
 use asyncscope_trace::{
     chain,
@@ -31,6 +28,8 @@ use asyncscope_trace::{
 pub(super) struct FoundTarget {
     pub(super) plan: Plan,
     pub(super) bias: Bias,
+    /// The tokio is that of a library.
+    is_library: bool,
     /// The libraries that were looked at for other tokios.
     pub(super) loaded: Loaded,
     /// Nothing was missed: no instruction of the target ran before.
@@ -52,18 +51,19 @@ pub(super) struct FoundTarget {
 }
 
 impl FoundTarget {
-    /// Looks for hooks in the executable, and for tokios in the libraries. Only reads.
-    pub(super) fn discover(process: &Process, elf: &Elf<'_>, from_first_instruction: bool) -> Result<Self> {
-        let mut plan = plan_cache::plan(elf, discover).map_err(|why| {
-            let libraries = other_tokios::in_libraries(process, &mut Loaded::default());
-            not_watchable(&process.executable, &[vec![why.to_string()], libraries].concat().join("; but "))
-        })?;
-        let bias = process.bias(elf)?;
-        let mut loaded = Loaded::default();
+    /// Takes the plan of the file whose tokio is watched, and looks for tokios in the libraries. Only reads.
+    pub(super) fn new(
+        mut plan: Plan,
+        (file, bias): (&TokioFile, Bias),
+        process: &Process,
+        mut loaded: Loaded,
+        from_first_instruction: bool,
+    ) -> Self {
         other_tokios::note(process, &mut loaded, &mut plan);
-        Ok(Self {
+        Self {
             plan,
             bias,
+            is_library: file.is_library(),
             loaded,
             from_first_instruction,
             sampling: None,
@@ -75,7 +75,7 @@ impl FoundTarget {
             libraries: Vec::new(),
             tracepoints: None,
             prints: Ok(None),
-        })
+        }
     }
 
     /// Leaves out what is not wanted, and decides how system calls are seen.
@@ -101,15 +101,15 @@ impl FoundTarget {
         Ok(())
     }
 
-    /// Compares the code in memory with the file's at each hook in the executable.
-    pub(super) fn verify(&self, process: &Process) -> Result<()> {
-        checks::check_memory(process, &process.executable, &self.plan.placements, self.bias)
+    /// Compares the code in memory with the file's at each hook that is not in a C library.
+    pub(super) fn verify(&self, process: &Process, file: &TokioFile) -> Result<()> {
+        checks::check_memory(process, &file.name, &self.plan.placements, self.bias)
     }
 
     /// Compiles the layouts of futures, where they are wanted.
     pub(super) fn lay_out(&mut self, elf: &Elf<'_>, awaits: AwaitChains) {
         if awaits != AwaitChains::No {
-            self.layouts = layouts(elf, &self.plan);
+            self.layouts = layouts(elf, &self.plan, self.is_library);
         }
         let followed = self.layouts.as_ref().ok().filter(|_| awaits == AwaitChains::Followed);
         self.followed = followed.map(|layouts| layouts.program.clone().moved(self.bias.0));
@@ -130,11 +130,12 @@ impl FoundTarget {
         }
     }
 
-    /// Returns the files with hooks in them, the executable first.
-    pub(super) fn take_images(&mut self, process: &Process) -> Vec<Image> {
+    /// Returns the files with hooks in them, the one with the tokio first.
+    pub(super) fn take_images(&mut self, process: &Process, file: &TokioFile) -> Result<Vec<Image>> {
         let placements = placements(&self.plan, self.followed.is_some());
-        let executable = Image { path: process.executable_link(), held: None, placements };
-        std::iter::once(executable).chain(std::mem::take(&mut self.libraries)).collect()
+        let (path, held) = file.link(process)?;
+        let first = Image { path, held, placements };
+        Ok(std::iter::once(first).chain(std::mem::take(&mut self.libraries)).collect())
     }
 
     /// Leaves out what the kernel refused, and says what of the target is not seen, or at others' cost.
@@ -162,10 +163,10 @@ impl FoundTarget {
 }
 
 /// Compiles the layouts. Names of types do not say of which tokio they are: where there are several, no runtime's list
-/// is looked for.
-fn layouts(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
+/// is looked for. Nor is it in a library, whose thread-local variables are at no fixed distance from `%fs`.
+fn layouts(elf: &Elf<'_>, plan: &Plan, is_library: bool) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;
-    Ok(if plan.several_tokios { Layouts { owned: None, ..layouts } } else { layouts })
+    Ok(if plan.several_tokios || is_library { Layouts { owned: None, ..layouts } } else { layouts })
 }
 
 /// Returns the plan's probes, those at polls' starts reporting what is awaited if that is to be followed.

@@ -1,8 +1,11 @@
 //! Tokios of a target that are not watched: another one in its executable, or one that a library brings along.
 
-use super::attached::Attached;
+use super::{attached::Attached, tokio_file};
 use asyncscope_discovery::{
-    process::{Process, libraries::Loaded},
+    process::{
+        Process,
+        libraries::{LibraryTokio, Loaded},
+    },
     tokio::plan::Plan,
 };
 use asyncscope_trace::facts::{Hook, MissingReason, Sees};
@@ -10,15 +13,14 @@ use asyncscope_view::{printable, sentences};
 
 /// Returns a sentence for each tokio in a library that the process has loaded since the last time.
 pub(crate) fn in_libraries(process: &Process, loaded: &mut Loaded) -> Vec<String> {
-    let sentence =
-        |(library, version): (String, Option<String>)| sentences::library_tokio(&library, version.as_deref());
+    let sentence = |of: LibraryTokio| sentences::library_tokio(&of.name, of.version.as_deref());
     loaded.tokios(process).into_iter().map(sentence).collect()
 }
 
 /// Adds them to the plan's list.
 pub(crate) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
-    for (library, version) in loaded.tokios(process) {
-        let image = plan.image(&library);
+    for LibraryTokio { name, version, .. } in loaded.tokios(process) {
+        let image = plan.image(&name);
         plan.hooks.push(Hook::missing(Sees::OtherTokio, image, MissingReason::LibraryTokio { version }));
     }
 }
@@ -27,6 +29,13 @@ pub(crate) fn note(process: &Process, loaded: &mut Loaded, plan: &mut Plan) {
 pub(crate) fn announce(sentences: &[String]) {
     for sentence in sentences {
         eprintln!("not all of its tasks are seen: {}", printable(sentence));
+    }
+}
+
+/// Says which processes that it started have a tokio as well: a server's workers often do the work.
+pub(super) fn announce_descendants(process: &Process) {
+    for sentence in tokio_file::in_descendants(process) {
+        eprintln!("{}", printable(&sentence));
     }
 }
 

@@ -190,8 +190,8 @@ pub(crate) fn note_file(plan: &mut Plan) {
     let loader = plan.c_library.loader.clone();
     let why = match loader {
         _ if plan.c_library.musl => shared(&plan.hooks),
-        Some(_) => MissingReason::NeedsProcess,
-        None => MissingReason::NoCalls,
+        None if !plan.c_library.beside => MissingReason::NoCalls,
+        _ => MissingReason::NeedsProcess,
     };
     let has_it = loader.filter(|_| plan.c_library.musl);
     let image = has_it.map_or(ImageId::EXECUTABLE, |path| plan.image(&path));
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn a_file_tells_musls_reason() {
-        let noted = |loader: Option<&str>, musl| {
-            let c_library = CLibrary { loader: loader.map(str::to_owned), musl };
+        let noted = |loader: Option<&str>, musl, beside| {
+            let c_library = CLibrary { loader: loader.map(str::to_owned), musl, beside };
             let mut plan = Plan { c_library, ..Plan::default() };
             note_file(&mut plan);
             let [hook] = &plan.hooks[..] else { panic!("{:?}", plan.hooks) };
@@ -266,12 +266,14 @@ mod tests {
         let musl = "/lib/ld-musl-x86_64.so.1";
         let shared = Some(MissingReason::CallsShareFunction { calls: syscalls::lacking(&[]) });
         assert_eq!(
-            noted(Some("/lib64/ld-linux-x86-64.so.2"), false),
+            noted(Some("/lib64/ld-linux-x86-64.so.2"), false, true),
             ("svc".into(), Some(MissingReason::NeedsProcess))
         );
-        assert_eq!(noted(Some(musl), true), (musl.into(), shared.clone()));
-        assert_eq!(noted(None, true), ("svc".into(), shared));
-        assert_eq!(noted(None, false), ("svc".into(), Some(MissingReason::NoCalls)));
+        assert_eq!(noted(Some(musl), true, true), (musl.into(), shared.clone()));
+        assert_eq!(noted(None, true, false), ("svc".into(), shared));
+        assert_eq!(noted(None, false, false), ("svc".into(), Some(MissingReason::NoCalls)));
+        let library = noted(None, false, true);
+        assert_eq!(library, ("svc".into(), Some(MissingReason::NeedsProcess)), "a library's is that of its program");
     }
 
     #[test]

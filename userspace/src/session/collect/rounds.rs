@@ -66,6 +66,9 @@ pub(super) async fn drain(
         if round.is_multiple_of(FLUSH_EVERY) {
             note_step(attached, sink);
             sink.tidy(&attached.facts);
+            if library_is_gone(attached) {
+                break;
+            }
             progress.update(&sink.graph.totals());
             if sink.is_in_vain() || !attached.process.is_alive() {
                 break;
@@ -94,6 +97,23 @@ fn has_broken_off(attached: &Attached, pump: &EventPump) -> bool {
         return true;
     }
     false
+}
+
+/// Says so if the library whose tokio is watched was unloaded, and its hooks with it.
+fn library_is_gone(attached: &Attached) -> bool {
+    let Some(library) = attached.library.as_ref().filter(|library| library.is_gone(&attached.process)) else {
+        return false;
+    };
+    // A process that ends has no memory either.
+    let runs_on = !attached.process.is_ending() && !attached.process.became_another();
+    if runs_on {
+        eprintln!(
+            "{} was unloaded by process {}, and the hooks with it: the recording ends",
+            library.name.escape_debug(),
+            attached.process.pid
+        );
+    }
+    runs_on
 }
 
 /// Notes that the wall clock was set, which the recording and the spans have to know.

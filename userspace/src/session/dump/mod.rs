@@ -38,7 +38,7 @@ pub fn dump(plan: &DumpPlan) -> Result<()> {
         Err(_) => Process::by_name(&plan.target)?,
     };
     let options = AttachOptions { names: plan.names.clone(), awaits: AwaitChains::Read, ..AttachOptions::default() };
-    let mut attached = attach::attach(process, false, &options)?;
+    let mut attached = attach::attach(process, &options)?;
     privileges::lock_down()?;
     let program = match &attached.layouts {
         Ok(layouts) => layouts.program.clone().moved(attached.bias.0),

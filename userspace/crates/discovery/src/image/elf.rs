@@ -112,6 +112,15 @@ impl<'data> Elf<'data> {
         self.loader
     }
 
+    /// Returns `true` if it needs libraries.
+    #[must_use]
+    pub fn needs_libraries(&self) -> bool {
+        let Ok(file) = ElfFile64::<LE>::parse(self.data) else { return false };
+        let tables =
+            file.elf_program_headers().iter().filter_map(|header| header.dynamic(LE, self.data).ok().flatten());
+        tables.flatten().any(|entry| entry.d_tag.get(LE) == elf::DT_NEEDED)
+    }
+
     /// The load address of the segment that starts with the file's first byte, if there is one.
     #[must_use]
     pub fn at_file_start(&self) -> Option<ElfAddr> {

@@ -181,6 +181,24 @@ impl Plan {
         ImageId(u32::try_from(place + 1).unwrap_or(u32::MAX))
     }
 
+    /// The plan of a library that is watched in the place of its process's executable, which has this C library. In a
+    /// library no variable of a thread is at a fixed distance from `%fs`.
+    #[must_use]
+    pub fn of_library(self, library: &str, c_library: CLibrary) -> Self {
+        let mut plan = Self {
+            c_library,
+            thread_local: 0,
+            current_task: None,
+            running: None,
+            running_unknown: RunningUnknown::InLibrary,
+            ..self
+        };
+        let image = plan.image(library);
+        plan.hooks.iter_mut().for_each(|hook| hook.image = image);
+        plan.types.iter_mut().for_each(|ty| ty.key.image = image);
+        plan
+    }
+
     /// The paths of all files by their numbers.
     #[must_use]
     pub fn images(&self, executable: &str) -> Vec<String> {
@@ -203,5 +221,30 @@ mod bytes {
         let Some(bytes) = Option::<Vec<u8>>::deserialize(from)? else { return Ok(None) };
         let layout = Http2Layout::read_from_bytes(&bytes).map_err(|_| D::Error::custom("a layout of another size"))?;
         Ok(Some(layout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use asyncscope_trace::facts::{CurrentTask, MissingReason, RunningProof, RunningTask, Sees};
+
+    #[test]
+    fn a_librarys_plan_names_it_and_knows_no_thread_local_place() {
+        let proof = RunningProof::Code { agree: 1, asked: 1, in_context: true };
+        let plan = Plan {
+            hooks: vec![Hook::missing(Sees::Wake, ImageId::EXECUTABLE, MissingReason::NoWaker)],
+            types: vec![TaskType::default()],
+            thread_local: 0x40,
+            current_task: Some(CurrentTask::default()),
+            running: Some(RunningTask { below: 8, tagged: false, proof }),
+            ..Plan::default()
+        };
+        let c_library = CLibrary { loader: Some("/lib/ld.so".to_owned()), musl: false, beside: true };
+        let plan = plan.of_library("/l.so", c_library.clone());
+        assert_eq!((plan.hooks[0].image, plan.types[0].key.image), (ImageId(1), ImageId(1)));
+        assert_eq!(plan.images("/bin/python"), ["/bin/python", "/l.so"]);
+        assert_eq!((plan.c_library.clone(), plan.thread_local, plan.current_task), (c_library, 0, None));
+        assert_eq!(plan.running_task(), Err(RunningUnknown::InLibrary));
     }
 }

@@ -60,6 +60,8 @@ pub enum RunningUnknown {
         /// The number of those asked.
         asked: usize,
     },
+    /// This tokio is a library's, whose thread-local variables are at no fixed distance from where `%fs` points.
+    InLibrary,
     /// Poll functions keep it at several places.
     Places {
         /// The number of places.

@@ -10,6 +10,8 @@ use super::text::{decimal, hexadecimal, words};
 pub struct Stat {
     /// The letter of its state.
     pub state: u8,
+    /// The id of its parent process in the reader's pid namespace; 0 where that has none.
+    pub parent: u32,
     /// The time it began, in clock ticks since boot.
     pub start_time: u64,
     /// The beginning of the program's code; 0 where that is not for this reader.
@@ -20,15 +22,16 @@ pub struct Stat {
 
 impl Stat {
     /// Counts the fields from the last `)`, because a thread's name may hold anything: the state is the third of the
-    /// manual's, the others the 22nd, 26th and 28th.
+    /// manual's, the others the 4th, 22nd, 26th and 28th.
     pub(super) fn parse(stat: &[u8]) -> Option<Self> {
         let behind = stat.iter().rposition(|byte| *byte == b')')? + 1;
         let mut fields = words(stat.get(behind..)?);
         let state = *fields.next()?.first()?;
-        let start_time = decimal(fields.nth(18)?)?;
+        let parent = decimal(fields.next()?)?;
+        let start_time = decimal(fields.nth(17)?)?;
         let start_code = decimal(fields.nth(3)?)?;
         let start_stack = decimal(fields.nth(1)?)?;
-        Some(Self { state, start_time, start_code, start_stack })
+        Some(Self { state, parent, start_time, start_code, start_stack })
     }
 
     /// Reports that the thread does nothing any more.
@@ -57,7 +60,7 @@ mod tests {
     #[test]
     fn fields_behind_any_name() {
         let stat = [b"7 (\xff) Z (b) S ", "1 ".repeat(18).as_bytes(), b"99 2 3 4 5 6 7 8 9\n"].concat();
-        let expected = Stat { state: b'S', start_time: 99, start_code: 5, start_stack: 7 };
+        let expected = Stat { state: b'S', parent: 1, start_time: 99, start_code: 5, start_stack: 7 };
         assert_eq!(Stat::parse(&stat), Some(expected));
         assert!(!expected.has_left() && Stat { state: b'Z', ..expected }.has_left());
         assert_eq!(Stat::parse(b"7 (a) S 1"), None);
