@@ -86,6 +86,7 @@ pub fn inspect(of: &str, format: InspectFormat, names: &debug::Options) -> Resul
         current_task: plan.current_task,
         running: plan.running_task(),
         symbols: elf.symbols().len(),
+        function_starts: plan.starts,
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(&plan, &layout::compile(&elf, &plan.vtables)),
         types: &plan.types,

@@ -6,6 +6,7 @@ mod bind;
 mod calls;
 mod current_task;
 mod damage;
+mod descent;
 mod elf;
 mod entry;
 mod flow;
