@@ -254,6 +254,13 @@ fn at_the_read_of_the_id() {
         asm!(a: call rax; mov rbx, rax; xor eax, eax; owner rbx; vtable rax, rbx; id_offset rax, rax;);
         asm!(a: mark; id rcx, rbx, rax; mov rbx, rdx; call rcx;);
     });
+    check("the shard's lock is taken behind it", &["rbx"], |a| {
+        makes_a_task(a);
+        asm!(a: call rax; mov rbx, rax; mov rax, qword_ptr(r15 + 0x20); mov qword_ptr(rbx + 0x18), rax; vtable rax, rbx;);
+        asm!(a: id_offset rax, rax; mark; id rbx, rbx, rax; mov rcx, qword_ptr(r15 + 0xa8););
+        a.lock().cmpxchg(byte_ptr(rcx + rdx * 8), sil).unwrap();
+        asm!(a: mov rcx, rbx; call rcx;);
+    });
     check("not where the read is jumped to", &[], |a| {
         let mut read = a.create_label();
         asm!(a: je read; call rax; mov rbx, rax; xor eax, eax; owner rbx; vtable rax, rbx; id_offset rax, rax;);

@@ -4,6 +4,7 @@ mod abort;
 mod asm;
 mod bind;
 mod calls;
+mod coverage;
 mod current_task;
 mod damage;
 mod descent;

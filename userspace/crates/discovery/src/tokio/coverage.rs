@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     addr::ElfAddr,
-    code::x86_64::code::{Code, Target},
+    code::x86_64::{
+        code::{Code, Target},
+        queue,
+    },
     image::elf::Elf,
 };
 
@@ -17,7 +20,7 @@ use crate::{
 const LEVELS_MAX: u8 = 8;
 
 /// Those of these vtables that are loaded where no hook sees what is made.
-pub(super) fn unseen(code: &Code<'_, '_>, placements: &[Placement], vtables: &BTreeSet<ElfAddr>) -> BTreeSet<ElfAddr> {
+pub(crate) fn unseen(code: &Code<'_, '_>, placements: &[Placement], vtables: &BTreeSet<ElfAddr>) -> BTreeSet<ElfAddr> {
     let spawns = placements.iter().filter(|placement| placement.program == Program::Spawn);
     let hooked: BTreeSet<ElfAddr> = spawns.filter_map(|spawn| function_of(code.elf, spawn.address)).collect();
     let loads = sites::loads(code, vtables);
@@ -46,16 +49,19 @@ impl Search<'_, '_, '_> {
         }
         // Functions that call each other in a circle are not taken to pass one.
         self.known.insert(function, false);
-        let code = self.code;
-        let calls_one = || {
-            let body = code.body(function);
-            let mut called =
-                body.iter().flat_map(|body| &body.instructions).map(|instruction| code.target(instruction));
-            called.any(|target| matches!(target, Target::Known(to) if self.hooked.contains(&to)))
-        };
-        let sees = self.hooked.contains(&function) || calls_one() || self.all_callers_see(function, level);
+        let sees = self.hooked.contains(&function) || self.calls_one(function) || self.all_callers_see(function, level);
         self.known.insert(function, sees);
         sees
+    }
+
+    /// Returns `true` if it calls a function with a hook, or one that hands a task on to such a function.
+    fn calls_one(&self, function: ElfAddr) -> bool {
+        let Some(body) = self.code.body(function) else { return false };
+        let targets = body.instructions.iter().map(|instruction| self.code.target(instruction));
+        let called: BTreeSet<ElfAddr> =
+            targets.filter_map(|target| if let Target::Known(to) = target { Some(to) } else { None }).collect();
+        let hands_on = |to: &ElfAddr| !queue::leads_to(self.code, *to).is_disjoint(&self.hooked);
+        !called.is_disjoint(&self.hooked) || called.iter().any(hands_on)
     }
 
     fn all_callers_see(&mut self, function: ElfAddr, level: u8) -> bool {

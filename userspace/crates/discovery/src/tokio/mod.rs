@@ -2,7 +2,7 @@
 
 pub mod abilities;
 mod bodies;
-mod coverage;
+pub(crate) mod coverage;
 mod current_task;
 pub(crate) mod discover;
 mod flows;

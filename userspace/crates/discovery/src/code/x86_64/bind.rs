@@ -121,10 +121,11 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
         chosen.step(instruction, &mut info);
         let registers = line.registers;
         if let Some(number) = line.step(instruction, &mut info) {
-            header = Some(number);
             // A `lock` prefix bears no hook.
             let bears = !instruction.has_lock_prefix() && is_own(&number);
-            completing = bind_by(&registers, body.function.start, instruction, number).filter(|_| bears);
+            let here = bind_by(&registers, body.function.start, instruction, number).filter(|_| bears);
+            completing = completing.filter(|_| header == Some(number)).or(here);
+            header = Some(number);
         }
     }
     found
