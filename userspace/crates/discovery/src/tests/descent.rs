@@ -131,7 +131,7 @@ fn instructions_start_where_unwind_tables_say() {
     let code = Code::new(&elf);
     let mut held = 0;
     for &(start, len) in &found.runs {
-        for instruction in Decoder::with_ip(64, elf.bytes(start, len), start.0, DecoderOptions::NONE).iter() {
+        for instruction in &mut Decoder::with_ip(64, elf.bytes(start, len), start.0, DecoderOptions::NONE) {
             let before = elf.functions().partition_point(|function| function.start.0 <= instruction.ip());
             let Some(body) = before.checked_sub(1).and_then(|place| code.body(elf.functions()[place].start)) else {
                 continue;
