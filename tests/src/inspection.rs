@@ -21,7 +21,7 @@ pub struct Inspection {
     /// The number of its function symbols.
     #[serde(default)]
     pub symbols: usize,
-    /// How it is known where its functions start.
+    /// The way in which the starts of its functions are known.
     #[serde(default)]
     function_starts: BTreeMap<String, serde_json::Value>,
     /// Its task types, in the order of their vtables.

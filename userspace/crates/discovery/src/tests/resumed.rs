@@ -98,7 +98,7 @@ fn a_body_is_known_by_its_state_and_its_panic() {
     let aligned = |mask: i32| {
         task(nothing, nothing, move |a, done| {
             asm!(a: push rbp; mov rbp, rsp; push rbx; and rsp, mask; sub rsp, 0x100; mov rbx, rdi;);
-            asm!(a: movzx eax, byte_ptr(rdi + STATE); mov qword_ptr(rsp + 0x48), rsi; cmp al, 1; je done;);
+            asm!(a: movzx eax, byte_ptr(rdi + STATE); cmp al, 1; mov qword_ptr(rsp + 0x48), rsi; je done;);
             asm!(a: lea rsp, qword_ptr(rbp - 8); pop rbx; pop rbp; ret;);
         })
     };

@@ -24,7 +24,7 @@ pub(crate) fn unseen(code: &Code<'_, '_>, placements: &[Placement], vtables: &BT
     let spawns = placements.iter().filter(|placement| placement.program == Program::Spawn);
     let hooked: BTreeSet<ElfAddr> = spawns.filter_map(|spawn| function_of(code.elf, spawn.address)).collect();
     let loads = sites::loads(code, vtables);
-    let mut search = Search { code, hooked, callers: None, known: BTreeMap::new() };
+    let mut search = SpawnSearch { code, hooked, callers: None, known: BTreeMap::new() };
     loads.into_iter().filter(|&(function, _)| !search.sees(function, 0)).map(|(_, vtable)| vtable).collect()
 }
 
@@ -34,14 +34,14 @@ fn function_of(elf: &Elf<'_>, address: ElfAddr) -> Option<ElfAddr> {
     (address.0 - function.start.0 < function.len).then_some(function.start)
 }
 
-struct Search<'a, 'e, 'data> {
+struct SpawnSearch<'a, 'e, 'data> {
     code: &'a Code<'e, 'data>,
     hooked: BTreeSet<ElfAddr>,
     callers: Option<Callers>,
     known: BTreeMap<ElfAddr, bool>,
 }
 
-impl Search<'_, '_, '_> {
+impl SpawnSearch<'_, '_, '_> {
     /// Returns `true` if what this function makes passes a hook.
     fn sees(&mut self, function: ElfAddr, level: u8) -> bool {
         if let Some(&known) = self.known.get(&function) {

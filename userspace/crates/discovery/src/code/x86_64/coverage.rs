@@ -7,7 +7,7 @@ use crate::addr::ElfAddr;
 /// The code before a case of a jump table that is decoded on trial is no longer than this.
 const TRIAL_MAX: u64 = 1 << 14;
 
-/// What is known of a byte.
+/// The state of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// It was not decoded.
@@ -19,7 +19,7 @@ pub(super) enum Mark {
 }
 
 /// Two bits for each byte of code.
-pub(super) struct Coverage<'data>(Vec<Region<'data>>);
+pub(super) struct DecodedBytes<'data>(Vec<Region<'data>>);
 
 struct Region<'data> {
     start: u64,
@@ -28,7 +28,7 @@ struct Region<'data> {
     covered: Vec<u64>,
 }
 
-impl<'data> Coverage<'data> {
+impl<'data> DecodedBytes<'data> {
     pub(super) fn new(code: impl Iterator<Item = (ElfAddr, &'data [u8])>) -> Self {
         let regions = code.map(|(start, bytes)| {
             let words = bytes.len().div_ceil(64);

@@ -12,7 +12,7 @@ use iced_x86::{
 
 use super::{
     code::{loaded_address, pointed_to},
-    coverage::{Coverage, Mark},
+    coverage::{DecodedBytes, Mark},
     table::{self, Table},
     values::Values,
 };
@@ -36,7 +36,7 @@ const ROUNDS_MAX: usize = 8;
 pub fn find(elf: &Elf<'_>, starts: impl IntoIterator<Item = ElfAddr>) -> FoundCode {
     let mut descent = Descent {
         elf,
-        coverage: Coverage::new(elf.executable()),
+        coverage: DecodedBytes::new(elf.executable()),
         by_start: BTreeMap::new(),
         functions: Vec::new(),
         work: Vec::new(),
@@ -75,30 +75,30 @@ const FUNCTION_ALIGNMENT: u64 = 16;
 struct Work {
     function: usize,
     at: u64,
-    /// What is known of the stack there.
+    /// The stack there, as far as it is known.
     stack: Values,
 }
 
-/// What waits for a function to return.
+/// Work that waits for a function to return.
 #[derive(Clone)]
-enum Waiting {
+enum WaitingWork {
     /// The code behind a call of it.
     Code(Work),
     /// That function, which becomes this one by jumping on.
     Caller(usize),
 }
 
-struct Function {
+struct DescendedFunction {
     start: u64,
     returns: bool,
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingWork>,
 }
 
 struct Descent<'e, 'data> {
     elf: &'e Elf<'data>,
-    coverage: Coverage<'data>,
+    coverage: DecodedBytes<'data>,
     by_start: BTreeMap<u64, usize>,
-    functions: Vec<Function>,
+    functions: Vec<DescendedFunction>,
     work: Vec<Work>,
     /// Jumps through tables that were not followed yet.
     tables: Vec<(usize, Table, Values)>,
@@ -127,7 +127,7 @@ impl Descent<'_, '_> {
             Mark::Inside => return None,
         };
         self.by_start.insert(start, number);
-        self.functions.push(Function { start, returns, waiting: Vec::new() });
+        self.functions.push(DescendedFunction { start, returns, waiting: Vec::new() });
         self.work.push(Work { function: number, at: start, stack: Values::at_entry(0, Some(0)) });
         Some(number)
     }
@@ -283,7 +283,7 @@ impl Descent<'_, '_> {
             return true;
         }
         let behind = Work { function, at: call.next_ip(), stack: stack.clone() };
-        self.functions[called].waiting.push(Waiting::Code(behind));
+        self.functions[called].waiting.push(WaitingWork::Code(behind));
         false
     }
 
@@ -313,7 +313,7 @@ impl Descent<'_, '_> {
         if self.functions[next].returns {
             self.returns(function);
         } else {
-            self.functions[next].waiting.push(Waiting::Caller(function));
+            self.functions[next].waiting.push(WaitingWork::Caller(function));
         }
     }
 
@@ -324,8 +324,8 @@ impl Descent<'_, '_> {
             function.returns = true;
             for waiting in std::mem::take(&mut function.waiting) {
                 match waiting {
-                    Waiting::Code(behind) => self.work.push(behind),
-                    Waiting::Caller(caller) => returning.push(caller),
+                    WaitingWork::Code(behind) => self.work.push(behind),
+                    WaitingWork::Caller(caller) => returning.push(caller),
                 }
             }
         }
@@ -341,14 +341,15 @@ impl Descent<'_, '_> {
         cases.dedup();
         let mut is_whole = !cases.is_empty();
         for case in cases {
-            let is_own = self.owner(case) == Some(function);
-            let is_reached =
-                is_own && self.coverage.mark(case) == Some(Mark::None) && self.coverage.leads_to(start, case);
-            if is_reached {
+            // Another function may have been found to start before it: what lies there is not of this table.
+            if self.owner(case) != Some(function) {
+                continue;
+            }
+            if self.coverage.mark(case) == Some(Mark::None) && self.coverage.leads_to(start, case) {
                 self.straight_on(Work { function, at: case, stack: stack.clone() });
                 self.work_off();
             } else {
-                is_whole &= is_own && self.coverage.mark(case) == Some(Mark::First);
+                is_whole &= self.coverage.mark(case) == Some(Mark::First);
             }
         }
         if !is_whole {
@@ -356,7 +357,7 @@ impl Descent<'_, '_> {
         }
     }
 
-    /// Where jumps lead that leave their functions, and no function is known to start.
+    /// The targets of jumps that leave their functions, where no function is known to start.
     fn jumped_to_from_elsewhere(&self) -> Vec<u64> {
         let mut found = Vec::new();
         for (start, bytes) in self.coverage.runs().map(|(start, end)| (start, self.coverage.between(start, end))) {
