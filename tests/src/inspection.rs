@@ -21,6 +21,9 @@ pub struct Inspection {
     /// The number of its function symbols.
     #[serde(default)]
     pub symbols: usize,
+    /// The way in which the starts of its functions are known.
+    #[serde(default)]
+    function_starts: BTreeMap<String, serde_json::Value>,
     /// Its task types, in the order of their vtables.
     #[serde(default)]
     pub types: Vec<TaskType>,
@@ -163,6 +166,12 @@ impl Inspection {
     #[must_use]
     pub fn misses(&self, sees: &str) -> bool {
         self.missing().any(|hook| hook.sees == sees)
+    }
+
+    /// Returns the number of functions that were found without unwind tables; 0 where these have all that is needed.
+    #[must_use]
+    pub fn functions_found(&self) -> u64 {
+        self.function_starts.get("found").and_then(serde_json::Value::as_u64).unwrap_or_default()
     }
 
     /// Iterates over the hooks that are missing.

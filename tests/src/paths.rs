@@ -232,6 +232,16 @@ fn by_itself(package: &str, build: Build) -> Result<PathBuf> {
     Ok(stripped)
 }
 
+/// Takes a program's unwind tables off it. It runs as before, as long as nothing unwinds.
+///
+/// # Errors
+///
+/// If `objcopy` cannot.
+pub fn remove_unwind_tables(program: &Path) -> Result<()> {
+    let sections = ["--remove-section=.eh_frame", "--remove-section=.eh_frame_hdr"];
+    run(Command::new("objcopy").args(sections).arg(program))
+}
+
 fn cargo_build(arguments: &[&str]) -> Result<()> {
     match std::env::var_os("CARGO") {
         Some(cargo) => run(Command::new(cargo).current_dir(workspace()).args(["build", "--quiet"]).args(arguments)),

@@ -1,6 +1,8 @@
-//! Without symbols the same hooks are found as with them, and names by the places that panics state.
+//! Without symbols the same hooks are found as with them, and names by the places that panics state; without unwind
+//! tables, tasks are seen as they lived.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,11 +10,15 @@ use anyhow::{Context as _, Result, ensure};
 use asyncscope_tests::inspection::{AsyncBody, Inspection};
 use asyncscope_tests::paths::{self, Scratch};
 use asyncscope_tests::sources::function_at;
+use asyncscope_tests::target::Target;
+use asyncscope_tests::trial;
 
+use crate::scenarios::judge;
 use crate::{Case, Test};
 
 pub(crate) fn tests() -> Vec<(String, Test)> {
-    let tests: [(&str, Case); 3] = [("hooks", hooks), ("names", names), ("bodies", bodies)];
+    let tests: [(&str, Case); 4] =
+        [("hooks", hooks), ("names", names), ("bodies", bodies), ("without_tables", without_tables)];
     tests.into_iter().map(|(name, test)| (format!("stripped::{name}"), Box::new(test) as Test)).collect()
 }
 
@@ -63,6 +69,30 @@ fn bodies() -> Result<()> {
             }
         }
         ensure!(held >= at_least, "of {}, only {held} types have a place that is in a source", program.display());
+    }
+    Ok(())
+}
+
+/// Without unwind tables no hook is anywhere else, nearly all are there, and every task is seen as it lived.
+fn without_tables() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (_, with) = both(&scratch, &paths::truth()?)?;
+    ensure!(with.functions_found() == 0, "{} functions are in no table", with.functions_found());
+    let binary = scratch.file("without-tables");
+    fs::copy(scratch.file("stripped"), &binary)?;
+    paths::remove_unwind_tables(&binary)?;
+    let without = Inspection::of(&binary, &[])?;
+    ensure!(without.functions_found() > 1000, "only {} functions were found", without.functions_found());
+    let places = |of: &Inspection| -> BTreeSet<(String, u64)> {
+        of.hooks.iter().filter_map(|hook| Some((hook.sees.clone(), hook.address?))).collect()
+    };
+    let (with, without) = (places(&with), places(&without));
+    let elsewhere: Vec<_> = without.difference(&with).collect();
+    ensure!(elsewhere.is_empty(), "hooks where none is with tables: {elsewhere:?}");
+    ensure!(without.len() * 10 >= with.len() * 9, "{} hooks of {}", without.len(), with.len());
+    for scenario in ["multi_thread", "local_set", "blocking", "aborts"] {
+        let (truth, seen) = trial::attached(Target::start_as(&binary, scenario)?, &[])?;
+        judge(&format!("without_tables::{scenario}"), &truth, &seen)?;
     }
     Ok(())
 }

@@ -87,6 +87,7 @@ fn print(file: &TokioFile, executable: &str, elf: &Elf<'_>, plan: &Plan, format:
         current_task: plan.current_task,
         running: plan.running_task(),
         symbols: elf.symbols().len(),
+        function_starts: plan.starts,
         debug_file: elf.debug_file(false).map(|file| file.to_string_lossy().into_owned()),
         abilities: &abilities::of(plan, &layout::compile(elf, &plan.vtables)),
         types: &plan.types,

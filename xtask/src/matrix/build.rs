@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use asyncscope_tests::guests::TRUTH_NEEDS;
+use asyncscope_tests::paths::remove_unwind_tables;
 
 use super::cell::Cell;
 use crate::process::{cargo, root, run as execute};
@@ -43,6 +44,9 @@ pub(crate) fn build(cell: &Cell) -> Result<Built> {
     let made = target.join(cell.build.target).join(output).join("truth");
     if !cell.build.stripped {
         fs::copy(&made, &program).with_context(|| format!("no {}", made.display()))?;
+        if !cell.build.unwind_tables {
+            remove_unwind_tables(&program)?;
+        }
         return Ok(Built { program, unstripped: None });
     }
     let unstripped = folder.join("truth.unstripped");

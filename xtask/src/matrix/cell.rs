@@ -11,7 +11,7 @@ pub(super) const TOKIOS: [Tokio; 5] = [
     Tokio { version: "1.28.2", since_1_41: false },
 ];
 
-const BUILDS: [Build; 11] = [
+const BUILDS: [Build; 12] = [
     Build { name: "release", ..Build::RELEASE },
     Build { name: "debug", profile: "dev", ..Build::RELEASE },
     Build {
@@ -19,6 +19,14 @@ const BUILDS: [Build; 11] = [
         settings: "lto = \"fat\"\ncodegen-units = 1\npanic = \"abort\"\n",
         panics: false,
         stripped: true,
+        ..Build::RELEASE
+    },
+    Build {
+        name: "no unwind tables, panic=abort",
+        settings: "panic = \"abort\"\n",
+        flags: &["-C", "force-unwind-tables=no"],
+        panics: false,
+        unwind_tables: false,
         ..Build::RELEASE
     },
     Build { name: "opt-level=z", settings: "opt-level = \"z\"\n", ..Build::RELEASE },
@@ -59,6 +67,8 @@ pub(crate) struct Build {
     pub(crate) panics: bool,
     /// `true` if it is shipped without symbols; the file with them is kept.
     pub(crate) stripped: bool,
+    /// `false` if it is shipped without unwind tables, those of the standard library among them.
+    pub(crate) unwind_tables: bool,
 }
 
 impl Build {
@@ -71,6 +81,7 @@ impl Build {
         toolchain: None,
         panics: true,
         stripped: false,
+        unwind_tables: true,
     };
 }
 

@@ -12,7 +12,7 @@ use super::{
     sentences,
 };
 use asyncscope_trace::facts::{
-    Ability, CurrentTask, Hook, HookSite, HookState, RunningTask, RunningUnknown, Support, TaskType,
+    Ability, CurrentTask, FunctionStarts, Hook, HookSite, HookState, RunningTask, RunningUnknown, Support, TaskType,
 };
 
 /// All there is to show. Addresses are the file's.
@@ -32,6 +32,8 @@ pub struct Inspection<'a> {
     pub running: Result<RunningTask, RunningUnknown>,
     /// The number of its function symbols.
     pub symbols: usize,
+    /// The way in which the starts of its functions are known.
+    pub function_starts: FunctionStarts,
     /// The separate file that names come from.
     pub debug_file: Option<String>,
     /// The things that a user may want to see, and how far they can be seen.
@@ -75,6 +77,9 @@ pub fn text(inspection: &Inspection<'_>, each_hook: bool, out: &mut dyn Write) -
     writeln!(out, "  build id   {}", inspection.build_id.unwrap_or("none"))?;
     writeln!(out, "  tokio      {}", version(inspection))?;
     writeln!(out, "  symbols    {} functions", inspection.symbols)?;
+    if let Some(starts) = sentences::function_starts(inspection.function_starts) {
+        writeln!(out, "  functions  {starts}")?;
+    }
     writeln!(out, "  running    {}", running(inspection))?;
     writeln!(out, "  sampling   {}", sampled(&inspection.running))?;
     if let Some(file) = &inspection.debug_file {
@@ -210,6 +215,7 @@ mod tests {
             current_task: None,
             running: Err(RunningUnknown::Tag { tagged: false, tokio: "1\u{1b}".into() }),
             symbols: 3,
+            function_starts: FunctionStarts::Descent { in_tables: 2, found: 40 },
             debug_file: None,
             abilities: &abilities,
             types: &types,
@@ -220,11 +226,13 @@ mod tests {
         text(&inspection, false, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap();
         assert!(!shown.contains('\u{1b}') && shown.contains("no      aborts: the waker"), "{shown}");
+        assert!(shown.contains("functions  40 found by following code from the task vtables"), "{shown}");
         assert!(shown.contains("wake       missing: b\\u{1b}.so: the waker"), "{shown}");
         let mut out = Vec::new();
         json(&inspection, &mut out).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(read["types"][0]["name"], types[0].name.as_deref().unwrap());
         assert_eq!(read["abilities"][0]["works"], "no");
+        assert_eq!(read["function_starts"], serde_json::json!({"by": "descent", "in_tables": 2, "found": 40}));
     }
 }

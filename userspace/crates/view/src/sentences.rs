@@ -3,9 +3,10 @@
 //! What comes from the target is in them as it is: whoever shows a sentence makes it printable.
 
 use asyncscope_trace::facts::{
-    Ability, Aspect, BlockPart, Driver, Hook, HookState, Http2Function, Http2Part, Http2Received, Http2Unknown,
-    ImageId, KnownBy, MissingReason, NameSource, NamedBy, NoLayouts, Proof, Remedy, ReturnUnproved, RunningProof,
-    RunningUnknown, Sees, Shortfall, SystemCall, TaskQueue, TlsLibrary, Tracepoints, Unreadable, VtableFunction,
+    Ability, Aspect, BlockPart, Driver, FunctionStarts, Hook, HookState, Http2Function, Http2Part, Http2Received,
+    Http2Unknown, ImageId, KnownBy, MissingReason, NameSource, NamedBy, NoLayouts, Proof, Remedy, ReturnUnproved,
+    RunningProof, RunningUnknown, Sees, Shortfall, SystemCall, TaskQueue, TlsLibrary, Tracepoints, Unreadable,
+    VtableFunction,
 };
 
 /// The kind of event that a hook sees, in a word.
@@ -387,6 +388,16 @@ pub fn running_unknown(reason: &RunningUnknown) -> String {
     }
 }
 
+/// Says how the starts of functions are known; `None` where by unwind tables, as they are in most programs.
+#[must_use]
+pub fn function_starts(starts: FunctionStarts) -> Option<String> {
+    let FunctionStarts::Descent { in_tables, found } = starts else { return None };
+    Some(format!(
+        "{found} found by following code from the task vtables, as the unwind tables have {in_tables} and not these: \
+         stacks end there, and code that nothing leads to has no hook"
+    ))
+}
+
 /// Says where the name of a task type comes from.
 #[must_use]
 pub fn named_by(NamedBy { source, debug_file }: &NamedBy) -> String {
@@ -429,6 +440,9 @@ pub fn shortfall(ability: &Ability, images: &[String]) -> Option<String> {
         Shortfall::NoHook => no_hook(ability.what).to_owned(),
         Shortfall::Hook { image, missing: why } => missing(*image, why, images),
         Shortfall::Inexact { proof: why } => proof(why),
+        Shortfall::UnseenSpawns { all, unseen } => {
+            format!("tasks of {unseen} of {all} types are also made in code that has no hook and calls none that has")
+        }
         Shortfall::NoCalls => "no system call with a known number was found".to_owned(),
         Shortfall::CallsWithoutHook { calls } => without_hook(calls),
         Shortfall::Connections { tls, tracepoints: why } => connections(*tls, why.as_ref(), images),

@@ -22,13 +22,15 @@ const SEGMENTS_MAX: usize = 64;
 const SECTIONS_MAX: usize = 1024;
 
 /// The file, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Elf<'data> {
     data: &'data [u8],
-    segments: Vec<ElfSegment>,
+    pub(super) segments: Vec<ElfSegment>,
     /// The addresses that relative relocations put, by place.
     relocated: Vec<(u64, u64)>,
-    functions: Vec<ElfFunction>,
+    pub(super) functions: Vec<ElfFunction>,
+    /// The runs of instructions of the functions that no unwind table has, by address.
+    pub(super) runs: Vec<(ElfAddr, u64)>,
     symbols: Vec<Symbol<'data>>,
     debug: DebugSource<'data>,
     position_independent: bool,
@@ -44,14 +46,14 @@ pub struct Elf<'data> {
 
 /// A loaded stretch of the file.
 #[derive(Clone, Copy, Debug)]
-struct ElfSegment {
-    address: u64,
+pub(super) struct ElfSegment {
+    pub(super) address: u64,
     offset: u64,
-    size: u64,
-    executable: bool,
+    pub(super) size: u64,
+    pub(super) executable: bool,
 }
 
-/// A function with an entry in `.eh_frame`: where instructions surely start.
+/// A function with an entry in `.eh_frame`, or one found without: where instructions surely start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ElfFunction {
     /// Its first instruction.
@@ -94,6 +96,7 @@ impl<'data> Elf<'data> {
             data,
             relocated,
             functions,
+            runs: Vec::new(),
             symbols: symbols(&file),
             debug: DebugSource { data, path: None, separate: false, symbols: false },
             thread_local_len: thread_local_len(&file),
@@ -242,7 +245,7 @@ impl<'data> Elf<'data> {
         Some(self.functions[found])
     }
 
-    /// All functions of the unwind table, by address.
+    /// All functions of the unwind table, and those found without, by address.
     #[must_use]
     pub fn functions(&self) -> &[ElfFunction] {
         &self.functions

@@ -2,5 +2,6 @@
 
 pub mod debug;
 pub mod elf;
+pub mod found;
 pub mod lines;
 pub mod panic_location;

@@ -104,10 +104,6 @@ fn inlined_anywhere() {
         asm!(a: call rax; owner rbx; vtable rcx, rbx; id_offset rcx, rcx; id rcx, rbx, rcx;);
         asm!(a: mov rsi, rbx; mov rbx, rcx; mark; call rcx;);
     });
-    check("moved on to nowhere", &[], |a| {
-        asm!(a: call rax; owner rbx; vtable rcx, rbx; id_offset rcx, rcx; id rcx, rbx, rcx;);
-        asm!(a: xor ebx, ebx; call rcx;);
-    });
 }
 
 /// A bind of a task whose allocation's address was put into RBX, unless that failed, and stands in R14.
@@ -207,6 +203,71 @@ fn into_one_list() {
     });
 }
 
+/// The id is known where the task is made: it says which shard's lock is taken.
+#[test]
+fn into_a_shard_by_an_id_that_is_known() {
+    let made = |a: &mut Asm| {
+        makes_a_task(a);
+        asm!(a: call rax; mov rbx, rax; mov rax, qword_ptr(r15 + 0x20); mov qword_ptr(rbx + 0x18), rax;);
+        asm!(a: mov rcx, qword_ptr(r15 + 0xa8); mov rdx, qword_ptr(r15 + 0xc8); and rdx, r12; lea rdx, qword_ptr(rdx + rdx * 2););
+    };
+    check("its address first", &["rbx"], |a| {
+        made(a);
+        asm!(a: lea r14, qword_ptr(rcx + rdx * 8); mov cl, 1; xor eax, eax;);
+        lock(a, r14);
+        asm!(a: mark; call rcx;);
+    });
+    check("by base and index", &["rbx"], |a| {
+        made(a);
+        asm!(a: mov sil, 1; xor eax, eax;);
+        a.lock().cmpxchg(byte_ptr(rcx + rdx * 8), sil).unwrap();
+        asm!(a: mark; call rcx;);
+    });
+    check("an array of another owner's", &[], |a| {
+        made(a);
+        asm!(a: mov rcx, qword_ptr(r14 + 0xa8); xor eax, eax;);
+        a.lock().cmpxchg(byte_ptr(rcx + rdx * 8), sil).unwrap();
+        asm!(a: call rcx;);
+    });
+    check("behind the beginning of a shard", &[], |a| {
+        made(a);
+        asm!(a: lea r14, qword_ptr(rcx + rdx * 8); xor eax, eax;);
+        a.lock().cmpxchg(byte_ptr(r14 + 8), cl).unwrap();
+        asm!(a: call rcx;);
+    });
+    check("no task is made", &[], |a| {
+        asm!(a: call rax; mov rbx, rax; mov rax, qword_ptr(r15 + 0x20); mov qword_ptr(rbx + 0x18), rax;);
+        asm!(a: mov rcx, qword_ptr(r15 + 0xa8););
+        a.lock().cmpxchg(byte_ptr(rcx + rdx * 8), sil).unwrap();
+        asm!(a: call rcx;);
+    });
+}
+
+/// No register holds the header any more behind the instruction that reads the id.
+#[test]
+fn at_the_read_of_the_id() {
+    check("into the header's register", &["rbx"], |a| {
+        asm!(a: call rax; mov rbx, rax; xor eax, eax; owner rbx; vtable rax, rbx; id_offset rax, rax;);
+        asm!(a: mov qword_ptr(rsp + 0x60), rbx; mark; id rbx, rbx, rax; mov rcx, rbx; call rcx;);
+    });
+    check("the header's register is needed at once", &["rbx"], |a| {
+        asm!(a: call rax; mov rbx, rax; xor eax, eax; owner rbx; vtable rax, rbx; id_offset rax, rax;);
+        asm!(a: mark; id rcx, rbx, rax; mov rbx, rdx; call rcx;);
+    });
+    check("the shard's lock is taken behind it", &["rbx"], |a| {
+        makes_a_task(a);
+        asm!(a: call rax; mov rbx, rax; mov rax, qword_ptr(r15 + 0x20); mov qword_ptr(rbx + 0x18), rax; vtable rax, rbx;);
+        asm!(a: id_offset rax, rax; mark; id rbx, rbx, rax; mov rcx, qword_ptr(r15 + 0xa8););
+        a.lock().cmpxchg(byte_ptr(rcx + rdx * 8), sil).unwrap();
+        asm!(a: mov rcx, rbx; call rcx;);
+    });
+    check("not where the read is jumped to", &[], |a| {
+        let mut read = a.create_label();
+        asm!(a: je read; call rax; mov rbx, rax; xor eax, eax; owner rbx; vtable rax, rbx; id_offset rax, rax;);
+        asm!(a: set_label &mut read; id rbx, rbx, rax; mov rcx, rbx; call rcx;);
+    });
+}
+
 #[test]
 fn near_misses() {
     let check = |what: &str, write: fn(&mut Asm)| check(what, &[], write);
@@ -259,17 +320,23 @@ fn near_misses() {
 
 #[test]
 fn where_ways_meet() {
-    let bind = |a: &mut Asm| asm!(a: call rcx; owner rax; vtable rcx, rax; id_offset rcx, rcx; id rcx, rax, rcx;);
-    check("the place is jumped to", &[], |a| {
+    let made = |a: &mut Asm| asm!(a: call rcx; owner rax; vtable rcx, rax; id_offset rcx, rcx;);
+    let bind = |a: &mut Asm| {
+        made(a);
+        asm!(a: id rcx, rax, rcx;);
+    };
+    check("the place is jumped to", &["rax"], |a| {
         let mut out = a.create_label();
         asm!(a: jne out;);
-        bind(a);
+        made(a);
+        asm!(a: mark; id rcx, rax, rcx;);
         asm!(a: set_label &mut out; call rcx; ret;);
     });
-    check("what is before the place is jumped to", &[], |a| {
+    check("what is before the place is jumped to", &["rax"], |a| {
         let mut out = a.create_label();
         asm!(a: jne out;);
-        bind(a);
+        made(a);
+        asm!(a: mark; id rcx, rax, rcx;);
         asm!(a: set_label &mut out; mov rdx, rcx; call rcx; ret;);
     });
     check("what is behind it is jumped to", &["rax"], |a| {

@@ -94,6 +94,16 @@ fn a_body_is_known_by_its_state_and_its_panic() {
         }),
         Some(true),
     );
+    // The frame holds what is aligned to more than the stack is.
+    let aligned = |mask: i32| {
+        task(nothing, nothing, move |a, done| {
+            asm!(a: push rbp; mov rbp, rsp; push rbx; and rsp, mask; sub rsp, 0x100; mov rbx, rdi;);
+            asm!(a: movzx eax, byte_ptr(rdi + STATE); cmp al, 1; mov qword_ptr(rsp + 0x48), rsi; je done;);
+            asm!(a: lea rsp, qword_ptr(rbp - 8); pop rbx; pop rbp; ret;);
+        })
+    };
+    check("in an aligned frame", &aligned(-128), Some(true));
+    check("in a frame at a place that is not known", &aligned(0x7f), None);
     let by_number = |a: &mut Asm, done| {
         let mut waits = a.create_label();
         asm!(a: movzx eax, byte_ptr(rdi + STATE); dec al; cmp al, 1; ja waits; je waits; jmp done;);

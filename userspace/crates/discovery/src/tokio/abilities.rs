@@ -17,7 +17,7 @@ pub fn of(plan: &Plan, layouts: &Result<Layouts, NoLayouts>) -> Vec<Ability> {
         by_hooks(plan, Sees::PollStart, Aspect::PollStarts),
         by_hooks(plan, Sees::PollEnd, Aspect::PollEnds),
         by_hooks(plan, Sees::Wake, Aspect::Wakes),
-        by_hooks(plan, Sees::Spawn, Aspect::Spawns),
+        spawns(plan),
         by_hooks(plan, Sees::Abort, Aspect::Aborts),
         by_hooks(plan, Sees::Panic, Aspect::Panics),
         by_hooks(plan, Sees::Turn, Aspect::DriverWakes),
@@ -56,6 +56,16 @@ fn by_hooks(plan: &Plan, sees: Sees, what: Aspect) -> Ability {
     };
     let remedy = why.as_ref().is_some_and(symbols_help).then_some(Remedy::Symbols);
     Ability { what, works, why, remedy }
+}
+
+/// As by the hooks, unless some tasks are made beside them.
+fn spawns(plan: &Plan) -> Ability {
+    let by_hooks = by_hooks(plan, Sees::Spawn, Aspect::Spawns);
+    if plan.unseen_types == 0 || by_hooks.works != Support::Yes {
+        return by_hooks;
+    }
+    let why = Some(Shortfall::UnseenSpawns { all: plan.vtables.len(), unseen: plan.unseen_types });
+    Ability { works: Support::Partly, why, ..by_hooks }
 }
 
 /// Returns `true` if more would be seen with symbols.
@@ -182,6 +192,18 @@ mod tests {
         check(vec![exchange(), missing()], Support::Partly, true);
         check(vec![missing()], Support::No, true);
         check(vec![armed(Sees::Spawn, Proof::WakerExchange)], Support::No, false);
+    }
+
+    #[test]
+    fn spawns_beside_the_hooks_are_told() {
+        let check = |hooks: Vec<Hook>, unseen_types, works| {
+            let told = spawns(&Plan { hooks, unseen_types, ..Plan::default() });
+            assert_eq!((told.works, told.why.is_some()), (works, works != Support::Yes), "{told:?}");
+        };
+        let bind = || armed(Sees::Spawn, Proof::InlinedBind);
+        check(vec![bind()], 0, Support::Yes);
+        check(vec![bind()], 2, Support::Partly);
+        check(vec![], 2, Support::No);
     }
 
     #[test]

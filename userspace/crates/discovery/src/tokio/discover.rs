@@ -6,12 +6,12 @@ use iced_x86::Register;
 use probe_common::config::{EntryCookie, TransitionCookie, TransitionEvent};
 
 use super::{
-    current_task,
+    coverage, current_task,
     flows::Flows,
     instances,
     plan::{Plan, Program},
     plan_builder::Builder,
-    spawns,
+    spawns, starts,
     symbols::Symbols,
     turns, types, version,
     vtables::{self, Vtable},
@@ -32,7 +32,8 @@ use crate::{
     syscalls,
 };
 use asyncscope_trace::facts::{
-    Driver, DriverCode, MissingReason, Proof, RunningUnknown, Sees, TaskType, TlsLibrary, VtableFunction,
+    Driver, DriverCode, FunctionStarts, MissingReason, Proof, RunningUnknown, Sees, TaskKind, TaskType, TlsLibrary,
+    VtableFunction,
 };
 
 /// Finds all that there is to be seen in the executable.
@@ -41,6 +42,8 @@ use asyncscope_trace::facts::{
 ///
 /// There is no tokio in it.
 pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
+    let completed = starts::completed(elf);
+    let (elf, starts) = completed.as_ref().map_or((elf, FunctionStarts::default()), |(elf, starts)| (elf, *starts));
     let vtables = vtables::scan(elf);
     if vtables.is_empty() {
         return Err(nothing_found(elf));
@@ -74,6 +77,18 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
         Err(why) => (None, why),
     };
     let polls = all_polls(&code, &polls, &vtables);
+    // The runtime's own tasks are nobody's.
+    let made = vtables.iter().zip(&types).filter(|(_, ty)| !ty.runtime).map(|(vtable, _)| vtable.address).collect();
+    let unseen_types = coverage::unseen(&code, &builder.placements, &made);
+    let mut unseen_spawns = spawns.unseen;
+    let kinds = vtables.iter().zip(&types).filter(|(vtable, _)| unseen_types.contains(&vtable.address));
+    for (_, ty) in kinds {
+        // A type that is not known to be of another kind is of a spawned task.
+        let kind = if ty.kind == TaskKind::Unknown { TaskKind::Spawned } else { ty.kind };
+        if !unseen_spawns.contains(&kind) {
+            unseen_spawns.push(kind);
+        }
+    }
     let Builder { placements, hooks, .. } = builder;
     Ok(Plan {
         vtables,
@@ -82,7 +97,8 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
         hooks,
         libraries: Vec::new(),
         kept_as: None,
-        unseen_spawns: spawns.unseen,
+        unseen_types: unseen_types.len(),
+        unseen_spawns,
         drivers,
         tokio,
         tokio_versions,
@@ -97,6 +113,7 @@ pub fn discover(elf: &Elf<'_>) -> Result<Plan, DiscoverError> {
         tracepoints: None,
         http2,
         several_tokios,
+        starts,
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod abilities;
 mod bodies;
+pub(crate) mod coverage;
 mod current_task;
 pub(crate) mod discover;
 mod flows;
@@ -12,6 +13,7 @@ pub mod plan_cache;
 pub mod plan_key;
 mod sites;
 mod spawns;
+mod starts;
 mod symbols;
 pub(crate) mod turns;
 mod types;

@@ -9,7 +9,8 @@ use crate::{
     syscalls::c_library::CLibrary,
 };
 use asyncscope_trace::facts::{
-    CurrentTask, DriverCode, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType, TlsLibrary, Tracepoints,
+    CurrentTask, DriverCode, FunctionStarts, Hook, ImageId, RunningTask, RunningUnknown, TaskKind, TaskType,
+    TlsLibrary, Tracepoints,
 };
 
 /// Declares the programs, each with its name in the eBPF object and what it is for. Their order is the one in which
@@ -129,6 +130,8 @@ pub struct Plan {
     /// The paths of libraries that have hooks, or lack them: see [`Self::image`].
     #[serde(skip)]
     pub libraries: Vec<String>,
+    /// The number of task types of which some spawns pass none of them.
+    pub unseen_types: usize,
     /// The kinds of tasks whose spawns may pass none of them.
     pub unseen_spawns: Vec<TaskKind>,
     /// The runtime's own users of wakers. Their addresses are the file's.
@@ -157,6 +160,8 @@ pub struct Plan {
     /// Functions in which a thread is while it polls, but for those that poll only the runtime's own
     /// tasks.
     pub poll_code: Vec<(ElfAddr, u64)>,
+    /// The way in which the starts of its functions are known.
+    pub starts: FunctionStarts,
     /// Set if other tokios are in it, which are not watched.
     pub several_tokios: bool,
     /// The poll functions, and what they become by jumping on, with their lengths in bytes and the vtables of

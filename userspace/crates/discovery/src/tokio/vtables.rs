@@ -36,6 +36,11 @@ impl Vtable {
     pub fn trailer_offset(&self, elf: &Elf<'_>) -> Option<u64> {
         elf.word(self.address.plus(FUNCTIONS * 8))
     }
+
+    /// All functions of the table.
+    pub(crate) fn functions(&self, elf: &Elf<'_>) -> impl Iterator<Item = ElfAddr> {
+        (0..FUNCTIONS).filter_map(|place| elf.pointer(self.address.plus(place * 8)))
+    }
 }
 
 const FUNCTIONS: u64 = 7;
@@ -48,16 +53,26 @@ const SCHEDULER_LEN_MAX: u64 = 0x80;
 /// A future larger than this would not fit a stack to be spawned from.
 const TRAILER_OFFSET_MAX: u64 = 1 << 28;
 
-/// All task vtables of the file, by address.
+/// All task vtables of the file, by address: those whose functions are known to start where they say.
 #[must_use]
 pub fn scan(elf: &Elf<'_>) -> Vec<Vtable> {
+    scan_for(elf, |function| elf.function_at(function).is_some())
+}
+
+/// All tables of that shape whose functions lie in code. Where the file has unwind tables, there are no others.
+#[must_use]
+pub fn scan_shapes(elf: &Elf<'_>) -> Vec<Vtable> {
+    scan_for(elf, |function| elf.file_offset(function).is_some())
+}
+
+fn scan_for(elf: &Elf<'_>, is_function: impl Fn(ElfAddr) -> bool) -> Vec<Vtable> {
     let mut found: Vec<Vtable> = Vec::new();
     let mut after = ElfAddr(0);
     for place in elf.pointer_places() {
         if place < after || !place.0.is_multiple_of(8) {
             continue;
         }
-        if let Some(vtable) = vtable_at(elf, place) {
+        if let Some(vtable) = vtable_at(elf, place, &is_function) {
             after = place.plus((FUNCTIONS + 3) * 8);
             found.push(vtable);
             if found.len() == TYPES_MAX {
@@ -68,10 +83,10 @@ pub fn scan(elf: &Elf<'_>) -> Vec<Vtable> {
     found
 }
 
-fn vtable_at(elf: &Elf<'_>, address: ElfAddr) -> Option<Vtable> {
+fn vtable_at(elf: &Elf<'_>, address: ElfAddr, is_function: impl Fn(ElfAddr) -> bool) -> Option<Vtable> {
     let mut functions = [ElfAddr(0); FUNCTIONS as usize];
     for (place, function) in (0..).zip(&mut functions) {
-        *function = elf.function_at(elf.pointer(address.plus(place * 8))?)?.start;
+        *function = elf.pointer(address.plus(place * 8)).filter(|&function| is_function(function))?;
     }
     let offset = |place: u64| {
         let at = address.plus((FUNCTIONS + place) * 8);

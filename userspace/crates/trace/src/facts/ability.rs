@@ -75,6 +75,13 @@ pub enum Shortfall {
         /// The way the hook was found.
         proof: Proof,
     },
+    /// Tasks of some types are made where no hook sees it.
+    UnseenSpawns {
+        /// All task types.
+        all: usize,
+        /// Those of which not every spawn is seen.
+        unseen: usize,
+    },
     /// No system call with a known number was found.
     NoCalls,
     /// These system calls have no hook.

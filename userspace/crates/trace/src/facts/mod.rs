@@ -10,6 +10,7 @@ mod hook;
 mod missing;
 mod not_seen;
 mod running;
+mod starts;
 mod system_call;
 mod task_type;
 
@@ -24,6 +25,7 @@ pub use missing::{
 };
 pub use not_seen::NotSeen;
 pub use running::{CurrentTask, RunningProof, RunningTask, RunningUnknown};
+pub use starts::FunctionStarts;
 pub use system_call::SystemCall;
 pub use task_type::{AsyncBody, BodyStands, NameSource, NamedBy, SourcePlace, TaskType, TypeKey};
 

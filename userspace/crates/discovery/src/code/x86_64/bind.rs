@@ -85,6 +85,8 @@ struct Line {
     field_of: Vec<(u32, u32)>,
     /// Headers whose owner was a field of this value: by number, both.
     owned_by: Vec<(u32, u32)>,
+    /// Values that point into an array that another points to: by number, both.
+    element_of: Vec<(u32, u32)>,
     makes_tasks: bool,
 }
 
@@ -94,14 +96,18 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
     let mut found = Vec::new();
     let mut line = Line::new(0, makes_tasks);
     let (mut header, mut chosen) = (None, Chosen::default());
+    // The instruction that completes the signature, where the one to be hooked comes only later.
+    let mut completing: Option<Bind> = None;
     for instruction in &body.instructions {
         let line_ends = instruction.flow_control() != FlowControl::Next;
         // From here on code runs that binds nothing, too. A function's entry runs once for its binds.
-        header = header.filter(|&number| number == RSI_AT_ENTRY || !body.is_jumped_to(instruction.ip()));
-        if let Some(number) = header
-            && (line_ends || is_emulated(instruction))
+        let is_own = |number: &u32| *number == RSI_AT_ENTRY || !body.is_jumped_to(instruction.ip());
+        let (before, reached) = (header, header.filter(is_own));
+        if let Some(number) = before
+            && (reached.is_none() || line_ends || is_emulated(instruction))
         {
-            found.extend(line.bind(body.function.start, instruction, number));
+            let here = reached.and_then(|_| line.bind(body.function.start, instruction, number));
+            found.extend(here.or(completing.take()));
             header = None;
         }
         if line_ends {
@@ -113,9 +119,23 @@ fn binds(body: &Body, makes_tasks: bool) -> Vec<Bind> {
             continue;
         }
         chosen.step(instruction, &mut info);
-        header = line.step(instruction, &mut info).or(header);
+        let registers = line.registers;
+        if let Some(number) = line.step(instruction, &mut info) {
+            // A `lock` prefix bears no hook.
+            let bears = !instruction.has_lock_prefix() && is_own(&number);
+            let here = bind_by(&registers, body.function.start, instruction, number).filter(|_| bears);
+            completing = completing.filter(|_| header == Some(number)).or(here);
+            header = Some(number);
+        }
     }
     found
+}
+
+/// The hook at an instruction before which the registers hold these values, if one holds the header.
+fn bind_by(registers: &[RegisterValue; 16], function: ElfAddr, at: &Instruction, number: u32) -> Option<Bind> {
+    let place = registers.iter().position(|&value| value == RegisterValue::Plain(number))?;
+    let header = Register::RAX + place as u32;
+    Some(Bind { function, at: *at, header, second_argument: number == RSI_AT_ENTRY })
 }
 
 /// A register that was made another's copy, or else 0: a new allocation's address, checked for failure,
@@ -158,7 +178,7 @@ impl Line {
     fn new(next: u32, makes_tasks: bool) -> Self {
         let registers = std::array::from_fn(|register| RegisterValue::Plain(next + register as u32));
         let (owner_of, id_of, field_of, owned_by) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { registers, next: next + 16, owner_of, id_of, field_of, owned_by, makes_tasks }
+        Self { registers, next: next + 16, owner_of, id_of, field_of, owned_by, element_of: Vec::new(), makes_tasks }
     }
 
     fn value(&self, register: Register) -> Option<RegisterValue> {
@@ -167,9 +187,7 @@ impl Line {
 
     /// The hook at this instruction, if a register still holds the header.
     fn bind(&self, function: ElfAddr, at: &Instruction, number: u32) -> Option<Bind> {
-        let place = self.registers.iter().position(|&value| value == RegisterValue::Plain(number))?;
-        let header = Register::RAX + place as u32;
-        Some(Bind { function, at: *at, header, second_argument: number == RSI_AT_ENTRY })
+        bind_by(&self.registers, function, at, number)
     }
 
     /// One instruction on; the header's number where this one completes the signature.
@@ -182,6 +200,7 @@ impl Line {
         let listed = self.locks_owner(instruction);
         let loaded = self.loaded(instruction);
         let field = self.loaded_field_of(instruction);
+        let array = self.element(instruction).filter(|_| instruction.mnemonic() == Mnemonic::Lea);
         for used in info.info(instruction).used_registers() {
             let register = used.register().full_register();
             if is_write(used.access()) && register.is_gpr64() {
@@ -193,6 +212,8 @@ impl Line {
             self.registers[instruction.op0_register().number()] = value;
         } else if let (Some(of), Some(RegisterValue::Plain(number))) = (field, self.value(instruction.op0_register())) {
             self.field_of.push((number, of));
+        } else if let (Some(of), Some(RegisterValue::Plain(number))) = (array, self.value(instruction.op0_register())) {
+            self.element_of.push((number, of));
         }
         if listed.is_some() {
             return listed;
@@ -237,17 +258,36 @@ impl Line {
         self.field_of.iter().find(|&&(field, _)| field == stored).map(|&(_, of)| of)
     }
 
-    /// The header whose owner's lock this instruction takes.
+    /// The array of which a memory operand is an element: `(array,index,8)`.
+    fn element(&self, instruction: &Instruction) -> Option<u32> {
+        let indexed = instruction.memory_index().is_gpr64()
+            && instruction.memory_index_scale() == 8
+            && instruction.memory_displacement64() == 0;
+        match self.value(instruction.memory_base())? {
+            RegisterValue::Plain(array) if indexed => Some(array),
+            _ => None,
+        }
+    }
+
+    /// The header whose owner's lock this instruction takes, or that of a shard of its owner's.
     fn locks_owner(&self, instruction: &Instruction) -> Option<u32> {
         let locks = self.makes_tasks
             && instruction.mnemonic() == Mnemonic::Cmpxchg
             && instruction.has_lock_prefix()
-            && (instruction.op1_register().is_gpr8() || instruction.op1_register().is_gpr32())
-            && instruction.memory_index() == Register::None;
-        let Some(RegisterValue::Plain(base)) = self.value(instruction.memory_base()).filter(|_| locks) else {
+            && (instruction.op1_register().is_gpr8() || instruction.op1_register().is_gpr32());
+        if !locks {
             return None;
+        }
+        let base = match self.value(instruction.memory_base())? {
+            RegisterValue::Plain(base) if instruction.memory_index() == Register::None => Some(base),
+            _ => None,
         };
-        self.owned_by.iter().find(|&&(_, owner)| owner == base).map(|&(header, _)| header)
+        let of = |pairs: &[(u32, u32)], value: u32| pairs.iter().find(|&&(one, _)| one == value).map(|&(_, of)| of);
+        let is_first = instruction.memory_displacement64() == 0;
+        let element = base.filter(|_| is_first).and_then(|base| of(&self.element_of, base));
+        let array = self.element(instruction).or(element);
+        let owner = array.and_then(|array| of(&self.field_of, array)).or(base)?;
+        self.owned_by.iter().find(|&&(_, by)| by == owner).map(|&(header, _)| header)
     }
 
     fn stores_owner(&self, instruction: &Instruction) -> Option<u32> {

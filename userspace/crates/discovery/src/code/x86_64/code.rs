@@ -1,5 +1,5 @@
-//! Decoded functions, each decoded in order from its start in `.eh_frame`: the only instructions on
-//! which a probe may sit.
+//! Decoded functions, each decoded in order from its start in `.eh_frame`, or, where a file has no such tables, along
+//! its jumps: the only instructions on which a probe may sit.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -27,7 +27,7 @@ pub struct Code<'e, 'data> {
 pub struct Body {
     /// The function.
     pub function: ElfFunction,
-    /// Its instructions, by address.
+    /// Its instructions, by address. Where a file has no unwind tables, some may be missing between two.
     pub instructions: Vec<Instruction>,
     /// The addresses its direct jumps lead to, in order.
     jumped_to: Vec<u64>,
@@ -38,6 +38,13 @@ impl Body {
     #[must_use]
     pub fn index_of(&self, address: u64) -> Option<usize> {
         self.instructions.binary_search_by_key(&address, Instruction::ip).ok()
+    }
+
+    /// The index of the instruction that lies right behind this one.
+    #[must_use]
+    pub fn next(&self, index: usize) -> Option<usize> {
+        let (this, next) = (self.instructions.get(index)?, self.instructions.get(index + 1)?);
+        (next.ip() == this.next_ip()).then_some(index + 1)
     }
 
     /// Returns `true` if a direct jump of this function leads to the address.
@@ -90,12 +97,17 @@ impl<'e, 'data> Code<'e, 'data> {
     }
 
     fn decode(&self, function: ElfFunction) -> Option<Body> {
-        let bytes = self.elf.bytes(function.start, function.len);
-        if bytes.len() as u64 != function.len || function.len > LEN_MAX {
+        if function.len > LEN_MAX {
             return None;
         }
-        let decoder = Decoder::with_ip(64, bytes, function.start.0, DecoderOptions::NONE);
-        let instructions: Vec<_> = decoder.into_iter().collect();
+        let mut instructions = Vec::new();
+        for (start, len) in self.elf.runs(function) {
+            let bytes = self.elf.bytes(start, len);
+            if bytes.len() as u64 != len {
+                return None;
+            }
+            instructions.extend(Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE));
+        }
         let sound = instructions.iter().all(|instruction| !instruction.is_invalid());
         sound.then(|| Body { function, jumped_to: jumped_to(&instructions), instructions })
     }
@@ -159,7 +171,7 @@ fn jumped_to(instructions: &[Instruction]) -> Vec<u64> {
 }
 
 /// The pointer that a RIP-relative memory operand reads, if relocation fixes it.
-fn pointed_to(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
+pub(super) fn pointed_to(elf: &Elf<'_>, instruction: &Instruction) -> Option<ElfAddr> {
     let memory = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
     (memory && instruction.is_ip_rel_memory_operand())
         .then(|| elf.pointer(ElfAddr(instruction.ip_rel_memory_address())))?

@@ -326,7 +326,8 @@ impl FlowWalk<'_, '_, '_> {
                 }
                 _ => return,
             }
-            index += 1;
+            let Some(next) = self.body.next(index) else { return };
+            index = next;
         }
     }
 }

@@ -10,6 +10,8 @@ use super::values::{ARGUMENTS, CALLER_SAVED, is_write};
 const DEPTH_MAX: u8 = 6;
 /// More slots than this are not tracked.
 const SLOTS_MAX: usize = 256;
+/// The greatest alignment of a stack frame.
+const ALIGNMENT_MAX: i64 = 1 << 12;
 
 /// The origin that a value is counted from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,6 +340,7 @@ impl SymbolicState {
             Mnemonic::Sub => operand(1)
                 .filter(|by| by.root == SymbolicRoot::Constant)
                 .and_then(|by| Some(operand(0)?.plus(-by.offset))),
+            Mnemonic::And if operand(0)?.root == SymbolicRoot::Stack => aligned(&operand(0)?, &operand(1)?),
             Mnemonic::Inc => Some(operand(0)?.plus(1)),
             Mnemonic::Dec => Some(operand(0)?.plus(-1)),
             Mnemonic::Xor if operand_is_same(instruction) => Some(SymbolicValue::constant(0)),
@@ -349,6 +352,15 @@ impl SymbolicState {
             _ => None,
         }
     }
+}
+
+/// A place on the stack, aligned: taken to be as far down as that may move it, so that nothing below it is above what
+/// was there before.
+fn aligned(place: &SymbolicValue, mask: &SymbolicValue) -> Option<SymbolicValue> {
+    let is_mask = mask.root == SymbolicRoot::Constant
+        && (-ALIGNMENT_MAX..0).contains(&mask.offset)
+        && mask.offset.unsigned_abs().is_power_of_two();
+    is_mask.then(|| place.plus(mask.offset))
 }
 
 /// An address plus a product is an element of an array: taken to be its first.

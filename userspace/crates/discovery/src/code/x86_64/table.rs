@@ -8,7 +8,7 @@ use crate::{addr::ElfAddr, image::elf::Elf};
 /// More cases than this are not looked at; tokio's own tables have four.
 const CASES_MAX: u64 = 64;
 /// The distance before a jump within which its table is loaded.
-const REACH: usize = 32;
+pub(super) const REACH: usize = 32;
 
 /// Returns `true` if an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
 /// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
@@ -17,25 +17,47 @@ pub(super) fn goes_through(jump: &Instruction) -> bool {
         && (jump.op0_kind() == OpKind::Register || jump.memory_index() != Register::None)
 }
 
+/// The table that a jump goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Of addresses.
+    Absolute(ElfAddr),
+    /// Of distances from the table.
+    Relative(ElfAddr),
+}
+
+impl Table {
+    /// The table of this jump, given the instructions before it; `None` if it is not recognised.
+    pub(super) fn of(before: &[Instruction], jump: &Instruction) -> Option<Self> {
+        if !goes_through(jump) {
+            return None;
+        }
+        let absolute =
+            jump.op0_kind() == OpKind::Memory && jump.memory_base() == Register::None && jump.memory_index_scale() == 8;
+        if absolute {
+            return Some(Self::Absolute(ElfAddr(jump.memory_displacement64())));
+        }
+        relative(&before[before.len().saturating_sub(REACH)..], jump).map(Self::Relative)
+    }
+
+    /// The addresses in it, and in what lies behind it: its length is not known.
+    pub(super) fn targets(self, elf: &Elf<'_>) -> impl Iterator<Item = ElfAddr> {
+        (0..CASES_MAX).map_while(move |case| match self {
+            Self::Absolute(table) => elf.pointer(table.plus(case * 8)),
+            Self::Relative(table) => {
+                let entry = elf.bytes(table.plus(case * 4), 4).try_into().ok().map(i32::from_le_bytes)?;
+                Some(ElfAddr(table.0.wrapping_add_signed(i64::from(entry))))
+            }
+        })
+    }
+}
+
 /// The instructions, by index, that the jump at `at` may lead to; none if its table is not recognised. A
 /// table's length is not known: it is taken to end before the first case that leads elsewhere.
 pub(super) fn cases(elf: &Elf<'_>, body: &Body, at: usize) -> Vec<usize> {
-    let Some(jump) = body.instructions.get(at).filter(|jump| goes_through(jump)) else { return Vec::new() };
-    let absolute =
-        jump.op0_kind() == OpKind::Memory && jump.memory_base() == Register::None && jump.memory_index_scale() == 8;
-    if absolute {
-        let table = ElfAddr(jump.memory_displacement64());
-        return known(body, |case| elf.pointer(table.plus(case * 8)));
-    }
-    let Some(table) = relative(&body.instructions[at.saturating_sub(REACH)..at], jump) else { return Vec::new() };
-    known(body, |case| {
-        let entry = elf.bytes(table.plus(case * 4), 4).try_into().ok().map(i32::from_le_bytes)?;
-        Some(ElfAddr(table.0.wrapping_add_signed(i64::from(entry))))
-    })
-}
-
-fn known(body: &Body, target: impl Fn(u64) -> Option<ElfAddr>) -> Vec<usize> {
-    (0..CASES_MAX).map_while(|case| body.index_of(target(case)?.0)).collect()
+    let Some(jump) = body.instructions.get(at) else { return Vec::new() };
+    let Some(table) = Table::of(&body.instructions[..at], jump) else { return Vec::new() };
+    table.targets(elf).map_while(|case| body.index_of(case.0)).collect()
 }
 
 /// The table of `lea table(%rip),%base; movslq (%base,%case,4),%to; add %base,%to; jmp *%to`.
