@@ -3,5 +3,6 @@
 pub mod debug;
 pub mod elf;
 pub mod found;
+mod imports;
 pub mod lines;
 pub mod panic_location;

@@ -6,7 +6,7 @@ use iced_x86::{Code as Opcode, Decoder, DecoderOptions, Instruction, MemoryOpera
 
 use super::{
     asm::{Asm, asm},
-    image::{DATA, Word},
+    image::{DATA, Symbol, Word},
     own::OWN,
 };
 use crate::{
@@ -67,6 +67,25 @@ fn code_behind_a_call_counts_where_it_returns() {
     check("what jumps on to one that returns", |a| {
         let (mut called, mut last) = (a.create_label(), a.create_label());
         asm!(a: call called; ret; function &mut last; ret; function &mut called; jmp last;);
+    });
+    let calls_import = |a: &mut Asm, name: &str| {
+        a.image.symbols.push(Symbol { name: name.to_owned(), address: 0, defined: false });
+        a.image.data.push(Word::Plain(0));
+        a.image.relocations.push((DATA, object::elf::R_X86_64_GLOB_DAT.0, 1, 0));
+        let pointer = MemoryOperand::new(Register::RIP, Register::None, 1, DATA as i64, 8, false, Register::None);
+        a.add_instruction(Instruction::with1(Opcode::Call_rm64, pointer).unwrap()).unwrap();
+    };
+    check("another file's that never returns", |a| {
+        let mut called = a.create_label();
+        asm!(a: call called; mark; ret; mark; function &mut called;);
+        calls_import(a, "abort");
+        asm!(a: mark; nop; ret; mark;);
+    });
+    check("another file's that may return", |a| {
+        let mut called = a.create_label();
+        asm!(a: call called; ret; function &mut called;);
+        calls_import(a, "abort_later");
+        asm!(a: nop; ret;);
     });
     check("itself", |a| {
         let (mut called, mut done) = (a.create_label(), a.create_label());

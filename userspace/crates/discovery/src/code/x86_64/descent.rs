@@ -1,8 +1,8 @@
 //! Functions of files without unwind tables, by recursive descent: from starts that are sure, along jumps, and into
 //! what direct calls lead to. Code behind a call counts only once the called function is known to return.
 //!
-//! The slots of vtables that this code loads are starts as well. Cases of jump tables, whose length nothing states, are taken where decoding in order from the code before arrives
-//! at them as well. Whatever else is not reached stays undecoded, and so without a hook.
+//! The slots of vtables that this code loads are starts as well. Cases of jump tables, whose length nothing states, are
+//! taken where decoding in order from the code before arrives at them as well. Whatever else is not reached stays undecoded, and so without a hook.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,6 +43,7 @@ pub fn find(elf: &Elf<'_>, starts: impl IntoIterator<Item = ElfAddr>) -> FoundCo
         tables: Vec::new(),
         far: Vec::new(),
         loaded: BTreeSet::new(),
+        never_return: elf.never_returning_imports(),
         info: InstructionInfoFactory::new(),
         left: INSTRUCTIONS_MAX,
     };
@@ -106,6 +107,8 @@ struct Descent<'e, 'data> {
     far: Vec<Work>,
     /// Addresses that code loads.
     loaded: BTreeSet<ElfAddr>,
+    /// The places of pointers to functions of other files that never return.
+    never_return: BTreeSet<ElfAddr>,
     info: InstructionInfoFactory,
     left: usize,
 }
@@ -222,6 +225,7 @@ impl Descent<'_, '_> {
                 self.returns(function);
                 false
             }
+            FlowControl::IndirectBranch | FlowControl::IndirectCall if self.is_end(instruction) => false,
             FlowControl::IndirectBranch => {
                 let before: Vec<Instruction> = before.iter().copied().collect();
                 match (pointed_to(self.elf, instruction), Table::of(&before, instruction)) {
@@ -275,6 +279,12 @@ impl Descent<'_, '_> {
                 self.add(start);
             }
         }
+    }
+
+    /// Returns `true` if it goes to another file's function that never returns.
+    fn is_end(&self, instruction: &Instruction) -> bool {
+        instruction.is_ip_rel_memory_operand()
+            && self.never_return.contains(&ElfAddr(instruction.ip_rel_memory_address()))
     }
 
     fn call(&mut self, function: usize, to: Option<u64>, call: &Instruction, stack: &Values) -> bool {
