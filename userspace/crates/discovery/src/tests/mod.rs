@@ -11,6 +11,7 @@ mod entry;
 mod flow;
 mod h2;
 mod image;
+mod layout_from_code;
 mod own;
 mod queue;
 mod raise;
