@@ -66,7 +66,6 @@ fn by_code() -> Result<()> {
     let by_types = layout::compile(&elf, &vtables).ok().context("no type information")?.program;
     let by_code = layout_from_code::compile(&Code::new(&elf), &vtables);
     let agreement = layout_from_code::compare::compare(&by_code, &by_types);
-    println!("{} task types of {}, {agreement:?}", by_code.tasks.len(), vtables.len());
     ensure!(agreement.wrong.is_empty(), "not as type information has it: {:#?}", agreement.wrong);
     ensure!(by_code.tasks.len() >= 80 && agreement.right >= 100, "little is known: {agreement:?}");
     ensure!(agreement.unknown * 4 < agreement.states, "little is known of states: {agreement:?}");
