@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use asyncscope_discovery::{code::x86_64::code::Code, image::elf::Elf, layout, layout_from_code, tokio::vtables};
 use asyncscope_tests::agent::{self, Agent};
 use asyncscope_tests::chains::{Dump, Reported, Way, compare, compare_waits, reported};
 use asyncscope_tests::paths::{self, Scratch};
@@ -26,6 +27,7 @@ pub(crate) fn tests() -> Vec<(String, Test)> {
         ("chains::under_load".to_owned(), Box::new(under_load)),
         ("chains::waits".to_owned(), Box::new(waits)),
         ("chains::no_time".to_owned(), Box::new(no_time)),
+        ("chains::by_code".to_owned(), Box::new(by_code)),
     ]
 }
 
@@ -54,6 +56,20 @@ impl Waits {
     fn dump(&self) -> Result<Dump> {
         self.dumps(1)?.pop().context("no dump")
     }
+}
+
+/// What the machine code says of the futures is what type information says.
+fn by_code() -> Result<()> {
+    let file = std::fs::read(paths::waits()?)?;
+    let elf = Elf::parse(&file).ok().context("no ELF file")?;
+    let vtables = vtables::scan(&elf);
+    let by_types = layout::compile(&elf, &vtables).ok().context("no type information")?.program;
+    let by_code = layout_from_code::compile(&Code::new(&elf), &vtables);
+    let agreement = layout_from_code::compare::compare(&by_code, &by_types);
+    ensure!(agreement.wrong.is_empty(), "not as type information has it: {:#?}", agreement.wrong);
+    ensure!(by_code.tasks.len() >= 80 && agreement.right >= 100, "little is known: {agreement:?}");
+    ensure!(agreement.unknown * 4 < agreement.states, "little is known of states: {agreement:?}");
+    Ok(())
 }
 
 /// Where there is no time to read any task, all that were found are counted as left.

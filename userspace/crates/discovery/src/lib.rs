@@ -9,6 +9,7 @@ pub mod error;
 pub mod h2;
 pub mod image;
 pub mod layout;
+pub mod layout_from_code;
 pub mod names;
 pub mod process;
 pub mod syscalls;

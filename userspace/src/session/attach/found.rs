@@ -13,8 +13,10 @@ use crate::{
 };
 use asyncscope_discovery::{
     addr::{Bias, ElfAddr},
+    code::x86_64::code::Code,
     image::elf::Elf,
     layout::{self, Layouts},
+    layout_from_code,
     process::{Process, libraries::Loaded},
     tokio::plan::{Placement, Plan, Program},
 };
@@ -111,6 +113,9 @@ impl FoundTarget {
         if awaits != AwaitChains::No {
             self.layouts = layouts(elf, &self.plan, self.is_library);
         }
+        if awaits == AwaitChains::Read && self.layouts == Err(NoLayouts::NoTypes) {
+            self.layouts = by_code(elf, &self.plan);
+        }
         let followed = self.layouts.as_ref().ok().filter(|_| awaits == AwaitChains::Followed);
         self.followed = followed.map(|layouts| layouts.program.clone().moved(self.bias.0));
     }
@@ -167,6 +172,12 @@ impl FoundTarget {
 fn layouts(elf: &Elf<'_>, plan: &Plan, is_library: bool) -> Result<Layouts, NoLayouts> {
     let layouts = layout::compile(elf, &plan.vtables)?;
     Ok(if plan.several_tokios || is_library { Layouts { owned: None, ..layouts } } else { layouts })
+}
+
+/// Derives the layouts from the code of the futures, which knows no runtime's list.
+fn by_code(elf: &Elf<'_>, plan: &Plan) -> Result<Layouts, NoLayouts> {
+    let program = layout_from_code::compile(&Code::new(elf), &plan.vtables);
+    if program.tasks.is_empty() { Err(NoLayouts::NoTypes) } else { Ok(Layouts { program, owned: None }) }
 }
 
 /// Returns the plan's probes, those at polls' starts reporting what is awaited if that is to be followed.

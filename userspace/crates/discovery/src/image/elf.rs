@@ -36,6 +36,8 @@ pub struct Elf<'data> {
     position_independent: bool,
     loader: Option<&'data [u8]>,
     thread_local_len: u64,
+    /// The stretches that nobody writes to once the program is loaded, but for what is in no writable segment.
+    relocated_only: Vec<(u64, u64)>,
     /// The place in memory that the file states for its program headers.
     pub program_headers: ElfAddr,
     /// The number of bytes its thread-local variables take.
@@ -100,6 +102,7 @@ impl<'data> Elf<'data> {
             symbols: symbols(&file),
             debug: DebugSource { data, path: None, separate: false, symbols: false },
             thread_local_len: thread_local_len(&file),
+            relocated_only: relocated_only(&file),
             loader: loader(&file),
             position_independent: header.e_type(LE) == elf::ET_DYN,
             program_headers,
@@ -214,6 +217,13 @@ impl<'data> Elf<'data> {
             Err(_) if self.position_independent => None,
             Err(_) => self.word(address).map(ElfAddr),
         }
+    }
+
+    /// The pointer that will stand at this address for as long as the program runs.
+    #[must_use]
+    pub fn constant_pointer(&self, address: ElfAddr) -> Option<ElfAddr> {
+        let is_constant = self.relocated_only.iter().any(|&(start, end)| (start..end).contains(&address.0));
+        self.pointer(address).filter(|_| is_constant)
     }
 
     /// Returns `true` if an address will stand here once the program is loaded; where that is fixed, if the
@@ -357,6 +367,14 @@ fn thread_local_len(file: &ElfFile64<'_, LE>) -> u64 {
     let stated = file.elf_program_headers().iter().find(|header| header.p_type(LE) == elf::PT_TLS);
     let len = stated.and_then(|header| header.p_memsz(LE).checked_next_multiple_of(header.p_align(LE).max(1)));
     len.unwrap_or(0)
+}
+
+/// Returns the stretches that the loader makes read-only after it has relocated them (`PT_GNU_RELRO`).
+fn relocated_only(file: &ElfFile64<'_, LE>) -> Vec<(u64, u64)> {
+    let headers = file.elf_program_headers().iter().filter(|header| header.p_type(LE) == elf::PT_GNU_RELRO);
+    let stretch =
+        |header: &ProgramHeader64<LE>| (header.p_vaddr(LE), header.p_vaddr(LE).saturating_add(header.p_memsz(LE)));
+    headers.take(SEGMENTS_MAX).map(stretch).collect()
 }
 
 fn thread_local(file: &ElfFile64<'_, LE>) -> u32 {

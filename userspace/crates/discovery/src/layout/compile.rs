@@ -77,7 +77,7 @@ impl<'a, 'd> Compiler<'a, 'd> {
             boxed.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0).collect();
         boxed.retain(|(address, _)| !twice.contains(address));
         let owned = runtime::owned(&self.find, cells.first().map(|&(_, cell)| cell));
-        let program = Program { frames: self.frames, layouts: self.layouts, boxed, tasks };
+        let program = Program { frames: self.frames, layouts: self.layouts, boxed, tasks, ..Program::default() };
         Layouts { program: prune::pruned(program), owned }
     }
 

@@ -29,6 +29,7 @@ use crate::{
     tokio::vtables::Vtable,
 };
 use asyncscope_trace::{chain::Program, facts::NoLayouts};
+pub(crate) use rules::leaf_named;
 pub use runtime::{Kinds, Owned, Pick, Shards};
 
 /// The facts that debug info has about a target's futures. Addresses are the file's.

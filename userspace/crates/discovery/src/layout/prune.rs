@@ -131,5 +131,6 @@ fn used(program: Program) -> Program {
         boxed: renumbered(program.boxed),
         tasks: renumbered(program.tasks),
         frames: program.frames,
+        source: program.source,
     }
 }

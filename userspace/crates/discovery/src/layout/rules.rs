@@ -51,6 +51,12 @@ const fn telling(ty: &'static str, name: &'static str, waits: Waits, members: &'
     LeafRule { ty, name, tells: Some((waits, members)) }
 }
 
+/// The name of a type that futures wait for, if it is one. Generic arguments do not matter.
+pub(crate) fn leaf_named(ty: &str) -> Option<&'static str> {
+    let base = ty.split('<').next().unwrap_or(ty);
+    LEAVES.iter().find(|rule| rule.ty == base).map(|rule| rule.name)
+}
+
 const LEAVES: [LeafRule; 10] = [
     telling("tokio::time::sleep::Sleep", "Sleep", Waits::Until, &["deadline"]),
     telling("tokio::runtime::task::join::JoinHandle", "JoinHandle", Waits::Task, &["raw"]),

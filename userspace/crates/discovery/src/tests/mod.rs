@@ -13,6 +13,7 @@ mod entry;
 mod flow;
 mod h2;
 mod image;
+mod layout_from_code;
 mod own;
 mod queue;
 mod raise;

@@ -15,10 +15,10 @@ use crate::{
     image::{elf::Elf, panic_location},
 };
 
-const MESSAGE: &str = "`async fn` resumed after completion";
-const FILE: &str = "/home/x/svc/src/main.rs";
+pub(super) const MESSAGE: &str = "`async fn` resumed after completion";
+pub(super) const FILE: &str = "/home/x/svc/src/main.rs";
 /// Where the read-only text is in memory.
-const TEXT: u64 = HEAD + 0x400;
+pub(super) const TEXT: u64 = HEAD + 0x400;
 /// Where a jump table is in it.
 const TABLE: u64 = TEXT + 0x100;
 /// The future, in bytes from a task's header.
@@ -28,14 +28,14 @@ const BODY: i32 = 0x38;
 const STATE: i32 = 0x20;
 
 /// The message, the file's name, and the `Location` at the beginning of the data.
-fn strings(a: &mut Asm, file: &str, line: u32, column: u32) {
+pub(super) fn strings(a: &mut Asm, file: &str, line: u32, column: u32) {
     a.image.text.extend(MESSAGE.bytes().chain(file.bytes()));
     let numbers = u64::from(column) << 32 | u64::from(line);
     let words = [Word::Address(TEXT + MESSAGE.len() as u64), Word::Plain(file.len() as u64), Word::Plain(numbers)];
     a.image.data.extend(words);
 }
 
-fn lea(a: &mut Asm, to: Register, address: u64) {
+pub(super) fn lea(a: &mut Asm, to: Register, address: u64) {
     let at = MemoryOperand::new(Register::RIP, Register::None, 1, address as i64, 8, false, Register::None);
     a.add_instruction(Instruction::with2(Opcode::Lea_r64_m, to, at).unwrap()).unwrap();
 }

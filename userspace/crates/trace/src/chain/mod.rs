@@ -15,6 +15,8 @@ mod waits_for;
 mod walk;
 
 pub use names::{frame_name, leaf_names};
-pub use program::{Discriminant, Edge, Hold, Layout, Leaf, Number, Program, Share, Step, Unless, Variant, Waits};
+pub use program::{
+    Discriminant, Edge, Hold, Layout, LayoutSource, Leaf, Number, Program, Share, Step, Unless, Variant, Waits,
+};
 pub use snapshot::{Snapshot, TaskSnapshot};
 pub use walk::{Chain, Cut, Held, Kept, Node, Seen, walk};

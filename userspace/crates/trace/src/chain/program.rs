@@ -7,6 +7,9 @@ use crate::facts::AwaitFrame;
 /// The layouts of all futures that tasks of one target can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
+    /// The source of the layouts.
+    #[serde(default)]
+    pub source: LayoutSource,
     /// The names of frames, by number.
     pub frames: Vec<AwaitFrame>,
     /// The layouts, by number.
@@ -15,6 +18,17 @@ pub struct Program {
     pub boxed: Vec<(u64, u32)>,
     /// The layout of a task from its header on, by its task vtable's address; in order.
     pub tasks: Vec<(u64, u32)>,
+}
+
+/// The source of layouts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayoutSource {
+    /// Type information.
+    #[default]
+    Types,
+    /// The machine code of the functions that poll.
+    Code,
 }
 
 /// One type.

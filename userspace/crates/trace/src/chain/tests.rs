@@ -40,7 +40,13 @@ fn plain(variant: Variant) -> Layout {
 /// A program whose layout 0 is the task's, by the vtable 7.
 fn program(layouts: Vec<Layout>) -> Program {
     let frames = (0..8).map(|n| AwaitFrame { name: format!("f{n}"), kind: AwaitKind::Await, ..AwaitFrame::default() });
-    Program { frames: frames.collect(), layouts, boxed: vec![(0x50, 2), (0x60, 3)], tasks: vec![(7, 0)] }
+    Program {
+        frames: frames.collect(),
+        layouts,
+        boxed: vec![(0x50, 2), (0x60, 3)],
+        tasks: vec![(7, 0)],
+        ..Program::default()
+    }
 }
 
 /// Frames with their depths, and the cut.

@@ -9,7 +9,7 @@ use crate::names::DisplayNames;
 use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
-        Held, Kept, Seen, TaskSnapshot, frame_name,
+        Held, Kept, LayoutSource, Seen, TaskSnapshot, frame_name,
         ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::Doing,
     },
@@ -28,6 +28,7 @@ struct DumpObject<'a> {
     tokio: Option<&'a str>,
     tokio_versions: &'a [String],
     time_ns: u64,
+    layouts: LayoutSource,
     search: SearchObject,
     thrown_away: u64,
     deadlocks: Vec<Vec<LinkObject>>,
@@ -103,6 +104,7 @@ pub fn write(view: &DumpView<'_>, out: &mut dyn Write) -> io::Result<()> {
         tokio: view.facts.tokio.as_deref(),
         tokio_versions: &view.facts.tokio_versions,
         time_ns: view.snapshot.time_ns,
+        layouts: view.program.source,
         search: SearchObject {
             runtimes: search.runtimes,
             stated: search.stated,

@@ -13,7 +13,7 @@ use crate::{
 use asyncscope_model::{Parent, Task};
 use asyncscope_trace::{
     chain::{
-        Cut, Held, Kept, Node, Seen, TaskSnapshot, frame_name,
+        Cut, Held, Kept, LayoutSource, Node, Seen, TaskSnapshot, frame_name,
         ring::{WaitCause, WaitGraph, WaitsFor},
         snapshot::{Doing, Unread},
     },
@@ -95,9 +95,16 @@ impl Text<'_> {
             )?;
         }
         let torn = tasks.iter().filter(|task| task.unread == Some(Unread::Torn)).count();
+        let source = match self.view.program.source {
+            LayoutSource::Types => "frames by the futures' layouts",
+            LayoutSource::Code => {
+                "frames by machine code, as there is no type information: `FILE:LINE await N` is the Nth await of the \
+                 async body that begins there, and futures written by hand may be missing"
+            }
+        };
         writeln!(
             self.out,
-            "frames by the futures' layouts; {} readings thrown away because a poll began, {torn} tasks did not hold still",
+            "{source}; {} readings thrown away because a poll began, {torn} tasks did not hold still",
             snapshot.thrown_away
         )
     }

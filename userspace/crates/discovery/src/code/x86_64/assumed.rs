@@ -257,7 +257,7 @@ fn low_byte(instruction: &Instruction) -> Option<iced_x86::Register> {
 }
 
 /// The message with which a function panics that does nothing else.
-fn message_of(code: &Code<'_, '_>, function: ElfAddr) -> Option<ResumedMessage> {
+pub(crate) fn message_of(code: &Code<'_, '_>, function: ElfAddr) -> Option<ResumedMessage> {
     let body = code.body(function).filter(|body| body.function.len <= PANIC_LEN_MAX)?;
     let loaded = body.instructions.iter().filter_map(|instruction| loaded_address(code.elf, instruction));
     let mut messages = loaded.filter_map(|address| {

@@ -17,11 +17,14 @@ pub mod resumed;
 mod source;
 pub mod symbolic;
 pub mod syscalls;
-mod table;
+pub(crate) mod table;
 pub mod trace;
 mod values;
 pub mod waker;
 pub mod worker;
+
+pub(crate) use assumed::message_of;
+pub(crate) use values::{ARGUMENTS, CALLER_SAVED, is_write};
 
 use iced_x86::{Code, Formatter as _, GasFormatter, Instruction, Mnemonic, Register};
 

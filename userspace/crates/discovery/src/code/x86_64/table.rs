@@ -12,7 +12,7 @@ pub(super) const REACH: usize = 32;
 
 /// Returns `true` if an indirect jump stays in its function: `jmp *%rax` or `jmp *table(,%rax,8)`. One through a
 /// pointer in memory leaves it, its registers restored (`jmp *free@GOT(%rip)`).
-pub(super) fn goes_through(jump: &Instruction) -> bool {
+pub(crate) fn goes_through(jump: &Instruction) -> bool {
     jump.flow_control() == FlowControl::IndirectBranch
         && (jump.op0_kind() == OpKind::Register || jump.memory_index() != Register::None)
 }
@@ -54,7 +54,7 @@ impl Table {
 
 /// The instructions, by index, that the jump at `at` may lead to; none if its table is not recognised. A
 /// table's length is not known: it is taken to end before the first case that leads elsewhere.
-pub(super) fn cases(elf: &Elf<'_>, body: &Body, at: usize) -> Vec<usize> {
+pub(crate) fn cases(elf: &Elf<'_>, body: &Body, at: usize) -> Vec<usize> {
     let Some(jump) = body.instructions.get(at) else { return Vec::new() };
     let Some(table) = Table::of(&body.instructions[..at], jump) else { return Vec::new() };
     table.targets(elf).map_while(|case| body.index_of(case.0)).collect()

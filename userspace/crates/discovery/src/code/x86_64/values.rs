@@ -3,7 +3,7 @@
 use iced_x86::{Instruction, InstructionInfo, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 /// The registers that a called function may change (System V ABI).
-pub(super) const CALLER_SAVED: [Register; 9] = [
+pub(crate) const CALLER_SAVED: [Register; 9] = [
     Register::RAX,
     Register::RCX,
     Register::RDX,
@@ -15,7 +15,7 @@ pub(super) const CALLER_SAVED: [Register; 9] = [
     Register::R11,
 ];
 /// The registers that pass the first six arguments.
-pub(super) const ARGUMENTS: [Register; 6] =
+pub(crate) const ARGUMENTS: [Register; 6] =
     [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
 /// More slots than this are not tracked.
 const SLOTS_MAX: usize = 64;
@@ -35,7 +35,7 @@ fn bit(register: Register) -> u16 {
     if full.is_gpr64() { 1 << full.number() } else { 0 }
 }
 
-pub(super) fn is_write(access: OpAccess) -> bool {
+pub(crate) fn is_write(access: OpAccess) -> bool {
     !matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None)
 }
 
