@@ -21,8 +21,8 @@ use crate::{addr::ElfAddr, image::panic_location::ResumedMessage};
 const DEPTH_MAX: u8 = 8;
 /// More instructions than this are not followed from one poll function.
 const INSTRUCTIONS_MAX: usize = 60_000;
-/// Where no body is found in so many, none is looked for in the rest. Of 400 in programs as they are shipped, all were
-/// found in 5 000.
+/// The most that is followed before a first body is found. Of 400 in programs as they are shipped, all were found in
+/// 5 000.
 const SEARCHED_MAX: usize = 10_000;
 /// A closure on the stack that holds the header is not larger.
 const CLOSURE_MAX: i64 = 64;
