@@ -243,7 +243,7 @@ pub(super) fn unread(unread: Option<Unread>) -> Option<&'static str> {
     Some(match unread? {
         Unread::Running => "running: what it awaits next is not decided",
         Unread::Torn => "polled again and again while it was read",
-        Unread::NoLayout => "no type information of its future",
+        Unread::NoLayout => "the layout of its future is not known",
         Unread::Runtime => "the runtime's own",
     })
 }
