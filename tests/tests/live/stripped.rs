@@ -64,7 +64,7 @@ fn bodies() -> Result<()> {
             let shown = format!("{}:{}", body.place.file, body.place.line);
             ensure!(stripped.name.as_deref() == Some(&shown), "{stripped:?} is not called {shown}");
             if let (Some(name), Some(function), false) = (&named.name, function_at(&shown), named.or_another) {
-                let is_named = |part: &str| part.split('<').next() == Some(function);
+                let is_named = |part: &str| part.split('<').next() == Some(function.as_str());
                 ensure!(name.split("::").any(is_named), "{named:?} is not at {shown}");
                 held += 1;
             }

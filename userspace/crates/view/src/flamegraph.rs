@@ -136,7 +136,7 @@ fn colours(stacks: &[(String, u64)], facts: &Facts) -> PaletteMap {
         let (r, g, b) = match awaits.get(name) {
             _ if awaits::is_state(name) => STATE,
             Some(AwaitKind::Await | AwaitKind::Unstarted | AwaitKind::Done) => AWAIT,
-            Some(AwaitKind::Future | AwaitKind::Unknown) => FUTURE,
+            Some(AwaitKind::Future | AwaitKind::Unproved | AwaitKind::Unknown) => FUTURE,
             Some(AwaitKind::Leaf) => LEAF,
             None if awaits::is_leaf_name(name) => LEAF,
             None => continue,

@@ -238,8 +238,10 @@ impl Compared<'_> {
 
     fn leads_nowhere(&self, number: u32, depth: usize) -> bool {
         let Some(layout) = self.code.layouts.get(number as usize).filter(|_| depth < 8) else { return false };
-        let is_unknown =
-            |variant: &Variant| frame(self.code, variant).is_some_and(|frame| frame.name.starts_with("not known"));
+        let is_unknown = |variant: &Variant| {
+            let is_unproved = |frame: &AwaitFrame| frame.kind == AwaitKind::Unproved;
+            variant.edges.is_empty() && frame(self.code, variant).is_some_and(is_unproved)
+        };
         let on = |variant: &Variant| {
             variant.frame.is_none() && variant.edges.iter().any(|edge| self.leads_nowhere(edge.to, depth + 1))
         };

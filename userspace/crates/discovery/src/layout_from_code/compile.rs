@@ -189,7 +189,7 @@ impl<'g, 'e, 'data> CodeCompiler<'g, 'e, 'data> {
         let edges: Vec<Edge> = match node {
             WaitNode::Dead => return Vec::new(),
             WaitNode::Unknown(why) => {
-                return vec![inside(self.framed(why.to_string(), AwaitKind::Unknown, Vec::new()))];
+                return vec![inside(self.framed(why.to_string(), AwaitKind::Unproved, Vec::new()))];
             }
             WaitNode::Body { place, .. } => self.at(base, place.base, &mut |compiler| {
                 let body = compiler.body(node, place.base, None)?;
@@ -203,7 +203,7 @@ impl<'g, 'e, 'data> CodeCompiler<'g, 'e, 'data> {
         match node {
             WaitNode::Body { gap: true, .. } | WaitNode::Waits { gap: true, .. } => {
                 let unproved = "a frame that is not proved".to_owned();
-                vec![inside(self.framed(unproved, AwaitKind::Unknown, edges))]
+                vec![inside(self.framed(unproved, AwaitKind::Unproved, edges))]
             }
             _ => edges,
         }
@@ -213,7 +213,7 @@ impl<'g, 'e, 'data> CodeCompiler<'g, 'e, 'data> {
     fn at(&mut self, from: Base, to: Base, on: &mut dyn FnMut(&mut Self) -> Option<Vec<Edge>>) -> Vec<Edge> {
         self.pointed(from, to, on, 0).unwrap_or_else(|| {
             let name = NotKnown::Several.to_string();
-            vec![inside(self.framed(name, AwaitKind::Unknown, Vec::new()))]
+            vec![inside(self.framed(name, AwaitKind::Unproved, Vec::new()))]
         })
     }
 

@@ -199,6 +199,8 @@ pub enum AwaitKind {
     Unstarted,
     /// A future that is done: it returned or panicked.
     Done,
+    /// Code that does not prove what is waited for; the name says why.
+    Unproved,
     /// A future whose type is not known.
     #[default]
     Unknown,
