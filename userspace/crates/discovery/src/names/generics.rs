@@ -4,6 +4,8 @@ use super::pretty::{blocking, cut, inherent, matching, observed};
 
 /// Arguments of arguments further inside never tell two names apart here: a hostile name may nest without end.
 const LEVELS_MAX: u8 = 4;
+/// Qualified paths further inside each other are left as they are.
+const QUALIFIED_MAX: u8 = 16;
 /// The numbers of parts that are shown of an argument's path, in the order in which they are tried.
 const PATHS: [usize; 3] = [1, 2, usize::MAX];
 
@@ -14,6 +16,8 @@ struct Depth {
     levels: u8,
     /// The last parts of each argument's path, but for closures.
     parts: usize,
+    /// Qualified paths in each other, as in `<A as B>::c`, that are looked into.
+    qualified: u8,
 }
 
 impl Depth {
@@ -28,7 +32,9 @@ impl Depth {
 #[must_use]
 pub fn told_apart(futures: &[&str]) -> Option<Vec<String>> {
     let mut best: Option<(usize, Vec<String>)> = None;
-    let depths = PATHS.into_iter().flat_map(|parts| (1..=LEVELS_MAX).map(move |levels| Depth { levels, parts }));
+    let depths = PATHS
+        .into_iter()
+        .flat_map(|parts| (1..=LEVELS_MAX).map(move |levels| Depth { levels, parts, qualified: QUALIFIED_MAX }));
     for depth in depths {
         let names: Vec<String> = futures.iter().map(|future| with_arguments(future, depth)).collect();
         let mut sorted: Vec<&String> = names.iter().collect();
@@ -69,7 +75,9 @@ fn arguments(path: &str, depth: Depth) -> String {
         out.push_str(before.trim_end_matches("::"));
         // `<A as B>::c` is a path, and no list.
         if out.is_empty() || out.ends_with([' ', '(', '&', ',']) {
-            out.push_str(&format!("<{}>", arguments(inside, depth)));
+            let within = depth.qualified.checked_sub(1).map(|qualified| Depth { qualified, ..depth });
+            let inside = within.map_or_else(|| inside.to_owned(), |within| arguments(inside, within));
+            out.push_str(&format!("<{inside}>"));
         } else if depth.levels > 0 {
             let list: Vec<String> = split(inside).into_iter().map(|one| argument(one, depth.inside())).collect();
             out.push_str(&format!("<{}>", list.join(", ")));
@@ -193,5 +201,7 @@ mod tests {
         }
         let deep = format!("{}x{}", "a<".repeat(4000), ">".repeat(4000));
         assert_eq!(told_apart(&[&deep, &deep]), None);
+        let qualified = format!("{}x{}", "<".repeat(8000), ">".repeat(8000));
+        assert_eq!(told_apart(&[&qualified, &qualified]), None);
     }
 }
